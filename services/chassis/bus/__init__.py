@@ -1,0 +1,35 @@
+"""The bell of the mesh: streams, confirmed publishing, work consumers, log readers. Nothing here is truth."""
+
+from services.chassis.bus.connection import Bus, BusSettings, PublishAck
+from services.chassis.bus.consume import Delivery, WorkConsumer
+from services.chassis.bus.log import LogBatch, LogEntry, LogPosition, read_log
+from services.chassis.bus.streams import (
+    DEAD_LETTERS,
+    EMBED_WORK,
+    EMBEDDER_EVENTS,
+    SOCIAL_EVENTS,
+    STREAMS,
+    VECTORS,
+    embed_track_subject,
+    vector_subject,
+)
+
+__all__ = [
+    "DEAD_LETTERS",
+    "EMBEDDER_EVENTS",
+    "EMBED_WORK",
+    "SOCIAL_EVENTS",
+    "STREAMS",
+    "VECTORS",
+    "Bus",
+    "BusSettings",
+    "Delivery",
+    "LogBatch",
+    "LogEntry",
+    "LogPosition",
+    "PublishAck",
+    "WorkConsumer",
+    "embed_track_subject",
+    "read_log",
+    "vector_subject",
+]

@@ -1,0 +1,169 @@
+"""One NATS connection of a process: streams are provisioned and read back, publishing is confirmed."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+import nats
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import StreamConfig, StreamInfo
+
+from services.chassis.bus.streams import STREAMS
+from services.chassis.errors import Unavailable
+from services.chassis.settings import Settings, settings_config
+from services.chassis.telemetry import REQUEST_ID_HEADER, request_id
+
+logger = logging.getLogger(__name__)
+
+MESSAGE_ID_HEADER = "Nats-Msg-Id"
+_REQUEST_TIMEOUT_S = 5.0
+# What the server fills in by itself is not compared with what was asked for.
+_COMPARED = ("subjects", "retention", "max_msgs_per_subject", "max_msgs", "max_bytes", "max_age", "discard")
+
+
+class BusSettings(Settings):
+    """Where NATS is and as whom this process speaks to it."""
+
+    model_config = settings_config("NATS_")
+
+    url: str = "nats://127.0.0.1:4222"
+    user: str = ""
+    password: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishAck:
+    """Where a message was stored. `duplicate` means that its id was already there; `sequence` is then the first's."""
+
+    stream: str
+    sequence: int
+    duplicate: bool
+
+
+class Bus:
+    """A connection to NATS that reconnects for ever. Made by `Bus.connect`, closed by `close`."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.jetstream: JetStreamContext = client.jetstream(timeout=_REQUEST_TIMEOUT_S)
+
+    @classmethod
+    async def connect(cls, settings: BusSettings, name: str) -> Self:
+        """Connect, waiting for a server that is not there yet.
+
+        Args:
+            settings: Address and credentials.
+            name: Shown in NATS's own monitoring; also makes the inbox prefix, so that users cannot read each other's
+                replies.
+        """
+
+        async def on_error(error: Exception) -> None:
+            logger.warning("bus_error", extra={"error": repr(error)})
+
+        async def on_disconnected() -> None:
+            logger.warning("bus_disconnected")
+
+        async def on_reconnected() -> None:
+            logger.info("bus_reconnected")
+
+        client = await nats.connect(
+            settings.url,
+            user=settings.user or None,
+            password=settings.password or None,
+            name=name,
+            inbox_prefix=f"_INBOX_{name}".encode(),
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.5,
+            ping_interval=10,
+            max_outstanding_pings=2,
+            # Nothing is buffered while NATS is away: the outbox is the buffer.
+            pending_size=8 * 1024 * 1024,
+            error_cb=on_error,
+            disconnected_cb=on_disconnected,
+            reconnected_cb=on_reconnected,
+        )
+        return cls(client)
+
+    async def close(self) -> None:
+        """Close the connection; unfinished messages are delivered again later, here or elsewhere."""
+        await self.client.close()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server can be reached now."""
+        return self.client.is_connected
+
+    async def ensure_streams(self, names: Sequence[str] | None = None) -> dict[str, datetime]:
+        """Create missing streams, update changed ones, and read every one back.
+
+        Args:
+            names: Streams of the STREAMS table; None means all.
+
+        Returns:
+            Creation time by name. Another time than before means that the store was lost.
+
+        Raises:
+            Unavailable: NATS does not answer, or keeps another configuration than was asked for.
+        """
+        created: dict[str, datetime] = {}
+        for name in names if names is not None else STREAMS:
+            wanted = STREAMS[name]
+            try:
+                info = await self._existing(name)
+                if info is None:
+                    await self.jetstream.add_stream(wanted)
+                elif _differs(info.config, wanted):
+                    await self.jetstream.update_stream(wanted)
+                info = await self.jetstream.stream_info(name)
+            except nats.errors.Error as error:
+                raise Unavailable(f"stream {name} cannot be provisioned: {error}", reason="BUS_UNAVAILABLE") from error
+            if _differs(info.config, wanted) or info.created is None:
+                raise Unavailable(f"stream {name} was not configured as asked", reason="BUS_MISCONFIGURED")
+            created[name] = info.created
+        return created
+
+    async def stream_created_at(self, name: str) -> datetime | None:
+        """Return when a stream was created, None while it does not exist.
+
+        Raises:
+            Unavailable: NATS does not answer.
+        """
+        try:
+            info = await self._existing(name)
+        except nats.errors.Error as error:
+            raise Unavailable(f"stream {name} cannot be read: {error}", reason="BUS_UNAVAILABLE") from error
+        return None if info is None else info.created
+
+    async def _existing(self, name: str) -> StreamInfo | None:
+        try:
+            return await self.jetstream.stream_info(name)
+        except nats.js.errors.NotFoundError:
+            return None
+
+    async def publish(
+        self, subject: str, payload: bytes, event_id: str, *, timeout_s: float = _REQUEST_TIMEOUT_S
+    ) -> PublishAck:
+        """Store one message and return where; safe to repeat with the same event id.
+
+        Raises:
+            Unavailable: Not confirmed in time. It may still be stored: publish again with the same id.
+        """
+        headers = {MESSAGE_ID_HEADER: event_id}
+        if request_id():
+            headers[REQUEST_ID_HEADER] = request_id()
+        try:
+            ack = await self.jetstream.publish(subject, payload, timeout=timeout_s, headers=headers)
+        except (nats.errors.Error, TimeoutError) as error:
+            raise Unavailable(f"publish to {subject} was not confirmed: {error}", reason="BUS_UNAVAILABLE") from error
+        return PublishAck(stream=ack.stream, sequence=ack.seq, duplicate=bool(ack.duplicate))
+
+
+def _differs(found: StreamConfig, wanted: StreamConfig) -> bool:
+    return any(
+        getattr(wanted, name) is not None and getattr(found, name) != getattr(wanted, name) for name in _COMPARED
+    )

@@ -1,0 +1,206 @@
+"""Takes work from a durable pull consumer: acknowledged when done, retried with delay, dead-lettered when poison."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import nats.errors
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from services.chassis import telemetry
+from services.chassis.bus.connection import MESSAGE_ID_HEADER, Bus
+from services.chassis.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+_FETCH_TIMEOUT_S = 5.0
+_RECOVERY_DELAY_S = 0.5
+_MAX_RETRY_DELAY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message in the hands of its handler. `event_id` is the same on every redelivery."""
+
+    subject: str
+    payload: bytes
+    event_id: str
+    attempt: int
+    stream: str
+    sequence: int
+
+
+Handler = Callable[[Delivery], Awaitable[None]]
+
+
+class WorkConsumer:
+    """Runs a handler over the messages of a durable consumer, several at a time.
+
+    A message is acknowledged, and the acknowledgement confirmed, only after its handler returned. A handler that
+    raises has the message delivered again after a delay that doubles from 1 s to 60 s. A message that was delivered
+    `max_attempts` times without success, because its handler raised or because it took the process with it, is copied
+    to the DEAD_LETTERS stream and then acknowledged. While a handler works, the server is told so.
+
+    Args:
+        bus: An open connection.
+        stream: Name of the stream, which may not exist yet.
+        durable: Name of the consumer, shared by all replicas.
+        subject: What to take from the stream; wildcards allowed.
+        handler: Must be idempotent: a message can come more than once.
+        concurrency: Messages worked on at a time.
+        ack_wait_s: Silence after which the server gives the message to somebody else.
+        max_attempts: Deliveries before a message counts as poison.
+        on_dead_letter: Told of a message after it has been set aside.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        stream: str,
+        durable: str,
+        subject: str,
+        handler: Handler,
+        concurrency: int = 1,
+        ack_wait_s: float = 30.0,
+        max_attempts: int = 5,
+        on_dead_letter: Handler | None = None,
+    ) -> None:
+        self._bus = bus
+        self._stream = stream
+        self._durable = durable
+        self._handler = handler
+        self._concurrency = concurrency
+        self._ack_wait_s = ack_wait_s
+        self._max_attempts = max_attempts
+        self._on_dead_letter = on_dead_letter
+        self._stopping = asyncio.Event()
+        self._config = ConsumerConfig(
+            durable_name=durable,
+            filter_subject=subject,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ack_wait_s,
+            max_deliver=-1,
+            max_ack_pending=max(64, 4 * concurrency),
+        )
+
+    async def run(self) -> None:
+        """Work until `stop` is called; survives a server that goes away and a stream that is created anew."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._concurrency):
+                tasks.create_task(self._work())
+
+    def stop(self) -> None:
+        """Let every handler finish what it has, and take nothing more."""
+        self._stopping.set()
+
+    async def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                # add_consumer also applies a changed configuration to an existing durable.
+                await self._bus.jetstream.add_consumer(self._stream, self._config)
+                subscription = await self._bus.jetstream.pull_subscribe_bind(self._durable, stream=self._stream)
+            except (nats.errors.Error, TimeoutError) as error:
+                logger.info("consumer_waits", extra={"stream": self._stream, "error": repr(error)})
+                await self._pause(_RECOVERY_DELAY_S)
+                continue
+            try:
+                await self._drain(subscription)
+            finally:
+                with contextlib.suppress(nats.errors.Error):
+                    await subscription.unsubscribe()
+
+    async def _drain(self, subscription: JetStreamContext.PullSubscription) -> None:
+        while not self._stopping.is_set():
+            fetch = asyncio.ensure_future(subscription.fetch(1, timeout=_FETCH_TIMEOUT_S))
+            stopped = asyncio.ensure_future(self._stopping.wait())
+            await asyncio.wait({fetch, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if not fetch.done():
+                fetch.cancel()
+                with contextlib.suppress(asyncio.CancelledError, nats.errors.Error):
+                    await fetch
+                return
+            try:
+                messages = fetch.result()
+            except (nats.errors.TimeoutError, TimeoutError):
+                if not await self._is_alive():
+                    return
+                continue
+            except nats.errors.Error as error:
+                logger.warning("fetch_failed", extra={"stream": self._stream, "error": repr(error)})
+                await self._pause(_RECOVERY_DELAY_S)
+                return
+            for message in messages:
+                await self._handle(message)
+
+    async def _is_alive(self) -> bool:
+        """Say whether the consumer still exists: a wiped store answers a fetch with silence."""
+        try:
+            await self._bus.jetstream.consumer_info(self._stream, self._durable)
+        except (nats.errors.Error, TimeoutError):
+            await self._pause(_RECOVERY_DELAY_S)
+            return False
+        return True
+
+    async def _handle(self, message: Msg) -> None:
+        headers = message.headers or {}
+        sequence = message.metadata.sequence.stream
+        delivery = Delivery(
+            subject=message.subject,
+            payload=message.data,
+            event_id=headers.get(MESSAGE_ID_HEADER) or f"{self._stream}-{sequence}",
+            attempt=message.metadata.num_delivered,
+            stream=self._stream,
+            sequence=sequence,
+        )
+        telemetry.begin_request(headers.get(telemetry.REQUEST_ID_HEADER))
+        try:
+            if delivery.attempt > self._max_attempts:
+                await self._set_aside(delivery)
+            else:
+                async with _told_in_progress(message, self._ack_wait_s / 3):
+                    await self._handler(delivery)
+            await message.ack_sync(timeout=_FETCH_TIMEOUT_S)
+        except (nats.errors.Error, TimeoutError) as error:
+            # The message comes again, which its handler takes as a repetition.
+            logger.warning("ack_failed", extra={"subject": delivery.subject, "error": repr(error)})
+        except Exception:  # the border of this process: whatever a handler raises, the next message is taken
+            logger.exception("handler_failed", extra={"subject": delivery.subject, "attempt": delivery.attempt})
+            delay_s = min(2.0 ** (delivery.attempt - 1), _MAX_RETRY_DELAY_S)
+            with contextlib.suppress(nats.errors.Error):
+                await message.nak(delay=delay_s)
+
+    async def _set_aside(self, delivery: Delivery) -> None:
+        try:
+            await self._bus.publish(
+                f"museed.dead_letters.{self._stream}", delivery.payload, f"dead-{self._stream}-{delivery.event_id}"
+            )
+        except Unavailable as error:
+            raise TimeoutError("dead letter was not confirmed") from error
+        logger.error("dead_letter", extra={"subject": delivery.subject, "attempts": delivery.attempt - 1})
+        if self._on_dead_letter is not None:
+            await self._on_dead_letter(delivery)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+@contextlib.asynccontextmanager
+async def _told_in_progress(message: Msg, every_s: float) -> AsyncIterator[None]:
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            with contextlib.suppress(nats.errors.Error):
+                await message.in_progress()
+
+    task = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        task.cancel()

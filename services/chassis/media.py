@@ -1,0 +1,40 @@
+"""Opens files of a media root, and nothing outside of it."""
+
+import os
+import stat
+from pathlib import Path
+
+from services.chassis.errors import NotFound
+
+
+def open_below(root: str | os.PathLike[str], relative_path: bytes) -> int:
+    """Open a regular file below a folder for reading. Blocks on the file system.
+
+    Links are followed as long as they stay below the root: what was really opened is checked, so that a link that is
+    swapped in between does not matter.
+
+    Args:
+        root: Folder of the media root.
+        relative_path: The file system's own bytes.
+
+    Returns:
+        A file descriptor that the caller closes.
+
+    Raises:
+        NotFound: MEDIA_NOT_FOUND: no such file, not a regular file, not readable, or outside of the root.
+    """
+    shown = os.fsdecode(relative_path)
+    missing = NotFound(f"no readable file {shown!r} below the root", reason="MEDIA_NOT_FOUND", value=shown)
+    if b"\0" in relative_path or not relative_path or relative_path.startswith(b"/"):
+        raise missing
+    try:
+        inside = os.fsencode(Path(root).resolve(strict=True))
+        # Not blocking: opening a FIFO would otherwise wait for a writer.
+        descriptor = os.open(os.path.join(inside, relative_path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise missing from error
+    opened = os.readlink(f"/proc/self/fd/{descriptor}".encode())
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not opened.startswith(inside.rstrip(b"/") + b"/"):
+        os.close(descriptor)
+        raise missing
+    return descriptor

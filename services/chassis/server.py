@@ -1,0 +1,196 @@
+"""The gRPC server of every process: health, reflection, errors, callers, request ids, and a clean end."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import grpc
+import uvloop
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from grpc_status import rpc_status
+
+from services.chassis import auth, telemetry
+from services.chassis.errors import DeadlineExceeded, DomainError, Internal, PermissionDenied
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+ERROR_DOMAIN = "museed"
+# Without our ACCESS table: the protocols that probes and tools speak.
+_OPEN_PREFIXES = ("/grpc.health.v1.", "/grpc.reflection.")
+
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+def time_left_s() -> float | None:
+    """Return the seconds that the caller of this request still waits, None where there is no such caller."""
+    deadline = _deadline.get()
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def to_status(error: DomainError) -> status_pb2.Status:
+    """Turn a domain error into a gRPC status with ErrorInfo, BadRequest and RetryInfo where they apply."""
+    details: list[any_pb2.Any] = []
+
+    def add(message: Any) -> None:  # any protobuf message
+        packed = any_pb2.Any()
+        packed.Pack(message)
+        details.append(packed)
+
+    add(error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=error.metadata))
+    if error.field is not None:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
+        add(error_details_pb2.BadRequest(field_violations=[violation]))
+    if error.retry_after_ms is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(error.retry_after_ms)
+        add(retry)
+    return status_pb2.Status(code=code_pb2.Code.Value(error.code.value), message=error.message, details=details)
+
+
+class _BorderInterceptor(grpc.aio.ServerInterceptor):
+    """Binds caller, request id and deadline to each call, checks its access, and translates what it raises."""
+
+    def __init__(self, access: Mapping[str, auth.Access], verifier: auth.TokenVerifier | None) -> None:
+        self._access = access
+        self._verifier = verifier
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:  # grpc's RpcMethodHandler, whose fields grpc types loosely
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.startswith(_OPEN_PREFIXES):
+            return handler
+        if handler.response_streaming:
+            raise NotImplementedError(f"{method}: responses are unary in this mesh")
+        behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
+
+        async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            metadata = dict(context.invocation_metadata() or ())
+            telemetry.begin_request(_text(metadata.get(telemetry.REQUEST_ID_HEADER)))
+            remaining = context.time_remaining()
+            _deadline.set(None if remaining is None else time.monotonic() + remaining)
+            try:
+                await self._admit(method, _text(metadata.get("authorization")))
+                return await behaviour(request, context)
+            except DomainError as error:
+                refusal = error
+                if isinstance(error, Internal):
+                    logger.exception("internal_error", extra={"method": method})
+            except TimeoutError:
+                refusal = DeadlineExceeded("the deadline has passed")
+            except (asyncio.CancelledError, grpc.aio.AbortError):
+                raise
+            except Exception:  # the border of this process: nothing of the inside leaves it
+                logger.exception("internal_error", extra={"method": method})
+                refusal = Internal("internal error")
+            await context.abort_with_status(rpc_status.to_status(to_status(refusal)))
+
+        make = (
+            grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+        )
+        return make(guarded, handler.request_deserializer, handler.response_serializer)
+
+    async def _admit(self, method: str, authorization: str | None) -> None:
+        access = self._access.get(method)
+        if access is None:
+            raise PermissionDenied(f"{method} has no access rule", reason="PERMISSION_DENIED")
+        token = (authorization or "").removeprefix("Bearer ").strip()
+        who = await self._verifier.verify(token) if token and self._verifier is not None else None
+        auth.bind(token if who is not None else "", who)
+        auth.check(access, who)
+
+
+def _text(value: str | bytes | None) -> str | None:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+class Server:
+    """A grpc.aio server with the manners of the mesh. Add servicers to `grpc`, then start, then `set_serving`.
+
+    Args:
+        address: Where to listen, for example "127.0.0.1:7101"; port 0 picks a free one.
+        access: Who may call each RPC, by full method name "/package.Service/Method"; an RPC without a row is refused.
+        verifier: Verifies callers' tokens; None where no RPC needs one.
+        max_concurrent_rpcs: Further calls are refused with RESOURCE_EXHAUSTED.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        access: Mapping[str, auth.Access],
+        verifier: auth.TokenVerifier | None = None,
+        max_concurrent_rpcs: int = 512,
+    ) -> None:
+        self.grpc = grpc.aio.server(
+            interceptors=[_BorderInterceptor(access, verifier)],
+            maximum_concurrent_rpcs=max_concurrent_rpcs,
+            options=[
+                ("grpc.so_reuseport", 0),  # a taken port must be an error, not a second server behind it
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_connection_age_ms", 30 * 60 * 1000),  # lets clients find new replicas
+                ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+            ],
+        )
+        self._address = address
+        self._services = sorted({method.split("/")[1] for method in access})
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+        reflection.enable_server_reflection([*self._services, health.SERVICE_NAME], self.grpc)
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen; health says NOT_SERVING until `set_serving(True)`.
+
+        Raises:
+            SystemExit: The address is taken; the text names it.
+        """
+        await self.set_serving(False)
+        try:
+            self.port = self.grpc.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise SystemExit(f"cannot listen on {self._address}: is the port taken by another process?") from error
+        await self.grpc.start()
+        logger.info("listening", extra={"address": self._address, "port": self.port})
+
+    async def set_serving(self, is_serving: bool) -> None:
+        """Say by gRPC health whether this process should get calls."""
+        state = health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *self._services):
+            await self._health.set(name, state)
+
+    async def drain(self, grace_s: float = 10.0) -> None:
+        """Take no new calls, let those in flight end, then close."""
+        await self._health.enter_graceful_shutdown()
+        await self.grpc.stop(grace_s)
+
+
+async def wait_for_signal() -> None:
+    """Return when the process is asked to end, by SIGTERM or SIGINT."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    await asked.wait()
+    logger.info("stopping")
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Run a process's main coroutine on uvloop."""
+
+    async def call() -> None:
+        await main()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(call())

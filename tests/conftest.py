@@ -1,0 +1,120 @@
+"""Real servers for the tests that need them: started once a session, emptied for each test by a name of its own."""
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from uuid_utils.compat import uuid7
+
+from deploy.local import nats as local_nats
+from deploy.local.postgres import Postgres
+from services.chassis.bus import Bus, BusSettings
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL 18 of this session's own."""
+    server = Postgres.at(tmp_path_factory.mktemp("postgres") / "data")
+    server.initialise()
+    log = (server.data_folder.parent / "log").open("wb")
+    process = subprocess.Popen(server.command(), user=server.user, stdout=log, stderr=log, cwd="/")
+    try:
+        asyncio.run(_until_postgres_answers(server))
+        yield server
+    finally:
+        process.terminate()
+        process.wait(20)
+        log.close()
+
+
+async def _until_postgres_answers(server: Postgres) -> None:
+    for _ in range(200):
+        try:
+            connection = await asyncpg.connect(server.url())
+        except (OSError, asyncpg.PostgresError):
+            await asyncio.sleep(0.05)
+            continue
+        await connection.close()
+        return
+    raise TimeoutError("PostgreSQL did not start")
+
+
+@pytest.fixture
+async def database_url(postgres: Postgres) -> AsyncIterator[str]:
+    """Address of an empty database of this test's own."""
+    name = f"test_{uuid7().hex}"
+    connection = await asyncpg.connect(postgres.url())
+    await connection.execute(f'CREATE DATABASE "{name}"')
+    await connection.close()
+    yield postgres.url(name)
+    connection = await asyncpg.connect(postgres.url())
+    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await connection.close()
+
+
+class NatsServer:
+    """A nats-server with JetStream that a test may stop, start again, and rob of its store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.store = folder / "store"
+        self._config = folder / "nats.json"
+        self._log = folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._config.write_text(
+            local_nats.render_config(self.port, self.store, {name: name for name in local_nats.PERMISSIONS})
+        )
+
+    def settings(self, service: str = "social") -> BusSettings:
+        """Return the settings under which a service connects."""
+        return BusSettings(url=f"nats://127.0.0.1:{self.port}", user=service, password=service)
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(local_nats.command(self._config), stdout=log, stderr=log)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
+                return
+            time.sleep(0.02)
+        raise TimeoutError("nats-server did not start")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """A NATS of this test's own, with an empty store."""
+    folder = tmp_path / "nats"
+    folder.mkdir()
+    server = NatsServer(folder)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
+    """Social's connection to this test's NATS, streams provisioned."""
+    connection = await Bus.connect(nats_server.settings("social"), "social")
+    await connection.ensure_streams()
+    yield connection
+    await connection.close()
