@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -55,7 +55,7 @@ class LogBatch:
     is_caught_up: bool
 
 
-async def read_log(bus: Bus, stream: str, subject: str, start: LogPosition | None) -> AsyncIterator[LogBatch]:
+async def read_log(bus: Bus, stream: str, subject: str, start: LogPosition | None) -> AsyncGenerator[LogBatch, None]:
     """Read a log for ever, from after `start` or from its beginning.
 
     Survives a server that goes away. A stream with another creation time, or one that ends before the position, is
@@ -129,7 +129,7 @@ def _consumer_config(subject: str, start_sequence: int) -> ConsumerConfig:
     )
 
 
-async def _follow(bus: Bus, stream: str, subject: str, position: LogPosition) -> AsyncIterator[list[LogEntry]]:
+async def _follow(bus: Bus, stream: str, subject: str, position: LogPosition) -> AsyncGenerator[list[LogEntry], None]:
     """Yield batches as they come, an empty one for each second of silence, and end when the consumer is in doubt."""
     queue: asyncio.Queue[LogEntry] = asyncio.Queue(_QUEUE_SIZE)
 

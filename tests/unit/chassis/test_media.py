@@ -1,0 +1,45 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from services.chassis.errors import NotFound
+from services.chassis.media import open_below
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    inside = tmp_path / "root"
+    (inside / "album").mkdir(parents=True)
+    (inside / "album" / "song.ogg").write_bytes(b"song")
+    (inside / "link.ogg").symlink_to("album/song.ogg")
+    (inside / "escape.ogg").symlink_to(tmp_path / "secret")
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "root-beside").mkdir()
+    (tmp_path / "root-beside" / "secret").write_bytes(b"secret")
+    os.mkfifo(inside / "fifo")
+    return inside
+
+
+@pytest.mark.parametrize("path", [b"album/song.ogg", b"link.ogg", b"album/../album/song.ogg"])
+def test_file_below_the_root_is_opened(root: Path, path: bytes) -> None:
+    descriptor = open_below(root, path)
+    with os.fdopen(descriptor, "rb") as file:
+        assert file.read() == b"song"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [b"", b"../secret", b"/etc/passwd", b"escape.ogg", b"../root-beside/secret", b"album", b"fifo", b"none", b"a\0b"],
+)
+def test_anything_else_is_not_found(root: Path, path: bytes) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(NotFound) as caught:
+        open_below(root, path)
+    assert caught.value.reason == "MEDIA_NOT_FOUND"
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_missing_root_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        open_below(tmp_path / "gone", b"song.ogg")
