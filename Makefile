@@ -1,0 +1,99 @@
+# MUSEED: see `make help`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+UV_VERSION := $(shell sed -n 's/^uv==//p' requirements/lock.txt)
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python
+PINNED := --constraint requirements/lock.txt --override requirements/overrides.txt
+LOCKED := pyproject.toml requirements/lock.txt requirements/overrides.txt requirements/no-deps.txt
+CODE := services deploy tests protos/generate.py
+PYTEST := $(BIN)/pytest -q
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: install ## Install, ingest MUSIC=DIR (or a library made here), and make two playlists
+	@$(BIN)/museed demo $(if $(MUSIC),--music "$(MUSIC)")
+
+.PHONY: run
+run: install ## Serve the whole mesh on this machine until Ctrl-C
+	@$(BIN)/museed up
+
+.PHONY: test
+test: install-dev ## Run every test: unit, contract, integration, end to end
+	@$(PYTEST) -m "not long"
+
+.PHONY: test-fast
+test-fast: install-dev ## Run the unit tests only (under a minute)
+	@$(PYTEST) tests/unit
+
+.PHONY: test-long
+test-long: install-dev ## Run the long forms of the suites
+	@$(PYTEST) -m long
+
+.PHONY: check
+check: install-dev ## Check format, lint, types, imports, contracts and generated files; run the unit tests
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/buf lint
+	@$(BIN)/python protos/generate.py --check
+	@$(BIN)/python -m services.gateway.export_schema --check
+	@$(PYTEST) tests/unit
+
+.PHONY: format
+format: install-dev ## Format the code and sort its imports
+	@$(BIN)/ruff check --quiet --fix $(CODE) || true
+	@$(BIN)/ruff format $(CODE)
+
+.PHONY: protos
+protos: install-dev ## Generate protos/gen from the contracts, and schema.graphql from the gateway
+	@$(BIN)/buf lint
+	@$(BIN)/python protos/generate.py
+	@$(BIN)/python -m services.gateway.export_schema
+
+.PHONY: bench
+bench: install-dev ## Run the benchmarks; each prints one table of ratios
+	@for file in benchmarks/*.py; do $(BIN)/python $$file; done
+
+.PHONY: lock
+lock: install-dev ## Resolve every version anew into requirements/lock.txt
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
+	  --override requirements/overrides.txt --all-extras pyproject.toml -o requirements/lock.txt
+
+.PHONY: install
+install: $(VENV)/.installed ## Install what the local mesh needs into .venv
+
+.PHONY: install-dev
+install-dev: $(VENV)/.installed-dev ## Install that, PyTorch, MuQ and the tools of development
+
+$(UV): requirements/lock.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("MUSEED needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -m venv $(VENV) || { echo "Python cannot make virtual environments here. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $(UV)
+
+$(VENV)/.installed: $(LOCKED) | $(UV)
+	@echo "Installing MUSEED into $(VENV): about 250 MB to download, 0.8 GB on disk."
+	@$(INSTALL) $(PINNED) -e '.[local]'
+	@$(INSTALL) --no-deps -r requirements/no-deps.txt
+	@touch $@
+
+$(VENV)/.installed-dev: $(LOCKED) | $(VENV)/.installed
+	@echo "Installing PyTorch, MuQ and the tools into $(VENV): about 2.7 GB to download, 6 GB on disk."
+	@$(INSTALL) $(PINNED) -e '.[dev]'
+	@$(INSTALL) --no-deps -r requirements/no-deps.txt
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove the virtual environment; the libraries and accounts in .museed stay
+	@rm -rf $(VENV)

@@ -1,0 +1,149 @@
+"""The whole mesh on one machine: PostgreSQL, NATS and the four services as children of one supervisor."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+
+from deploy.local import nats
+from deploy.local.parts import Parts
+from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.postgres import Postgres
+from deploy.local.process import Spec, StartError, SupervisedProcess
+from deploy.local.settings import LocalSettings
+from deploy.local.state import State
+from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+from services.chassis.channel import connect
+
+Announce = Callable[[str], None]
+
+
+class Mesh:
+    """A local mesh. `start` returns when it works; `watch` keeps it so; `stop` ends it cleanly.
+
+    Args:
+        settings: Ports, encoder.
+        state: Where everything is kept.
+        announce: Called with sentences for people.
+    """
+
+    def __init__(self, settings: LocalSettings, state: State, announce: Announce) -> None:
+        self.ports = Ports.choose(settings)
+        self._settings = settings
+        self._state = state
+        self._announce = announce
+        self._postgres = Postgres.at(state / "postgres")
+        self._parts = Parts(state, self.ports, self._postgres)
+        self._running: list[SupervisedProcess] = []
+
+    async def start(self) -> None:
+        """Start everything in order and wait until the gateway says that it is ready.
+
+        Raises:
+            StartError: A part did not start; what had started is stopped again.
+        """
+        try:
+            await asyncio.to_thread(self._postgres.initialise)
+            self._write_nats_config()
+            await self._launch(self._parts.postgres(), self._parts.nats())
+            await self._launch(self._parts.embedder(self._encoder_name()))
+            encoder_id = await self._pin_encoder()
+            await self._launch(self._parts.social(), self._parts.retriever(encoder_id), self._parts.gateway())
+        except BaseException:
+            await self.stop()
+            raise
+        self._state.write_json("mesh.json", {"url": self.ports.url, "pid": os.getpid()})
+
+    async def watch(self) -> None:
+        """Keep every part running, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for process in self._running:
+                tasks.create_task(process.watch())
+            tasks.create_task(self._record())
+
+    async def stop(self) -> None:
+        """Stop everything in reverse order: first the door, last the truth."""
+        (self._state / "mesh.json").unlink(missing_ok=True)
+        for process in reversed(self._running):
+            await process.stop()
+        self._running.clear()
+
+    async def _launch(self, *specs: Spec) -> None:
+        started = time.monotonic()
+        processes = [SupervisedProcess(spec, self._state / "logs", self._announce) for spec in specs]
+        self._running += processes
+        results = await asyncio.gather(*(process.start() for process in processes), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        self._record_now()
+        names = ", ".join(spec.name for spec in specs)
+        self._announce(f"{names} ready in {time.monotonic() - started:.1f} s")
+
+    async def _record(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self._record_now()
+
+    def _record_now(self) -> None:
+        self._state.record_processes({p.spec.name: p.pid for p in self._running if p.pid is not None})
+
+    def _write_nats_config(self) -> None:
+        passwords = {user: self._state.secret(f"nats_{user}") for user in nats.PERMISSIONS}
+        path = self._state / "nats.json"
+        path.touch(mode=0o600)
+        path.write_text(nats.render_config(self.ports.nats, self._state / "nats", passwords))
+
+    def _encoder_name(self) -> str:
+        pinned = self._state.read_json("encoder.json")
+        return (
+            str(pinned["name"]) if self._settings.encoder == "auto" and pinned is not None else self._settings.encoder
+        )
+
+    async def _pin_encoder(self) -> str:
+        """Read which encoder is served, and keep to it: vectors of two encoders do not mix in one library."""
+        async with connect(f"{LOOPBACK}:{self.ports.embedder}") as channel:
+            stub = embedder_pb2_grpc.EmbedderServiceStub(channel)
+            model = await stub.DescribeModel(embedder_pb2.DescribeModelRequest(), timeout=10)
+        pinned = self._state.read_json("encoder.json")
+        if pinned is None:
+            self._state.write_json("encoder.json", {"name": model.name, "encoder_id": model.encoder_id})
+        elif pinned["encoder_id"] != model.encoder_id:
+            raise StartError(
+                f"this library was embedded by {pinned['encoder_id']}, and now {model.encoder_id} would be served.\n"
+                "Their vectors cannot be compared. Start with the old encoder "
+                f"(MUSEED_ENCODER={pinned['name']}), or use another state folder (museed up --state OTHER)."
+            )
+        self._announce(f"encoder {model.encoder_id}: {model.dimension} dimensions on {model.device}")
+        return model.encoder_id
+
+
+@contextlib.asynccontextmanager
+async def running_mesh(settings: LocalSettings, announce: Announce) -> AsyncIterator[Mesh]:
+    """Run a mesh inside an `async with`; it is watched meanwhile and stopped at the end.
+
+    Yields:
+        The Mesh, ready.
+
+    Raises:
+        StateError: The state folder or a port is taken.
+        StartError: A part did not start.
+    """
+    state = State.open(settings.state)
+    with state.lock():
+        if cleared := await asyncio.to_thread(state.clear_leftovers):
+            announce(f"cleared what a killed mesh left behind: {', '.join(cleared)}")
+        shutil.rmtree(state / "spool", ignore_errors=True)
+        (state / "spool").mkdir()
+        mesh = Mesh(settings, state, announce)
+        await mesh.start()
+        watching = asyncio.create_task(mesh.watch())
+        try:
+            yield mesh
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+            await mesh.stop()

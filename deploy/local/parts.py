@@ -1,0 +1,148 @@
+"""The parts of a local mesh: what each process runs, which settings it gets, and how it shows that it works."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import httpx
+from grpc_health.v1 import health_pb2
+
+from deploy.local import nats
+from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.postgres import Postgres
+from deploy.local.process import Spec
+from deploy.local.state import State
+from services.chassis.channel import connect
+from services.chassis.errors import DomainError
+
+_PROBE_TIMEOUT_S = 2.0
+
+
+class Parts:
+    """Makes the Spec of every process of one mesh.
+
+    Args:
+        state: Where everything is kept.
+        ports: Where everything listens.
+        postgres: The server of the state folder.
+    """
+
+    def __init__(self, state: State, ports: Ports, postgres: Postgres) -> None:
+        self._state = state
+        self._ports = ports
+        self._postgres = postgres
+
+    def _python(self, module: str) -> list[str]:
+        return [sys.executable, "-m", module]
+
+    def _nats_environment(self, user: str) -> dict[str, str]:
+        return {
+            "NATS_URL": f"nats://{LOOPBACK}:{self._ports.nats}",
+            "NATS_USER": user,
+            "NATS_PASSWORD": self._state.secret(f"nats_{user}"),
+        }
+
+    def postgres(self) -> Spec:
+        """Describe PostgreSQL."""
+
+        async def answers() -> bool:
+            try:
+                connection = await asyncpg.connect(self._postgres.url(), timeout=_PROBE_TIMEOUT_S)
+            except (OSError, asyncpg.PostgresError, TimeoutError):
+                return False
+            await connection.close()
+            return True
+
+        return Spec("postgres", self._postgres.command(), answers, user=self._postgres.user, stop_signal=signal.SIGINT)
+
+    def nats(self) -> Spec:
+        """Describe the NATS server."""
+
+        async def answers() -> bool:
+            try:
+                _, writer = await asyncio.open_connection(LOOPBACK, self._ports.nats)
+            except OSError:
+                return False
+            writer.close()
+            return True
+
+        return Spec("nats", nats.command(self._state / "nats.json"), answers)
+
+    def embedder(self, encoder: str) -> Spec:
+        """Describe the embedder with the encoder of this name."""
+        environment = {
+            "EMBEDDER_LISTEN": f"{LOOPBACK}:{self._ports.embedder}",
+            "EMBEDDER_SOCIAL_ADDRESS": f"{LOOPBACK}:{self._ports.social}",
+            "EMBEDDER_ENCODER": encoder,
+            "EMBEDDER_ARTIFACT_FOLDER": str(self._state / "artifacts"),
+            "EMBEDDER_BLOB_STORE_URL": self._blob_store_url,
+            **self._nats_environment("embedder"),
+        }
+        probe = self._healthy(self._ports.embedder)
+        return Spec("embedder", self._python("services.embedder"), probe, environment, start_timeout_s=180.0)
+
+    def social(self) -> Spec:
+        """Describe social, which migrates the database first."""
+        environment = {
+            "SOCIAL_LISTEN": f"{LOOPBACK}:{self._ports.social}",
+            "SOCIAL_DATABASE_URL": self._postgres.url(),
+            "SOCIAL_EMBEDDER_ADDRESS": f"{LOOPBACK}:{self._ports.embedder}",
+            "SOCIAL_RETRIEVER_ADDRESS": f"{LOOPBACK}:{self._ports.retriever}",
+            "SOCIAL_BLOB_STORE_URL": self._blob_store_url,
+            **self._nats_environment("social"),
+        }
+        return Spec("social", self._python("services.social"), self._healthy(self._ports.social), environment)
+
+    def retriever(self, encoder_id: str) -> Spec:
+        """Describe the retriever of one encoder's vectors."""
+        environment = {
+            "RETRIEVER_LISTEN": f"{LOOPBACK}:{self._ports.retriever}",
+            "RETRIEVER_SOCIAL_ADDRESS": f"{LOOPBACK}:{self._ports.social}",
+            "RETRIEVER_ENCODER_ID": encoder_id,
+            "RETRIEVER_SNAPSHOT_FOLDER": str(self._state / "snapshots"),
+            **self._nats_environment("retriever"),
+        }
+        return Spec("retriever", self._python("services.retriever"), self._healthy(self._ports.retriever), environment)
+
+    def gateway(self) -> Spec:
+        """Describe the gateway."""
+
+        async def answers() -> bool:
+            try:
+                async with httpx.AsyncClient(timeout=_PROBE_TIMEOUT_S) as client:
+                    return (await client.get(f"{self._ports.url}/readyz")).status_code == httpx.codes.OK
+            except httpx.HTTPError:
+                return False
+
+        environment = {
+            "GATEWAY_LISTEN": f"{LOOPBACK}:{self._ports.gateway}",
+            "GATEWAY_SOCIAL_ADDRESS": f"{LOOPBACK}:{self._ports.social}",
+            "GATEWAY_RETRIEVER_ADDRESS": f"{LOOPBACK}:{self._ports.retriever}",
+            "GATEWAY_BLOB_STORE_URL": self._blob_store_url,
+            "GATEWAY_PUBLIC_URL": self._ports.url,
+            "GATEWAY_URL_SIGNING_KEY": self._state.secret("url_signing_key"),
+            **self._nats_environment("gateway"),
+        }
+        return Spec("gateway", self._python("services.gateway"), answers, environment)
+
+    @property
+    def _blob_store_url(self) -> str:
+        return f"file://{self._state / 'blobs'}"
+
+    def _healthy(self, port: int) -> Callable[[], Awaitable[bool]]:
+        async def answers() -> bool:
+            try:
+                async with connect(f"{LOOPBACK}:{port}") as channel:
+                    check = channel.unary_unary(
+                        "/grpc.health.v1.Health/Check",
+                        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+                        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+                    )
+                    answer = await check(health_pb2.HealthCheckRequest(), timeout=_PROBE_TIMEOUT_S)
+            except DomainError:
+                return False
+            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+        return answers

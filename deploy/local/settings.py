@@ -1,0 +1,24 @@
+"""Settings of the mesh on one machine: where its state lies and which ports it takes."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from services.chassis.settings import Settings, settings_config
+
+
+class LocalSettings(Settings):
+    """Read from MUSEED_*; the same values can be given to `museed up`.
+
+    Port 0 picks a free one.
+    """
+
+    model_config = settings_config("MUSEED_")
+
+    state: Path = Path(".museed")
+    gateway_port: int = Field(default=8080, ge=0, le=65535)
+    social_port: int = Field(default=7401, ge=0, le=65535)
+    embedder_port: int = Field(default=7402, ge=0, le=65535)
+    retriever_port: int = Field(default=7403, ge=0, le=65535)
+    nats_port: int = Field(default=7422, ge=0, le=65535)
+    encoder: str = "auto"
