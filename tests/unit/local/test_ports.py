@@ -1,0 +1,27 @@
+import socket
+
+import pytest
+
+from deploy.local.ports import Ports
+from deploy.local.settings import LocalSettings
+from deploy.local.state import StateError
+
+
+def settings(retriever_port: int = 0) -> LocalSettings:
+    return LocalSettings(gateway_port=0, social_port=0, embedder_port=0, retriever_port=retriever_port, nats_port=0)
+
+
+def test_zero_picks_different_free_ports() -> None:
+    ports = Ports.choose(settings())
+    chosen = {ports.gateway, ports.social, ports.embedder, ports.retriever, ports.nats}
+    assert len(chosen) == 5
+    assert 0 not in chosen
+
+
+def test_taken_port_is_named_with_its_setting() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StateError, match=rf"port {port} is taken(.|\n)*MUSEED_RETRIEVER_PORT"):
+            Ports.choose(settings(port))
