@@ -373,14 +373,20 @@ class DescribeIndexResponse(_message.Message):
     TRACK_COUNT_FIELD_NUMBER: _builtins.int
     APPLIED_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    IS_CAUGHT_UP_FIELD_NUMBER: _builtins.int
+    REFUSED_COUNT_FIELD_NUMBER: _builtins.int
     encoder_id: _builtins.str
-    """Encoder whose vectors are served; empty until the first vector arrives."""
+    """Encoder whose vectors are served."""
     dimension: _builtins.int
-    """Length of a vector."""
+    """Length of a vector; 0 while no track is indexed."""
     track_count: _builtins.int
     """Tracks that can be found."""
     kind: _builtins.str
     """Kind of FAISS index, for example "flat"."""
+    is_caught_up: _builtins.bool
+    """False until the log has been read to its end, at start and whenever the log begins anew: reads are refused then."""
+    refused_count: _builtins.int
+    """Messages of the log that were passed over since start: malformed, or of another encoder."""
     @_builtins.property
     def applied(self) -> Global___ReadPoint:
         """Last point of the log that is applied."""
@@ -393,10 +399,12 @@ class DescribeIndexResponse(_message.Message):
         track_count: _builtins.int = ...,
         applied: Global___ReadPoint | None = ...,
         kind: _builtins.str = ...,
+        is_caught_up: _builtins.bool = ...,
+        refused_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "dimension", b"dimension", "encoder_id", b"encoder_id", "kind", b"kind", "track_count", b"track_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "dimension", b"dimension", "encoder_id", b"encoder_id", "is_caught_up", b"is_caught_up", "kind", b"kind", "refused_count", b"refused_count", "track_count", b"track_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
