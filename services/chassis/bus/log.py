@@ -98,7 +98,11 @@ async def read_log(bus: Bus, stream: str, subject: str, start: LogPosition | Non
                 break
             if end > position.sequence:
                 # Silence although there is more: either other subjects, or a consumer that was lost.
-                if await _pending(bus, stream, subject, position) > 0:
+                try:
+                    is_lost = await _pending(bus, stream, subject, position) > 0
+                except (nats.errors.Error, TimeoutError):
+                    break
+                if is_lost:
                     break
                 position = LogPosition(created_at, end)
                 yield LogBatch(position, [], is_reset=False, is_caught_up=True)
