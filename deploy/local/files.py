@@ -1,0 +1,202 @@
+"""Reads what the catalogue needs of each audio file of a folder; it sends nothing anywhere.
+
+Nothing a file holds can stop it: a file that is no library track becomes a `Skipped` with a reason.
+"""
+
+import ctypes
+import hashlib
+import multiprocessing
+import os
+import re
+import resource
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from io import BufferedReader
+
+from deploy.local.audio_hash import audio_hash
+from deploy.local.folder import Candidate, Reason, Skipped, Tally, scan, shown, unreadable
+from deploy.local.tags import MAX_TAG_BYTES, TagsError, TagsTooLargeError, clean_text, read_tags
+from services.chassis.errors import NotFound
+from services.chassis.media import open_below
+
+__all__ = ["Candidate", "Reason", "Skipped", "Tally", "TrackFile", "read", "read_all", "scan", "title_of"]
+
+MIN_DURATION_S = 30.0
+MAX_SIZE_BYTES = 2 << 30
+
+# Beyond what the interpreter holds: room for the largest tags some times over, and for no bomb.
+_READER_MEMORY_BYTES = 512 << 20
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFile:
+    """A file that can become a track.
+
+    Attributes:
+        relative_path: Path below the root; its UTF-8 is the file system's own bytes.
+        size_bytes: Length of the file.
+        mtime_ns: Time of its last change.
+        content_type: By its content, not its name.
+        file_hash: SHA-256 of the file, 32 bytes.
+        audio_hash: SHA-256 of the encoded audio without tags and art, 32 bytes.
+        title: From the tags, else from the file's name; never empty. Texts as in `Tags`.
+        artist: None is nobody, like every tag that is missing.
+        album: Name of the album.
+        genre: As the file writes it.
+        year: Of release, 1000 to 2999.
+        track_number: On its disc, 1 to 9,999.
+        duration_s: By the file's header.
+        isrc: International Standard Recording Code without hyphens.
+        musicbrainz_recording_id: UUID of the recording.
+    """
+
+    relative_path: str
+    size_bytes: int
+    mtime_ns: int
+    content_type: str
+    file_hash: bytes
+    audio_hash: bytes
+    title: str
+    artist: str | None
+    album: str | None
+    genre: str | None
+    year: int | None
+    track_number: int | None
+    duration_s: float
+    isrc: str | None
+    musicbrainz_recording_id: str | None
+
+    @property
+    def display_path(self) -> str:
+        """The path as people should see it: NFC, no control characters."""
+        return shown(self.relative_path.encode())
+
+
+def read_all(
+    candidates: Iterable[Candidate],
+    *,
+    workers: int | None = None,
+    min_duration_s: float = MIN_DURATION_S,
+    max_size_bytes: int = MAX_SIZE_BYTES,
+) -> Iterator[TrackFile | Skipped]:
+    """Read files in processes whose memory is limited, in the order of the candidates; a bounded number ahead.
+
+    Args:
+        candidates: What `scan` found.
+        workers: Processes; None takes one per core.
+        min_duration_s: Shorter recordings are skipped.
+        max_size_bytes: Larger files are skipped.
+
+    Yields:
+        One per candidate. Closing the generator ends the processes.
+    """
+    count = workers or os.cpu_count() or 1
+    # Not forked: the caller may have threads.
+    context = multiprocessing.get_context("forkserver")
+    waiting: deque[Future[TrackFile | Skipped]] = deque()
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_confine)
+    try:
+        for candidate in candidates:
+            waiting.append(pool.submit(read, candidate, min_duration_s=min_duration_s, max_size_bytes=max_size_bytes))
+            if len(waiting) >= 8 * count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _confine() -> None:
+    """Limit the memory of a reading process, leave Ctrl-C to the parent, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        held = int(statm.read().split()[0]) * resource.getpagesize()
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    wanted = held + _READER_MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+def read(
+    candidate: Candidate, *, min_duration_s: float = MIN_DURATION_S, max_size_bytes: int = MAX_SIZE_BYTES
+) -> TrackFile | Skipped:
+    """Read tags and hashes of one file. Blocks on the disk; never raises for what the file is.
+
+    Args:
+        candidate: The file; opened only below its root.
+        min_duration_s: Shorter recordings are skipped.
+        max_size_bytes: Larger files are skipped.
+    """
+    relative = candidate.relative_path.encode()
+    try:
+        descriptor = open_below(candidate.root, relative)
+        with os.fdopen(descriptor, "rb") as file:
+            return _read_open(candidate, file, min_duration_s, max_size_bytes)
+    except NotFound as error:
+        return unreadable(relative, error.__cause__ or error)
+    except OSError as error:
+        return unreadable(relative, error)
+
+
+def _read_open(
+    candidate: Candidate, file: BufferedReader, min_duration_s: float, max_size_bytes: int
+) -> TrackFile | Skipped:
+    path, before = candidate.display_path, os.fstat(file.fileno())
+    if before.st_size == 0:
+        return Skipped(path, Reason.AUDIO_EMPTY, "file is empty", "0")
+    if before.st_size > max_size_bytes:
+        message = f"file is {before.st_size} bytes, limit is {max_size_bytes}"
+        return Skipped(path, Reason.AUDIO_TOO_LARGE, message, str(before.st_size), str(max_size_bytes))
+    try:
+        tags = read_tags(file, path)
+    except TagsTooLargeError as error:
+        return Skipped(path, Reason.AUDIO_TOO_LARGE, str(error), limit=str(MAX_TAG_BYTES))
+    except TagsError as error:
+        return Skipped(path, Reason.NOT_AUDIO, f"not audio that can be read: {error}")
+    if fault := _duration_fault(path, tags.duration_s, min_duration_s):
+        return fault
+    file.seek(0)
+    file_hash = hashlib.file_digest(file, "sha256").digest()
+    container, encoded_hash = audio_hash(file)
+    after = os.fstat(file.fileno())
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        return Skipped(path, Reason.UNREADABLE, "file changed while it was read")
+    return TrackFile(
+        relative_path=candidate.relative_path,
+        size_bytes=before.st_size,
+        mtime_ns=before.st_mtime_ns,
+        content_type=container.value,
+        file_hash=file_hash,
+        audio_hash=encoded_hash,
+        title=tags.title or title_of(candidate.relative_path),
+        artist=tags.artist,
+        album=tags.album,
+        genre=tags.genre,
+        year=tags.year,
+        track_number=tags.track_number,
+        duration_s=tags.duration_s,
+        isrc=tags.isrc,
+        musicbrainz_recording_id=tags.musicbrainz_recording_id,
+    )
+
+
+def _duration_fault(path: str, duration_s: float, min_duration_s: float) -> Skipped | None:
+    value, limit = f"{duration_s:.1f}", f"{min_duration_s:g}"
+    if duration_s == 0:
+        return Skipped(path, Reason.AUDIO_EMPTY, "audio is 0 s long", value, limit)
+    if duration_s < min_duration_s:
+        return Skipped(path, Reason.AUDIO_TOO_SHORT, f"audio is {value} s, minimum is {limit} s", value, limit)
+    return None
+
+
+def title_of(relative_path: str) -> str:
+    """Make a title of a file's name: no extension, no underscores, no leading track number; never empty."""
+    stem = os.path.splitext(os.path.basename(relative_path))[0]
+    name = clean_text(stem.replace("_", " "))
+    # "03 - Song", "1-03. Song", "03 Song"; but neither "1979" nor "24-7" nor "99 Luftballons".
+    bare = re.sub(r"^(?:\d{1,2}-)?(?:\d{1,3} ?[-.)\]]+(?!\d)|0\d )\s*", "", name)
+    return bare or name or clean_text(relative_path) or "untitled"
