@@ -11,7 +11,15 @@ from typing import IO, Any
 
 import psutil
 
-_SECRET_NAMES = ("nats_social", "nats_embedder", "nats_retriever", "nats_gateway", "url_signing_key", "operator")
+_SECRET_NAMES = (
+    "nats_social",
+    "nats_embedder",
+    "nats_retriever",
+    "nats_gateway",
+    "url_signing_key",
+    "operator",
+    "listener",
+)
 _LEFTOVER_GRACE_S = 15.0
 
 

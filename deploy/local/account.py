@@ -1,0 +1,44 @@
+"""Who the `museed` command is: the operator of the mesh in the state folder, or whoever the environment names."""
+
+import json
+import os
+from pathlib import Path
+
+from deploy.local.client import ClientError, Credentials, GatewayClient
+from deploy.local.state import State
+
+OPERATOR = "operator"
+
+
+def operator(state: State) -> Credentials:
+    """Return the operator's account, the first and so the admin of a mesh."""
+    return Credentials(OPERATOR, state.secret("operator"), sign_up_email="operator@museed.localhost")
+
+
+def connect(state_folder: Path) -> GatewayClient:
+    """Open a client of the mesh at MUSEED_URL, or of the one that runs in the state folder.
+
+    Logs in as MUSEED_LOGIN with MUSEED_PASSWORD; without them as the state folder's operator.
+
+    Raises:
+        ClientError: No mesh runs in the state folder and none is named.
+    """
+    folder = state_folder.expanduser()
+    url = os.environ.get("MUSEED_URL") or _running_url(folder)
+    login = os.environ.get("MUSEED_LOGIN")
+    if login:
+        return GatewayClient(url, Credentials(login, os.environ.get("MUSEED_PASSWORD", "")))
+    if (folder / "secrets.json").exists():
+        return GatewayClient(url, operator(State.open(folder)))
+    return GatewayClient(url, None)
+
+
+def _running_url(folder: Path) -> str:
+    try:
+        found: dict[str, str] = json.loads((folder / "mesh.json").read_text())
+    except FileNotFoundError:
+        raise ClientError(
+            f"no mesh runs in {folder.resolve()}. Start one with: make run\n"
+            "One that runs elsewhere is named by MUSEED_URL, or its folder by --state."
+        ) from None
+    return found["url"]

@@ -1,0 +1,178 @@
+"""The `museed` command: starts the mesh on this machine, and is a client of its gateway."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.local import account
+from deploy.local.client import ClientError, GatewayClient
+from deploy.local.mesh import running_mesh
+from deploy.local.playlists import make_playlist, search_tracks, seed_input
+from deploy.local.process import StartError
+from deploy.local.progress import ingest_with_progress, show_ingest
+from deploy.local.settings import LocalSettings
+from deploy.local.state import State
+from deploy.local.tables import console, show_counts, show_playlist, show_tracks, show_urls
+from services.chassis.settings import load
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+ingest_app = typer.Typer(no_args_is_help=True, help="Bring music into the library.")
+app.add_typer(ingest_app, name="ingest")
+
+StateOption = Annotated[
+    Path, typer.Option("--state", envvar="MUSEED_STATE", help="Folder that holds everything the mesh keeps.")
+]
+DEFAULT_STATE = Path(".museed")
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    """One song in, a playlist out. `museed up` serves the mesh; the other commands are clients of it."""
+    if version:
+        console.print(metadata.version("museed"))
+        raise typer.Exit
+
+
+@app.command()
+def up(
+    state: StateOption = DEFAULT_STATE,
+    encoder: Annotated[
+        str, typer.Option(envvar="MUSEED_ENCODER", help="auto, musicnn-msd, or a folder with a MuQ model.")
+    ] = "auto",
+) -> None:
+    """Serve the whole mesh on this machine until Ctrl-C. Ports are settings: MUSEED_GATEWAY_PORT and so on."""
+    settings = load(LocalSettings).model_copy(update={"state": state, "encoder": encoder})
+    with _told_errors():
+        asyncio.run(_serve(settings))
+
+
+async def _serve(settings: LocalSettings) -> None:
+    serving = asyncio.current_task()
+    assert serving is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+    try:
+        async with running_mesh(settings, console.print) as mesh:
+            state = State.open(settings.state)
+            with GatewayClient(mesh.ports.url, account.operator(state)) as client:
+                await asyncio.to_thread(client.log_in)
+            console.print(f"\nMUSEED is ready. GraphiQL: [bold]{mesh.ports.url}/graphql[/bold]")
+            console.print(f"State and logs: {state.folder}")
+            console.print("In another terminal: museed ingest folder ~/Music, then museed search TEXT. Ctrl-C stops.\n")
+            await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        console.print("Stopped. `museed up` goes on where this was.")
+
+
+@app.command()
+def demo(
+    music: Annotated[
+        Path | None, typer.Option(help="A folder of music; without it the demo renders a small library of its own.")
+    ] = None,
+    state: Annotated[Path, typer.Option(help="The demo's own folder.")] = Path(".museed/demo"),
+) -> None:
+    """Ingest a folder, make a playlist from an upload and one from a track, and stop."""
+    from deploy.local.demo import run_demo  # music21 is slow to load, and only the demo needs it
+
+    with _told_errors():
+        asyncio.run(run_demo(music, state))
+
+
+@ingest_app.command("folder")
+def ingest_folder_command(
+    folder: Annotated[Path, typer.Argument(help="Folder of music; it is read in place, and must stay there.")],
+    state: StateOption = DEFAULT_STATE,
+    report: Annotated[Path | None, typer.Option(help="Write every file that was left out here, as JSONL.")] = None,
+) -> None:
+    """Bring every track of a folder into the library. Safe to stop and to repeat."""
+    with _told_errors(), account.connect(state) as client:
+        show_ingest(ingest_with_progress(client, folder), report)
+
+
+@app.command()
+def playlist(
+    seed: Annotated[list[str], typer.Option(help="An audio file, or the id of a track. Can be given again.")],
+    length: Annotated[int, typer.Option(help="Tracks beside the seeds, 1 to 500.")] = 25,
+    max_per_artist: Annotated[int, typer.Option(help="Most tracks of one artist.")] = 3,
+    title: Annotated[str, typer.Option(help="Named after the seeds when it is left out.")] = "",
+    urls: Annotated[bool, typer.Option(help="Print where each track can be played.")] = True,
+    state: StateOption = DEFAULT_STATE,
+) -> None:
+    """Make a playlist from one or more seeds."""
+    with _told_errors(), account.connect(state) as client:
+        seeds = [seed_input(client, text) for text in seed]
+        with console.status("asking …") as status:
+            made = make_playlist(
+                client,
+                seeds,
+                lambda job_state, progress: status.update(f"{job_state.lower()} {progress:.0%}"),
+                length=length,
+                maxPerArtist=max_per_artist,
+                title=title,
+            )
+        show_playlist(made)
+        if urls:
+            show_urls(made)
+
+
+@app.command()
+def search(
+    text: Annotated[str, typer.Argument(help="Part of a title, an artist or an album; small typos do not matter.")],
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    state: StateOption = DEFAULT_STATE,
+) -> None:
+    """Find tracks of the library."""
+    with _told_errors(), account.connect(state) as client:
+        rows = search_tracks(client, text, limit)
+        if rows:
+            show_tracks(rows, f"{len(rows)} tracks like {text!r}")
+        else:
+            console.print(f"No track is like {text!r}. What is there: museed status", markup=False)
+
+
+@app.command()
+def status(state: StateOption = DEFAULT_STATE) -> None:
+    """Show what the mesh holds."""
+    document = "{ stats { trackCount indexedCount userCount playlistCount genres { genre trackCount } } }"
+    with _told_errors(), account.connect(state) as client:
+        stats = client.query(document)["stats"]
+        console.print(f"The mesh at {client.url} is up.")
+        names = {
+            "tracks": "trackCount",
+            "tracks in the index": "indexedCount",
+            "people": "userCount",
+            "playlists": "playlistCount",
+        }
+        show_counts("library", {name: stats[key] for name, key in names.items()})
+        if stats["genres"]:
+            show_counts("genres", {row["genre"]: row["trackCount"] for row in stats["genres"]})
+        else:
+            console.print("The library is empty. Fill it with: museed ingest folder ~/Music")
+
+
+@contextlib.contextmanager
+def _told_errors() -> Iterator[None]:
+    """Say expected errors in one sentence and exit with 1."""
+    try:
+        yield
+    except (ClientError, StartError) as error:
+        console.print("[red]error:[/red]", end=" ")
+        console.print(str(error), markup=False)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        console.print("Interrupted; run it again to go on.")
+        raise typer.Exit(130) from None
+
+
+if __name__ == "__main__":
+    app()
