@@ -1,0 +1,196 @@
+"""What people do: ingest a folder, search, make playlists from tracks and uploads, play, share, come back."""
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import mutagen
+import pytest
+import websockets
+
+from deploy.local.client import ClientError, GatewayClient
+from deploy.local.playlists import make_playlist, search_tracks, seed_input
+from tests.e2e.conftest import MUSEED, RunningMesh, tone, write_track
+
+
+def ignore(state: str, progress: float) -> None:
+    """A playlist's progress that nobody watches."""
+
+
+def a_track(client: GatewayClient, title: str = "Piece 0-0") -> dict[str, Any]:
+    return search_tracks(client, title, 1)[0]
+
+
+def artists(playlist: dict[str, Any]) -> list[str]:
+    return [entry["track"]["artist"] for entry in playlist["entries"]]
+
+
+def test_second_ingest_finds_everything_unchanged(mesh: RunningMesh, library: Path) -> None:
+    report = mesh.ingest(library)
+    assert report.outcomes == {"UNCHANGED": 16}
+    assert (report.indexed, report.left_out) == (16, [])
+
+
+def test_playlist_from_a_track_has_its_seed_first_and_obeys_the_rules(mesh: RunningMesh) -> None:
+    with mesh.person("ann") as client:
+        seed = a_track(client)
+        playlist = make_playlist(client, [{"trackId": seed["trackId"]}], ignore, length=8, maxPerArtist=2)
+    first, *rest = playlist["entries"]
+    assert (first["track"]["trackId"], first["isSeed"]) == (seed["trackId"], True)
+    assert len(rest) == 8
+    assert len({entry["track"]["trackId"] for entry in playlist["entries"]}) == 9
+    assert max(artists(playlist).count(name) for name in set(artists(playlist))) == 2
+    assert all(left != right for left, right in zip(artists(playlist), artists(playlist)[1:], strict=False))
+    assert all(-1 <= entry["similarity"] <= 1 for entry in rest)
+    assert all(entry["track"]["tags"] for entry in rest)
+
+
+def test_upload_finds_what_sounds_like_it_and_is_not_in_the_list(mesh: RunningMesh, tmp_path: Path) -> None:
+    # Between two pieces of artist 3, whose pieces share a register nobody else has.
+    upload = write_track(tmp_path / "demo.flac", tone(12, 110 * 2**3 * 1.03, 11, 3.5, seed=99), title="My demo")
+    with mesh.person("ann") as client:
+        playlist = make_playlist(client, [seed_input(client, str(upload))], ignore, length=3, maxPerArtist=3)
+    assert artists(playlist).count("Artist 3") >= 2
+    assert not any(entry["isSeed"] for entry in playlist["entries"])
+
+
+def test_retagged_file_is_not_embedded_again_and_its_new_title_is_found(
+    mesh: RunningMesh, library: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "retag"
+    folder.mkdir()
+    shutil.copy(library / "artist-0" / "0.flac", folder / "song.flac")
+    assert mesh.ingest(folder).outcomes == {"CREATED": 1}
+    file = mutagen.File(folder / "song.flac")
+    file.update(title="Umbenannt und schöner")
+    file.save()
+    report = mesh.ingest(folder)
+    assert (report.outcomes, report.indexed) == ({"RETAGGED": 1}, 1)
+    with mesh.guest() as client:
+        assert a_track(client, "schoner umbenant")["title"] == "Umbenannt und schöner"
+
+
+def test_broken_files_are_listed_with_their_reason_and_the_rest_goes_on(
+    mesh: RunningMesh, library: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mixed"
+    (folder / "sub").mkdir(parents=True)
+    good = (library / "artist-1" / "1.flac").read_bytes()
+    (folder / "good.flac").write_bytes(good)
+    (folder / "named-wrong.mp3").write_bytes((library / "artist-1" / "2.flac").read_bytes())
+    (folder / "empty.ogg").write_bytes(b"")
+    (folder / "text.mp3").write_bytes(b"this is no music at all\n" * 100)
+    (folder / "sub" / "cut.flac").write_bytes(good[: len(good) // 3])
+    (folder / "notes.txt").write_text("not a name of audio")
+    write_track(folder / "short.flac", tone(5, 440, 3, 1, seed=1), title="Short")
+    write_track(folder / "silent.flac", 0 * tone(31, 440, 3, 1, seed=1), title="Silent")
+    report = mesh.ingest(folder)
+    reasons = {path: reason for path, reason, _ in report.left_out}
+    assert reasons == {
+        "empty.ogg": "AUDIO_EMPTY",
+        "text.mp3": "NOT_AUDIO",
+        "short.flac": "AUDIO_TOO_SHORT",
+        "silent.flac": "AUDIO_SILENT",
+        "sub/cut.flac": "AUDIO_TRUNCATED",
+    }
+    assert (report.indexed, report.files, report.other_files) == (2, 7, 1)
+    again = mesh.ingest(folder)
+    assert {path: reason for path, reason, _ in again.left_out} == reasons
+
+
+def test_playlist_is_private_until_its_owner_says_otherwise(mesh: RunningMesh) -> None:
+    document = "query P($id: ID!) { playlist(id: $id) { playlistId title entries { track { title streamUrl } } } }"
+    update = """mutation U($input: UpdatePlaylistInput!) { updatePlaylist(input: $input) {
+      __typename ... on UpdatePlaylistSuccess { playlist { visibility version } }
+      ... on UserError { message code } } }"""
+    with mesh.person("ann") as ann, mesh.person("bob") as bob, mesh.guest() as guest:
+        made = make_playlist(ann, [{"trackId": a_track(ann)["trackId"]}], ignore, length=3)
+        for stranger in (bob, guest):
+            with pytest.raises(ClientError) as caught:
+                stranger.query(document, id=made["playlistId"])
+            assert caught.value.code == "PLAYLIST_NOT_FOUND"
+        version = ann.query("query V($id: ID!) { playlist(id: $id) { version } }", id=made["playlistId"])
+        ann.mutate(
+            update,
+            {
+                "playlistId": made["playlistId"],
+                "version": version["playlist"]["version"],
+                "visibility": "PUBLIC",
+            },
+        )
+        shown = guest.query(document, id=made["playlistId"])["playlist"]
+        assert shown["title"] == made["title"]
+        body = guest.read_range(shown["entries"][0]["track"]["streamUrl"], 0, 3)
+        assert body.content == b"fLaC"
+
+
+def test_same_key_makes_one_playlist(mesh: RunningMesh) -> None:
+    document = """mutation G($input: GeneratePlaylistInput!) { generatePlaylist(input: $input) {
+      __typename ... on GeneratePlaylistSuccess { job { jobId } } ... on UserError { message code } } }"""
+    with mesh.person("ann") as client:
+        request = {"seeds": [{"trackId": a_track(client)["trackId"]}], "idempotencyKey": "once", "length": 3}
+        first = client.mutate(document, request)
+        assert client.mutate(document, request) == first
+        with pytest.raises(ClientError) as caught:
+            client.mutate(document, {**request, "length": 4})
+        assert caught.value.code == "IDEMPOTENCY_KEY_REUSED"
+
+
+async def test_job_progress_is_followed_to_its_end(mesh: RunningMesh, tmp_path: Path) -> None:
+    upload = write_track(tmp_path / "long.flac", tone(120, 300, 5, 2, seed=5), title="Long demo")
+    document = """mutation G($input: GeneratePlaylistInput!) { generatePlaylist(input: $input) {
+      __typename ... on GeneratePlaylistSuccess { job { jobId } } ... on UserError { message code } } }"""
+
+    def ask() -> tuple[str, str]:
+        with mesh.person("ann") as client:
+            seeds = [seed_input(client, str(upload))]
+            job = client.mutate(document, {"seeds": seeds, "length": 3})["job"]["jobId"]
+            return job, client._token
+
+    job_id, token = await asyncio.to_thread(ask)
+    url = mesh.url.replace("http", "ws") + "/graphql"
+    states = []
+    async with (
+        asyncio.timeout(60),
+        websockets.connect(url, subprotocols=[websockets.Subprotocol("graphql-transport-ws")]) as socket,
+    ):
+        await socket.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}}))
+        assert json.loads(await socket.recv())["type"] == "connection_ack"
+        query = "subscription J($id: ID!) { jobProgress(jobId: $id) { state progress } }"
+        payload = {"query": query, "variables": {"id": job_id}}
+        await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+        while (message := json.loads(await socket.recv()))["type"] != "complete":
+            if message["type"] == "next":
+                states.append(message["payload"]["data"]["jobProgress"]["state"])
+    assert states[-1] == "SUCCEEDED"
+    order = ["QUEUED", "EMBEDDING", "SEARCHING", "ARRANGING", "SUCCEEDED"]
+    assert [order.index(state) for state in states] == sorted(order.index(state) for state in states)
+
+
+def run(mesh: RunningMesh, *arguments: str) -> str:
+    command = [MUSEED, *arguments, "--state", mesh.folder]
+    done = subprocess.run(command, capture_output=True, text=True, env={"COLUMNS": "200", "PATH": ""}, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_commands_speak_for_themselves(mesh: RunningMesh, library: Path, tmp_path: Path) -> None:
+    found = run(mesh, "search", "Piece 2-1")
+    track_id = re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", found)
+    assert track_id is not None
+    assert "Piece 2-1" in found
+    listed = run(mesh, "playlist", "--seed", track_id[0], "--length", "3")
+    assert "Piece 2-1" in listed
+    assert len(re.findall(r"http://127\.0\.0\.1:\d+/tracks/", listed)) == 4
+    assert "tracks in the index" in run(mesh, "status")
+    assert "16 unchanged" in run(mesh, "ingest", "folder", str(library))
+
+
+def test_second_mesh_in_the_same_folder_is_refused(mesh: RunningMesh) -> None:
+    done = subprocess.run([MUSEED, "up", "--state", mesh.folder], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "a mesh already runs in" in done.stdout + done.stderr
