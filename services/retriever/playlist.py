@@ -63,6 +63,8 @@ def build_playlist(tracks: Sequence[Track], vectors: Float32Array, seeds: Sequen
         SeedsCancel: The mean of the seeds points nowhere.
         NoCandidates: The rules leave no track.
     """
+    if not tracks:
+        raise NoCandidates(0, {})
     target = blend(seeds)
     included = library_seeds(seeds) if recipe.include_seed else []
     previous = included[-1].artist_key if included else None
