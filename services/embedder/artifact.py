@@ -1,0 +1,203 @@
+"""A model as a folder: `weights.safetensors` and `manifest.json`. Checks both; knows no network and no audio."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.embedder.errors import ArtifactInvalid
+
+WEIGHTS_FILE = "weights.safetensors"
+MANIFEST_FILE = "manifest.json"
+# The id is part of NATS subjects: no dots, blanks or wildcards.
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_READ_BYTES = 4 * 1024 * 1024
+
+Tensors = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """How window vectors become one vector.
+
+    Attributes:
+        method: Only "weighted_mean": the mean of unit vectors, weighted by seconds, made unit again.
+        silence_rms: A window whose root mean square lies below this does not vote; full scale is 1.
+        min_part_seconds: A last part window shorter than this is dropped when the track has a full one.
+    """
+
+    method: str = "weighted_mean"
+    silence_rms: float = 1e-3
+    min_part_seconds: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What there is to know of an encoder besides its weights.
+
+    Attributes:
+        name: Short name, lower-case letters, digits and hyphens.
+        architecture: Code that runs the weights and its revision, for example "musicnn/1".
+        config: Options of the architecture.
+        dim: Length of a vector.
+        sample_rate_hz: Rate of the audio that the model sees.
+        window_seconds: Length of a full window.
+        hop_seconds: Distance of the beginnings of two windows.
+        pooling: How window vectors become one vector.
+        centring: Tensor in the weights, shape (dim,), that is subtracted from every window vector; None for nothing.
+        resampler: How audio gets to sample_rate_hz.
+        weights_sha256: Digest of the weights file, hex.
+        source: Where the weights come from.
+        revision: Version of the source.
+        precision: For example "fp32".
+        licence: Licence of the weights.
+        tags: Names of the tag scores that the encoder gives.
+        random_pair_cosine: Cosine of random pairs of tracks by quantile, for example {"0.5": 0.1}; None if unknown.
+    """
+
+    name: str
+    architecture: str
+    dim: int
+    sample_rate_hz: int
+    window_seconds: float
+    hop_seconds: float
+    weights_sha256: str
+    pooling: Pooling = field(default_factory=Pooling)
+    centring: str | None = None
+    resampler: str = "soxr/HQ"
+    config: dict[str, Any] = field(default_factory=dict)  # JSON values, as the architecture wants them
+    source: str = ""
+    revision: str = ""
+    precision: str = "fp32"
+    licence: str = ""
+    tags: tuple[str, ...] = ()
+    random_pair_cosine: dict[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ArtifactInvalid(f"encoder name {self.name!r} must match {_NAME.pattern}", field="name")
+
+    @property
+    def encoder_id(self) -> str:
+        """Name and digest of everything that moves the vector; precision, licence, tags and quantiles do not."""
+        moving = {
+            "architecture": self.architecture,
+            "centring": self.centring,
+            "config": self.config,
+            "dim": self.dim,
+            "hop_seconds": float(self.hop_seconds),
+            "pooling": dataclasses.asdict(self.pooling),
+            "resampler": self.resampler,
+            "sample_rate_hz": self.sample_rate_hz,
+            "weights_sha256": self.weights_sha256,
+            "window_seconds": float(self.window_seconds),
+        }
+        canonical = json.dumps(moving, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return f"{self.name}-{hashlib.sha256(canonical.encode()).hexdigest()[:16]}"
+
+    @property
+    def window_samples(self) -> int:
+        """Samples of a full window at sample_rate_hz."""
+        return round(self.window_seconds * self.sample_rate_hz)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A model folder whose digests were verified."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def weights_path(self) -> Path:
+        """The weights file."""
+        return self.folder / WEIGHTS_FILE
+
+
+def digest_file(path: Path) -> str:
+    """Return a file's SHA-256 in hex; blocks, about a second per gigabyte."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_READ_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def open_artifact(folder: Path) -> Artifact:
+    """Read a model folder and verify weights and encoder_id.
+
+    Raises:
+        ArtifactInvalid: ARTIFACT_MISSING, ARTIFACT_INVALID or ARTIFACT_CORRUPT, naming the file and both digests.
+    """
+    manifest_path = folder / MANIFEST_FILE
+    for path in (manifest_path, folder / WEIGHTS_FILE):
+        if not path.is_file():
+            raise ArtifactInvalid(f"{path} is missing", reason="ARTIFACT_MISSING", field="artifact", value=path)
+    manifest, stated_id = _read_manifest(manifest_path)
+    found = digest_file(folder / WEIGHTS_FILE)
+    if found != manifest.weights_sha256:
+        raise ArtifactInvalid(
+            f"{folder / WEIGHTS_FILE} has SHA-256 {found}, its manifest says {manifest.weights_sha256}",
+            reason="ARTIFACT_CORRUPT",
+            field="weights_sha256",
+            value=found,
+            limit=manifest.weights_sha256,
+        )
+    if stated_id != manifest.encoder_id:
+        raise ArtifactInvalid(
+            f"{manifest_path} states encoder_id {stated_id}, its contents make {manifest.encoder_id}",
+            reason="ARTIFACT_CORRUPT",
+            field="encoder_id",
+            value=stated_id,
+            limit=manifest.encoder_id,
+        )
+    return Artifact(folder, manifest)
+
+
+def _read_manifest(path: Path) -> tuple[Manifest, str]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        stated_id = str(found.pop("encoder_id"))
+        found["pooling"] = Pooling(**found["pooling"])
+        found["tags"] = tuple(found["tags"])
+        return Manifest(**found), stated_id
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactInvalid(f"{path} is not a manifest: {error!r}", field="manifest", value=path) from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest.json` beside the weights of a folder."""
+    fields = {"encoder_id": manifest.encoder_id, **dataclasses.asdict(manifest)}
+    (folder / MANIFEST_FILE).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def write_artifact(folder: Path, weights: bytes, manifest: Manifest) -> Artifact:
+    """Write a model folder so that a reader sees all of it or nothing; one that is there already is kept.
+
+    Args:
+        folder: Where to; its parents are made.
+        weights: Contents of the safetensors file.
+        manifest: Its weights_sha256 is replaced by the digest of `weights`.
+    """
+    manifest = dataclasses.replace(manifest, weights_sha256=hashlib.sha256(weights).hexdigest())
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+    draft.mkdir()
+    (draft / WEIGHTS_FILE).write_bytes(weights)
+    write_manifest(draft, manifest)
+    try:
+        os.rename(draft, folder)
+    except OSError:  # another process was first: the contents are the same, or its digests say that they are not
+        for path in draft.iterdir():
+            path.unlink()
+        draft.rmdir()
+        return open_artifact(folder)
+    return Artifact(folder, manifest)

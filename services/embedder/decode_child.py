@@ -1,0 +1,134 @@
+"""The process that decodes: limited, fed one file after the other, and free to die. Started by `decoder`.
+
+It takes requests from a socket, each with an open file, and answers with frames: a kind of one byte, a length of four,
+and a payload. It opens no path and no address by itself.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+from dataclasses import asdict
+
+import numpy as np
+
+from services.chassis.errors import DomainError
+from services.embedder.audio import AudioSummary, DecodeSpec, decode
+from services.embedder.errors import AudioCorrupt, DecodeLimit, to_fields
+
+FRAME_HEADER = struct.Struct("<cI")
+REQUEST_HEADER = struct.Struct("<I")
+READY, SOUND, END, REFUSED = b"R", b"S", b"E", b"X"
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_OPEN_FILES = 32
+_MIB = 1024 * 1024
+
+
+def main(socket_descriptor: int, parent_pid: int, memory_mib: int) -> None:
+    """Serve requests until the socket closes.
+
+    Args:
+        socket_descriptor: Inherited end of a Unix stream socket.
+        parent_pid: Process that started this one; without it there is nothing to do.
+        memory_mib: Address space that decoding may take beyond what the process has when it is ready.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
+    _die_with(parent_pid)
+    _limit_once(memory_mib)
+    with socket.socket(fileno=socket_descriptor) as channel:
+        _send(channel, READY, b"")
+        while (request := _receive(channel)) is not None:
+            text, descriptor = request
+            try:
+                _serve(channel, json.loads(text), descriptor, memory_mib)
+            finally:
+                os.close(descriptor)
+
+
+def _die_with(parent_pid: int) -> None:
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    for option, value in ((_PR_SET_PDEATHSIG, signal.SIGKILL), (_PR_SET_NO_NEW_PRIVS, 1)):
+        if prctl(option, int(value), 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), f"prctl {option}")
+    if os.getppid() != parent_pid:  # it died before the line above
+        sys.exit(1)
+
+
+def _limit_once(memory_mib: int) -> None:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    allowed = used + memory_mib * _MIB
+    for kind, limit in (
+        (resource.RLIMIT_AS, allowed),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(kind, (limit, limit))
+
+
+def _limit_cpu(allowance_s: float) -> None:
+    """Allow this job so many more CPU seconds; then SIGXCPU ends the process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(usage.ru_utime + usage.ru_stime + allowance_s) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+
+def _receive(channel: socket.socket) -> tuple[bytes, int] | None:
+    """Return the next request and its file, None when the parent has closed."""
+    data, descriptors, _, _ = socket.recv_fds(channel, 4096, 1)
+    if not data:
+        return None
+    (length,) = REQUEST_HEADER.unpack_from(data)
+    text = data[REQUEST_HEADER.size :]
+    while len(text) < length:
+        text += channel.recv(length - len(text))
+    return text, descriptors[0]
+
+
+def _send(channel: socket.socket, kind: bytes, payload: bytes | memoryview) -> None:
+    channel.sendall(FRAME_HEADER.pack(kind, len(payload)))
+    channel.sendall(payload)
+
+
+def _serve(channel: socket.socket, request: dict[str, float], descriptor: int, memory_mib: int) -> None:
+    _limit_cpu(request["cpu_s"])
+    spec = DecodeSpec(
+        int(request["sample_rate_hz"]), int(request["block_samples"]), request["min_seconds"], request["max_seconds"]
+    )
+    try:
+        summary = _stream(channel, spec, descriptor)
+        _send(channel, END, json.dumps(asdict(summary)).encode())
+        return
+    except DomainError as error:
+        refusal = error
+    except MemoryError:
+        refusal = DecodeLimit.of("memory", f"{memory_mib} MiB")
+    except (BrokenPipeError, ConnectionResetError):
+        sys.exit(0)
+    except Exception as error:  # the border of this process: a file must not be able to end it with a traceback
+        refusal = AudioCorrupt(f"the decoder failed on the file: {type(error).__name__}: {error}", field="audio")
+    _send(channel, REFUSED, json.dumps(to_fields(refusal)).encode())
+    if isinstance(refusal, DecodeLimit):
+        sys.exit(0)  # what is left of the address space may be in pieces
+
+
+def _stream(channel: socket.socket, spec: DecodeSpec, descriptor: int) -> AudioSummary:
+    blocks = decode(descriptor, spec)
+    while True:
+        try:
+            block = next(blocks)
+        except StopIteration as stop:
+            summary: AudioSummary = stop.value
+            return summary
+        _send(channel, SOUND, block.view(np.uint8).data)
+
+
+if __name__ == "__main__":
+    main(*(int(argument) for argument in sys.argv[1:4]))

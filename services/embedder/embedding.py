@@ -1,0 +1,178 @@
+"""Turns an open file into a track's vector: decode, choose windows, encode, pool. Knows neither RPCs nor events."""
+
+import asyncio
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.embedder.audio import DecodeSpec
+from services.embedder.batcher import Batcher, EncodedWindow, Lane
+from services.embedder.decoder import DecoderPool, Decoding
+from services.embedder.errors import AudioEmpty, AudioSilent, AudioTooLarge
+from services.embedder.model import Encoder, Float32Array, pool
+from services.embedder.windows import WindowChoice
+
+
+@dataclass(frozen=True, slots=True)
+class AudioLimits:
+    """What a file may be: seconds of sound and bytes."""
+
+    min_seconds: float
+    max_seconds: float
+    max_bytes: int
+
+    def check_size(self, size_bytes: int) -> None:
+        """Refuse a file by its size.
+
+        Raises:
+            AudioEmpty: No bytes.
+            AudioTooLarge: More than max_bytes.
+        """
+        if size_bytes == 0:
+            raise AudioEmpty("the file has no bytes", field="audio", value=0, limit=1)
+        if size_bytes > self.max_bytes:
+            raise AudioTooLarge.of(size_bytes, self.max_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackEmbedding:
+    """A track's vector with what is known of its sound.
+
+    Attributes:
+        vector: Shape (dim,), float32, unit L2 norm.
+        windows: Vectors of the windows that voted, in order of time, shape (n, dim), float32, unit L2 norm.
+        tags: Names and scores in [0, 1], best first.
+        duration_seconds: Length of the decoded audio, silence included.
+    """
+
+    vector: Float32Array
+    windows: Float32Array
+    tags: tuple[tuple[str, float], ...]
+    duration_seconds: float
+
+
+class TrackEmbedder:
+    """Embeds files through a batcher that others share.
+
+    Args:
+        encoder: Says how windows are cut and pooled; only the batcher runs it.
+        batcher: Runs the model.
+        decoders: Decoding processes by lane, so that bulk work cannot keep all of them from somebody who waits.
+        windows_in_flight: Windows of one file that may wait for the model at a time: the bound of memory per file.
+    """
+
+    def __init__(
+        self, encoder: Encoder, batcher: Batcher, decoders: dict[Lane, DecoderPool], windows_in_flight: int
+    ) -> None:
+        self._encoder = encoder
+        self._batcher = batcher
+        self._decoders = decoders
+        self._windows_in_flight = windows_in_flight
+
+    async def embed(
+        self, descriptor: int, limits: AudioLimits, lane: Lane, time_left_s: float | None = None
+    ) -> TrackEmbedding:
+        """Embed a file.
+
+        Args:
+            descriptor: A regular file, opened for reading, at its beginning; the caller closes it afterwards.
+            limits: What is accepted.
+            lane: Whom it goes before.
+            time_left_s: How long somebody waits for the answer; None without end.
+
+        Raises:
+            AudioError: The file is refused, with value and limit.
+            EmbedderBusy: Too many wait already.
+            DecoderLost: The decoding process was killed; trying again helps.
+            EncodingFailed: The model failed on it.
+        """
+        limits.check_size(os.fstat(descriptor).st_size)
+        manifest = self._encoder.manifest
+        spec = DecodeSpec(manifest.sample_rate_hz, manifest.window_samples, limits.min_seconds, limits.max_seconds)
+        expires_at = None if time_left_s is None else time.monotonic() + time_left_s
+        run = _Run(self._encoder, self._batcher, lane, expires_at, self._windows_in_flight)
+        try:
+            async with self._decoders[lane].decode(descriptor, spec) as decoding:
+                await run.feed(decoding, limits.min_seconds)
+            await run.finish()
+        finally:
+            run.cancel()
+        return run.result(decoding.summary.seconds)
+
+
+class _Run:
+    """The windows of one file on their way through the batcher."""
+
+    def __init__(
+        self, encoder: Encoder, batcher: Batcher, lane: Lane, expires_at: float | None, in_flight: int
+    ) -> None:
+        self._manifest = encoder.manifest
+        self._batcher = batcher
+        self._lane = lane
+        self._expires_at = expires_at
+        self._in_flight = in_flight
+        self._choice = WindowChoice(encoder.manifest, encoder.min_samples)
+        self._pending: deque[asyncio.Future[EncodedWindow]] = deque()
+        self._done: list[EncodedWindow] = []
+        self._seconds: list[float] = []
+
+    async def feed(self, decoding: Decoding, min_seconds: float) -> None:
+        """Take all windows; none is encoded before the file is known to be long enough."""
+        held: list[Float32Array] = []
+        held_samples = 0
+        is_long_enough = False
+        async for window in decoding:
+            held.append(window)
+            held_samples += len(window)
+            is_long_enough = is_long_enough or held_samples >= min_seconds * self._manifest.sample_rate_hz
+            if is_long_enough:
+                await self._submit_all(held)
+                held.clear()
+        await self._submit_all(held)
+
+    async def finish(self) -> None:
+        """Wait for the windows that the model still has."""
+        while self._pending:
+            await self._collect()
+
+    async def _submit_all(self, windows: list[Float32Array]) -> None:
+        for window in windows:
+            if not self._choice.votes(window):
+                continue
+            if len(self._pending) >= self._in_flight:
+                await self._collect()
+            self._pending.append(self._batcher.submit(window, self._lane, self._expires_at))
+            self._seconds.append(self._choice.seconds(window))
+
+    async def _collect(self) -> None:
+        self._done.append(await self._pending[0])
+        self._pending.popleft()
+
+    def cancel(self) -> None:
+        """Take back what still waits; after `finish` there is nothing."""
+        for future in self._pending:
+            if not future.cancel() and not future.cancelled():
+                future.exception()  # seen: the first failure is the one that is told
+
+    def result(self, duration_seconds: float) -> TrackEmbedding:
+        """Pool what came back.
+
+        Raises:
+            AudioSilent: No window voted.
+        """
+        if not self._done:
+            limit = self._manifest.pooling.silence_rms
+            raise AudioSilent(
+                f"no window of the audio is louder than {20 * np.log10(limit):.0f} dBFS",
+                field="audio",
+                limit=f"{20 * np.log10(limit):.0f} dBFS",
+            )
+        weights = np.array(self._seconds, dtype=np.float32)
+        windows = np.stack([window.vector for window in self._done])  # (n, dim)
+        scores = np.average([window.tags for window in self._done], axis=0, weights=weights)
+        best_first = np.argsort(-scores, kind="stable")
+        tags = tuple((self._manifest.tags[column], float(scores[column])) for column in best_first)
+        return TrackEmbedding(pool(windows, weights), windows, tags, duration_seconds)

@@ -1,0 +1,218 @@
+"""What can go wrong between a file and its vector; the chassis says how each travels.
+
+InvalidArgument
+├── AudioError                the file, not the service, is the cause: never retried
+│   ├── NotAudio              nothing here decodes as sound
+│   ├── AudioEmpty            no bytes, or no samples
+│   ├── AudioTruncated        the file ends long before its header says
+│   ├── AudioCorrupt          the decoder gave up, or gave numbers that are no sound
+│   ├── AudioSilent           no window is loud enough to vote
+│   ├── AudioTooShort         fewer seconds than asked for
+│   ├── AudioTooLong          more seconds than allowed
+│   ├── AudioTooLarge         more bytes than allowed
+│   └── DecodeLimit           decoding took more memory, CPU or time than allowed
+└── UploadMalformed           the stream of an upload breaks its contract
+FailedPrecondition
+├── EncoderMismatch           another encoder is served than the caller expects
+├── ArtifactInvalid           a model folder is not what its manifest says; the process does not start
+└── EncoderUnavailable        what the chosen encoder needs is not installed; the process does not start
+ResourceExhausted
+└── EmbedderBusy              a queue is full; retry later
+Unavailable
+└── DecoderLost               a decoding process was killed from outside; retry
+Internal
+└── EncodingFailed            the model failed on one window
+"""
+
+from typing import Self
+
+from services.chassis.errors import (
+    DomainError,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    ResourceExhausted,
+    Unavailable,
+)
+
+
+class AudioError(InvalidArgument):
+    """The audio itself cannot be embedded; the same bytes fail the same way everywhere."""
+
+    default_reason = "AUDIO_INVALID"
+
+
+class NotAudio(AudioError):
+    """Nothing in the file decodes as sound."""
+
+    default_reason = "NOT_AUDIO"
+
+
+class AudioEmpty(AudioError):
+    """The file has no bytes, or decodes to no samples."""
+
+    default_reason = "AUDIO_EMPTY"
+
+
+class AudioTruncated(AudioError):
+    """The file ends long before the length that its header states."""
+
+    default_reason = "AUDIO_TRUNCATED"
+
+    @classmethod
+    def after(cls, delivered: float, promised: float, unit: str, tolerated_share: float) -> Self:
+        """Build the error from what came and what was promised, both in `unit`."""
+        return cls(
+            f"the file holds {delivered:.6g} of the {promised:.6g} {unit} that its header states,"
+            f" at least {tolerated_share:.0%} are needed",
+            field="audio",
+            value=f"{delivered / promised:.3f}",
+            limit=tolerated_share,
+        )
+
+
+class AudioCorrupt(AudioError):
+    """The decoder gave up on the file, or gave numbers that are no sound."""
+
+    default_reason = "AUDIO_CORRUPT"
+
+
+class AudioSilent(AudioError):
+    """No window is loud enough to vote."""
+
+    default_reason = "AUDIO_SILENT"
+
+
+class AudioTooShort(AudioError):
+    """The audio has fewer seconds than asked for."""
+
+    default_reason = "AUDIO_TOO_SHORT"
+
+    @classmethod
+    def of(cls, seconds: float, limit_s: float) -> Self:
+        """Build the error from the audio's length and the shortest allowed one, in seconds."""
+        return cls(
+            f"the audio is {seconds:.1f} s long, at least {limit_s:g} s are needed",
+            field="audio",
+            value=f"{seconds:.3f}",
+            limit=f"{limit_s:g}",
+        )
+
+
+class AudioTooLong(AudioError):
+    """The audio has more seconds than allowed."""
+
+    default_reason = "AUDIO_TOO_LONG"
+
+    @classmethod
+    def of(cls, seconds: float, limit_s: float) -> Self:
+        """Build the error from the seconds that are stated or were decoded so far, and the limit."""
+        return cls(
+            f"the audio is at least {seconds:.0f} s long, limit is {limit_s:g} s",
+            field="audio",
+            value=f"{seconds:.3f}",
+            limit=f"{limit_s:g}",
+        )
+
+
+class AudioTooLarge(AudioError):
+    """The file has more bytes than allowed."""
+
+    default_reason = "AUDIO_TOO_LARGE"
+
+    @classmethod
+    def of(cls, size_bytes: int, limit_bytes: int) -> Self:
+        """Build the error from the file's size and the limit, in bytes."""
+        return cls(
+            f"the file has {size_bytes} bytes, limit is {limit_bytes}",
+            field="audio",
+            value=size_bytes,
+            limit=limit_bytes,
+        )
+
+
+class DecodeLimit(AudioError):
+    """Decoding took more memory, CPU seconds or wall-clock seconds than allowed."""
+
+    default_reason = "DECODE_LIMIT"
+
+    @classmethod
+    def of(cls, what: str, limit: str) -> Self:
+        """Build the error from the name of the limit, for example "CPU time", and its value with unit."""
+        return cls(f"decoding takes more {what} than {limit}", field="audio", value=f"over {limit}", limit=limit)
+
+
+class UploadMalformed(InvalidArgument):
+    """The messages of an upload do not follow the contract: header first, then chunks, as many bytes as stated."""
+
+    default_reason = "UPLOAD_MALFORMED"
+
+
+class EncoderMismatch(FailedPrecondition):
+    """The caller expects another encoder than the one that is served."""
+
+    default_reason = "ENCODER_MISMATCH"
+
+    @classmethod
+    def of(cls, wanted: str, serving: str) -> Self:
+        """Build the error from the encoder ids that are wanted and served."""
+        return cls(
+            f"encoder {wanted} was asked for, {serving} is served", field="encoder_id", value=wanted, limit=serving
+        )
+
+
+class ArtifactInvalid(FailedPrecondition):
+    """A model folder is missing a part, or is not what its manifest says."""
+
+    default_reason = "ARTIFACT_INVALID"
+
+
+class EncoderUnavailable(FailedPrecondition):
+    """What the chosen encoder needs is not here; the message says what to install or set."""
+
+    default_reason = "ENCODER_UNAVAILABLE"
+
+
+class EmbedderBusy(ResourceExhausted):
+    """A queue is full; retry after the hint."""
+
+    default_reason = "EMBEDDER_BUSY"
+
+
+class DecoderLost(Unavailable):
+    """A decoding process was killed from outside or would not start; the next try gets another one."""
+
+    default_reason = "DECODER_LOST"
+
+
+class EncodingFailed(Internal):
+    """The model failed on this window alone."""
+
+    default_reason = "ENCODING_FAILED"
+
+
+_AUDIO_ERRORS: dict[str, type[AudioError]] = {
+    kind.default_reason: kind
+    for kind in (
+        NotAudio,
+        AudioEmpty,
+        AudioTruncated,
+        AudioCorrupt,
+        AudioSilent,
+        AudioTooShort,
+        AudioTooLong,
+        AudioTooLarge,
+        DecodeLimit,
+    )
+}
+
+
+def to_fields(error: DomainError) -> dict[str, str]:
+    """Describe an error for the pipe of a decoding process."""
+    return {"reason": error.reason, "message": error.message, **error.metadata}
+
+
+def audio_error(fields: dict[str, str]) -> AudioError:
+    """Build the error that a decoding process described with `to_fields`."""
+    kind = _AUDIO_ERRORS.get(fields["reason"], AudioCorrupt)
+    return kind(fields["message"], field=fields.get("field"), value=fields.get("value"), limit=fields.get("limit"))

@@ -1,0 +1,96 @@
+"""MusiCNN's served graph against a torch re-implementation, and its windows."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from services.embedder import musicnn
+from services.embedder.artifact import Artifact, open_artifact
+from services.embedder.errors import EncoderUnavailable
+from services.embedder.musicnn import TAGS, MusicnnEncoder, import_wheel, patch_starts
+from tests.unit.embedder import musicnn_in_torch
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return import_wheel(tmp_path_factory.mktemp("artifacts") / "musicnn-msd")
+
+
+@pytest.fixture(scope="module")
+def encoder(artifact: Artifact) -> MusicnnEncoder:
+    return MusicnnEncoder(artifact, threads=1)
+
+
+def music(seconds: float, seed: int) -> NDArray[np.float32]:
+    """Return chords with noise bursts: something with pitch and rhythm."""
+    random = np.random.default_rng(seed)
+    time = np.arange(round(seconds * RATE)) / RATE
+    chord = sum(np.sin(2 * np.pi * hz * time) for hz in random.uniform(80, 2000, 5))
+    bursts = random.standard_normal(len(time)) * np.exp(-8 * (time % random.uniform(0.3, 0.8)))
+    return np.asarray(0.1 * chord + 0.2 * bursts, dtype=np.float32)
+
+
+def rows_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.asarray(np.sum(a * b, axis=1) / norms, dtype=np.float32)
+
+
+@pytest.mark.parametrize("frames", [187, 60, 300])
+def test_graph_equals_the_torch_reference(artifact: Artifact, encoder: MusicnnEncoder, frames: int) -> None:
+    mel = np.random.default_rng(7).uniform(0, 4, (3, frames, 96)).astype(np.float32)
+    penultimate, tags = encoder._run(mel)
+    wanted_penultimate, wanted_tags = musicnn_in_torch.run(load_file(artifact.weights_path), mel)
+    np.testing.assert_allclose(penultimate, wanted_penultimate, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(tags, wanted_tags, atol=1e-3)
+    assert rows_cosine(penultimate, wanted_penultimate).min() >= 0.9999
+
+
+def test_vectors_are_unit_and_tags_are_scores(encoder: MusicnnEncoder) -> None:
+    encoded = encoder.encode(np.stack([music(10, seed) for seed in range(2)]))
+    assert encoded.vectors.shape == (2, 200)
+    assert encoded.vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(encoded.vectors, axis=1), 1, atol=1e-6)
+    assert encoded.tags.shape == (2, len(TAGS)) == (2, 50)
+    assert ((encoded.tags >= 0) & (encoded.tags <= 1)).all()
+
+
+@pytest.mark.parametrize("seconds", [10.0, 3.7])
+def test_a_window_has_the_same_vector_alone_and_in_any_batch(encoder: MusicnnEncoder, seconds: float) -> None:
+    windows = np.stack([music(seconds, seed) for seed in range(7)])
+    together = encoder.encode(windows).vectors
+    alone = np.concatenate([encoder.encode(window[None]).vectors for window in windows])
+    shuffled = encoder.encode(windows[::-1]).vectors[::-1]
+    assert rows_cosine(together, alone).min() >= 1 - 1e-4
+    assert rows_cosine(together, shuffled).min() >= 1 - 1e-4
+
+
+def test_shortest_window_is_encoded(encoder: MusicnnEncoder) -> None:
+    assert np.isfinite(encoder.encode(music(1, 0)[None, : encoder.min_samples]).vectors).all()
+
+
+def test_patches_cover_a_window_evenly() -> None:
+    assert patch_starts(626) == [0, 220, 439]
+    assert patch_starts(188) == [0]
+    assert patch_starts(187) == [0]
+    assert patch_starts(100) == [0]
+    assert patch_starts(270) == [41]
+    assert patch_starts(376) == [0, 189]
+
+
+def test_import_is_repeatable(artifact: Artifact, tmp_path: Path) -> None:
+    again = import_wheel(tmp_path / "again")
+    assert again.manifest == artifact.manifest == open_artifact(again.folder).manifest
+    assert again.manifest.encoder_id == "musicnn-msd-0d2c9d8c6d1f545b"
+
+
+def test_missing_wheel_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(musicnn, "WHEEL", "musicnn-that-is-not-here")
+    with pytest.raises(EncoderUnavailable, match="pip install --no-deps") as caught:
+        import_wheel(tmp_path / "artifact")
+    assert caught.value.reason == "ENCODER_UNAVAILABLE"
+    assert list(tmp_path.iterdir()) == []
