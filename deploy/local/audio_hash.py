@@ -182,8 +182,7 @@ def _part_spans(
     file: BinaryIO, start: int, end: int, *, measure: Measure, wanted: frozenset[bytes], alignment: int
 ) -> Iterator[Span]:
     for _ in range(_MAX_PARTS):
-        head = _at(file, start, 24)
-        if start >= end or len(head) < 8:
+        if start >= end or len(head := _at(file, start, 24)) < 8:
             return
         name, header, length = measure(head)
         if length < header:

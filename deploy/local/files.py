@@ -3,15 +3,16 @@
 Nothing a file holds can stop it: a file that is no library track becomes a `Skipped` with a reason.
 """
 
-import ctypes
 import hashlib
+import math
 import multiprocessing
 import os
 import re
 import resource
 import signal
+import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from io import BufferedReader
@@ -29,7 +30,6 @@ MAX_SIZE_BYTES = 2 << 30
 
 # Beyond what the interpreter holds: room for the largest tags some times over, and for no bomb.
 _READER_MEMORY_BYTES = 512 << 20
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def read_all(
     workers: int | None = None,
     min_duration_s: float = MIN_DURATION_S,
     max_size_bytes: int = MAX_SIZE_BYTES,
-) -> Iterator[TrackFile | Skipped]:
+) -> Generator[TrackFile | Skipped, None, None]:
     """Read files in processes whose memory is limited, in the order of the candidates; a bounded number ahead.
 
     Args:
@@ -111,14 +111,22 @@ def read_all(
 
 
 def _confine() -> None:
-    """Limit the memory of a reading process, leave Ctrl-C to the parent, and end with it."""
+    """Limit the memory of a reading process, leave Ctrl-C to its parent, and end with it, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Not PR_SET_PDEATHSIG: the process that forks lives as long as its children do.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with open("/proc/self/statm", encoding="ascii") as statm:
         held = int(statm.read().split()[0]) * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     wanted = held + _READER_MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def read(
@@ -185,7 +193,8 @@ def _read_open(
 
 
 def _duration_fault(path: str, duration_s: float, min_duration_s: float) -> Skipped | None:
-    value, limit = f"{duration_s:.1f}", f"{min_duration_s:g}"
+    # Rounded down: 29.97 s is not "30.0 s, minimum is 30 s".
+    value, limit = f"{math.floor(duration_s * 10) / 10:.1f}", f"{min_duration_s:g}"
     if duration_s == 0:
         return Skipped(path, Reason.AUDIO_EMPTY, "audio is 0 s long", value, limit)
     if duration_s < min_duration_s:

@@ -80,7 +80,7 @@ def ogg_hash(file: BinaryIO, start: int, end: int) -> bytes | None:
         if len(head) < 27 or head[:4] != b"OggS":
             break
         lacing = file.read(head[26])
-        body = file.read(min(sum(lacing), end - start))
+        body = file.read(max(min(sum(lacing), end - start - 27 - len(lacing)), 0))
         start += 27 + len(lacing) + len(body)
         begins = head[5] & 0x02
         if begins or head[14:18] not in current:

@@ -112,10 +112,15 @@ class _BoundedFile:
     def __init__(self, file: BinaryIO, name: str) -> None:
         self.name = name
         self.left = MAX_TAG_BYTES
+        self.failure: OSError | None = None
         self._file = file
 
     def read(self, size: int = -1) -> bytes:
-        data = self._file.read(self.left + 1 if size < 0 else min(size, self.left + 1))
+        try:
+            data = self._file.read(self.left + 1 if size < 0 else min(size, self.left + 1))
+        except OSError as error:
+            self.failure = error
+            raise
         self.left -= len(data)
         if self.left < 0:
             raise TagsTooLargeError(f"tags take more than {MAX_TAG_BYTES} bytes to read")
@@ -143,15 +148,15 @@ def read_tags(file: BinaryIO, name: str) -> Tags:
     bounded = _BoundedFile(file, name)
     try:
         return _read(bounded)
-    except (TagsError, OSError):
+    except TagsError:
         raise
     except Exception as error:
         # Tags are hostile: besides MutagenError, parsers of some twenty formats raise whatever their bugs raise,
-        # and a compressed ID3 frame that does not fit the memory MemoryError.
+        # OSError for a file that ends early among it, and MemoryError for a compressed frame that does not fit.
         if bounded.left < 0:
             raise TagsTooLargeError(f"tags take more than {MAX_TAG_BYTES} bytes to read") from error
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from None
+        if bounded.failure is not None:
+            raise bounded.failure from None
         raise TagsError(clean_text(str(error)) or type(error).__name__) from error
 
 
