@@ -1,0 +1,184 @@
+"""A retriever's parts on a real NATS, under the retriever's own NATS user, and a social that signs tokens."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2
+
+from museed.retriever.v1 import retriever_pb2_grpc
+from museed.social.v1 import accounts_pb2, accounts_pb2_grpc, events_pb2
+from services.chassis import vectors
+from services.chassis.auth import Access, TokenVerifier
+from services.chassis.bus import Bus, PublishAck, vector_subject
+from services.chassis.channel import connect
+from services.chassis.server import Server
+from services.retriever.consumer import LogConsumer
+from services.retriever.index import TrackIndex
+from services.retriever.live import LiveIndex
+from services.retriever.servicer import ACCESS, Servicer
+from services.retriever.similarity import Float32Array
+from services.retriever.snapshots import SnapshotFolder, SnapshotKeeper
+from tests.conftest import NatsServer
+from tests.fakes.tokens import TokenSigner
+
+ENCODER_ID = "enc-0123456789abcdef"
+DIMENSION = 16
+
+
+def unit(seed: int, dimension: int = DIMENSION) -> Float32Array:
+    """A random unit vector that is the same for the same seed."""
+    vector = np.random.default_rng(seed).standard_normal(dimension)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+async def health_of(channel: grpc.aio.Channel) -> int:
+    """What a process says of itself by gRPC health."""
+    check = channel.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    answer = await check(health_pb2.HealthCheckRequest(), timeout=1.0)
+    return int(answer.status)
+
+
+class Log:
+    """Writes the VECTORS log as social does."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._count = 0
+
+    async def put(self, track_id: str, sound: int, version: int = 1, **changes: Any) -> PublishAck:
+        """Say that a track sounds like this."""
+        fields: dict[str, Any] = {
+            "track_id": track_id,
+            "encoder_id": ENCODER_ID,
+            "version": version,
+            "vector": vectors.encode(unit(sound)),
+            "title": f"title of {track_id}",
+            "artist": f"artist of {track_id}",
+            "duration_seconds": 100.0,
+        }
+        message = events_pb2.TrackVector(**(fields | changes))
+        return await self.put_raw(track_id, message.SerializeToString())
+
+    async def put_raw(self, track_id: str, payload: bytes, encoder_id: str = ENCODER_ID) -> PublishAck:
+        """Write any bytes; none are a tombstone."""
+        self._count += 1
+        return await self._bus.publish(vector_subject(encoder_id, track_id), payload, f"event-{self._count}")
+
+
+@pytest.fixture
+def log(bus: Bus) -> Log:
+    return Log(bus)
+
+
+@dataclass
+class Retriever:
+    """A running retriever of this process, with what its health was told."""
+
+    live: LiveIndex
+    consumer: LogConsumer
+    keeper: SnapshotKeeper
+    stub: "retriever_pb2_grpc.RetrieverServiceAsyncStub"  # a name of the type hints only
+    channel: grpc.aio.Channel
+    readiness: list[bool] = field(default_factory=list)
+
+    async def until(self, is_true: Callable[[], bool], timeout_s: float = 20.0) -> None:
+        """Wait until a claim about the live index is true."""
+        assert await self.live.wait_until(is_true, timeout_s), f"not so after {timeout_s} s"
+
+    async def ids(self) -> set[str]:
+        return await self.live.run(lambda index: {track.track_id for track in index.tracks})
+
+
+@contextlib.asynccontextmanager
+async def running_retriever(
+    nats_server: NatsServer, snapshot_folder: Path, verifier: TokenVerifier | None = None
+) -> AsyncIterator[Retriever]:
+    """Run a retriever until the block ends, then save its snapshot."""
+    readiness: list[bool] = []
+    live = LiveIndex(TrackIndex(ENCODER_ID))
+    access = ACCESS if verifier is not None else dict.fromkeys(ACCESS, Access.PUBLIC)
+    server = Server("127.0.0.1:0", access, verifier)
+
+    async def on_ready(is_ready: bool) -> None:
+        readiness.append(is_ready)
+        await server.set_serving(is_ready)
+
+    consumer = LogConsumer(live, on_ready)
+    keeper = SnapshotKeeper(live, SnapshotFolder(snapshot_folder, ENCODER_ID), after_changes=10_000, interval_s=3600)
+    servicer = Servicer(live, lambda: consumer.refused_count)
+    retriever_pb2_grpc.add_RetrieverServiceServicer_to_server(servicer, server.grpc)
+    await server.start()
+    await keeper.restore()
+    bus = await Bus.connect(nats_server.settings("retriever"), "retriever")
+    channel = connect(f"127.0.0.1:{server.port}")
+    task = asyncio.create_task(consumer.run(bus))
+    stub = retriever_pb2_grpc.RetrieverServiceStub(channel)
+    try:
+        yield Retriever(live, consumer, keeper, stub, channel, readiness)
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await channel.close()
+        await server.drain(1.0)
+        await keeper.save()
+        keeper.close()
+        live.close()
+        await bus.close()
+
+
+@pytest.fixture
+async def retriever(nats_server: NatsServer, bus: Bus, tmp_path: Path) -> AsyncIterator[Retriever]:
+    """A retriever that has read the empty log to its end; everybody may call everything."""
+    async with running_retriever(nats_server, tmp_path / "snapshots") as running:
+        await running.until(lambda: running.live.is_caught_up)
+        yield running
+
+
+class FakeAccounts(accounts_pb2_grpc.AccountServiceServicer):
+    """Social's side of tokens."""
+
+    def __init__(self, signer: TokenSigner) -> None:
+        self.signer = signer
+        self.revoked: list[str] = []
+
+    async def GetJwks(self, request: accounts_pb2.GetJwksRequest, context: object) -> accounts_pb2.GetJwksResponse:
+        return accounts_pb2.GetJwksResponse(jwks=await self.signer.jwks())
+
+    async def ListRevokedSessions(
+        self, request: accounts_pb2.ListRevokedSessionsRequest, context: object
+    ) -> accounts_pb2.ListRevokedSessionsResponse:
+        await asyncio.sleep(0)
+        return accounts_pb2.ListRevokedSessionsResponse(session_ids=self.revoked)
+
+
+@dataclass(frozen=True)
+class Social:
+    """Where the fake social listens, and its inside."""
+
+    address: str
+    accounts: FakeAccounts
+
+
+@pytest.fixture
+async def social() -> AsyncIterator[Social]:
+    accounts = FakeAccounts(TokenSigner())  # type: ignore[abstract]  # nobody here calls the other RPCs
+    service = "/museed.social.v1.AccountService"
+    server = Server(
+        "127.0.0.1:0", {f"{service}/GetJwks": Access.PUBLIC, f"{service}/ListRevokedSessions": Access.PUBLIC}
+    )
+    accounts_pb2_grpc.add_AccountServiceServicer_to_server(accounts, server.grpc)
+    await server.start()
+    yield Social(f"127.0.0.1:{server.port}", accounts)
+    await server.drain(0.1)
