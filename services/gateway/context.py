@@ -1,0 +1,114 @@
+"""What a resolver can reach: the parts of the process, and who asks, what was loaded and what was spent by this operation."""
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import grpc
+import strawberry
+
+from services.chassis import auth
+from services.chassis.blobs import BlobStore
+from services.chassis.errors import ResourceExhausted
+from services.gateway.auth import Authenticator
+from services.gateway.clients import Upstream
+from services.gateway.consumer import JobFeed
+from services.gateway.loaders import Loaders
+from services.gateway.settings import GatewaySettings
+from services.gateway.signing import StreamSigner
+
+# A document that needs more than this asks for lists of lists: it is told so instead of being served slowly.
+MAX_UPSTREAM_CALLS = 40
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of the process, built once by `__main__`."""
+
+    settings: GatewaySettings
+    upstream: Upstream
+    authenticator: Authenticator
+    signer: StreamSigner
+    feed: JobFeed
+    blobs: BlobStore
+
+
+@dataclass
+class RequestContext:
+    """Context of one operation. That of a WebSocket is the pattern from which each of its operations gets its own.
+
+    Attributes:
+        parts: The parts of the process.
+        authorization: Header of the HTTP request; None on a WebSocket, where `connection_params` has it.
+        connection_params: Payload of connection_init, set by Strawberry.
+        guest_nonce: Stands for a guest in signed addresses.
+    """
+
+    parts: Parts
+    authorization: str | None = None
+    connection_params: dict[str, Any] | None = None
+    guest_nonce: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+
+    def __post_init__(self) -> None:
+        self.calls_made = 0
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Forget what was loaded, and start a new budget: for the next event of a subscription."""
+        self.calls_made = 0
+        self.loaders = Loaders(self.parts.upstream, self.call)
+
+    def for_operation(self) -> "RequestContext":
+        """Return a context for one operation of this request or socket."""
+        return RequestContext(self.parts, self.authorization, self.connection_params, self.guest_nonce)
+
+    async def authenticate(self) -> None:
+        """Bind this task to the sender.
+
+        Raises:
+            Unauthenticated: TOKEN_INVALID, TOKEN_EXPIRED or SESSION_REVOKED.
+            Unavailable: Tokens cannot be verified now.
+        """
+        authorization = self.authorization
+        if authorization is None and self.connection_params is not None:
+            given = self.connection_params.get("authorization") or self.connection_params.get("Authorization")
+            authorization = given if isinstance(given, str) else None
+        await self.parts.authenticator.bind(authorization)
+
+    async def call(
+        self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q, *, extra_time_s: float = 0.0
+    ) -> R:
+        """Call upstream with a deadline, within this operation's budget of calls.
+
+        Args:
+            method: Of a stub of `parts.upstream`.
+            request: What it takes.
+            extra_time_s: What upstream was asked to wait for.
+
+        Raises:
+            ResourceExhausted: QUERY_TOO_COSTLY.
+            DomainError: What upstream says.
+        """
+        self.calls_made += 1
+        if self.calls_made > MAX_UPSTREAM_CALLS:
+            raise ResourceExhausted(
+                f"this document needs more than {MAX_UPSTREAM_CALLS} calls to other services",
+                reason="QUERY_TOO_COSTLY",
+                field="query",
+                limit=MAX_UPSTREAM_CALLS,
+            )
+        return await method(request, timeout=self.parts.settings.upstream_timeout_s + extra_time_s)
+
+    def stream_url(self, track_id: str) -> str:
+        """Return the signed address of a track's audio, bound to the viewer's session where there is one."""
+        viewer = auth.viewer()
+        query = self.parts.signer.query(
+            track_id, session_id=viewer.session_id if viewer else "", guest_nonce=self.guest_nonce
+        )
+        return f"{self.parts.settings.public_url}/tracks/{track_id}/stream?{query}"
+
+
+Info = strawberry.Info[RequestContext, None]

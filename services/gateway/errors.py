@@ -1,0 +1,107 @@
+"""How errors look to clients: a coded GraphQL error, a member of a mutation's union, or JSON of a plain route.
+
+The errors themselves are those of `services.chassis.errors`: raised here at the border, or brought back from upstream by
+`services.chassis.channel`. Nothing else is shown: what was not expected is masked with an id that finds its log line.
+"""
+
+import logging
+import re
+from typing import Any
+
+from graphql import GraphQLError, GraphQLSyntaxError
+
+from services.chassis import telemetry
+from services.chassis.errors import Code, DomainError, Internal, InvalidArgument, ResourceExhausted
+
+logger = logging.getLogger(__name__)
+
+_HTTP_STATUS = {
+    Code.INVALID_ARGUMENT: 400,
+    Code.UNAUTHENTICATED: 401,
+    Code.PERMISSION_DENIED: 403,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.FAILED_PRECONDITION: 409,
+    Code.ABORTED: 409,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.UNAVAILABLE: 503,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.UNIMPLEMENTED: 501,
+    Code.INTERNAL: 500,
+}
+# Where HTTP has a better word than the code alone gives.
+_HTTP_STATUS_BY_REASON = {
+    "METHOD_NOT_ALLOWED": 405,
+    "UPLOAD_STALLED": 408,
+    "BODY_TOO_LARGE": 413,
+    "UPLOAD_TOO_LARGE": 413,
+    "CONTENT_TYPE_REFUSED": 415,
+    "UPLOAD_NOT_AUDIO": 415,
+    "UPLOAD_EMPTY": 422,
+}
+# Names of upstream request fields that GraphQL calls otherwise.
+_RENAMED = {"page_size": "first", "page_token": "after"}
+_TOO_MANY_TOKENS = re.compile(r"Document contains more than (\d+) lexical tokens")
+_TOO_LONG = re.compile(r"(?:source|Source|Document).*?(\d+) (?:characters|code points)")
+
+
+def http_status(error: DomainError) -> int:
+    """Return the HTTP status of an error on a plain route."""
+    return _HTTP_STATUS_BY_REASON.get(error.reason) or _HTTP_STATUS[error.code]
+
+
+def client_field(path: str | None) -> str | None:
+    """Turn the path of an upstream request field into the path of the GraphQL input, "recipe.seeds[0].track_id" into "seeds[0].trackId"."""
+    if path is None:
+        return None
+    parts = path.removeprefix("recipe.").split(".")
+    return ".".join(_camel_case(_RENAMED.get(part, part)) for part in parts)
+
+
+def _camel_case(name: str) -> str:
+    return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), name)
+
+
+def describe(error: DomainError) -> dict[str, Any]:
+    """Return everything but the message, by the names that clients see; what does not apply is left out."""
+    found = {
+        "code": error.code.value,
+        "reason": error.reason,
+        "field": client_field(error.field),
+        "value": error.value,
+        "limit": error.limit,
+        "retryAfterMs": error.retry_after_ms,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def masked(error: BaseException, **where: object) -> Internal:
+    """Log an error that nobody expected, and return what a client may see of it."""
+    logger.error("unexpected_error", exc_info=error, extra=where)
+    return Internal(f"internal error, its id is {telemetry.request_id()}")
+
+
+def present(error: GraphQLError) -> None:
+    """Give a GraphQL error its final message and extensions, in place."""
+    cause = error.original_error
+    if isinstance(cause, DomainError) and not isinstance(cause, Internal):
+        shown = cause
+    elif isinstance(error, GraphQLSyntaxError):
+        shown = _of_syntax(error)
+    elif cause is None or isinstance(cause, GraphQLError):
+        # Validation of the document, or of its variables: graphql-core's own words.
+        shown = InvalidArgument(error.message, reason="DOCUMENT_INVALID")
+    else:
+        shown = masked(cause, path=error.path)
+    error.message = shown.message
+    error.extensions = describe(shown)
+    if isinstance(shown, Internal):
+        error.extensions["errorId"] = telemetry.request_id()
+
+
+def _of_syntax(error: GraphQLSyntaxError) -> DomainError:
+    if found := _TOO_MANY_TOKENS.search(error.message):
+        return ResourceExhausted(
+            f"the document has more than {found[1]} tokens", reason="DOCUMENT_TOO_LARGE", field="query", limit=found[1]
+        )
+    return InvalidArgument(error.message, reason="DOCUMENT_INVALID", field="query")

@@ -1,0 +1,69 @@
+"""Batches what a document asks for item by item. One set per operation: nothing is kept between requests."""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+import grpc
+from strawberry.dataloader import DataLoader
+
+from museed.social.v1 import accounts_pb2, catalog_pb2, playlists_pb2
+from services.gateway.clients import Upstream
+
+_MAX_TRACKS = 600
+_MAX_USERS = 500
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Call(Protocol):
+    """Makes an upstream call with deadline and budget of the operation at hand."""
+
+    async def __call__(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
+        """Make the call; raises DomainError."""
+
+
+class Loaders:
+    """Tracks, users and playlists by id.
+
+    Args:
+        upstream: Where they come from.
+        call: How to ask.
+    """
+
+    def __init__(self, upstream: Upstream, call: Call) -> None:
+        async def tracks(ids: list[str]) -> dict[str, catalog_pb2.Track]:
+            request = catalog_pb2.BatchGetTracksRequest(track_ids=ids)
+            answer = await call(upstream.catalog.BatchGetTracks, request)
+            return {track.track_id: track for track in answer.tracks}
+
+        async def users(ids: list[str]) -> dict[str, accounts_pb2.User]:
+            answer = await call(upstream.accounts.BatchGetUsers, accounts_pb2.BatchGetUsersRequest(user_ids=ids))
+            return {user.user_id: user for user in answer.users}
+
+        async def playlist(playlist_id: str) -> playlists_pb2.GetPlaylistResponse:
+            request = playlists_pb2.GetPlaylistRequest(playlist_id=playlist_id)
+            return await call(upstream.playlists.GetPlaylist, request)
+
+        self.tracks = DataLoader(load_fn=_in_order(tracks), max_batch_size=_MAX_TRACKS)
+        self.users = DataLoader(load_fn=_in_order(users), max_batch_size=_MAX_USERS)
+        # Social has no batch RPC for playlists: asked for one by one, once each, within the operation's budget.
+        self.playlists = DataLoader(load_fn=_one_by_one(playlist), max_batch_size=1)
+
+
+def _in_order(
+    fetch: Callable[[list[str]], Awaitable[dict[str, T]]],
+) -> Callable[[list[str]], Awaitable[list[T | None]]]:
+    async def load(ids: list[str]) -> list[T | None]:
+        found = await fetch(ids)
+        return [found.get(id_) for id_ in ids]
+
+    return load
+
+
+def _one_by_one(fetch: Callable[[str], Awaitable[T]]) -> Callable[[list[str]], Awaitable[list[T]]]:
+    async def load(ids: list[str]) -> list[T]:
+        return [await fetch(id_) for id_ in ids]
+
+    return load

@@ -1,0 +1,34 @@
+"""Relay's `node`: anything that has a global id."""
+
+import strawberry
+from strawberry import relay
+
+from services.chassis.errors import InvalidArgument, NotFound
+from services.gateway.context import Info
+from services.gateway.ids import decode_global_id
+from services.gateway.schema.account import User
+from services.gateway.schema.job import read_job
+from services.gateway.schema.playlist import load_playlist
+from services.gateway.schema.track import require_track
+
+
+@strawberry.type
+class NodeQuery:
+    """The query by global id."""
+
+    @strawberry.field(description="Anything by its global `id`.")
+    async def node(self, info: Info, id: strawberry.ID) -> relay.Node | None:
+        """Load it by its type."""
+        kind, node_id = decode_global_id(id, "id")
+        if kind == "Track":
+            return await require_track(info.context, node_id, "id")
+        if kind == "Playlist":
+            return await load_playlist(info.context, node_id)
+        if kind == "Job":
+            return await read_job(info.context, node_id)
+        if kind == "User":
+            message = await info.context.loaders.users.load(node_id)
+            if message is None:
+                raise NotFound("there is no such user", reason="USER_NOT_FOUND", field="id", value=id)
+            return User.from_message(message)
+        raise InvalidArgument("nothing of this type has an id", reason="ID_INVALID", field="id", value=id)

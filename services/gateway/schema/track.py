@@ -1,0 +1,166 @@
+"""Tracks: one, found by words, found by sound."""
+
+from datetime import datetime
+from enum import Enum
+from typing import ClassVar, Self
+
+import strawberry
+from strawberry import field, relay
+
+from museed.retriever.v1 import retriever_pb2
+from museed.social.v1 import catalog_pb2
+from services.chassis.errors import NotFound
+from services.gateway.context import Info, RequestContext
+from services.gateway.ids import decode_id
+from services.gateway.schema.paging import Connection, check_page_size, connection_from_page, page_info, page_request
+from services.gateway.schema.paging import cursor as page_cursor
+from services.gateway.schema.times import to_datetime
+
+
+@strawberry.enum(description="Where a track stands on its way to the index.")
+class EmbeddingState(Enum):
+    """Social's states."""
+
+    PENDING = strawberry.enum_value(catalog_pb2.EMBEDDING_STATE_PENDING, description="It waits to be heard.")
+    EMBEDDED = strawberry.enum_value(
+        catalog_pb2.EMBEDDING_STATE_EMBEDDED, description="It was heard and is on its way to the index."
+    )
+    INDEXED = strawberry.enum_value(catalog_pb2.EMBEDDING_STATE_INDEXED, description="Playlists can use it.")
+    FAILED = strawberry.enum_value(catalog_pb2.EMBEDDING_STATE_FAILED, description="It cannot be heard; see why.")
+
+
+@strawberry.type(description="A word for how a track sounds.")
+class Tag:
+    """A tag with its score."""
+
+    name: str = field(description='For example "guitar".')
+    score: float = field(description="Between 0 and 1.")
+
+
+@strawberry.type(description="A recording of the library.")
+class Track(relay.Node):
+    """A track as social knows it."""
+
+    _id_attr: ClassVar[str | None] = "track_id"
+
+    track_id: strawberry.ID = field(description="Its UUID, as files, logs and other services call it.")
+    title: str = field(description="Title, never empty.")
+    artist: str | None = field(description="Artist; null when nobody is named.")
+    album: str | None = field(description="Album, where it is known.")
+    genre: str = field(description="One of the 16 top-level genres.")
+    raw_genre: str | None = field(description="Genre as the file says it.")
+    year: int | None = field(description="Year of release, where it is known.")
+    duration_seconds: float = field(description="Length in seconds.")
+    tags: list[Tag] = field(description="How it sounds to the model, best first.")
+    embedding_state: EmbeddingState = field(description="Way to the index.")
+    failure_reason: str | None = field(description="Stable code when FAILED.")
+    failure_message: str | None = field(description="Sentence for people when FAILED.")
+    created_at: datetime = field(description="When it was registered.")
+
+    @strawberry.field(
+        description="Address of its audio for `<audio src>`, with ranges: signed, good for 15 minutes, and void when "
+        "the session ends that asked for it."
+    )
+    def stream_url(self, info: Info) -> str:
+        """Sign only where it is asked for."""
+        return info.context.stream_url(self.track_id)
+
+    @classmethod
+    def from_message(cls, message: catalog_pb2.Track) -> Self:
+        """Translate social's message."""
+        return cls(
+            track_id=strawberry.ID(message.track_id),
+            title=message.title,
+            artist=message.artist or None,
+            album=message.album or None,
+            genre=message.genre,
+            raw_genre=message.raw_genre or None,
+            year=message.year or None,
+            duration_seconds=message.duration_seconds,
+            tags=[Tag(name=tag.name, score=tag.score) for tag in message.tags],
+            embedding_state=EmbeddingState(message.embedding_state),
+            failure_reason=message.failure_reason or None,
+            failure_message=message.failure_message or None,
+            created_at=to_datetime(message.created_at),
+        )
+
+
+@strawberry.type(description="A track that sounds alike.")
+class SimilarTrackEdge:
+    """An edge that says how alike."""
+
+    cursor: str = field(description="Position of this item.")
+    node: Track = field(description="The track.")
+    similarity: float = field(description="Cosine of the two sounds, −1 to 1.")
+
+
+@strawberry.type(description="Tracks that sound alike.")
+class SimilarTrackConnection:
+    """Best first, one page."""
+
+    page_info: relay.PageInfo = field(description="Whether and where it goes on.")
+    edges: list[SimilarTrackEdge] = field(description="The tracks with their similarity, most alike first.")
+    nodes: list[Track] = field(description="The tracks alone.")
+
+
+async def load_track(context: RequestContext, track_id: str) -> Track | None:
+    """Return a track through the loader, None when there is none."""
+    message = await context.loaders.tracks.load(track_id)
+    return None if message is None else Track.from_message(message)
+
+
+async def require_track(context: RequestContext, track_id: str, field: str) -> Track:
+    """Return a track through the loader.
+
+    Raises:
+        NotFound: TRACK_NOT_FOUND.
+    """
+    track = await load_track(context, track_id)
+    if track is None:
+        raise NotFound("there is no such track", reason="TRACK_NOT_FOUND", field=field, value=track_id)
+    return track
+
+
+@strawberry.type
+class TrackQuery:
+    """Queries about tracks."""
+
+    @strawberry.field(description="A track by id.")
+    async def track(self, info: Info, id: strawberry.ID) -> Track | None:
+        """Load it; an unknown one is a coded error."""
+        return await require_track(info.context, decode_id(id, "Track", "id"), "id")
+
+    @strawberry.field(
+        description="Tracks by title, artist or album, best first; accents, case and small typos do not matter. "
+        "Empty text lists by title."
+    )
+    async def search_tracks(
+        self, info: Info, query: str = "", genre: str | None = None, first: int = 20, after: str | None = None
+    ) -> Connection[Track] | None:
+        """Search in social's catalogue."""
+        page = page_request(first, after)
+        request = catalog_pb2.SearchTracksRequest(
+            query=query, genre=genre or "", page_size=page.size, page_token=page.token
+        )
+        answer = await info.context.call(info.context.parts.upstream.catalog.SearchTracks, request)
+        return connection_from_page(page, [Track.from_message(each) for each in answer.tracks], answer.next_page_token)
+
+    @strawberry.field(description="Tracks that sound like a track of the library, most alike first.")
+    async def similar_tracks(self, info: Info, track_id: strawberry.ID, first: int = 20) -> SimilarTrackConnection | None:
+        """Ask the retriever for ids, social for the tracks; what was deleted in between is left out."""
+        check_page_size(first)
+        request = retriever_pb2.SearchRequest(track_id=decode_id(track_id, "Track", "trackId"), k=first)
+        answer = await info.context.call(info.context.parts.upstream.retriever.Search, request)
+        found = await info.context.loaders.tracks.load_many([hit.track_id for hit in answer.hits])
+        edges = [
+            SimilarTrackEdge(
+                cursor=page_cursor("", number), node=Track.from_message(message), similarity=hit.similarity
+            )
+            for number, (hit, message) in enumerate(zip(answer.hits, found, strict=True), start=1)
+            if message is not None
+        ]
+        return SimilarTrackConnection(
+            page_info=page_info([edge.cursor for edge in edges], has_next_page=False, has_previous_page=False),
+            edges=edges,
+            nodes=[edge.node for edge in edges],
+        )
