@@ -33,7 +33,7 @@ _PROGRESS = """query IngestProgress($rootId: ID!) {
 
 _FAILED = """query FailedTracks($rootId: ID!, $first: Int!, $after: String) {
   failedTracks(rootId: $rootId, first: $first, after: $after) {
-    edges { node { relativePath reason message } }
+    nodes { relativePath reason message }
     pageInfo { hasNextPage endCursor }
   }
 }"""
@@ -148,10 +148,10 @@ def _registration(file: TrackFile) -> dict[str, Any]:
         "sizeBytes": file.size_bytes,
         "contentType": file.content_type,
         "title": file.title,
-        "artist": file.artist or "",
-        "album": file.album or "",
-        "rawGenre": file.genre or "",
-        "year": file.year or 0,
+        "artist": file.artist,
+        "album": file.album,
+        "rawGenre": file.genre,
+        "year": file.year,
         "durationSeconds": file.duration_s,
     }
 
@@ -170,8 +170,8 @@ def _failures(client: GatewayClient, root_id: str) -> Iterator[tuple[str, str, s
     after = None
     while True:
         page = client.query(_FAILED, rootId=root_id, first=_PAGE_SIZE, after=after)["failedTracks"]
-        for edge in page["edges"]:
-            yield (edge["node"]["relativePath"], edge["node"]["reason"], edge["node"]["message"])
+        for track in page["nodes"]:
+            yield (track["relativePath"], track["reason"], track["message"])
         if not page["pageInfo"]["hasNextPage"]:
             return
         after = page["pageInfo"]["endCursor"]

@@ -13,7 +13,7 @@ from deploy.local.client import ClientError, GatewayClient
 _POLL_INTERVAL_S = 0.2
 _FINAL_STATES = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 _ERROR_FIELDS = "... on UserError { message code field value limit }"
-_JOB_FIELDS = "jobId state progress failureReason failureMessage playlist { playlistId }"
+_JOB_FIELDS = "jobId state progress failureReason failureMessage playlistId"
 
 _GENERATE = f"""mutation GeneratePlaylist($input: GeneratePlaylistInput!) {{
   generatePlaylist(input: $input) {{
@@ -25,22 +25,25 @@ _GENERATE = f"""mutation GeneratePlaylist($input: GeneratePlaylistInput!) {{
 
 _JOB = f"query Job($id: ID!) {{ job(id: $id) {{ {_JOB_FIELDS} }} }}"
 
-_PLAYLIST = """query Playlist($id: ID!) {
+_PLAYLIST = """query Playlist($id: ID!, $after: String) {
   playlist(id: $id) {
     playlistId
     title
-    entries {
-      isSeed
-      similarity
-      sharedTags
-      track { trackId title artist album genre durationSeconds streamUrl tags { name score } }
+    entries(first: 100, after: $after) {
+      nodes {
+        isSeed
+        similarity
+        sharedTags
+        track { trackId title artist album genre durationSeconds streamUrl tags { name score } }
+      }
+      pageInfo { hasNextPage endCursor }
     }
   }
 }"""
 
 _SEARCH = """query SearchTracks($query: String!, $first: Int!) {
   searchTracks(query: $query, first: $first) {
-    edges { node { trackId title artist album genre durationSeconds } }
+    nodes { trackId title artist album genre durationSeconds }
   }
 }"""
 
@@ -92,11 +95,24 @@ def make_playlist(
     if job["state"] != "SUCCEEDED":
         reason = job["failureReason"] or job["state"]
         raise ClientError(job["failureMessage"] or "the playlist was cancelled", reason)
-    playlist: dict[str, Any] = client.query(_PLAYLIST, id=job["playlist"]["playlistId"])["playlist"]
-    return playlist
+    return fetch_playlist(client, job["playlistId"])
+
+
+def fetch_playlist(client: GatewayClient, playlist_id: str) -> dict[str, Any]:
+    """Return a playlist with all its entries as one list; an entry whose track was deleted is left out."""
+    entries: list[dict[str, Any]] = []
+    after = None
+    while True:
+        playlist: dict[str, Any] = client.query(_PLAYLIST, id=playlist_id, after=after)["playlist"]
+        page = playlist["entries"]
+        entries += [entry for entry in page["nodes"] if entry["track"] is not None]
+        if not page["pageInfo"]["hasNextPage"]:
+            return {**playlist, "entries": entries}
+        after = page["pageInfo"]["endCursor"]
 
 
 def search_tracks(client: GatewayClient, text: str, limit: int) -> list[dict[str, Any]]:
     """Return tracks whose title, artist or album is like a text, best first."""
     data = client.query(_SEARCH, query=text, first=limit)
-    return [edge["node"] for edge in data["searchTracks"]["edges"]]
+    found: list[dict[str, Any]] = data["searchTracks"]["nodes"]
+    return found

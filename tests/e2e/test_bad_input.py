@@ -31,19 +31,19 @@ def seed(mesh: RunningMesh) -> dict[str, str]:
 def test_unknown_track_is_named(mesh: RunningMesh) -> None:
     found = refusal(mesh, {"seeds": [{"trackId": NO_SUCH_ID}]})
     assert found["code"] == "UNKNOWN_TRACK"
-    assert (found["field"], found["value"]) == ("recipe.seeds[0].track_id", NO_SUCH_ID)
+    assert (found["field"], found["value"]) == ("seeds[0].trackId", NO_SUCH_ID)
 
 
 @pytest.mark.parametrize(("length", "limit"), [(0, "1"), (-1, "1"), (501, "500"), (10_000, "500")])
 def test_length_out_of_range_is_told_with_its_limit(mesh: RunningMesh, length: int, limit: str) -> None:
     found = refusal(mesh, {"seeds": [seed(mesh)], "length": length})
-    assert found["field"] == "recipe.length"
+    assert found["field"] == "length"
     assert found["value"] == str(length)
     assert limit in found["limit"]
 
 
 def test_empty_seed_list_is_refused(mesh: RunningMesh) -> None:
-    assert refusal(mesh, {"seeds": []})["field"] == "recipe.seeds"
+    assert refusal(mesh, {"seeds": []})["field"] == "seeds"
 
 
 def test_foreign_upload_does_not_exist(mesh: RunningMesh, tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ def test_killed_process_loses_nothing(own_mesh: RunningMesh, tmp_path: Path, vic
     while True:
         try:
             with own_mesh.person("ann") as client:
-                found = client.query('{ searchTracks(query: "Piece 0-0", first: 1) { edges { node { trackId } } } }')
-                seed = found["searchTracks"]["edges"][0]["node"]["trackId"]
+                found = client.query('{ searchTracks(query: "Piece 0-0", first: 1) { nodes { trackId } } }')
+                seed = found["searchTracks"]["nodes"][0]["trackId"]
                 playlist = make_playlist(client, [{"trackId": seed}], lambda *_: None, length=TRACKS, maxPerArtist=4)
             break
         except ClientError:
@@ -80,7 +80,7 @@ def test_wiped_nats_store_is_as_if_nothing_had_happened(own_mesh: RunningMesh, t
     report = own_mesh.ingest(library)
     assert report.outcomes == {"UNCHANGED": TRACKS}
     with own_mesh.person("ann") as client:
-        found = client.query('{ searchTracks(query: "Piece 0-0", first: 1) { edges { node { trackId } } } }')
-        seed = found["searchTracks"]["edges"][0]["node"]["trackId"]
+        found = client.query('{ searchTracks(query: "Piece 0-0", first: 1) { nodes { trackId } } }')
+        seed = found["searchTracks"]["nodes"][0]["trackId"]
         playlist = make_playlist(client, [{"trackId": seed}], lambda *_: None, length=TRACKS, maxPerArtist=4)
     assert len(playlist["entries"]) == TRACKS

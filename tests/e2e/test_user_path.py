@@ -103,7 +103,9 @@ def test_broken_files_are_listed_with_their_reason_and_the_rest_goes_on(
 
 
 def test_playlist_is_private_until_its_owner_says_otherwise(mesh: RunningMesh) -> None:
-    document = "query P($id: ID!) { playlist(id: $id) { playlistId title entries { track { title streamUrl } } } }"
+    document = (
+        "query P($id: ID!) { playlist(id: $id) { playlistId title entries { nodes { track { title streamUrl } } } } }"
+    )
     update = """mutation U($input: UpdatePlaylistInput!) { updatePlaylist(input: $input) {
       __typename ... on UpdatePlaylistSuccess { playlist { visibility version } }
       ... on UserError { message code } } }"""
@@ -124,7 +126,7 @@ def test_playlist_is_private_until_its_owner_says_otherwise(mesh: RunningMesh) -
         )
         shown = guest.query(document, id=made["playlistId"])["playlist"]
         assert shown["title"] == made["title"]
-        body = guest.read_range(shown["entries"][0]["track"]["streamUrl"], 0, 3)
+        body = guest.read_range(shown["entries"]["nodes"][0]["track"]["streamUrl"], 0, 3)
         assert body.content == b"fLaC"
 
 
