@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2
 
 from museed.retriever.v1 import retriever_pb2
 from services.chassis import vectors
-from services.chassis.bus import VECTORS, Bus
+from services.chassis.bus import VECTORS, Bus, vector_subject
 from services.chassis.errors import Unavailable
 from tests.conftest import NatsServer
 from tests.integration.retriever.conftest import ENCODER_ID, Log, Retriever, health_of, running_retriever, unit
@@ -91,6 +91,17 @@ async def test_nothing_is_served_before_there_is_a_log_to_read(nats_server: Nats
 def replayed(caplog: pytest.LogCaptureFixture) -> list[int]:
     """Return how many entries were read until the log was caught up, for each time that it was."""
     return [record.__dict__["entry_count"] for record in caplog.records if record.message == "log_caught_up"]
+
+
+async def test_the_retriever_may_not_write_the_log(bus: Bus, log: Log, nats_server: NatsServer) -> None:
+    await log.put("a", 1)
+    ours = await Bus.connect(nats_server.settings("retriever"), "retriever")
+    for subject in (vector_subject(ENCODER_ID, "a"), "$JS.API.STREAM.DELETE.VECTORS", "$JS.API.STREAM.PURGE.VECTORS"):
+        await ours.client.publish(subject, b"")
+    await ours.client.flush()
+    await ours.close()
+    state = (await bus.jetstream.stream_info(VECTORS)).state
+    assert (state.last_seq, state.messages) == (1, 1)
 
 
 async def test_an_added_track_is_found_soon_and_a_removed_one_is_not(bus: Bus, log: Log, retriever: Retriever) -> None:

@@ -14,7 +14,7 @@ from services.retriever.arrangement import repetitions
 from services.retriever.errors import NoCandidates, SeedsCancel
 from services.retriever.playlist import Playlist, build_playlist
 from services.retriever.recipe import Recipe, Seed, blend
-from services.retriever.similarity import Float32Array
+from services.retriever.similarity import Float32Array, presented
 from services.retriever.tracks import Track
 
 
@@ -67,6 +67,11 @@ def test_ties_are_ordered_by_id() -> None:
     for track_id in "cab":
         library.add(track_id, 10)
     assert ids(library.playlist()) == ["a", "b", "c"]
+
+
+def test_cosines_that_differ_by_the_noise_of_summation_are_a_tie() -> None:
+    products = np.array([0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0.500002, 1.0000002, -1.1], np.float32)
+    assert presented(products).tolist() == np.array([0.5, 0.5, 0.500002, 1, -1], np.float32).tolist()
 
 
 def test_fewer_tracks_than_wanted_are_returned_where_there_are_no_more() -> None:
@@ -233,9 +238,9 @@ def test_target_is_the_weighted_mean_of_the_seeds() -> None:
 
 
 def test_weights_matter_by_their_ratio_only() -> None:
-    seeds = [(0, 1e-3), (70, 2e-3), (200, 5e-4)]
+    seeds = [(0, 1e-6), (70, 2e-6), (200, 5e-7)]
     small = blend([Seed(at_angle(angle), weight) for angle, weight in seeds])
-    large = blend([Seed(at_angle(angle), weight * 1e8) for angle, weight in seeds])
+    large = blend([Seed(at_angle(angle), weight * 1e12) for angle, weight in seeds])
     assert small == pytest.approx(large, abs=1e-6)
 
 
