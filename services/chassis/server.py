@@ -35,6 +35,11 @@ def time_left_s() -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
+def limit_time(seconds: float | None) -> None:
+    """Give this task's work an end: `time_left_s` counts down from here, and downstream calls are cut to it."""
+    _deadline.set(None if seconds is None else time.monotonic() + seconds)
+
+
 def to_status(error: DomainError) -> status_pb2.Status:
     """Turn a domain error into a gRPC status with ErrorInfo, BadRequest and RetryInfo where they apply."""
     details: list[any_pb2.Any] = []

@@ -1,4 +1,4 @@
-"""What a resolver can reach: the parts of the process, and who asks, what was loaded and what was spent by this operation."""
+"""What a resolver can reach: the parts of the process, and what this operation has loaded and spent."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -78,9 +78,11 @@ class RequestContext:
             authorization = given if isinstance(given, str) else None
         await self.parts.authenticator.bind(authorization)
 
-    async def call(
-        self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q, *, extra_time_s: float = 0.0
-    ) -> R:
+    def forget_sender(self) -> None:
+        """Bind this task to nobody, whatever was sent."""
+        auth.bind("", None)
+
+    async def call(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q, *, extra_time_s: float = 0.0) -> R:
         """Call upstream with a deadline, within this operation's budget of calls.
 
         Args:

@@ -1,4 +1,4 @@
-"""Writes `schema.graphql`, or checks that the committed one is fresh: `python -m services.gateway.export_schema [--check]`."""
+"""Writes `schema.graphql`: `python -m services.gateway.export_schema`; with `--check` only says whether it is fresh."""
 
 import sys
 from pathlib import Path

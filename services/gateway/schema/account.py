@@ -11,6 +11,7 @@ from museed.social.v1 import accounts_pb2
 from services.chassis import auth
 from services.gateway.context import Info
 from services.gateway.schema.errors import Refusal
+from services.gateway.schema.fields import member, mutation, resolver
 from services.gateway.schema.times import to_datetime
 
 
@@ -18,8 +19,8 @@ from services.gateway.schema.times import to_datetime
 class Role(Enum):
     """Values as social writes them."""
 
-    USER = strawberry.enum_value("user", description="Everything that concerns oneself.")
-    ADMIN = strawberry.enum_value("admin", description="That, and looking after the library.")
+    USER = member("user", "Everything that concerns oneself.")
+    ADMIN = member("admin", "That, and looking after the library.")
 
 
 @strawberry.type(description="A person as everybody may see them.")
@@ -144,7 +145,7 @@ LogOutResult = Annotated[LogOutSuccess | Refusal, strawberry.union("LogOutResult
 class AccountQuery:
     """Queries about accounts."""
 
-    @strawberry.field(description="The caller's own account; null for guests.")
+    @resolver("The caller's own account; null for guests.")
     async def me(self, info: Info) -> Viewer | None:
         """Ask social who holds the token."""
         if auth.viewer() is None:
@@ -159,37 +160,33 @@ class AccountQuery:
 class AccountMutation:
     """Mutations of accounts and sessions."""
 
-    @strawberry.mutation(description="Makes an account and logs it in.")
+    @mutation("Makes an account and logs it in.")
     async def sign_up(self, info: Info, input: SignUpInput) -> SignUpResult:
         """Pass the account on; only social judges it."""
         request = accounts_pb2.SignUpRequest(
             username=input.username, nickname=input.nickname or "", email=input.email, password=input.password
         )
         answer = await info.context.call(info.context.parts.upstream.accounts.SignUp, request)
-        return SignUpSuccess(
-            viewer=Viewer.from_message(answer.viewer), tokens=TokenPair.from_message(answer.tokens)
-        )
+        return SignUpSuccess(viewer=Viewer.from_message(answer.viewer), tokens=TokenPair.from_message(answer.tokens))
 
-    @strawberry.mutation(description="Starts a session.")
+    @mutation("Starts a session.")
     async def log_in(self, info: Info, input: LogInInput) -> LogInResult:
         """Pass the credentials on."""
         request = accounts_pb2.LogInRequest(login=input.login, password=input.password)
         answer = await info.context.call(info.context.parts.upstream.accounts.LogIn, request)
         return LogInSuccess(viewer=Viewer.from_message(answer.viewer), tokens=TokenPair.from_message(answer.tokens))
 
-    @strawberry.mutation(
-        description="Trades a refresh token for a new pair; one that is used twice ends its session. "
+    @mutation(
+        "Trades a refresh token for a new pair; one that is used twice ends its session. "
         "The authorization header does not matter here."
     )
     async def refresh(self, info: Info, input: RefreshInput) -> RefreshResult:
         """Pass the token on."""
         request = accounts_pb2.RefreshSessionRequest(refresh_token=input.refresh_token)
         answer = await info.context.call(info.context.parts.upstream.accounts.RefreshSession, request)
-        return RefreshSuccess(
-            viewer=Viewer.from_message(answer.viewer), tokens=TokenPair.from_message(answer.tokens)
-        )
+        return RefreshSuccess(viewer=Viewer.from_message(answer.viewer), tokens=TokenPair.from_message(answer.tokens))
 
-    @strawberry.mutation(description="Ends the caller's session: its tokens and stream addresses are void within 5 s.")
+    @mutation("Ends the caller's session: its tokens and stream addresses are void within 5 s.")
     async def log_out(self, info: Info) -> LogOutResult:
         """Ask social to end it."""
         await info.context.call(info.context.parts.upstream.accounts.LogOut, accounts_pb2.LogOutRequest())

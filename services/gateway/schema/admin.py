@@ -14,9 +14,12 @@ from services.chassis.errors import InvalidArgument
 from services.gateway.context import Info
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
-from services.gateway.schema.paging import Connection, connection_from_page, page_request
+from services.gateway.schema.fields import AnyId, member, mutation, resolver
+from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
 from services.gateway.schema.scalars import BigInt
 from services.gateway.schema.track import EmbeddingState, Track, load_track
+
+RootFilter = Annotated[strawberry.ID | None, strawberry.argument(description="Global id or UUID; else all roots.")]
 
 MAX_REGISTRATIONS = 500
 _DIGEST_BYTES = 32
@@ -26,16 +29,12 @@ _DIGEST_BYTES = 32
 class RegistrationOutcome(Enum):
     """Social's outcomes."""
 
-    CREATED = strawberry.enum_value(catalog_pb2.REGISTRATION_OUTCOME_CREATED, description="A new track.")
-    UNCHANGED = strawberry.enum_value(catalog_pb2.REGISTRATION_OUTCOME_UNCHANGED, description="Nothing differs.")
-    RETAGGED = strawberry.enum_value(catalog_pb2.REGISTRATION_OUTCOME_RETAGGED, description="Other tags, same audio.")
-    REPLACED = strawberry.enum_value(
-        catalog_pb2.REGISTRATION_OUTCOME_REPLACED, description="Other audio at the same path."
-    )
-    MOVED = strawberry.enum_value(
-        catalog_pb2.REGISTRATION_OUTCOME_MOVED, description="The same audio at another path, gone from the old one."
-    )
-    REFUSED = strawberry.enum_value(catalog_pb2.REGISTRATION_OUTCOME_REFUSED, description="Not taken; see the reason.")
+    CREATED = member(catalog_pb2.REGISTRATION_OUTCOME_CREATED, "A new track.")
+    UNCHANGED = member(catalog_pb2.REGISTRATION_OUTCOME_UNCHANGED, "Nothing differs.")
+    RETAGGED = member(catalog_pb2.REGISTRATION_OUTCOME_RETAGGED, "Other tags, same audio.")
+    REPLACED = member(catalog_pb2.REGISTRATION_OUTCOME_REPLACED, "Other audio at the same path.")
+    MOVED = member(catalog_pb2.REGISTRATION_OUTCOME_MOVED, "The same audio at another path, gone from the old one.")
+    REFUSED = member(catalog_pb2.REGISTRATION_OUTCOME_REFUSED, "Not taken; see the reason.")
 
 
 @strawberry.type(description="Tracks of a root by their way to the index.")
@@ -48,7 +47,7 @@ class IngestProgress:
     indexed: int = field(description="Playlists can use them.")
     failed: int = field(description="Cannot be heard; see `failedTracks`.")
 
-    @strawberry.field(description="All of them.")
+    @resolver("All of them.")
     def total(self) -> int:
         """Add them up."""
         return self.pending + self.embedded + self.indexed + self.failed
@@ -64,7 +63,7 @@ class FailedTrack:
     reason: str = field(description="Stable code.")
     message: str = field(description="Sentence for people.")
 
-    @strawberry.field(description="The track.")
+    @resolver("The track.")
     async def track(self, info: Info) -> Track | None:
         """Load it together with all others of the document."""
         return await load_track(info.context, self.track_id)
@@ -210,8 +209,8 @@ def _digest(text: str, field: str) -> bytes:
 class AdminQuery:
     """Queries for admins."""
 
-    @strawberry.field(description="How far the ingest of a root is. Admins only.")
-    async def ingest_progress(self, info: Info, root_id: strawberry.ID) -> IngestProgress | None:
+    @resolver("How far the ingest of a root is. Admins only.")
+    async def ingest_progress(self, info: Info, root_id: AnyId) -> IngestProgress | None:
         """Count."""
         uuid = decode_id(root_id, "Root", "rootId")
         method = info.context.parts.upstream.catalog.GetIngestProgress
@@ -224,9 +223,9 @@ class AdminQuery:
             failed=answer.failed,
         )
 
-    @strawberry.field(description="Tracks that could not be heard, newest first; of all roots without one. Admins only.")
+    @resolver("Tracks that could not be heard, newest first; of all roots without one. Admins only.")
     async def failed_tracks(
-        self, info: Info, root_id: strawberry.ID | None = None, first: int = 50, after: str | None = None
+        self, info: Info, root_id: RootFilter = None, first: First = 50, after: After = None
     ) -> Connection[FailedTrack] | None:
         """List them."""
         page = page_request(first, after)
@@ -244,16 +243,14 @@ class AdminQuery:
 class AdminMutation:
     """Mutations for admins."""
 
-    @strawberry.mutation(description="Registers a folder that every process that reads media can open. Admins only.")
+    @mutation("Registers a folder that every process that reads media can open. Admins only.")
     async def register_root(self, info: Info, input: RegisterRootInput) -> RegisterRootResult:
         """Pass the folder on."""
         request = catalog_pb2.RegisterRootRequest(location=input.location)
         answer = await info.context.call(info.context.parts.upstream.catalog.RegisterRoot, request)
         return RegisterRootSuccess(root_id=strawberry.ID(answer.root_id))
 
-    @strawberry.mutation(
-        description="Registers files of a root and asks for them to be heard; may be repeated. Admins only."
-    )
+    @mutation("Registers files of a root and asks for them to be heard; may be repeated. Admins only.")
     async def register_tracks(self, info: Info, input: RegisterTracksInput) -> RegisterTracksResult:
         """Check what social cannot see, and pass the files on."""
         if len(input.tracks) > MAX_REGISTRATIONS:

@@ -12,7 +12,7 @@ from services.gateway.errors import client_field
 E = TypeVar("E", bound=DomainError, contravariant=True)
 U = TypeVar("U", bound="UserError", covariant=True)
 
-# About the token of the request, not about the mutation: always a top-level error, so that clients refresh in one place.
+# About the token of the request, not the mutation: a top-level error everywhere, so that clients refresh in one place.
 _TOKEN_REASONS = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID", "SESSION_REVOKED"})
 
 
@@ -22,7 +22,9 @@ class UserError:
 
     code: str = strawberry.field(description='Stable code, for example "LENGTH_OUT_OF_RANGE".')
     message: str = strawberry.field(description="Sentence for people that states value and limit.")
-    field: str | None = strawberry.field(description='Path of the input that was wrong, for example "seeds[0].trackId".')
+    field: str | None = strawberry.field(
+        description='Path of the input that was wrong, for example "seeds[0].trackId".'
+    )
     value: str | None = strawberry.field(description="The offending value, shortened.")
     limit: str | None = strawberry.field(description="The limit that it broke.")
     retry_after_ms: int | None = strawberry.field(description="How long to wait before trying again.")

@@ -15,6 +15,7 @@ from services.chassis.errors import InvalidArgument
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
+from services.gateway.schema.fields import AnyId, member, mutation, resolver, subscription
 from services.gateway.schema.playlist import Playlist, Visibility, load_playlist
 from services.gateway.schema.times import to_datetime
 
@@ -26,13 +27,13 @@ _REREAD_INTERVAL_S = 2.0
 class JobState(Enum):
     """Social's states."""
 
-    QUEUED = strawberry.enum_value(jobs_pb2.JOB_STATE_QUEUED, description="It waits for a worker.")
-    EMBEDDING = strawberry.enum_value(jobs_pb2.JOB_STATE_EMBEDDING, description="Uploaded seeds are heard.")
-    SEARCHING = strawberry.enum_value(jobs_pb2.JOB_STATE_SEARCHING, description="Tracks that sound alike are found.")
-    ARRANGING = strawberry.enum_value(jobs_pb2.JOB_STATE_ARRANGING, description="The list is ordered and written.")
-    SUCCEEDED = strawberry.enum_value(jobs_pb2.JOB_STATE_SUCCEEDED, description="The playlist is there.")
-    FAILED = strawberry.enum_value(jobs_pb2.JOB_STATE_FAILED, description="It cannot be done; see why.")
-    CANCELLED = strawberry.enum_value(jobs_pb2.JOB_STATE_CANCELLED, description="Its owner called it off.")
+    QUEUED = member(jobs_pb2.JOB_STATE_QUEUED, "It waits for a worker.")
+    EMBEDDING = member(jobs_pb2.JOB_STATE_EMBEDDING, "Uploaded seeds are heard.")
+    SEARCHING = member(jobs_pb2.JOB_STATE_SEARCHING, "Tracks that sound alike are found.")
+    ARRANGING = member(jobs_pb2.JOB_STATE_ARRANGING, "The list is ordered and written.")
+    SUCCEEDED = member(jobs_pb2.JOB_STATE_SUCCEEDED, "The playlist is there.")
+    FAILED = member(jobs_pb2.JOB_STATE_FAILED, "It cannot be done; see why.")
+    CANCELLED = member(jobs_pb2.JOB_STATE_CANCELLED, "Its owner called it off.")
 
 
 FINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
@@ -54,12 +55,12 @@ class Job(relay.Node):
     created_at: datetime = field(description="When it was asked for.")
     finished_at: datetime | None = field(description="When it ended; null before.")
 
-    @strawberry.field(description="Whether it has ended, well or not.")
+    @resolver("Whether it has ended, well or not.")
     def is_finished(self) -> bool:
         """Tell by the state."""
         return self.state in FINAL_STATES
 
-    @strawberry.field(description="What came out; null until SUCCEEDED.")
+    @resolver("What came out; null until SUCCEEDED.")
     async def playlist(self, info: Info) -> Playlist | None:
         """Load it with its entries."""
         return await load_playlist(info.context, self.playlist_id) if self.playlist_id else None
@@ -104,7 +105,8 @@ class GeneratePlaylistInput:
     title: str | None = field(default=None, description="At most 200 characters; else it is named after the seeds.")
     visibility: Visibility | None = field(default=None, description="Who may open it; else PRIVATE.")
     idempotency_key: str | None = field(
-        default=None, description="1 to 200 characters; repeating the request with it returns the same job for 24 hours."
+        default=None,
+        description="1 to 200 characters; repeating the request with it returns the same job for 24 hours.",
     )
 
 
@@ -121,7 +123,7 @@ class GeneratePlaylistSuccess:
 
     job: Job = field(description="The job.")
 
-    @strawberry.field(description="What came out; null while the job is under way. Watch it with `jobProgress`.")
+    @resolver("What came out; null while the job is under way. Watch it with `jobProgress`.")
     async def playlist(self, info: Info) -> Playlist | None:
         """Load it with its entries."""
         return await load_playlist(info.context, self.job.playlist_id) if self.job.playlist_id else None
@@ -180,11 +182,11 @@ def _recipe(input: GeneratePlaylistInput) -> jobs_pb2.Recipe:
 class JobQuery:
     """Queries about jobs."""
 
-    @strawberry.field(description="A job of the caller's own, by id.")
+    @resolver("A job of the caller's own, by id.")
     async def job(
         self,
         info: Info,
-        id: strawberry.ID,
+        id: AnyId,
         wait_ms: Annotated[int, strawberry.argument(description="Wait for its end, at most so long: 0 to 5,000.")] = 0,
     ) -> Job | None:
         """Read it."""
@@ -195,8 +197,8 @@ class JobQuery:
 class JobMutation:
     """Mutations of jobs."""
 
-    @strawberry.mutation(
-        description="Asks for a playlist. The answer waits briefly, so that a job whose seeds are all in the library "
+    @mutation(
+        "Asks for a playlist. The answer waits briefly, so that a job whose seeds are all in the library "
         "comes back done; follow a longer one with `jobProgress` or `job`."
     )
     async def generate_playlist(self, info: Info, input: GeneratePlaylistInput) -> GeneratePlaylistResult:
@@ -214,7 +216,7 @@ class JobMutation:
         answer = await context.call(method, request, extra_time_s=wait_ms / 1000)
         return GeneratePlaylistSuccess(job=Job.from_message(answer.job))
 
-    @strawberry.mutation(description="Calls a job of the caller's own off.")
+    @mutation("Calls a job of the caller's own off.")
     async def cancel_job(self, info: Info, input: CancelJobInput) -> CancelJobResult:
         """Pass the wish on."""
         request = jobs_pb2.CancelJobRequest(job_id=decode_id(input.job_id, "Job", "jobId"))
@@ -226,10 +228,8 @@ class JobMutation:
 class JobSubscription:
     """Subscriptions to jobs."""
 
-    @strawberry.subscription(
-        description="A job of the caller's own: at once as it stands, then at every change, until it has ended."
-    )
-    async def job_progress(self, info: Info, job_id: strawberry.ID) -> AsyncGenerator[Job, None]:
+    @subscription("A job of the caller's own: at once as it stands, then at every change, until it has ended.")
+    async def job_progress(self, info: Info, job_id: AnyId) -> AsyncGenerator[Job, None]:
         """Read the job at every bell, and after 2 s without one."""
         context = info.context
         uuid = decode_id(job_id, "Job", "jobId")

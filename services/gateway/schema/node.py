@@ -7,6 +7,7 @@ from services.chassis.errors import InvalidArgument, NotFound
 from services.gateway.context import Info
 from services.gateway.ids import decode_global_id
 from services.gateway.schema.account import User
+from services.gateway.schema.fields import GlobalId, resolver
 from services.gateway.schema.job import read_job
 from services.gateway.schema.playlist import load_playlist
 from services.gateway.schema.track import require_track
@@ -16,8 +17,8 @@ from services.gateway.schema.track import require_track
 class NodeQuery:
     """The query by global id."""
 
-    @strawberry.field(description="Anything by its global `id`.")
-    async def node(self, info: Info, id: strawberry.ID) -> relay.Node | None:
+    @resolver("Anything by its global `id`.")
+    async def node(self, info: Info, id: GlobalId) -> relay.Node | None:
         """Load it by its type."""
         kind, node_id = decode_global_id(id, "id")
         if kind == "Track":

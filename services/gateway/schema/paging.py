@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import strawberry
 from strawberry import field, relay
@@ -14,6 +14,9 @@ from services.chassis.errors import InvalidArgument
 MAX_PAGE_SIZE = 100
 
 T = TypeVar("T")
+
+First = Annotated[int, strawberry.argument(description="Items wanted, 1 to 100.")]
+After = Annotated[str | None, strawberry.argument(description="Cursor to go on behind; without one from the start.")]
 
 
 @strawberry.type(description="An item of a page.")

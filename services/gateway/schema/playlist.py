@@ -13,9 +13,12 @@ from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
 from services.gateway.schema.account import User
 from services.gateway.schema.errors import Refusal
+from services.gateway.schema.fields import AnyId, member, mutation, resolver
 from services.gateway.schema.paging import (
     MAX_PAGE_SIZE,
+    After,
     Connection,
+    First,
     connection_from_list,
     connection_from_page,
     page_request,
@@ -28,11 +31,9 @@ from services.gateway.schema.track import Track, load_track
 class Visibility(Enum):
     """Social's values."""
 
-    PRIVATE = strawberry.enum_value(playlists_pb2.VISIBILITY_PRIVATE, description="Its owner.")
-    UNLISTED = strawberry.enum_value(
-        playlists_pb2.VISIBILITY_UNLISTED, description="Everybody who knows its id; it is listed nowhere."
-    )
-    PUBLIC = strawberry.enum_value(playlists_pb2.VISIBILITY_PUBLIC, description="Everybody.")
+    PRIVATE = member(playlists_pb2.VISIBILITY_PRIVATE, "Its owner.")
+    UNLISTED = member(playlists_pb2.VISIBILITY_UNLISTED, "Everybody who knows its id; it is listed nowhere.")
+    PUBLIC = member(playlists_pb2.VISIBILITY_PUBLIC, "Everybody.")
 
 
 @strawberry.type(description="A place in a playlist; a track may stand twice.")
@@ -46,7 +47,7 @@ class PlaylistEntry:
     shared_tags: list[str] = field(description="Tags shared with a seed, best first.")
     track_id: strawberry.ID = field(description="UUID of the track.")
 
-    @strawberry.field(description="The track; null when it was deleted.")
+    @resolver("The track; null when it was deleted.")
     async def track(self, info: Info) -> Track | None:
         """Load it together with all others of the document."""
         return await load_track(info.context, self.track_id)
@@ -83,16 +84,14 @@ class Playlist(relay.Node):
     owner_id: strawberry.ID = field(description="UUID of its owner.")
     loaded_entries: strawberry.Private[Sequence[playlists_pb2.PlaylistEntry] | None]
 
-    @strawberry.field(description="Its owner.")
+    @resolver("Its owner.")
     async def owner(self, info: Info) -> User | None:
         """Load the owner together with all others of the document."""
         message = await info.context.loaders.users.load(self.owner_id)
         return None if message is None else User.from_message(message)
 
-    @strawberry.field(description="Its tracks in playing order.")
-    async def entries(
-        self, info: Info, first: int = MAX_PAGE_SIZE, after: str | None = None
-    ) -> Connection[PlaylistEntry]:
+    @resolver("Its tracks in playing order.")
+    async def entries(self, info: Info, first: First = MAX_PAGE_SIZE, after: After = None) -> Connection[PlaylistEntry]:
         """Page through the list, which social sends as a whole."""
         page = page_request(first, after)
         loaded = self.loaded_entries
@@ -171,13 +170,13 @@ async def load_playlist(context: RequestContext, playlist_id: str) -> Playlist:
 class PlaylistQuery:
     """Queries about playlists."""
 
-    @strawberry.field(description="A playlist by id; somebody else's private one is not found.")
-    async def playlist(self, info: Info, id: strawberry.ID) -> Playlist | None:
+    @resolver("A playlist by id; somebody else's private one is not found.")
+    async def playlist(self, info: Info, id: AnyId) -> Playlist | None:
         """Load it."""
         return await load_playlist(info.context, decode_id(id, "Playlist", "id"))
 
-    @strawberry.field(description="The caller's own playlists, newest first.")
-    async def my_playlists(self, info: Info, first: int = 20, after: str | None = None) -> Connection[Playlist] | None:
+    @resolver("The caller's own playlists, newest first.")
+    async def my_playlists(self, info: Info, first: First = 20, after: After = None) -> Connection[Playlist] | None:
         """List them."""
         page = page_request(first, after)
         request = playlists_pb2.ListMyPlaylistsRequest(page_size=page.size, page_token=page.token)
@@ -190,7 +189,7 @@ class PlaylistQuery:
 class PlaylistMutation:
     """Mutations of playlists."""
 
-    @strawberry.mutation(description="Changes title, description or visibility of a playlist of the caller's own.")
+    @mutation("Changes title, description or visibility of a playlist of the caller's own.")
     async def update_playlist(self, info: Info, input: UpdatePlaylistInput) -> UpdatePlaylistResult:
         """Pass the change on."""
         request = playlists_pb2.UpdatePlaylistRequest(
@@ -203,7 +202,7 @@ class PlaylistMutation:
         answer = await info.context.call(info.context.parts.upstream.playlists.UpdatePlaylist, request)
         return UpdatePlaylistSuccess(playlist=Playlist.from_message(answer.playlist))
 
-    @strawberry.mutation(description="Deletes a playlist of the caller's own.")
+    @mutation("Deletes a playlist of the caller's own.")
     async def delete_playlist(self, info: Info, input: DeletePlaylistInput) -> DeletePlaylistResult:
         """Pass the wish on."""
         playlist_id = decode_id(input.playlist_id, "Playlist", "playlistId")

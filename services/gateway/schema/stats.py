@@ -8,6 +8,7 @@ from strawberry import field
 from museed.retriever.v1 import retriever_pb2
 from museed.social.v1 import catalog_pb2
 from services.gateway.context import Info
+from services.gateway.schema.fields import resolver
 
 
 @strawberry.type(description="Tracks of a genre.")
@@ -50,7 +51,7 @@ class Stats:
     playlist_count: int = field(description="Playlists.")
     genres: list[GenreCount] = field(description="Tracks of each genre, most first.")
 
-    @strawberry.field(description="What the index of sounds holds; null with an error while it is away.")
+    @resolver("What the index of sounds holds; null with an error while it is away.")
     async def index(self, info: Info) -> IndexStats | None:
         """Ask the retriever."""
         method = info.context.parts.upstream.retriever.DescribeIndex
@@ -72,7 +73,7 @@ class Stats:
 class StatsQuery:
     """Queries about everything together."""
 
-    @strawberry.field(description="How much there is.")
+    @resolver("How much there is.")
     async def stats(self, info: Info) -> Stats | None:
         """Ask social."""
         method = info.context.parts.upstream.catalog.GetStats

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import Enum
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import strawberry
 from strawberry import field, relay
@@ -12,21 +12,31 @@ from museed.social.v1 import catalog_pb2
 from services.chassis.errors import NotFound
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
-from services.gateway.schema.paging import Connection, check_page_size, connection_from_page, page_info, page_request
+from services.gateway.schema.fields import AnyId, member, resolver
+from services.gateway.schema.paging import (
+    After,
+    Connection,
+    First,
+    check_page_size,
+    connection_from_page,
+    page_info,
+    page_request,
+)
 from services.gateway.schema.paging import cursor as page_cursor
 from services.gateway.schema.times import to_datetime
+
+Words = Annotated[str, strawberry.argument(description="At most 200 characters.")]
+Genre = Annotated[str | None, strawberry.argument(description="One of the 16 top-level genres; else all.")]
 
 
 @strawberry.enum(description="Where a track stands on its way to the index.")
 class EmbeddingState(Enum):
     """Social's states."""
 
-    PENDING = strawberry.enum_value(catalog_pb2.EMBEDDING_STATE_PENDING, description="It waits to be heard.")
-    EMBEDDED = strawberry.enum_value(
-        catalog_pb2.EMBEDDING_STATE_EMBEDDED, description="It was heard and is on its way to the index."
-    )
-    INDEXED = strawberry.enum_value(catalog_pb2.EMBEDDING_STATE_INDEXED, description="Playlists can use it.")
-    FAILED = strawberry.enum_value(catalog_pb2.EMBEDDING_STATE_FAILED, description="It cannot be heard; see why.")
+    PENDING = member(catalog_pb2.EMBEDDING_STATE_PENDING, "It waits to be heard.")
+    EMBEDDED = member(catalog_pb2.EMBEDDING_STATE_EMBEDDED, "It was heard and is on its way to the index.")
+    INDEXED = member(catalog_pb2.EMBEDDING_STATE_INDEXED, "Playlists can use it.")
+    FAILED = member(catalog_pb2.EMBEDDING_STATE_FAILED, "It cannot be heard; see why.")
 
 
 @strawberry.type(description="A word for how a track sounds.")
@@ -57,8 +67,8 @@ class Track(relay.Node):
     failure_message: str | None = field(description="Sentence for people when FAILED.")
     created_at: datetime = field(description="When it was registered.")
 
-    @strawberry.field(
-        description="Address of its audio for `<audio src>`, with ranges: signed, good for 15 minutes, and void when "
+    @resolver(
+        "Address of its audio for `<audio src>`, with ranges: signed, good for 15 minutes, and void when "
         "the session ends that asked for it."
     )
     def stream_url(self, info: Info) -> str:
@@ -125,17 +135,17 @@ async def require_track(context: RequestContext, track_id: str, field: str) -> T
 class TrackQuery:
     """Queries about tracks."""
 
-    @strawberry.field(description="A track by id.")
-    async def track(self, info: Info, id: strawberry.ID) -> Track | None:
+    @resolver("A track by id.")
+    async def track(self, info: Info, id: AnyId) -> Track | None:
         """Load it; an unknown one is a coded error."""
         return await require_track(info.context, decode_id(id, "Track", "id"), "id")
 
-    @strawberry.field(
-        description="Tracks by title, artist or album, best first; accents, case and small typos do not matter. "
+    @resolver(
+        "Tracks by title, artist or album, best first; accents, case and small typos do not matter. "
         "Empty text lists by title."
     )
     async def search_tracks(
-        self, info: Info, query: str = "", genre: str | None = None, first: int = 20, after: str | None = None
+        self, info: Info, query: Words = "", genre: Genre = None, first: First = 20, after: After = None
     ) -> Connection[Track] | None:
         """Search in social's catalogue."""
         page = page_request(first, after)
@@ -145,8 +155,8 @@ class TrackQuery:
         answer = await info.context.call(info.context.parts.upstream.catalog.SearchTracks, request)
         return connection_from_page(page, [Track.from_message(each) for each in answer.tracks], answer.next_page_token)
 
-    @strawberry.field(description="Tracks that sound like a track of the library, most alike first.")
-    async def similar_tracks(self, info: Info, track_id: strawberry.ID, first: int = 20) -> SimilarTrackConnection | None:
+    @resolver("Tracks that sound like a track of the library, most alike first.")
+    async def similar_tracks(self, info: Info, track_id: AnyId, first: First = 20) -> SimilarTrackConnection | None:
         """Ask the retriever for ids, social for the tracks; what was deleted in between is left out."""
         check_page_size(first)
         request = retriever_pb2.SearchRequest(track_id=decode_id(track_id, "Track", "trackId"), k=first)

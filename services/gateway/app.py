@@ -1,0 +1,87 @@
+"""The ASGI application: which path leads where."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
+
+from services.chassis.errors import DomainError, InvalidArgument, NotFound
+from services.chassis.telemetry import REQUEST_ID_HEADER
+from services.gateway.border import Border, error_response
+from services.gateway.context import Parts
+from services.gateway.graphql_route import GraphQLRoute
+from services.gateway.health import Health
+from services.gateway.schema import make_schema
+from services.gateway.streaming import AudioStreams
+from services.gateway.uploads import Uploads
+
+_FRONT_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>MUSEED</title>
+<style>body{font:16px/1.5 sans-serif;max-width:40em;margin:4em auto;padding:0 1em}code{background:#eee}</style></head>
+<body><h1>MUSEED</h1>
+<p>One song in, a playlist out: playlists from how music sounds.</p>
+<ul><li><a href="/graphql">GraphiQL</a>: try the API (<code>POST /graphql</code>).</li>
+<li><code>POST /uploads</code>: send an audio file as a seed.</li>
+<li><code>GET /tracks/{id}/stream</code>: listen; take the address from <code>streamUrl</code>.</li></ul>
+</body></html>
+"""
+_FRONT_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> ASGIApp:
+    """Put the application together.
+
+    Args:
+        parts: The parts of the process.
+        health: What probes ask.
+        threads: Reads audio files.
+    """
+    graphql = GraphQLRoute(make_schema(), parts)
+    app = Starlette(
+        routes=[
+            Route("/", _front_page),
+            Route("/graphql", graphql),
+            WebSocketRoute("/graphql", graphql),
+            Route("/uploads", Uploads(parts).handle, methods=["POST"]),
+            Route("/tracks/{track_id}/stream", AudioStreams(parts, threads).handle, methods=["GET", "HEAD"]),
+            Route("/healthz", health.alive),
+            Route("/readyz", health.ready),
+        ],
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=parts.settings.cors_origins,
+                allow_methods=["GET", "HEAD", "POST"],
+                allow_headers=["Authorization", "Content-Type", "X-File-Name", "Range", "If-Range", REQUEST_ID_HEADER],
+                expose_headers=["Content-Range", "Accept-Ranges", "ETag", "Retry-After", REQUEST_ID_HEADER],
+            )
+        ],
+        exception_handlers={DomainError: _refuse, HTTPException: _refuse_by_router},
+    )
+    return Border(app)
+
+
+async def _front_page(request: Request) -> Response:
+    return HTMLResponse(_FRONT_PAGE, headers={"Content-Security-Policy": _FRONT_PAGE_POLICY})
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    if not isinstance(error, DomainError):
+        raise error
+    return error_response(error)
+
+
+async def _refuse_by_router(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        refusal: DomainError = InvalidArgument(
+            f"{request.method} does nothing here", reason="METHOD_NOT_ALLOWED", value=request.method
+        )
+    else:
+        refusal = NotFound("there is nothing here", reason="NOT_FOUND", value=request.url.path)
+    return error_response(refusal)

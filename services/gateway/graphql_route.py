@@ -1,0 +1,158 @@
+"""POST /graphql, its WebSocket, and GraphiQL: Strawberry's view with bounded bodies and coded refusals."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from cross_web import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types.unset import UnsetType
+
+from services.chassis.errors import DomainError, InvalidArgument, NotFound, ResourceExhausted
+from services.gateway.context import Parts, RequestContext
+from services.gateway.errors import describe, http_status
+from services.gateway.limits import GatewaySchema
+
+_INIT_TIMEOUT = timedelta(seconds=10)
+_MAX_OPERATIONS_PER_SOCKET = 50
+_FORBIDDEN = 4403
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+# GraphiQL comes from unpkg with integrity hashes, and starts itself with an inline script.
+_GRAPHIQL_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' https://unpkg.com; style-src 'unsafe-inline' https://unpkg.com; "
+    "img-src 'self' data:; font-src data: https://unpkg.com; connect-src 'self' ws: wss:; frame-ancestors 'none'"
+)
+
+
+class SocketContext(RequestContext):
+    """Context of a WebSocket: the pattern of its operations' contexts."""
+
+    socket: WebSocket
+
+
+class GraphQLRoute(GraphQL[RequestContext, None]):
+    """The GraphQL endpoint.
+
+    Args:
+        schema: What is served.
+        parts: The parts of the process.
+    """
+
+    def __init__(self, schema: GatewaySchema, parts: Parts) -> None:
+        super().__init__(
+            schema,
+            graphql_ide="graphiql" if parts.settings.graphiql else None,
+            allow_queries_via_get=False,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
+            connection_init_wait_timeout=_INIT_TIMEOUT,
+            max_subscriptions_per_connection=_MAX_OPERATIONS_PER_SOCKET,
+            allowed_origins=parts.settings.cors_origins,
+        )
+        self._parts = parts
+        self._max_body_bytes = parts.settings.max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or socket."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        try:
+            response = await self._answer(Request(scope, _bounded(receive, self._max_body_bytes)))
+        except HTTPException as error:
+            response = _refusal(InvalidArgument(error.reason, reason="REQUEST_INVALID"), error.status_code)
+        except DomainError as error:
+            response = _refusal(error, http_status(error))
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if request.method == "GET":
+            if self.graphql_ide is None:
+                raise NotFound("GraphiQL is turned off", reason="NOT_FOUND")
+            if "text/html" in request.headers.get("accept", "") and not request.query_params:
+                return await self.render_graphql_ide(request)
+        if request.method != "POST":
+            raise InvalidArgument("send operations by POST", reason="METHOD_NOT_ALLOWED", value=request.method)
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            # Also what keeps other sites' forms out: this type needs their script to be allowed by CORS first.
+            raise InvalidArgument(
+                "send operations as application/json",
+                reason="CONTENT_TYPE_REFUSED",
+                field="Content-Type",
+                value=media_type,
+                limit="application/json",
+            )
+        length = request.headers.get("content-length", "0")
+        if length.isascii() and length.isdigit() and int(length[:18]) > self._max_body_bytes:
+            raise _too_large(self._max_body_bytes)
+        return await self.run(request)
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> RequestContext:
+        """Make the context of a request or socket."""
+        if isinstance(response, WebSocket):
+            context = SocketContext(self._parts)
+            context.socket = response
+            return context
+        return RequestContext(self._parts, authorization=request.headers.get("authorization"))
+
+    async def on_ws_connect(self, context: RequestContext) -> UnsetType | dict[str, object] | None:
+        """Check the token of connection_init; a bad one closes the socket with its reason."""
+        try:
+            await context.authenticate()
+        except DomainError as error:
+            if isinstance(context, SocketContext):
+                await context.socket.close(_FORBIDDEN, error.reason)
+            raise WebSocketDisconnected from error
+        return await super().on_ws_connect(context)
+
+    async def render_graphql_ide(self, request: Request) -> Response:
+        """Return the page of GraphiQL."""
+        page = self.graphql_ide_html.replace("Strawberry GraphiQL", "MUSEED GraphiQL")
+        return HTMLResponse(page, headers={"Content-Security-Policy": _GRAPHIQL_POLICY})
+
+    def decode_json(self, data: str | bytes) -> object:
+        """Decode JSON; everything that is wrong with it is a JSONDecodeError."""
+        try:
+            text = data.decode() if isinstance(data, bytes) else data
+            decoded = json.loads(text)
+            if _SURROGATE.search(text):
+                # Halves of characters, which no other service could be sent: this raises on them.
+                json.dumps(decoded, ensure_ascii=False).encode()
+        except json.JSONDecodeError:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise json.JSONDecodeError(type(error).__name__, "", 0) from error
+        return decoded
+
+
+def _refusal(error: DomainError, status: int) -> Response:
+    body: Mapping[str, Any] = {"errors": [{"message": error.message, "extensions": describe(error)}]}
+    return JSONResponse(body, status_code=status)
+
+
+def _too_large(max_bytes: int) -> ResourceExhausted:
+    return ResourceExhausted(
+        f"the body has more than {max_bytes} bytes", reason="BODY_TOO_LARGE", field="body", limit=max_bytes
+    )
+
+
+def _bounded(receive: Receive, max_bytes: int) -> Receive:
+    size = 0
+
+    async def receive_counted() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        return message
+
+    return receive_counted

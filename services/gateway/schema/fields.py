@@ -1,0 +1,33 @@
+"""Strawberry's decorators with types that survive mypy, and the arguments that many fields have."""
+
+from collections.abc import Callable
+from typing import Annotated, ParamSpec, TypeVar
+
+import strawberry
+
+AnyId = Annotated[strawberry.ID, strawberry.argument(description="Global id or UUID.")]
+GlobalId = Annotated[strawberry.ID, strawberry.argument(description="What the field `id` of a thing gives.")]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def resolver(description: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a method a field."""
+    return strawberry.field(description=description)  # type: ignore[no-any-return]  # typed as Any when used so
+
+
+def mutation(description: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a method a mutation."""
+    return strawberry.mutation(description=description)  # type: ignore[no-any-return]  # typed as Any when used so
+
+
+def subscription(description: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make an async generator a subscription."""
+    return strawberry.subscription(description=description)  # type: ignore[no-any-return]  # typed as Any when used so
+
+
+def member(value: T, description: str) -> T:
+    """Describe a member of an enum by the value that upstream calls it."""
+    return strawberry.enum_value(value, description=description)  # type: ignore[return-value]  # the enum unwraps it
