@@ -19,7 +19,8 @@ FailedPrecondition
 ResourceExhausted
 └── EmbedderBusy              a queue is full; retry later
 Unavailable
-└── DecoderLost               a decoding process was killed from outside; retry
+├── DecoderLost               a decoding process was killed from outside; retry
+└── SpoolUnavailable          the disk takes no upload now; retry
 Internal
 └── EncodingFailed            the model failed on one window
 """
@@ -183,6 +184,12 @@ class DecoderLost(Unavailable):
     """A decoding process was killed from outside or would not start; the next try gets another one."""
 
     default_reason = "DECODER_LOST"
+
+
+class SpoolUnavailable(Unavailable):
+    """The disk takes no upload now."""
+
+    default_reason = "SPOOL_UNAVAILABLE"
 
 
 class EncodingFailed(Internal):

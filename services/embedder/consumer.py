@@ -1,0 +1,136 @@
+"""Takes embedding work for this process's encoder from NATS, and answers each with one event."""
+
+import asyncio
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from google.protobuf.message import DecodeError
+
+from museed.embedder.v1 import events_pb2
+from museed.social.v1.events_pb2 import EmbedTrack
+from services.chassis.blobs import BlobStore
+from services.chassis.bus import EMBED_WORK, Bus, Delivery, WorkConsumer, embed_track_subject
+from services.chassis.errors import NotFound
+from services.chassis.media import open_below
+from services.embedder.batcher import Lane
+from services.embedder.embedding import AudioLimits, TrackEmbedder, TrackEmbedding
+from services.embedder.errors import AudioError, EncoderMismatch
+from services.embedder.messages import encode_windows, to_message
+from services.embedder.publisher import Publisher
+
+logger = logging.getLogger(__name__)
+
+_ACK_WAIT_S = 30.0
+_MAX_ATTEMPTS = 5
+_POISON_REASON = "EMBEDDING_FAILED"
+
+
+class EmbedWork:
+    """Handles EmbedTrack messages: opens the file below its root, embeds it, stores its windows, publishes the end.
+
+    A file that cannot be embedded is an event and done with. Whatever else goes wrong is raised, so that the work comes
+    again; work that failed five times is set aside, and told as a failure too.
+
+    Args:
+        encoder_id: Encoder that this process serves.
+        embedder: Embeds files.
+        blobs: Where window vectors go.
+        publisher: Tells what became of it.
+        limits: What a library track may be.
+    """
+
+    def __init__(
+        self,
+        encoder_id: str,
+        embedder: TrackEmbedder,
+        blobs: BlobStore,
+        publisher: Publisher,
+        limits: AudioLimits,
+    ) -> None:
+        self._encoder_id = encoder_id
+        self._embedder = embedder
+        self._blobs = blobs
+        self._publisher = publisher
+        self._limits = limits
+        self._executor = ThreadPoolExecutor(2, "media")
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Do one piece of work; safe to repeat."""
+        work = EmbedTrack.FromString(delivery.payload)
+        try:
+            embedding = await self._embed(work)
+        except (AudioError, NotFound, EncoderMismatch) as error:
+            await self._fail(work, delivery, error.reason, error.message)
+            return
+        digest = await self._blobs.put(encode_windows(embedding))
+        event = events_pb2.TrackEmbedded(
+            track_id=work.track_id,
+            audio_hash=work.audio_hash,
+            embedding=to_message(embedding, self._encoder_id, digest),
+        )
+        await self._publisher.embedded(event, delivery.event_id)
+        logger.info(
+            "track_embedded",
+            extra={
+                "track_id": work.track_id,
+                "seconds": round(embedding.duration_seconds, 1),
+                "windows": len(embedding.windows),
+            },
+        )
+
+    async def give_up(self, delivery: Delivery) -> None:
+        """Tell of work that was set aside after its last attempt."""
+        try:
+            work = EmbedTrack.FromString(delivery.payload)
+        except DecodeError:  # nobody to tell it of: the dead letter keeps the bytes
+            return
+        message = f"embedding failed {delivery.attempt - 1} times for a reason that is not the audio's"
+        await self._fail(work, delivery, _POISON_REASON, message)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._executor.shutdown()
+
+    async def _embed(self, work: EmbedTrack) -> TrackEmbedding:
+        if work.encoder_id != self._encoder_id:
+            raise EncoderMismatch.of(work.encoder_id, self._encoder_id)
+        loop = asyncio.get_running_loop()
+        descriptor = await loop.run_in_executor(self._executor, open_below, work.root_location, work.relative_path)
+        try:
+            return await self._embedder.embed(descriptor, self._limits, Lane.BULK)
+        finally:
+            os.close(descriptor)
+
+    async def _fail(self, work: EmbedTrack, delivery: Delivery, reason: str, message: str) -> None:
+        event = events_pb2.TrackEmbeddingFailed(
+            track_id=work.track_id,
+            audio_hash=work.audio_hash,
+            encoder_id=self._encoder_id,
+            reason=reason,
+            message=message,
+        )
+        await self._publisher.failed(event, delivery.event_id)
+        logger.info("track_embedding_failed", extra={"track_id": work.track_id, "reason": reason})
+
+
+def make_consumer(bus: Bus, work: EmbedWork, encoder_id: str, concurrency: int) -> WorkConsumer:
+    """Make the consumer that feeds `work`, shared by all replicas of one encoder.
+
+    Args:
+        bus: An open connection.
+        work: Its handler.
+        encoder_id: Whose work is taken.
+        concurrency: Files at a time.
+    """
+    return WorkConsumer(
+        bus,
+        stream=EMBED_WORK,
+        durable=f"embedder-{encoder_id}",
+        subject=embed_track_subject(encoder_id),
+        handler=work.handle,
+        concurrency=concurrency,
+        ack_wait_s=_ACK_WAIT_S,
+        max_attempts=_MAX_ATTEMPTS,
+        on_dead_letter=work.give_up,
+    )

@@ -1,0 +1,28 @@
+"""Turns embeddings into the messages that carry them; the only place that knows both."""
+
+from museed.embedder.v1 import embedder_pb2
+from services.chassis import vectors
+from services.embedder.embedding import TrackEmbedding
+
+
+def to_message(embedding: TrackEmbedding, encoder_id: str, windows_digest: bytes = b"") -> embedder_pb2.Embedding:
+    """Build the message of an embedding.
+
+    Args:
+        embedding: What was found.
+        encoder_id: Encoder that made it.
+        windows_digest: Blob of the window vectors; empty when none was kept.
+    """
+    return embedder_pb2.Embedding(
+        encoder_id=encoder_id,
+        vector=vectors.encode(embedding.vector),
+        duration_seconds=embedding.duration_seconds,
+        window_count=len(embedding.windows),
+        windows_digest=windows_digest,
+        tags=[embedder_pb2.TagScore(name=name, score=score) for name, score in embedding.tags],
+    )
+
+
+def encode_windows(embedding: TrackEmbedding) -> bytes:
+    """Encode the window vectors row by row as little-endian float16: 2 × dimension bytes a window."""
+    return embedding.windows.astype("<f2").tobytes()

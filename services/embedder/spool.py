@@ -1,0 +1,76 @@
+"""Keeps the bytes of a file that arrives in pieces on disk, without a name, until they are embedded."""
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+from services.embedder.errors import SpoolUnavailable
+
+
+class SpooledFile:
+    """A file that grows; its name is gone already, so that nothing stays behind when the process is killed."""
+
+    def __init__(self, file: BinaryIO, executor: ThreadPoolExecutor) -> None:
+        self._file = file
+        self._executor = executor
+        self.size_bytes = 0
+
+    async def write(self, data: bytes) -> None:
+        """Append bytes.
+
+        Raises:
+            SpoolUnavailable: The disk is full or broken.
+        """
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._file.write, data)
+        except OSError as error:
+            raise SpoolUnavailable(f"the upload cannot be stored: {error.strerror}") from error
+        self.size_bytes += len(data)
+
+    def rewind(self) -> int:
+        """Return the descriptor with its position at the beginning; it is closed with the file."""
+        descriptor = self._file.fileno()
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return descriptor
+
+
+class Spool:
+    """Makes files in one folder.
+
+    Args:
+        folder: Where; made when missing. None is the system's folder for temporary files.
+        threads: Writes at a time.
+    """
+
+    def __init__(self, folder: Path | None, threads: int = 2) -> None:
+        self._folder = folder
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        self._executor = ThreadPoolExecutor(threads, "spool")
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[SpooledFile]:
+        """Make an empty file that ends with the context.
+
+        Raises:
+            SpoolUnavailable: The folder does not take it.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            # Unbuffered: every byte is in the file when `write` returns.
+            file = await loop.run_in_executor(
+                self._executor, lambda: tempfile.TemporaryFile(buffering=0, dir=self._folder)
+            )
+        except OSError as error:
+            raise SpoolUnavailable(f"no upload can be stored: {error.strerror}") from error
+        with file:
+            yield SpooledFile(file, self._executor)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._executor.shutdown()

@@ -1,0 +1,201 @@
+"""Joining, order, bounds and failures of the batcher, with an encoder that has no weights."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from services.chassis.errors import DeadlineExceeded
+from services.embedder.batcher import Batcher, Lane
+from services.embedder.errors import AudioCorrupt, EmbedderBusy, EncodingFailed
+from tests.fakes.encoder import NOT_FINITE, POISON, FakeEncoder, vector_of
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def window(level: float, samples: int = 50) -> NDArray[np.float32]:
+    return np.full(samples, level, dtype=np.float32)
+
+
+@pytest.fixture
+def encoder() -> FakeEncoder:
+    return FakeEncoder()
+
+
+def make(
+    encoder: FakeEncoder, *, batch: int = 4, delay_ms: float = 0, queued: int = 100, clock: Clock | None = None
+) -> Batcher:
+    return Batcher(
+        encoder,
+        max_batch_windows=batch,
+        max_delay_ms=delay_ms,
+        max_queued_windows=queued,
+        clock=clock or Clock(),
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(batcher: Batcher) -> AsyncIterator[None]:
+    task = asyncio.create_task(batcher.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        batcher.close()
+
+
+async def test_windows_of_many_callers_share_batches_in_order(encoder: FakeEncoder) -> None:
+    batcher = make(encoder, batch=3)
+    futures = [batcher.submit(window(level / 10), Lane.BULK) for level in range(5)]
+    async with running(batcher):
+        results = await asyncio.gather(*futures)
+    assert encoder.batches == [[0.0, 0.1, 0.2], [0.3, 0.4]]
+    for level, result in enumerate(results):
+        np.testing.assert_allclose(result.vector, vector_of(level / 10), atol=1e-6)
+        np.testing.assert_allclose(result.tags, [level / 10, 1 - level / 10], atol=1e-6)
+
+
+async def test_model_runs_in_its_own_thread_alone(encoder: FakeEncoder) -> None:
+    batcher = make(encoder, batch=1)
+    async with running(batcher):
+        await asyncio.gather(*(batcher.submit(window(0.1), Lane.BULK) for _ in range(5)))
+    assert encoder.threads == {"encoder_0"}
+
+
+async def test_interactive_windows_go_first(encoder: FakeEncoder) -> None:
+    batcher = make(encoder, batch=2)
+    bulk = [batcher.submit(window(level), Lane.BULK) for level in (0.1, 0.2, 0.3)]
+    interactive = [batcher.submit(window(level), Lane.INTERACTIVE) for level in (0.8, 0.9, 0.95)]
+    async with running(batcher):
+        await asyncio.gather(*bulk, *interactive)
+    assert encoder.batches == [[0.8, 0.9], [0.95, 0.1], [0.2, 0.3]]
+
+
+async def test_only_windows_of_one_length_share_a_batch(encoder: FakeEncoder) -> None:
+    batcher = make(encoder)
+    lengths = [50, 30, 50, 30, 20]
+    futures = [batcher.submit(window(row / 10, samples), Lane.BULK) for row, samples in enumerate(lengths)]
+    async with running(batcher):
+        await asyncio.gather(*futures)
+    assert encoder.batches == [[0.0, 0.2], [0.1, 0.3], [0.4]]
+
+
+async def test_full_batch_does_not_wait(encoder: FakeEncoder) -> None:
+    batcher = make(encoder, batch=2, delay_ms=3_600_000)
+    async with running(batcher):
+        first = batcher.submit(window(0.1), Lane.BULK)
+        await asyncio.gather(first, batcher.submit(window(0.2), Lane.BULK))
+    assert encoder.batches == [[0.1, 0.2]]
+
+
+async def test_part_of_a_batch_waits_for_its_delay_only(encoder: FakeEncoder) -> None:
+    clock = Clock()
+    batcher = make(encoder, batch=4, delay_ms=3_600_000, clock=clock)
+    async with running(batcher):
+        first = batcher.submit(window(0.1), Lane.BULK)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert encoder.batches == []
+        clock.now += 3600
+        await asyncio.gather(first, batcher.submit(window(0.2), Lane.BULK))
+    assert encoder.batches == [[0.1, 0.2]]
+
+
+async def test_poison_window_fails_alone(encoder: FakeEncoder) -> None:
+    batcher = make(encoder, batch=4)
+    futures = [batcher.submit(window(level), Lane.BULK) for level in (0.1, 0.2, POISON, 0.3)]
+    async with running(batcher):
+        results = await asyncio.gather(*futures, return_exceptions=True)
+    assert isinstance(results[2], EncodingFailed)
+    assert [isinstance(result, BaseException) for result in results] == [False, False, True, False]
+    assert encoder.batches == [[0.1, 0.2, POISON, 0.3], [0.1, 0.2], [POISON, 0.3], [POISON], [0.3]]
+
+
+async def test_model_goes_on_after_poison(encoder: FakeEncoder) -> None:
+    batcher = make(encoder, batch=1)
+    async with running(batcher):
+        with pytest.raises(EncodingFailed):
+            await batcher.submit(window(POISON), Lane.BULK)
+        result = await batcher.submit(window(0.5), Lane.BULK)
+    np.testing.assert_allclose(result.vector, vector_of(0.5), atol=1e-6)
+
+
+async def test_vector_that_is_not_finite_fails_alone(encoder: FakeEncoder) -> None:
+    batcher = make(encoder, batch=2)
+    futures = [batcher.submit(window(level), Lane.BULK) for level in (NOT_FINITE, 0.2)]
+    async with running(batcher):
+        results = await asyncio.gather(*futures, return_exceptions=True)
+    assert isinstance(results[0], AudioCorrupt)
+    assert not isinstance(results[1], BaseException)
+
+
+async def test_full_lane_refuses_with_a_hint_and_keeps_what_it_has(encoder: FakeEncoder) -> None:
+    batcher = make(encoder, batch=4, queued=8)
+    futures = [batcher.submit(window(level / 10), Lane.BULK) for level in range(8)]
+    with pytest.raises(EmbedderBusy) as caught:
+        batcher.submit(window(0.9), Lane.BULK)
+    assert (caught.value.code, caught.value.reason) == ("RESOURCE_EXHAUSTED", "EMBEDDER_BUSY")
+    assert (caught.value.value, caught.value.limit) == ("8", "8")
+    assert caught.value.retry_after_ms == 1000  # two batches of half a second, as long as none was timed
+    futures.append(batcher.submit(window(0.9), Lane.INTERACTIVE))
+    async with running(batcher):
+        await asyncio.gather(*futures)
+    assert sum(len(batch) for batch in encoder.batches) == 9
+
+
+async def test_cancelled_window_costs_nothing(encoder: FakeEncoder) -> None:
+    batcher = make(encoder)
+    kept = batcher.submit(window(0.1), Lane.BULK)
+    batcher.submit(window(0.2), Lane.BULK).cancel()
+    async with running(batcher):
+        await kept
+    assert encoder.batches == [[0.1]]
+
+
+async def test_expired_window_costs_nothing_and_says_so(encoder: FakeEncoder) -> None:
+    clock = Clock()
+    batcher = make(encoder, clock=clock)
+    late = batcher.submit(window(0.1), Lane.INTERACTIVE, expires_at=105)
+    in_time = batcher.submit(window(0.2), Lane.INTERACTIVE, expires_at=105.1)
+    clock.now = 105
+    async with running(batcher):
+        with pytest.raises(DeadlineExceeded):
+            await late
+        await in_time
+    assert encoder.batches == [[0.2]]
+
+
+async def test_loop_runs_on_while_the_model_works(encoder: FakeEncoder) -> None:
+    encoder.open.clear()
+    batcher = make(encoder, batch=1)
+    async with running(batcher):
+        future = batcher.submit(window(0.1), Lane.BULK)
+        while not encoder.batches:
+            await asyncio.sleep(0)
+        assert not future.done()
+        encoder.open.set()
+        await future
+
+
+async def test_stopping_cancels_what_waits_and_what_runs(encoder: FakeEncoder) -> None:
+    encoder.open.clear()
+    batcher = make(encoder, batch=1)
+    async with running(batcher):
+        running_one = batcher.submit(window(0.1), Lane.BULK)
+        waiting_one = batcher.submit(window(0.2), Lane.BULK)
+        while not encoder.batches:
+            await asyncio.sleep(0)
+        encoder.open.set()
+    assert running_one.cancelled()
+    assert waiting_one.cancelled()

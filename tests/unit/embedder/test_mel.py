@@ -1,0 +1,43 @@
+"""The mel front end against librosa and against a slow transform."""
+
+import librosa
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from services.embedder.mel import frame_count, mel_power
+
+RATE, N_FFT, HOP, N_MELS = 16_000, 512, 256, 96
+
+
+def noise(samples: int, seed: int = 1) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).uniform(-1, 1, samples).astype(np.float32)
+
+
+@pytest.mark.parametrize("samples", [160_000, 48_000, 48_001, 600])
+def test_equals_librosa(samples: int) -> None:
+    sound = noise(samples)
+    wanted = librosa.feature.melspectrogram(
+        y=sound, sr=RATE, n_fft=N_FFT, hop_length=HOP, n_mels=N_MELS, pad_mode="reflect"
+    ).T
+    found = mel_power(sound[None], RATE, N_FFT, HOP, N_MELS)[0]
+    assert found.dtype == np.float32
+    assert found.shape == (frame_count(samples, HOP), N_MELS)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_frame_equals_a_transform_written_out() -> None:
+    sound = noise(1024)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
+    frame = sound[HOP : HOP + N_FFT] * hann  # the third: the first is centred on sample 0
+    waves = np.exp(-2j * np.pi * np.outer(np.arange(N_FFT // 2 + 1), np.arange(N_FFT)) / N_FFT)
+    power = np.abs(waves @ frame) ** 2
+    filters = librosa.filters.mel(sr=RATE, n_fft=N_FFT, n_mels=N_MELS)
+    found = mel_power(sound[None], RATE, N_FFT, HOP, N_MELS)[0, 2]
+    np.testing.assert_allclose(found, filters @ power, rtol=1e-4)
+
+
+def test_rows_do_not_mix() -> None:
+    a, b = noise(4096, 2), noise(4096, 3)
+    together = mel_power(np.stack([a, b]), RATE, N_FFT, HOP, N_MELS)
+    np.testing.assert_allclose(together[1], mel_power(b[None], RATE, N_FFT, HOP, N_MELS)[0], rtol=1e-5)
