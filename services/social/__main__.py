@@ -1,0 +1,188 @@
+"""Wires the social service and serves it: `python -m services.social` migrates the database first."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from museed.social.v1 import accounts_pb2_grpc, catalog_pb2_grpc, jobs_pb2_grpc, playlists_pb2_grpc
+from services.chassis import server
+from services.chassis.auth import Revocations, TokenVerifier
+from services.chassis.blobs import open_blob_store
+from services.chassis.bus import Bus, BusSettings
+from services.chassis.settings import load
+from services.chassis.telemetry import configure_logging
+from services.social.background import Bells, Nudge
+from services.social.clients import EmbedderClient, RetrieverClient, connect_embedder, connect_retriever
+from services.social.consumer import EmbedderEvents
+from services.social.generation import Generator, Patience
+from services.social.migrate import migrate, read_migrations
+from services.social.passwords import FailedLogins, PasswordHasher
+from services.social.publisher import Publisher
+from services.social.reconciler import EncoderKeeper, StreamKeeper, Sweeper
+from services.social.servicer.access import ACCESS
+from services.social.servicer.accounts import REVOCATION_MEMORY, AccountServicer
+from services.social.servicer.catalog import CatalogServicer
+from services.social.servicer.jobs import JobServicer
+from services.social.servicer.playlists import PlaylistServicer
+from services.social.settings import SocialSettings
+from services.social.store import accounts
+from services.social.store.database import Database
+from services.social.store.locks import LaneLocks
+from services.social.tokens import TokenIssuer, new_signing_key
+from services.social.worker import Worker, WorkerBounds
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The service while it serves. `background` ends only by a fault of the program."""
+
+    server: server.Server
+    background: "asyncio.Task[None]"
+
+
+@contextlib.asynccontextmanager
+async def running(settings: SocialSettings, bus_settings: BusSettings) -> AsyncIterator[Running]:
+    """Migrate the database and serve inside of an `async with`; drains at its end. NATS may come later.
+
+    Yields:
+        The server, which says SERVING.
+    """
+    url = settings.database_url.get_secret_value()
+    await migrate(url, read_migrations())
+    async with contextlib.AsyncExitStack() as stack:
+        committed, due, bells = Nudge(), Nudge(), Bells()
+        database = await Database.connect(
+            url,
+            size=settings.database_pool_size,
+            statement_timeout_ms=settings.statement_timeout_ms,
+            on_commit=committed.ring,
+        )
+        stack.push_async_callback(database.close)
+        async with database.transaction() as connection:
+            issuer = TokenIssuer(await accounts.signing_keys(connection, new_signing_key()))
+        embedder = EmbedderClient(await stack.enter_async_context(connect_embedder(settings.embedder_address)))
+        retriever = RetrieverClient(await stack.enter_async_context(connect_retriever(settings.retriever_address)))
+        hasher = PasswordHasher(settings.password_concurrency, settings.password_queue_size)
+        stack.callback(hasher.close)
+        worker = _worker(settings, database, embedder, retriever, issuer, bells, due)
+        revocations = _revocations(database)
+        grpc_server = server.Server(settings.listen, ACCESS, TokenVerifier(_own_keys(issuer), revocations))
+        _add_servicers(grpc_server, settings, database, hasher, issuer, worker, bells, due)
+        blobs = open_blob_store(settings.blob_store_url) if settings.blob_store_url else None
+        background = asyncio.create_task(
+            _together(
+                worker.run(),
+                revocations.run(),
+                EncoderKeeper(database, embedder).run(),
+                Sweeper(database, blobs, _now).run(),
+                _on_bus(settings, bus_settings, database, committed),
+            )
+        )
+        stack.push_async_callback(_ended, background)
+        await grpc_server.start()
+        stack.push_async_callback(grpc_server.drain)
+        await grpc_server.set_serving(True)
+        yield Running(grpc_server, background)
+
+
+async def _on_bus(settings: SocialSettings, bus_settings: BusSettings, database: Database, committed: Nudge) -> None:
+    """Do everything that needs NATS, from when it can be reached."""
+    bus = await Bus.connect(bus_settings, "social")
+    try:
+        keeper = StreamKeeper(database, bus, settings.work_lost_after_s)
+        locks = LaneLocks(settings.database_url.get_secret_value())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(Publisher(database, locks, bus, committed).run())
+            tasks.create_task(EmbedderEvents(database).consumer(bus).run())
+            tasks.create_task(keeper.run_streams())
+            tasks.create_task(keeper.run_work())
+    finally:
+        await bus.close()
+
+
+def _worker(
+    settings: SocialSettings,
+    database: Database,
+    embedder: EmbedderClient,
+    retriever: RetrieverClient,
+    issuer: TokenIssuer,
+    bells: Bells,
+    due: Nudge,
+) -> Worker:
+    patience = Patience(settings.embed_timeout_s, settings.search_timeout_s)
+    generator = Generator(database, embedder, retriever, issuer, bells, patience, _now)
+    bounds = WorkerBounds(settings.generation_concurrency, settings.job_lease_s, settings.job_give_up_s)
+    return Worker(database, generator, bells, due, bounds, _now)
+
+
+def _add_servicers(
+    grpc_server: server.Server,
+    settings: SocialSettings,
+    database: Database,
+    hasher: PasswordHasher,
+    issuer: TokenIssuer,
+    worker: Worker,
+    bells: Bells,
+    due: Nudge,
+) -> None:
+    failed_logins = FailedLogins(settings.failed_logins_per_window, settings.failed_login_window_s, time.monotonic)
+    accounts_pb2_grpc.add_AccountServiceServicer_to_server(
+        AccountServicer(database, hasher, failed_logins, issuer, _now), grpc_server.grpc
+    )
+    upload_life = timedelta(days=settings.upload_life_days)
+    catalog_pb2_grpc.add_CatalogServiceServicer_to_server(
+        CatalogServicer(database, settings.uploads_per_user_and_day, upload_life, _now), grpc_server.grpc
+    )
+    playlists_pb2_grpc.add_PlaylistServiceServicer_to_server(PlaylistServicer(database, _now), grpc_server.grpc)
+    jobs_pb2_grpc.add_JobServiceServicer_to_server(
+        JobServicer(database, bells, due, worker.drop, settings.open_jobs_per_user, _now), grpc_server.grpc
+    )
+
+
+def _own_keys(issuer: TokenIssuer) -> Callable[[], Awaitable[str]]:
+    async def fetch() -> str:
+        return issuer.jwks
+
+    return fetch
+
+
+def _revocations(database: Database) -> Revocations:
+    async def fetch() -> list[str]:
+        async with database.connection() as connection:
+            return list(await accounts.revoked_sessions(connection, _now() - REVOCATION_MEMORY))
+
+    return Revocations(fetch)
+
+
+async def _together(*parts: Coroutine[None, None, None]) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for part in parts:
+            tasks.create_task(part)
+
+
+async def _ended(background: "asyncio.Task[None]") -> None:
+    background.cancel()
+    await asyncio.wait({background})
+
+
+async def main() -> None:
+    """Serve until SIGTERM or SIGINT; a fault in the background ends the process, whose supervisor starts it anew."""
+    settings = load(SocialSettings)
+    configure_logging("social", settings.log_level)
+    async with running(settings, load(BusSettings)) as service:
+        signalled = asyncio.create_task(server.wait_for_signal())
+        await asyncio.wait({signalled, service.background}, return_when=asyncio.FIRST_COMPLETED)
+        signalled.cancel()
+        if service.background.done():
+            service.background.result()
+
+
+if __name__ == "__main__":
+    server.run(main)

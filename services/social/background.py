@@ -1,0 +1,78 @@
+"""What this process does on its own: steps that repeat for ever, and bells that wake them early."""
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+
+from services.chassis import telemetry
+from services.chassis.errors import DomainError
+
+logger = logging.getLogger(__name__)
+
+
+class Nudge:
+    """Wakes a sleeper. A ring while it is awake keeps it from sleeping the next time."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake the sleeper."""
+        self._event.set()
+
+    async def wait(self, timeout_s: float) -> None:
+        """Sleep until somebody rings, at most `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), timeout_s)
+        self._event.clear()
+
+
+class Bells:
+    """Tells those who wait in this process for news of one thing, by its id."""
+
+    def __init__(self) -> None:
+        self._waiting: defaultdict[str, list[Nudge]] = defaultdict(list)
+
+    def ring(self, key: str) -> None:
+        """Wake everybody who listens for this thing."""
+        for nudge in self._waiting.get(key, ()):
+            nudge.ring()
+
+    @contextlib.contextmanager
+    def listening(self, key: str) -> Iterator[Nudge]:
+        """Listen for one thing: nothing that rings inside of the block is missed.
+
+        Yields:
+            What to wait on.
+        """
+        nudge = Nudge()
+        self._waiting[key].append(nudge)
+        try:
+            yield nudge
+        finally:
+            self._waiting[key].remove(nudge)
+            if not self._waiting[key]:
+                del self._waiting[key]
+
+
+async def repeat(name: str, step: Callable[[], Awaitable[object]], every_s: float, nudge: Nudge | None = None) -> None:
+    """Run a step for ever, `every_s` apart or when nudged; whatever it raises, the next one comes.
+
+    Args:
+        name: For the logs.
+        step: What to do; must leave nothing half done when it raises.
+        every_s: Pause between the end of a step and the next.
+        nudge: Ends the pause early.
+    """
+    pause = nudge or Nudge()
+    while True:
+        telemetry.begin_request(None)
+        try:
+            await step()
+        except DomainError as error:
+            logger.warning("step_failed", extra={"step": name, "reason": error.reason, "detail": error.message})
+        except Exception:  # the border of this process: a fault in one step must not end the others
+            logger.exception("step_failed", extra={"step": name})
+        await pause.wait(every_s)

@@ -1,0 +1,115 @@
+"""Brings the database to the newest schema: forward only, each file once, however many processes start at once."""
+
+import asyncio
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+logger = logging.getLogger(__name__)
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_NO_TRANSACTION = "-- no-transaction"
+# Any number, the same in every process: "museed migrations".
+_LOCK_KEY = 7_305_804_402_566_004_066
+_POLL_INTERVAL_S = 0.1
+_CONNECT_TIMEOUT_S = 5.0
+
+CREATE_LEDGER = """
+CREATE TABLE IF NOT EXISTS migrations (
+    number integer PRIMARY KEY,
+    name text NOT NULL,
+    sha256 bytea NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
+SELECT_LEDGER = "SELECT number, sha256 FROM migrations"
+INSERT_LEDGER = "INSERT INTO migrations (number, name, sha256) VALUES ($1, $2, $3)"
+
+
+class MigrationError(SystemExit):
+    """The migrations and the database do not fit together; the text says which file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A file NNNN_verb_object.sql; numbers begin at 1 and have no gap."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def sha256(self) -> bytes:
+        """Digest of the text, 32 bytes."""
+        return hashlib.sha256(self.sql.encode()).digest()
+
+
+def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
+    """Read the migrations of a folder in order. Blocks on the file system.
+
+    Raises:
+        MigrationError: A number is missing or given twice.
+    """
+    found = [
+        Migration(int(path.name[:4]), path.name, path.read_text(encoding="utf-8"))
+        for path in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql"))
+    ]
+    if [migration.number for migration in found] != list(range(1, len(found) + 1)):
+        raise MigrationError(f"migrations in {folder} are not numbered 1 to {len(found)} without a gap")
+    return found
+
+
+async def migrate(url: str, migrations: list[Migration]) -> int:
+    """Apply what the database lacks; waits for a server that is not there yet, and for others who migrate.
+
+    Each file is one transaction, unless it begins with `-- no-transaction`. A file that was applied and is not known
+    here is left alone: it belongs to a newer release, whose schema this one can use.
+
+    Returns:
+        How many files were applied.
+
+    Raises:
+        MigrationError: A file that was applied has been edited since.
+        asyncpg.PostgresError: A file failed; nothing of it stays.
+    """
+    connection = await _connect(url)
+    try:
+        # Polled: waiting inside of pg_advisory_lock holds a snapshot that CREATE INDEX CONCURRENTLY waits for.
+        while not await connection.fetchval(TRY_LOCK, _LOCK_KEY):  # noqa: ASYNC110  # a lock rings no bell
+            await asyncio.sleep(_POLL_INTERVAL_S)
+        await connection.execute(CREATE_LEDGER)
+        applied = {row["number"]: row["sha256"] for row in await connection.fetch(SELECT_LEDGER)}
+        for migration in migrations:
+            if applied.get(migration.number, migration.sha256) != migration.sha256:
+                raise MigrationError(f"{migration.name} was edited after it had been applied to this database")
+        missing = [migration for migration in migrations if migration.number not in applied]
+        for migration in missing:
+            await _apply(connection, migration)
+        return len(missing)
+    finally:
+        await connection.close()
+
+
+async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
+    ledger_row = (migration.number, migration.name, migration.sha256)
+    if migration.sql.startswith(_NO_TRANSACTION):
+        await connection.execute(migration.sql)
+        await connection.execute(INSERT_LEDGER, *ledger_row)
+    else:
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(INSERT_LEDGER, *ledger_row)
+    logger.info("migrated", extra={"migration": migration.name})
+
+
+async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+    while True:
+        try:
+            return await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT_S)
+        except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
+            logger.info("database_waits", extra={"error": repr(error)})
+            await asyncio.sleep(0.5)

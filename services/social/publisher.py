@@ -1,0 +1,179 @@
+"""Publishes the outbox to NATS: at least once, in order within a key, whoever else does the same.
+
+A lane (kind and partition) belongs to the publisher that holds its advisory lock. Rows of different keys are published
+side by side; a row is deleted after NATS confirmed it. A publisher that dies in between leaves the row, and the next
+one publishes it again under the same message id, which the stream then knows.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.chassis import telemetry
+from services.chassis.bus import VECTORS, Bus, PublishAck
+from services.chassis.errors import DomainError, Unavailable
+from services.social import messages
+from services.social.background import Nudge, repeat
+from services.social.ids import EncoderId, TrackId
+from services.social.messages import Message
+from services.social.store import outbox, vector_log, work
+from services.social.store.database import Connection, Database
+from services.social.store.locks import LaneLocks
+from services.social.store.outbox import Kind, Lane, OutboxRow
+from services.social.store.vector_log import Told
+
+logger = logging.getLogger(__name__)
+
+_POLL_INTERVAL_S = 0.5
+_BATCH_SIZE = 256
+# Confirmations waited for at a time, for each kind: a long ingest does not hold up people's events.
+_MOST_IN_FLIGHT = 128
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A row that is dealt with; without a confirmation where there was nothing to publish any more."""
+
+    row: OutboxRow
+    message: Message | None
+    ack: PublishAck | None
+
+
+class Publisher:
+    """One of any number of publishers.
+
+    Args:
+        database: Where the outbox is.
+        locks: This publisher's own.
+        bus: Where to publish.
+        nudge: Rung after commits, to look at once instead of every 0.5 s.
+    """
+
+    def __init__(self, database: Database, locks: LaneLocks, bus: Bus, nudge: Nudge) -> None:
+        self._database = database
+        self._locks = locks
+        self._bus = bus
+        self._nudge = nudge
+        self._room = {kind: asyncio.Semaphore(_MOST_IN_FLIGHT) for kind in Kind}
+        self._draining: dict[Lane, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Publish for ever, until cancelled."""
+        try:
+            await repeat("publish", self._start_drains, _POLL_INTERVAL_S, self._nudge)
+        finally:
+            tasks = list(self._draining.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._locks.close()
+
+    async def _start_drains(self) -> None:
+        if not self._bus.is_connected:
+            return
+        async with self._database.connection() as connection:
+            lanes = await outbox.lanes_with_rows(connection)
+        for lane in lanes:
+            if lane not in self._draining:
+                self._draining[lane] = asyncio.create_task(self._drain(lane))
+
+    async def _drain(self, lane: Lane) -> None:
+        """Publish a lane until it is empty, NATS refuses, or the lane is somebody else's."""
+        try:
+            if not await self._locks.acquire(lane):
+                return
+            try:
+                while self._locks.holds(lane) and await self._publish_batch(lane):
+                    # Rows that come after the last look of this drain find it still there: look once more.
+                    self._nudge.ring()
+            finally:
+                await self._locks.release(lane)
+        except DomainError as error:
+            logger.warning("drain_failed", extra={"lane": lane.lock_key, "reason": error.reason})
+        except Exception:  # the border of this process: the next look tries again
+            logger.exception("drain_failed", extra={"lane": lane.lock_key})
+        finally:
+            del self._draining[lane]
+
+    async def _publish_batch(self, lane: Lane) -> bool:
+        """Publish the oldest rows of a lane; say whether to go on with more."""
+        created_at = await self._bus.stream_created_at(VECTORS) if lane.kind is Kind.VECTOR else None
+        async with self._database.connection() as connection:
+            if lane.kind is Kind.VECTOR and created_at != await vector_log.known_stream(connection, VECTORS):
+                # The reconciler has not seen this stream yet: what is marked now would count for the lost one.
+                return False
+            rows = await outbox.read_batch(connection, lane, _BATCH_SIZE)
+            found = await _compose(connection, lane.kind, rows)
+        if not rows:
+            return False
+        by_key: defaultdict[str, list[OutboxRow]] = defaultdict(list)
+        for row in rows:
+            by_key[row.key].append(row)
+        tasks = (self._publish_key(lane.kind, of_key, found) for of_key in by_key.values())
+        done = [one for of_key in await asyncio.gather(*tasks) for one in of_key]
+        if done:
+            await self._finish(lane.kind, done)
+        return len(done) == len(rows)
+
+    async def _publish_key(
+        self, kind: Kind, rows: Sequence[OutboxRow], found: dict[int, Message | None]
+    ) -> list[_Done]:
+        """Publish the rows of one key one after the other; stop at the first that is not confirmed."""
+        done: list[_Done] = []
+        for row in rows:
+            message = found[row.row_id]
+            if message is None:
+                done.append(_Done(row, None, None))
+                continue
+            telemetry.begin_request(row.request_id or None)
+            try:
+                async with self._room[kind]:
+                    ack = await self._bus.publish(message.subject, message.payload, row.event_id)
+            except Unavailable as error:
+                logger.warning("publish_failed", extra={"subject": message.subject, "detail": error.message})
+                break
+            done.append(_Done(row, message, ack))
+        return done
+
+    async def _finish(self, kind: Kind, done: Sequence[_Done]) -> None:
+        async with self._database.connection() as connection, connection.transaction():
+            if kind is Kind.VECTOR:
+                for encoder_id, told in _told_by_encoder(done).items():
+                    await vector_log.mark_published(connection, encoder_id, told)
+            elif kind is Kind.WORK:
+                sequences = {one.row.event_id: one.ack.sequence for one in done if one.ack is not None}
+                await work.mark_sent(connection, sequences)
+            await outbox.delete(connection, [one.row.row_id for one in done])
+
+
+async def _compose(connection: Connection, kind: Kind, rows: Sequence[OutboxRow]) -> dict[int, Message | None]:
+    """Return each row's message by row id, None for one that needs none any more."""
+    if kind is Kind.EVENT:
+        return {row.row_id: Message(row.subject, row.payload) for row in rows}
+    if kind is Kind.WORK:
+        wanted = await work.messages(connection, [row.event_id for row in rows])
+        return {
+            row.row_id: messages.embed_track(wanted[row.event_id]) if row.event_id in wanted else None for row in rows
+        }
+    found: dict[int, Message | None] = {}
+    for encoder_id in {row.encoder_id for row in rows}:
+        mine = [row for row in rows if row.encoder_id == encoder_id]
+        states = await vector_log.states(connection, encoder_id, [TrackId(row.key) for row in mine])
+        for row in mine:
+            track_id = TrackId(row.key)
+            found[row.row_id] = messages.track_vector(encoder_id, track_id, states.get(track_id), row.version)
+    return found
+
+
+def _told_by_encoder(done: Sequence[_Done]) -> dict[EncoderId, list[Told]]:
+    found: defaultdict[EncoderId, dict[TrackId, Told]] = defaultdict(dict)
+    for one in done:
+        if one.message is None or one.ack is None:
+            continue
+        # What a duplicate holds was composed earlier: at least what the track was when the row was written.
+        version = one.row.version if one.ack.duplicate else one.message.version
+        track_id = TrackId(one.row.key)
+        found[one.row.encoder_id][track_id] = Told(track_id, version, one.ack.sequence)
+    return {encoder_id: list(told.values()) for encoder_id, told in found.items()}

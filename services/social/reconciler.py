@@ -1,0 +1,189 @@
+"""Mends what lost messages have left behind: streams, the vector log, work without an answer. Sweeps what is over."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import nats.errors
+
+from services.chassis.blobs import BlobStore
+from services.chassis.bus import EMBED_WORK, EMBEDDER_EVENTS, VECTORS, Bus
+from services.chassis.errors import Unavailable
+from services.social.background import repeat
+from services.social.clients import EmbedderClient
+from services.social.store import accounts, embeddings, encoders, jobs, uploads, vector_log, work
+from services.social.store.database import Database
+from services.social.store.encoders import Encoder
+
+logger = logging.getLogger(__name__)
+
+_STREAM_INTERVAL_S = 2.0
+_LOST_WORK_INTERVAL_S = 30.0
+_NO_ENCODER_INTERVAL_S = 1.0
+_ENCODER_INTERVAL_S = 60.0
+_SWEEP_INTERVAL_S = 60.0
+_MOST_LOSSES = 3
+_WANT_BATCH_SIZE = 500
+_SWEEP_BATCH_SIZE = 100
+
+
+class StreamKeeper:
+    """Keeps the streams of NATS as they should be, and sends again what a lost one held.
+
+    Args:
+        database: The truth.
+        bus: The bell.
+        lost_after_s: Age at which work that the queue no longer holds, and nobody answered, counts as lost.
+    """
+
+    def __init__(self, database: Database, bus: Bus, lost_after_s: float) -> None:
+        self._database = database
+        self._bus = bus
+        self._lost_after = timedelta(seconds=lost_after_s)
+
+    async def run_streams(self) -> None:
+        """Look after the streams for ever."""
+        await repeat("streams", self.keep_streams, _STREAM_INTERVAL_S)
+
+    async def run_work(self) -> None:
+        """Look for lost messages for ever."""
+        await repeat("lost_messages", self.find_lost, _LOST_WORK_INTERVAL_S)
+
+    async def keep_streams(self) -> None:
+        """Provision every stream; where one was made anew, send again what the tables hold of it.
+
+        Raises:
+            Unavailable: NATS or the database does not answer; the next call goes on.
+        """
+        created = await self._bus.ensure_streams()
+        async with self._database.connection() as connection:
+            await vector_log.end_rebuild(connection)
+            known = await vector_log.known_streams(connection)
+        fresh = {name: created_at for name, created_at in created.items() if known.get(name) != created_at}
+        if VECTORS in fresh:
+            await self._rebuild_vectors(fresh[VECTORS], known.get(VECTORS))
+        if fresh.keys() & {EMBED_WORK, EMBEDDER_EVENTS}:
+            await self._resend(timedelta(0), first_sequence=None, most_losses=None)
+        for name, created_at in fresh.items():
+            if name != VECTORS:
+                async with self._database.connection() as connection:
+                    await vector_log.note_stream(connection, name, created_at)
+
+    async def find_lost(self) -> None:
+        """Find messages that are gone although their stream is the same, and send them again.
+
+        Raises:
+            Unavailable: NATS or the database does not answer; the next call goes on.
+        """
+        async with self._database.connection() as connection:
+            point = await vector_log.read_point(connection)
+        try:
+            log = await self._bus.jetstream.stream_info(VECTORS)
+            queue = await self._bus.jetstream.stream_info(EMBED_WORK)
+        except nats.errors.Error as error:
+            raise Unavailable(f"streams cannot be read: {error}", reason="BUS_UNAVAILABLE") from error
+        if point is not None and log.created == point.stream_created_at and log.state.last_seq < point.sequence:
+            await self._rebuild_vectors(point.stream_created_at, point.stream_created_at)
+        first = queue.state.first_seq if queue.state.messages else queue.state.last_seq + 1
+        await self._resend(self._lost_after, first_sequence=first, most_losses=_MOST_LOSSES)
+
+    async def _rebuild_vectors(self, created_at: datetime, seen: datetime | None) -> None:
+        async with self._database.transaction() as connection:
+            if await vector_log.lock_stream(connection, VECTORS) != seen:
+                return  # another process was faster
+            await vector_log.note_stream(connection, VECTORS, created_at)
+            await vector_log.rebuild(connection)
+        logger.warning("vectors_rebuild", extra={"created_at": created_at.isoformat()})
+
+    async def _resend(self, age: timedelta, *, first_sequence: int | None, most_losses: int | None) -> None:
+        async with self._database.connection() as connection:
+            before = await work.database_time(connection) - age
+            await work.drop_unwanted(connection, before)
+        lost = -1
+        while lost:
+            async with self._database.transaction() as connection:
+                lost = await work.resend(connection, before, first_sequence=first_sequence, most_losses=most_losses)
+            if lost:
+                logger.warning("work_resent", extra={"count": lost})
+
+
+class EncoderKeeper:
+    """Serves the first encoder that is seen, and lets it hear tracks that came before it.
+
+    Args:
+        database: The truth.
+        embedder: Says which encoder it serves.
+    """
+
+    def __init__(self, database: Database, embedder: EmbedderClient) -> None:
+        self._database = database
+        self._embedder = embedder
+        self._other: Encoder | None = None
+        self._due_at = 0.0
+
+    async def run(self) -> None:
+        """Look for an encoder often until there is one, then now and then whether it is still the same."""
+        await repeat("encoder", self._keep_when_due, _NO_ENCODER_INTERVAL_S)
+
+    async def keep_encoder(self) -> None:
+        """Serve the embedder's encoder where none is served yet; never switch by itself.
+
+        Raises:
+            DomainError: The embedder or the database does not answer; the next call goes on.
+        """
+        seen = await self._embedder.describe_model()
+        async with self._database.transaction() as connection:
+            serving = await encoders.serve_first(connection, seen)
+        if serving.encoder_id != seen.encoder_id and seen != self._other:
+            extra = {"serving": serving.encoder_id, "embedder": seen.encoder_id}
+            logger.warning("embedder_serves_another_encoder", extra=extra)
+            self._other = seen
+        while True:
+            async with self._database.transaction() as connection:
+                track_ids = await embeddings.never_wanted(connection, serving.encoder_id, _WANT_BATCH_SIZE)
+                await embeddings.want(connection, serving.encoder_id, track_ids)
+            if len(track_ids) < _WANT_BATCH_SIZE:
+                return
+
+    async def _keep_when_due(self) -> None:
+        if time.monotonic() >= self._due_at:
+            await self.keep_encoder()
+            self._due_at = time.monotonic() + _ENCODER_INTERVAL_S
+
+
+class Sweeper:
+    """Forgets what is over: idempotency keys, sessions, the audio of uploads.
+
+    Args:
+        database: The truth.
+        blobs: Where uploads lie; None leaves them there.
+        clock: Time of day.
+    """
+
+    def __init__(self, database: Database, blobs: BlobStore | None, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Sweep for ever."""
+        await repeat("sweep", self.sweep, _SWEEP_INTERVAL_S)
+
+    async def sweep(self) -> None:
+        """Sweep once.
+
+        Raises:
+            DatabaseUnavailable: The next call goes on.
+        """
+        now = self._clock()
+        async with self._database.connection() as connection:
+            await jobs.delete_expired_keys(connection, now)
+            await accounts.delete_expired_sessions(connection, now)
+        if self._blobs is None:
+            return
+        async with self._database.transaction() as connection:
+            digests = await uploads.sweep(connection, now, _SWEEP_BATCH_SIZE)
+            # Before the commit: a blob whose deletion failed is tried again, one that is gone may be deleted again.
+            for digest in digests:
+                await self._blobs.delete(digest)

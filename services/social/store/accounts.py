@@ -1,0 +1,172 @@
+"""Rows of people, sessions, refresh tokens and signing keys."""
+
+from datetime import datetime
+
+import asyncpg
+
+from services.social.accounts import NewAccount, Person, Role, ShownRefreshToken
+from services.social.errors import NameTaken
+from services.social.ids import SessionId, UserId
+from services.social.store.database import Connection
+from services.social.tokens import SigningKey
+
+# Only the first transaction finds the row without a founder: others wait for its end, and then find one.
+CLAIM_FOUNDER = "UPDATE mesh SET founder_id = $1 WHERE founder_id IS NULL RETURNING founder_id"
+
+INSERT_USER = """
+INSERT INTO users
+    (user_id, username, username_key, nickname, email, email_key, role, password_hash, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+"""
+
+PERSON = "user_id, username, nickname, email, role, created_at"
+SELECT_PERSON = f"SELECT {PERSON} FROM users WHERE user_id = $1"
+SELECT_PEOPLE = f"SELECT {PERSON} FROM users WHERE user_id = ANY ($1::uuid[])"
+SELECT_LOGIN = f"SELECT {PERSON}, password_hash FROM users WHERE username_key = $1 OR email_key = $1"
+LOCK_USER = "SELECT FROM users WHERE user_id = $1 FOR NO KEY UPDATE"
+
+INSERT_SESSION = """
+INSERT INTO sessions (session_id, user_id, created_at, refreshed_at, expires_at) VALUES ($1, $2, $3, $3, $4)
+"""
+INSERT_REFRESH_TOKEN = """
+INSERT INTO refresh_tokens (token_hash, session_id, created_at, expires_at) VALUES ($1, $2, $3, $4)
+"""
+# Both rows are locked: of two who show the same token, the second sees that it was used.
+LOCK_REFRESH_TOKEN = """
+SELECT token.session_id, session.user_id, token.expires_at, token.used_at, session.revoked_at
+FROM refresh_tokens AS token JOIN sessions AS session USING (session_id)
+WHERE token.token_hash = $1
+FOR UPDATE
+"""
+USE_REFRESH_TOKEN = "UPDATE refresh_tokens SET used_at = $2 WHERE token_hash = $1"
+PROLONG_SESSION = "UPDATE sessions SET refreshed_at = $2, expires_at = $3 WHERE session_id = $1"
+REVOKE_SESSION = """
+UPDATE sessions SET revoked_at = $2, revoked_because = $3 WHERE session_id = $1 AND revoked_at IS NULL
+RETURNING session_id
+"""
+SELECT_REVOKED = "SELECT session_id FROM sessions WHERE revoked_at >= $1"
+DELETE_EXPIRED_TOKENS = "DELETE FROM refresh_tokens WHERE expires_at < $1"
+DELETE_EXPIRED_SESSIONS = "DELETE FROM sessions WHERE expires_at < $1"
+
+LOCK_SIGNING_KEYS = "LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE"
+SELECT_SIGNING_KEYS = """
+SELECT key_id, private_key FROM signing_keys WHERE retired_at IS NULL ORDER BY created_at DESC, key_id
+"""
+INSERT_SIGNING_KEY = "INSERT INTO signing_keys (key_id, private_key) VALUES ($1, $2)"
+
+
+async def insert_user(
+    connection: Connection, user_id: UserId, account: NewAccount, password_hash: str, now: datetime
+) -> Person:
+    """Add a person; the first of a mesh becomes admin.
+
+    Raises:
+        NameTaken: Somebody else has the username or the address.
+    """
+    is_founder = await connection.fetchval(CLAIM_FOUNDER, user_id) is not None
+    role = Role.ADMIN if is_founder else Role.USER
+    try:
+        await connection.execute(
+            INSERT_USER,
+            user_id,
+            account.username,
+            account.username_key,
+            account.nickname,
+            account.email,
+            account.email_key,
+            role.value,
+            password_hash,
+            now,
+        )
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "users_username_unique":
+            raise NameTaken("username", account.username) from error
+        raise NameTaken("email", account.email) from error
+    return Person(user_id, account.username, account.nickname, account.email, role, now)
+
+
+async def find_person(connection: Connection, user_id: UserId) -> Person | None:
+    """Return a person by id."""
+    row = await connection.fetchrow(SELECT_PERSON, user_id)
+    return None if row is None else _person(row)
+
+
+async def find_people(connection: Connection, user_ids: list[UserId]) -> list[Person]:
+    """Return the people among these ids, in no particular order."""
+    return [_person(row) for row in await connection.fetch(SELECT_PEOPLE, user_ids)]
+
+
+async def find_login(connection: Connection, login_key: str) -> tuple[Person, str] | None:
+    """Return the person with this folded username or address, and the hash of their password."""
+    row = await connection.fetchrow(SELECT_LOGIN, login_key)
+    return None if row is None else (_person(row), row["password_hash"])
+
+
+async def lock_person(connection: Connection, user_id: UserId) -> None:
+    """Let nobody else count and add something of this person's until the transaction ends."""
+    await connection.execute(LOCK_USER, user_id)
+
+
+async def insert_session(
+    connection: Connection,
+    session_id: SessionId,
+    user_id: UserId,
+    token_hash: bytes,
+    now: datetime,
+    expires_at: datetime,
+) -> None:
+    """Add a session with its first refresh token."""
+    await connection.execute(INSERT_SESSION, session_id, user_id, now, expires_at)
+    await connection.execute(INSERT_REFRESH_TOKEN, token_hash, session_id, now, expires_at)
+
+
+async def lock_refresh_token(connection: Connection, token_hash: bytes) -> ShownRefreshToken | None:
+    """Return what is known of a refresh token, and let nobody else trade it until the transaction ends."""
+    row = await connection.fetchrow(LOCK_REFRESH_TOKEN, token_hash)
+    return None if row is None else ShownRefreshToken(**row)
+
+
+async def trade_refresh_token(
+    connection: Connection,
+    old_hash: bytes,
+    new_hash: bytes,
+    session_id: SessionId,
+    now: datetime,
+    expires_at: datetime,
+) -> None:
+    """Put a new refresh token in the place of an old one."""
+    await connection.execute(USE_REFRESH_TOKEN, old_hash, now)
+    await connection.execute(INSERT_REFRESH_TOKEN, new_hash, session_id, now, expires_at)
+    await connection.execute(PROLONG_SESSION, session_id, now, expires_at)
+
+
+async def revoke_session(connection: Connection, session_id: SessionId, because: str, now: datetime) -> bool:
+    """End a session; say whether it had not ended before."""
+    return await connection.fetchval(REVOKE_SESSION, session_id, now, because) is not None
+
+
+async def revoked_sessions(connection: Connection, since: datetime) -> list[SessionId]:
+    """List the sessions that were revoked since."""
+    return [SessionId(row["session_id"]) for row in await connection.fetch(SELECT_REVOKED, since)]
+
+
+async def delete_expired_sessions(connection: Connection, now: datetime) -> None:
+    """Forget sessions and refresh tokens that nobody can continue."""
+    await connection.execute(DELETE_EXPIRED_TOKENS, now)
+    await connection.execute(DELETE_EXPIRED_SESSIONS, now)
+
+
+async def signing_keys(connection: Connection, fresh: SigningKey) -> list[SigningKey]:
+    """Return the keys in use, newest first, inside of a transaction; where there is none, `fresh` becomes the first."""
+    await connection.execute(LOCK_SIGNING_KEYS)
+    rows = await connection.fetch(SELECT_SIGNING_KEYS)
+    if not rows:
+        await connection.execute(INSERT_SIGNING_KEY, fresh.key_id, fresh.private_bytes)
+        return [fresh]
+    return [SigningKey(row["key_id"], row["private_key"]) for row in rows]
+
+
+def _person(row: asyncpg.Record) -> Person:
+    return Person(
+        UserId(row["user_id"]), row["username"], row["nickname"], row["email"], Role(row["role"]), row["created_at"]
+    )

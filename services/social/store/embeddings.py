@@ -1,0 +1,211 @@
+"""Rows of what models hear, and of how far each track is on its way to the index.
+
+Everybody locks in the same order: the sound's row of embedding_work, then rows of track_embeddings by track. So a
+result and a registration of the same sound wait for each other, and neither overlooks the other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.social.catalog import EmbeddingState
+from services.social.ids import EncoderId, TrackId
+from services.social.store import outbox
+from services.social.store.database import Connection
+
+# Who inserts a row has locked the sound, and who finds one waits until its result is stored, or finds it stored.
+LOCK_SOUNDS = """
+INSERT INTO embedding_work (encoder_id, audio_hash, track_id, event_id)
+SELECT DISTINCT ON (audio_hash) $1, audio_hash, track_id, uuidv7()
+FROM tracks WHERE track_id = ANY ($2::uuid[]) ORDER BY audio_hash, track_id
+ON CONFLICT (encoder_id, audio_hash) DO UPDATE SET track_id = embedding_work.track_id
+RETURNING new.audio_hash, new.event_id, old.audio_hash IS NULL AS is_new
+"""
+LOCK_TRACKS = """
+SELECT FROM track_embeddings WHERE encoder_id = $1 AND track_id = ANY ($2::uuid[]) ORDER BY track_id FOR UPDATE
+"""
+WANT = """
+INSERT INTO track_embeddings (encoder_id, track_id, root_id, audio_hash, state)
+SELECT $1, track_id, root_id, audio_hash, 'PENDING' FROM tracks WHERE track_id = ANY ($2::uuid[]) ORDER BY track_id
+ON CONFLICT (encoder_id, track_id) DO UPDATE SET
+    audio_hash = excluded.audio_hash, state = 'PENDING', version = track_embeddings.version + 1,
+    failure_reason = '', failure_message = '', changed_at = now()
+"""
+SETTLE_EMBEDDED = """
+UPDATE track_embeddings AS progress SET state = 'EMBEDDED', changed_at = now()
+FROM embeddings AS known
+WHERE progress.encoder_id = $1 AND progress.track_id = ANY ($2::uuid[]) AND progress.state = 'PENDING'
+    AND known.encoder_id = $1 AND known.audio_hash = progress.audio_hash
+"""
+SETTLE_FAILED = """
+UPDATE track_embeddings AS progress
+SET state = 'FAILED', failure_reason = known.reason, failure_message = known.message, changed_at = now()
+FROM embedding_failures AS known
+WHERE progress.encoder_id = $1 AND progress.track_id = ANY ($2::uuid[]) AND progress.state = 'PENDING'
+    AND known.encoder_id = $1 AND known.audio_hash = progress.audio_hash
+"""
+DELETE_SETTLED_WORK = """
+DELETE FROM embedding_work AS work
+WHERE encoder_id = $1 AND audio_hash = ANY ($2::bytea[]) AND (
+    EXISTS (SELECT FROM embeddings AS known
+            WHERE known.encoder_id = $1 AND known.audio_hash = work.audio_hash)
+    OR EXISTS (SELECT FROM embedding_failures AS known
+               WHERE known.encoder_id = $1 AND known.audio_hash = work.audio_hash)
+)
+RETURNING event_id
+"""
+# Tracks that an encoder was never asked for, and those whose file was away when it was: their sound is not known.
+SELECT_UNSETTLED = """
+SELECT track.track_id
+FROM tracks AS track
+LEFT JOIN track_embeddings AS progress ON progress.encoder_id = $1 AND progress.track_id = track.track_id
+WHERE track.track_id = ANY ($2::uuid[]) AND (progress.state IS NULL OR (
+    progress.state = 'FAILED' AND NOT EXISTS (
+        SELECT FROM embedding_failures AS known
+        WHERE known.encoder_id = $1 AND known.audio_hash = progress.audio_hash)
+))
+"""
+SELECT_NEVER_WANTED = """
+SELECT track_id FROM tracks AS track
+WHERE NOT EXISTS (
+    SELECT FROM track_embeddings AS progress WHERE progress.encoder_id = $1 AND progress.track_id = track.track_id)
+ORDER BY track_id LIMIT $2
+"""
+TOUCH = """
+UPDATE track_embeddings SET version = version + 1, state = 'EMBEDDED', changed_at = now()
+WHERE encoder_id = $1 AND track_id = ANY ($2::uuid[]) AND state IN ('EMBEDDED', 'INDEXED')
+"""
+SELECT_PROGRESS = """
+SELECT track_id, state, failure_reason, failure_message
+FROM track_embeddings WHERE encoder_id = $1 AND track_id = ANY ($2::uuid[])
+"""
+
+LOCK_SOUND = "SELECT FROM embedding_work WHERE encoder_id = $1 AND audio_hash = $2 FOR UPDATE"
+IS_WANTED = "SELECT EXISTS (SELECT FROM track_embeddings WHERE encoder_id = $1 AND audio_hash = $2)"
+INSERT_EMBEDDING = """
+INSERT INTO embeddings (encoder_id, audio_hash, vector, duration_seconds, window_count, windows_digest, tags)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (encoder_id, audio_hash) DO NOTHING
+"""
+DELETE_FAILURE = "DELETE FROM embedding_failures WHERE encoder_id = $1 AND audio_hash = $2"
+DELETE_WORK = "DELETE FROM embedding_work WHERE encoder_id = $1 AND audio_hash = $2"
+MARK_EMBEDDED = """
+UPDATE track_embeddings
+SET state = 'EMBEDDED', version = version + 1, failure_reason = '', failure_message = '', changed_at = now()
+WHERE encoder_id = $1 AND audio_hash = $2 AND state IN ('PENDING', 'FAILED')
+RETURNING track_id
+"""
+IS_EMBEDDED = "SELECT EXISTS (SELECT FROM embeddings WHERE encoder_id = $1 AND audio_hash = $2)"
+INSERT_FAILURE = """
+INSERT INTO embedding_failures (encoder_id, audio_hash, reason, message) VALUES ($1, $2, $3, $4)
+ON CONFLICT (encoder_id, audio_hash) DO NOTHING
+"""
+MARK_FAILED = """
+UPDATE track_embeddings SET state = 'FAILED', failure_reason = $3, failure_message = $4, changed_at = now()
+WHERE encoder_id = $1 AND audio_hash = $2 AND state = 'PENDING' AND ($5::uuid IS NULL OR track_id = $5)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """What a model hears in a sound. Tags are (name, score), best first; the vector is little-endian float32."""
+
+    vector: bytes
+    duration_seconds: float
+    window_count: int
+    windows_digest: bytes
+    tags: list[tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a track is, and why it goes no further."""
+
+    state: EmbeddingState
+    failure_reason: str
+    failure_message: str
+
+
+async def want(connection: Connection, encoder_id: EncoderId, track_ids: Sequence[TrackId]) -> None:
+    """Want what tracks sound like now: what is known is used at once, and work is promised only for the rest."""
+    if not track_ids:
+        return
+    sounds = await connection.fetch(LOCK_SOUNDS, encoder_id, track_ids)
+    await connection.execute(WANT, encoder_id, track_ids)
+    await connection.execute(SETTLE_EMBEDDED, encoder_id, track_ids)
+    await connection.execute(SETTLE_FAILED, encoder_id, track_ids)
+    hashes = [row["audio_hash"] for row in sounds]
+    settled = {row["event_id"] for row in await connection.fetch(DELETE_SETTLED_WORK, encoder_id, hashes)}
+    fresh = [row["event_id"] for row in sounds if row["is_new"] and row["event_id"] not in settled]
+    await outbox.add_work(connection, fresh)
+    await outbox.add_vectors(connection, encoder_id, track_ids)
+
+
+async def unsettled(connection: Connection, encoder_id: EncoderId, track_ids: Sequence[TrackId]) -> list[TrackId]:
+    """Return the tracks among these that nothing is known of and nothing is under way for."""
+    return [TrackId(row["track_id"]) for row in await connection.fetch(SELECT_UNSETTLED, encoder_id, track_ids)]
+
+
+async def never_wanted(connection: Connection, encoder_id: EncoderId, limit: int) -> list[TrackId]:
+    """Return tracks that this encoder was never asked for."""
+    return [TrackId(row["track_id"]) for row in await connection.fetch(SELECT_NEVER_WANTED, encoder_id, limit)]
+
+
+async def touch(connection: Connection, encoder_id: EncoderId, track_ids: Sequence[TrackId]) -> None:
+    """Tell the index what tracks are called now, those of them that it knows or is about to hear of."""
+    if not track_ids:
+        return
+    await connection.execute(LOCK_TRACKS, encoder_id, track_ids)
+    await connection.execute(TOUCH, encoder_id, track_ids)
+    await outbox.add_vectors(connection, encoder_id, track_ids)
+
+
+async def progress_of(
+    connection: Connection, encoder_id: EncoderId, track_ids: Sequence[TrackId]
+) -> dict[TrackId, Progress]:
+    """Return how far tracks are, by id."""
+    rows = await connection.fetch(SELECT_PROGRESS, encoder_id, track_ids)
+    return {
+        TrackId(row["track_id"]): Progress(EmbeddingState(row["state"]), row["failure_reason"], row["failure_message"])
+        for row in rows
+    }
+
+
+async def store_embedding(
+    connection: Connection, encoder_id: EncoderId, audio_hash: bytes, embedding: Embedding
+) -> list[TrackId]:
+    """Store a result, and send every track with this sound on to the index; doing it again does nothing.
+
+    Returns:
+        The tracks that were waiting; empty where nobody wants this sound any more, or has it already.
+    """
+    await connection.execute(LOCK_SOUND, encoder_id, audio_hash)
+    if not await connection.fetchval(IS_WANTED, encoder_id, audio_hash):
+        await connection.execute(DELETE_WORK, encoder_id, audio_hash)
+        return []
+    await connection.execute(
+        INSERT_EMBEDDING,
+        encoder_id,
+        audio_hash,
+        embedding.vector,
+        embedding.duration_seconds,
+        embedding.window_count,
+        embedding.windows_digest,
+        embedding.tags,
+    )
+    await connection.execute(DELETE_FAILURE, encoder_id, audio_hash)
+    await connection.execute(DELETE_WORK, encoder_id, audio_hash)
+    track_ids = [TrackId(row["track_id"]) for row in await connection.fetch(MARK_EMBEDDED, encoder_id, audio_hash)]
+    await outbox.add_vectors(connection, encoder_id, track_ids)
+    return track_ids
+
+
+async def store_failure(
+    connection: Connection, encoder_id: EncoderId, audio_hash: bytes, reason: str, message: str
+) -> None:
+    """Remember that a sound cannot be embedded, for every track that carries it; a result that is there wins."""
+    await connection.execute(LOCK_SOUND, encoder_id, audio_hash)
+    await connection.execute(DELETE_WORK, encoder_id, audio_hash)
+    if await connection.fetchval(IS_EMBEDDED, encoder_id, audio_hash):
+        return
+    await connection.execute(INSERT_FAILURE, encoder_id, audio_hash, reason, message)
+    await connection.execute(MARK_FAILED, encoder_id, audio_hash, reason, message, None)

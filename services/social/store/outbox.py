@@ -1,0 +1,141 @@
+"""Messages promised by a transaction, kept until they are published; order holds within a key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services.chassis.telemetry import request_id
+from services.social.events import Event
+from services.social.ids import EncoderId, TrackId
+from services.social.store.database import Connection
+
+PARTITIONS = 16
+
+INSERT_EVENT = """
+INSERT INTO outbox (kind, key, event_id, subject, payload, request_id) VALUES ('event', $1, $2, $3, $4, $5)
+"""
+
+# Only what the log carries or should carry: the vector of an embedded track, or a tombstone over an older vector.
+INSERT_VECTORS = """
+INSERT INTO outbox (kind, key, event_id, encoder_id, version, request_id)
+SELECT 'vector', track_id::text, uuidv7(), encoder_id, version, $3
+FROM track_embeddings
+WHERE encoder_id = $1 AND track_id = ANY ($2::uuid[])
+    AND (state = 'EMBEDDED' OR (state IN ('PENDING', 'FAILED') AND published_version IS NOT NULL))
+ORDER BY track_id
+"""
+
+INSERT_WORK = """
+INSERT INTO outbox (kind, key, event_id, encoder_id, request_id)
+SELECT 'work', encoder_id || '.' || encode(audio_hash, 'hex'), event_id, encoder_id, $2
+FROM embedding_work
+WHERE event_id = ANY ($1::uuid[])
+"""
+
+SELECT_LANES = """
+SELECT kind, partition
+FROM unnest(ARRAY['event', 'vector', 'work']) AS kind CROSS JOIN generate_series(0, $1 - 1) AS partition
+WHERE EXISTS (SELECT FROM outbox WHERE outbox.kind = kind.kind AND outbox.partition = partition.partition)
+ORDER BY kind, partition
+"""
+
+SELECT_BATCH = """
+SELECT id, key, event_id, subject, payload, encoder_id, version, request_id
+FROM outbox WHERE kind = $1 AND partition = $2 ORDER BY id LIMIT $3
+"""
+
+DELETE_ROWS = "DELETE FROM outbox WHERE id = ANY ($1::bigint[])"
+
+
+class Kind(StrEnum):
+    """What a row is: a whole message, or the name of something whose message is composed when it is published."""
+
+    EVENT = "event"
+    VECTOR = "vector"
+    WORK = "work"
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Rows that are published by one publisher at a time."""
+
+    kind: Kind
+    partition: int
+
+    @property
+    def lock_key(self) -> int:
+        """Number of the lane's advisory lock."""
+        return list(Kind).index(self.kind) * PARTITIONS + self.partition
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A row that waits.
+
+    Attributes:
+        row_id: Rises in the order in which the transactions of a key committed.
+        key: A job, session or playlist of an event; the track of a vector; encoder and sound of work.
+        event_id: The message's id, the same on every attempt.
+        subject: Of an event.
+        payload: Of an event.
+        encoder_id: Of a vector or work.
+        version: Of a vector: the track's, when the row was written.
+        request_id: Of the request that caused it.
+    """
+
+    row_id: int
+    key: str
+    event_id: str
+    subject: str
+    payload: bytes
+    encoder_id: EncoderId
+    version: int
+    request_id: str
+
+
+async def add(connection: Connection, *events: Event) -> None:
+    """Promise events in the caller's transaction, which must have locked the row of each key before."""
+    if events:
+        await connection.executemany(
+            INSERT_EVENT,
+            [(event.key, event.event_id, event.subject, event.payload, request_id()) for event in events],
+        )
+
+
+async def add_vectors(connection: Connection, encoder_id: EncoderId, track_ids: Sequence[TrackId]) -> None:
+    """Promise to publish the state of tracks, in the transaction that changed their rows of track_embeddings."""
+    await connection.execute(INSERT_VECTORS, encoder_id, track_ids, request_id())
+
+
+async def add_work(connection: Connection, event_ids: Sequence[str]) -> None:
+    """Promise to publish embedding work, in the transaction that wrote its rows of embedding_work."""
+    if event_ids:
+        await connection.execute(INSERT_WORK, event_ids, request_id())
+
+
+async def lanes_with_rows(connection: Connection) -> list[Lane]:
+    """List the lanes in which something waits."""
+    return [Lane(Kind(row["kind"]), row["partition"]) for row in await connection.fetch(SELECT_LANES, PARTITIONS)]
+
+
+async def read_batch(connection: Connection, lane: Lane, limit: int) -> list[OutboxRow]:
+    """Read the oldest rows of a lane, in order."""
+    rows = await connection.fetch(SELECT_BATCH, lane.kind.value, lane.partition, limit)
+    return [
+        OutboxRow(
+            row["id"],
+            row["key"],
+            row["event_id"],
+            row["subject"] or "",
+            row["payload"] or b"",
+            EncoderId(row["encoder_id"] or ""),
+            row["version"] or 0,
+            row["request_id"],
+        )
+        for row in rows
+    ]
+
+
+async def delete(connection: Connection, row_ids: Sequence[int]) -> None:
+    """Forget rows that are published."""
+    await connection.execute(DELETE_ROWS, row_ids)

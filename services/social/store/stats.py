@@ -1,0 +1,79 @@
+"""Counts of everything, read in one statement each."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.social.catalog import EmbeddingState
+from services.social.ids import RootId, TrackId
+from services.social.store.database import Connection
+
+SELECT_COUNTS = """
+SELECT
+    (SELECT count(*) FROM tracks) AS tracks,
+    (SELECT count(*) FROM serving_encoder JOIN track_embeddings USING (encoder_id) WHERE state = 'INDEXED') AS indexed,
+    (SELECT count(*) FROM users) AS users,
+    (SELECT count(*) FROM playlists) AS playlists
+"""
+SELECT_GENRES = "SELECT genre, count(*) AS tracks FROM tracks GROUP BY genre ORDER BY tracks DESC, genre"
+SELECT_PROGRESS = """
+SELECT coalesce(progress.state, 'PENDING') AS state, count(*) AS tracks
+FROM tracks AS track
+LEFT JOIN serving_encoder AS serving ON true
+LEFT JOIN track_embeddings AS progress
+    ON progress.encoder_id = serving.encoder_id AND progress.track_id = track.track_id
+WHERE track.root_id = $1 GROUP BY 1
+"""
+SELECT_FAILED = """
+SELECT progress.track_id, track.relative_path, progress.failure_reason, progress.failure_message, progress.changed_at
+FROM serving_encoder AS serving
+JOIN track_embeddings AS progress ON progress.encoder_id = serving.encoder_id AND progress.state = 'FAILED'
+JOIN tracks AS track ON track.track_id = progress.track_id
+WHERE ($1::uuid IS NULL OR progress.root_id = $1)
+    AND ($2::timestamptz IS NULL OR (progress.changed_at, progress.track_id) < ($2, $3::uuid))
+ORDER BY progress.changed_at DESC, progress.track_id DESC LIMIT $4
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much of everything there is."""
+
+    tracks: int
+    indexed: int
+    users: int
+    playlists: int
+    genres: list[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTrack:
+    """A track that could not be embedded, and since when that is known."""
+
+    track_id: TrackId
+    relative_path: bytes
+    reason: str
+    message: str
+    failed_at: datetime
+
+
+async def count_everything(connection: Connection) -> Counts:
+    """Count tracks, users, playlists, and the tracks of each genre, most first."""
+    row = await connection.fetchrow(SELECT_COUNTS)
+    assert row is not None, "a statement of counts returns a row"
+    genres = [(genre["genre"], genre["tracks"]) for genre in await connection.fetch(SELECT_GENRES)]
+    return Counts(row["tracks"], row["indexed"], row["users"], row["playlists"], genres)
+
+
+async def progress_of_root(connection: Connection, root_id: RootId) -> dict[EmbeddingState, int]:
+    """Count a root's tracks by state; states without tracks are left out."""
+    rows = await connection.fetch(SELECT_PROGRESS, root_id)
+    return {EmbeddingState(row["state"]): row["tracks"] for row in rows}
+
+
+async def failed_tracks(
+    connection: Connection, root_id: RootId | None, before: tuple[datetime, TrackId] | None, limit: int
+) -> list[FailedTrack]:
+    """Return tracks that could not be embedded, newest failure first, those after `before` in that order."""
+    failed_at, track_id = before or (None, None)
+    rows = await connection.fetch(SELECT_FAILED, root_id, failed_at, track_id, limit)
+    return [FailedTrack(TrackId(row["track_id"]), *tuple(row)[1:]) for row in rows]

@@ -1,0 +1,147 @@
+"""Rows of embedding work that is out: sent, lost, sent again, given up."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.social.ids import EncoderId, TrackId
+from services.social.store import embeddings, outbox
+from services.social.store.database import Connection
+
+# Where the file is not what it was when the work was promised, there is nothing to send: the work counts as lost.
+SELECT_MESSAGES = """
+SELECT work.event_id, work.encoder_id, work.audio_hash, track.track_id, root.location, track.relative_path
+FROM embedding_work AS work JOIN tracks AS track USING (track_id) JOIN roots AS root USING (root_id)
+WHERE work.event_id = ANY ($1::uuid[]) AND track.audio_hash = work.audio_hash
+"""
+MARK_SENT = """
+UPDATE embedding_work SET sequence = sent.sequence
+FROM unnest($1::uuid[], $2::bigint[]) AS sent (event_id, sequence)
+WHERE embedding_work.event_id = sent.event_id
+"""
+DELETE_UNWANTED = """
+DELETE FROM embedding_work AS work WHERE sent_at < $1 AND NOT EXISTS (
+    SELECT FROM track_embeddings AS progress
+    WHERE progress.encoder_id = work.encoder_id AND progress.audio_hash = work.audio_hash
+        AND progress.state = 'PENDING')
+"""
+# Lost is what lies neither in the outbox nor, at or after a sequence, in the queue. Whose file is heard is chosen anew.
+RESEND = """
+UPDATE embedding_work AS work
+SET event_id = uuidv7(), sequence = NULL, sent_at = now(), losses = losses + $3, track_id = coalesce((
+    SELECT progress.track_id FROM track_embeddings AS progress
+    WHERE progress.encoder_id = work.encoder_id AND progress.audio_hash = work.audio_hash
+        AND progress.state = 'PENDING'
+    ORDER BY progress.track_id LIMIT 1
+), work.track_id)
+WHERE (encoder_id, audio_hash) IN (
+    SELECT encoder_id, audio_hash FROM embedding_work AS lost
+    WHERE sent_at < $1 AND ($2::bigint IS NULL OR sequence IS NULL OR sequence < $2)
+        AND NOT EXISTS (SELECT FROM outbox WHERE outbox.event_id = lost.event_id)
+    ORDER BY sent_at LIMIT $4 FOR UPDATE SKIP LOCKED
+)
+RETURNING encoder_id, audio_hash, event_id, losses
+"""
+FAIL_TRACK = """
+UPDATE track_embeddings SET state = 'FAILED', failure_reason = $4, failure_message = $5, changed_at = now()
+WHERE encoder_id = $1 AND audio_hash = $2 AND track_id = $3 AND state = 'PENDING'
+"""
+# Another file of the same sound is heard instead, where there is one that still waits.
+PASS_ON = """
+UPDATE embedding_work AS work SET event_id = uuidv7(), sequence = NULL, sent_at = now(), track_id = other.track_id
+FROM (
+    SELECT track_id FROM track_embeddings
+    WHERE encoder_id = $1 AND audio_hash = $2 AND state = 'PENDING' ORDER BY track_id LIMIT 1
+) AS other
+WHERE work.encoder_id = $1 AND work.audio_hash = $2
+RETURNING work.event_id
+"""
+
+SELECT_NOW = "SELECT now()"
+
+_BATCH_SIZE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class WorkMessage:
+    """What an embedder must know of a piece of work."""
+
+    encoder_id: EncoderId
+    audio_hash: bytes
+    track_id: TrackId
+    root_location: str
+    relative_path: bytes
+
+
+async def messages(connection: Connection, event_ids: Sequence[str]) -> dict[str, WorkMessage]:
+    """Return what is to be sent for these events, by event id; what needs no sending any more is left out."""
+    return {
+        row["event_id"]: WorkMessage(
+            EncoderId(row["encoder_id"]),
+            row["audio_hash"],
+            TrackId(row["track_id"]),
+            row["location"],
+            row["relative_path"],
+        )
+        for row in await connection.fetch(SELECT_MESSAGES, event_ids)
+    }
+
+
+async def mark_sent(connection: Connection, sequences: Mapping[str, int]) -> None:
+    """Remember where in the queue each event's message lies."""
+    if sequences:
+        await connection.execute(MARK_SENT, list(sequences), list(sequences.values()))
+
+
+async def database_time(connection: Connection) -> datetime:
+    """Return the time by which work is dated: the database's, whatever the clocks of processes say."""
+    found: datetime = await connection.fetchval(SELECT_NOW)
+    return found
+
+
+async def drop_unwanted(connection: Connection, before: datetime) -> None:
+    """Forget work whose result nobody waits for, of those sent before."""
+    await connection.execute(DELETE_UNWANTED, before)
+
+
+async def resend(
+    connection: Connection, before: datetime, *, first_sequence: int | None, most_losses: int | None
+) -> int:
+    """Send work again that was sent before a time and is lost, at most 1,000 pieces; returns how many were lost.
+
+    Args:
+        connection: Inside of a transaction.
+        before: Work that was sent later is left alone.
+        first_sequence: The oldest message that the queue still holds; None where the queue itself was lost.
+        most_losses: A sound that was lost as often is given up as one that kills its embedder; None counts no loss,
+            since the queue is to blame.
+    """
+    rows = await connection.fetch(RESEND, before, first_sequence, 0 if most_losses is None else 1, _BATCH_SIZE)
+    again: list[str] = []
+    for row in rows:
+        if most_losses is not None and row["losses"] >= most_losses:
+            message = f"the embedder took this audio {row['losses']} times and never answered"
+            encoder_id, audio_hash = EncoderId(row["encoder_id"]), row["audio_hash"]
+            await embeddings.store_failure(connection, encoder_id, audio_hash, "EMBEDDING_GAVE_UP", message)
+        else:
+            again.append(row["event_id"])
+    await outbox.add_work(connection, again)
+    return len(rows)
+
+
+async def store_absence(
+    connection: Connection,
+    encoder_id: EncoderId,
+    audio_hash: bytes,
+    track_id: TrackId,
+    reason: str,
+    message: str,
+) -> None:
+    """Note that a track's file could not be read: that says nothing of its sound, which another file may have."""
+    await connection.execute(embeddings.LOCK_SOUND, encoder_id, audio_hash)
+    await connection.execute(FAIL_TRACK, encoder_id, audio_hash, track_id, reason, message)
+    event_id = await connection.fetchval(PASS_ON, encoder_id, audio_hash)
+    if event_id is None:
+        await connection.execute(embeddings.DELETE_WORK, encoder_id, audio_hash)
+    else:
+        await outbox.add_work(connection, [event_id])

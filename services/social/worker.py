@@ -1,0 +1,163 @@
+"""Works off jobs: any number of workers, a lease for each job, every end written once.
+
+A worker that dies leaves a lease that runs out; the next one takes the job with a higher attempt, and what the first
+still writes hits no row. Cancelling is a write like any other, and wins unless the job has ended.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.chassis import telemetry
+from services.chassis.errors import DomainError, Internal
+from services.social import events
+from services.social.background import Bells, Nudge, repeat
+from services.social.generation import AttemptLost, Generator
+from services.social.ids import JobId
+from services.social.jobs import MOST_LOST_WORKERS, Job, backoff_s, is_transient
+from services.social.store import jobs, outbox
+from services.social.store.database import Database
+
+logger = logging.getLogger(__name__)
+
+_POLL_INTERVAL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerBounds:
+    """How much a worker takes on.
+
+    Attributes:
+        concurrency: Jobs at a time.
+        lease_s: How long a silent worker keeps a job from others; renewed three times within.
+        give_up_s: Age at which a job that still fails for lack of something is ended.
+    """
+
+    concurrency: int
+    lease_s: float
+    give_up_s: float
+
+
+class Worker:
+    """Claims due jobs and attends to each until it has ended or is given back.
+
+    Args:
+        database: Where jobs are.
+        generator: Does what a job asks for.
+        bells: Rung with a job's id when it has ended.
+        nudge: Rung when a job is due now, instead of looking every 0.5 s.
+        bounds: How much to take on.
+        clock: Time of day.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        generator: Generator,
+        bells: Bells,
+        nudge: Nudge,
+        bounds: WorkerBounds,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._generator = generator
+        self._bells = bells
+        self._nudge = nudge
+        self._bounds = bounds
+        self._clock = clock
+        self._running: dict[JobId, asyncio.Task[None]] = {}
+        self._attempts: dict[JobId, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Work for ever, until cancelled; then jobs at hand are given back at once."""
+        try:
+            await repeat("work", self._take, _POLL_INTERVAL_S, self._nudge)
+        finally:
+            tasks = list(self._running.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def drop(self, job_id: JobId) -> None:
+        """Stop working on a job that was cancelled; elsewhere, the worker notices when it renews its lease."""
+        attempt = self._attempts.get(job_id)
+        if attempt is not None:
+            attempt.cancel()
+
+    async def _take(self) -> None:
+        while len(self._running) < self._bounds.concurrency:
+            async with self._database.connection() as connection:
+                job = await jobs.claim(connection, self._bounds.lease_s)
+            if job is None:
+                return
+            self._running[job.job_id] = asyncio.create_task(self._attend(job))
+
+    async def _attend(self, job: Job) -> None:
+        """Keep a job's lease while an attempt runs."""
+        telemetry.begin_request(job.request_id or None)
+        attempt = self._attempts[job.job_id] = asyncio.create_task(self._attempt(job))
+        try:
+            while not (await asyncio.wait({attempt}, timeout=self._bounds.lease_s / 3))[0]:
+                if not await self._renew(job):
+                    attempt.cancel()
+        except asyncio.CancelledError:
+            attempt.cancel()
+            await asyncio.wait({attempt})
+            await self._give_back(job, 0.0)
+            raise
+        finally:
+            del self._running[job.job_id], self._attempts[job.job_id]
+            self._nudge.ring()
+
+    async def _renew(self, job: Job) -> bool:
+        try:
+            async with self._database.connection() as connection:
+                return await jobs.renew(connection, job, self._bounds.lease_s)
+        except DomainError as error:
+            # Not known to be lost: what this attempt writes is guarded by its number.
+            logger.warning("lease_not_renewed", extra={"job_id": job.job_id, "reason": error.reason})
+            return True
+
+    async def _attempt(self, job: Job) -> None:
+        try:
+            if job.lost_workers >= MOST_LOST_WORKERS:
+                await self._fail(job, "JOB_ABANDONED", f"{job.lost_workers} workers died with this job")
+            else:
+                await self._generator.generate(job)
+        except AttemptLost:
+            logger.info("attempt_lost", extra={"job_id": job.job_id, "attempt": job.attempt})
+        except DomainError as error:
+            await self._refuse(job, error)
+        except Exception:  # the border of this process: a fault of ours must not lose the job
+            logger.exception("attempt_failed", extra={"job_id": job.job_id})
+            await self._refuse(job, Internal("internal error"))
+
+    async def _refuse(self, job: Job, error: DomainError) -> None:
+        """Give a job back where trying again can help, else end it; where that fails, its lease runs out."""
+        fields = {"job_id": job.job_id, "attempt": job.attempt, "reason": error.reason, "detail": error.message}
+        is_too_old = self._clock() - job.created_at > timedelta(seconds=self._bounds.give_up_s)
+        if is_transient(error) and not is_too_old:
+            logger.info("job_waits", extra=fields)
+            await self._give_back(job, backoff_s(job.releases))
+            return
+        logger.info("job_failed", extra=fields)
+        try:
+            await self._fail(job, error.reason, error.message)
+        except DomainError as away:
+            logger.warning("job_end_not_written", extra={"job_id": job.job_id, "reason": away.reason})
+
+    async def _give_back(self, job: Job, rest_s: float) -> None:
+        try:
+            async with self._database.connection() as connection:
+                await jobs.release(connection, job, rest_s)
+        except DomainError as away:
+            logger.warning("job_not_given_back", extra={"job_id": job.job_id, "reason": away.reason})
+
+    async def _fail(self, job: Job, reason: str, message: str) -> None:
+        async with self._database.transaction() as connection:
+            ended = await jobs.fail(connection, job, reason, message, self._clock())
+            if ended is not None:
+                await outbox.add(connection, events.job_progressed(ended))
+        self._bells.ring(job.job_id)
