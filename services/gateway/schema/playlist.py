@@ -90,8 +90,8 @@ class Playlist(relay.Node):
         message = await info.context.loaders.users.load(self.owner_id)
         return None if message is None else User.from_message(message)
 
-    @resolver("Its tracks in playing order.")
-    async def entries(self, info: Info, first: First = MAX_PAGE_SIZE, after: After = None) -> Connection[PlaylistEntry]:
+    @resolver("Its tracks in playing order; null with an error while they cannot be had.")
+    async def entries(self, info: Info, first: First = MAX_PAGE_SIZE, after: After = None) -> Connection[PlaylistEntry] | None:
         """Page through the list, which social sends as a whole."""
         page = page_request(first, after)
         loaded = self.loaded_entries

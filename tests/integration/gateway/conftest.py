@@ -1,0 +1,133 @@
+"""A gateway on a real socket over fake upstreams on real sockets, in the test's own loop."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from pydantic import SecretStr
+
+from services.chassis.blobs import open_blob_store
+from services.gateway.__main__ import HttpServer, listen
+from services.gateway.app import make_app
+from services.gateway.auth import Authenticator
+from services.gateway.clients import Upstream
+from services.gateway.consumer import JobFeed
+from services.gateway.context import Parts
+from services.gateway.health import Health
+from services.gateway.settings import GatewaySettings
+from services.gateway.signing import StreamSigner
+from tests.fakes.tokens import TokenSigner
+from tests.fakes.upstreams import FakeRetriever, FakeSocial, Upstreams, upstreams
+
+SIGNING_KEY = "a signing key of at least 32 bytes"
+
+
+@dataclass
+class Gateway:
+    """A running gateway and everything around it."""
+
+    url: str
+    http: httpx.AsyncClient
+    parts: Parts
+    health: Health
+    behind: Upstreams
+    signer: TokenSigner
+    blobs: Path
+
+    @property
+    def social(self) -> FakeSocial:
+        return self.behind.social
+
+    @property
+    def retriever(self) -> FakeRetriever:
+        return self.behind.retriever
+
+    def bearer(self, **claims: Any) -> dict[str, str]:
+        """Return the header of a user, "user-1" unless claims say otherwise."""
+        return {"Authorization": f"Bearer {self.signer.token(**claims)}"}
+
+    async def run(
+        self, document: str, variables: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Run an operation and return the whole answer."""
+        response = await self.http.post(
+            "/graphql", json={"query": document, "variables": variables or {}}, headers=headers or {}
+        )
+        assert response.status_code == 200, response.text
+        body: dict[str, Any] = response.json()
+        return body
+
+    async def data(
+        self, document: str, variables: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Run an operation that must not fail and return its data."""
+        body = await self.run(document, variables, headers)
+        assert "errors" not in body, body["errors"]
+        data: dict[str, Any] = body["data"]
+        return data
+
+
+@asynccontextmanager
+async def serving_gateway(folder: Path, **changes: Any) -> AsyncIterator[Gateway]:
+    """Serve a gateway with other settings than the usual ones."""
+    signer = TokenSigner()
+    blobs = folder / "blobs"
+    async with upstreams(signer) as behind:
+        settings = GatewaySettings(
+            listen="127.0.0.1:0",
+            social_address=behind.social_address,
+            retriever_address=behind.retriever_address,
+            blob_store_url=f"file://{blobs}",
+            url_signing_key=SecretStr(SIGNING_KEY),
+        ).model_copy(update=changes)
+        upstream = Upstream(settings.social_address, settings.retriever_address)
+        parts = Parts(
+            settings=settings,
+            upstream=upstream,
+            authenticator=Authenticator(upstream),
+            signer=StreamSigner(SIGNING_KEY.encode(), settings.stream_url_lifetime_s),
+            feed=JobFeed(),
+            blobs=open_blob_store(settings.blob_store_url),
+        )
+        health = Health(upstream)
+        threads = ThreadPoolExecutor(4)
+        config = uvicorn.Config(
+            make_app(parts, health, threads),
+            http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=settings.max_body_bytes,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=2,
+        )
+        listener = listen(settings)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server = HttpServer(config)
+        serving = asyncio.create_task(server.serve([listener]))
+        while not server.started:
+            await asyncio.sleep(0.005)
+        try:
+            async with httpx.AsyncClient(base_url=url, timeout=20) as http:
+                yield Gateway(url, http, parts, health, behind, signer, blobs)
+        finally:
+            server.should_exit = True
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+            await upstream.close()
+            threads.shutdown()
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    """A gateway with the usual settings."""
+    async with serving_gateway(tmp_path) as running:
+        yield running
