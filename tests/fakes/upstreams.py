@@ -183,7 +183,12 @@ class FakeSocial(
         return playlist
 
     def add_job(self, owner_id: str = "user-1", **more: Any) -> jobs_pb2.Job:
-        fields = {"job_id": new_id(), "state": jobs_pb2.JOB_STATE_QUEUED, "attempt": 0, "created_at": timestamp()}
+        fields: dict[str, Any] = {
+            "job_id": new_id(),
+            "state": jobs_pb2.JOB_STATE_QUEUED,
+            "attempt": 0,
+            "created_at": timestamp(),
+        }
         job = jobs_pb2.Job(**(fields | more))
         self.jobs[job.job_id] = (owner_id, job)
         return job

@@ -129,10 +129,8 @@ async def test_document_over_everything_costs_one_call_a_field_and_one_a_loader(
 async def test_guest_is_nobody_and_may_search(gateway: Gateway) -> None:
     gateway.social.add_tracks(3)
     found = await gateway.data('{ me { email } searchTracks(query: "002") { nodes { title artist year } } }')
-    assert found == {
-        "me": None,
-        "searchTracks": {"nodes": [{"title": "Track 002", "artist": "Somebody", "year": 1999}]},
-    }
+    assert found["me"] is None
+    assert found["searchTracks"]["nodes"] == [{"title": "Track 002", "artist": "Somebody", "year": 1999}]
     assert gateway.behind.spent() == {"SearchTracks": 1}
 
 
@@ -355,8 +353,9 @@ async def test_lists_of_lists_end_at_the_budget_of_calls(gateway: Gateway) -> No
     body = await gateway.run(
         "{ myPlaylists(first: 100) { nodes { entries { nodes { position } } } } }", headers=gateway.bearer()
     )
-    assert body["data"] == {"myPlaylists": None}
-    assert {error["extensions"]["reason"] for error in body["errors"]} == {"QUERY_TOO_COSTLY"}
+    nodes = body["data"]["myPlaylists"]["nodes"]
+    assert sum(node["entries"] is not None for node in nodes) == 39
+    assert [error["extensions"]["reason"] for error in body["errors"]] == ["QUERY_TOO_COSTLY"] * 21
     assert gateway.behind.spent() == {"ListMyPlaylists": 1, "GetPlaylist": 39}
 
 
