@@ -18,7 +18,8 @@ def folded(text: str) -> str:
     Done here and not by PostgreSQL's `unaccent`, so that it does not depend on the database's locale. Hangul comes
     apart in the compatibility form and is put together again: its jamo are letters and not accents.
     """
-    apart = unicodedata.normalize("NFKD", text.casefold()).translate(_LETTERS)
+    compatible = unicodedata.normalize("NFKD", text).casefold()
+    apart = unicodedata.normalize("NFKD", compatible).translate(_LETTERS)
     plain = "".join(letter for letter in apart if not unicodedata.combining(letter))
     words = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", plain)) or text.casefold().split()
     return " ".join(words)

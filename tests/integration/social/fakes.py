@@ -1,0 +1,158 @@
+"""An embedder and a retriever that do as the test says, behind real sockets and with real token checks."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
+from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
+from services.chassis import vectors
+from services.chassis.auth import Access, TokenVerifier, require_viewer
+from services.chassis.channel import connect
+from services.chassis.errors import DomainError
+from services.chassis.server import Server
+
+ENCODER_ID = "fake-0123456789abcdef"
+DIMENSION = 8
+
+EMBEDDER_ACCESS = {
+    "/museed.embedder.v1.EmbedderService/DescribeModel": Access.PUBLIC,
+    "/museed.embedder.v1.EmbedderService/EmbedBlob": Access.WORKER,
+}
+RETRIEVER_ACCESS = {"/museed.retriever.v1.RetrieverService/BuildPlaylist": Access.WORKER}
+
+
+def unit_vector(seed: bytes) -> bytes:
+    """A unit vector that depends on the seed alone, as it travels."""
+    numbers = np.frombuffer(hashlib.sha256(seed).digest(), dtype=np.uint32).astype(np.float32)[:DIMENSION]
+    return vectors.encode(numbers / np.linalg.norm(numbers))
+
+
+@dataclass
+class Gate:
+    """Holds callers back while closed."""
+
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.opened.set()
+
+    def close(self) -> None:
+        self.opened.clear()
+        self.reached.clear()
+
+    async def pass_through(self) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+
+class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
+    def __init__(self) -> None:
+        self.encoder_id = ENCODER_ID
+        self.failure: DomainError | None = None
+        self.heard: list[bytes] = []
+        self.callers: list[tuple[str, str]] = []
+        self.gate = Gate()
+
+    async def DescribeModel(
+        self, request: embedder_pb2.DescribeModelRequest, context: object
+    ) -> embedder_pb2.DescribeModelResponse:
+        return embedder_pb2.DescribeModelResponse(encoder_id=self.encoder_id, name="fake", dimension=DIMENSION)
+
+    async def EmbedBlob(
+        self, request: embedder_pb2.EmbedBlobRequest, context: object
+    ) -> embedder_pb2.EmbedBlobResponse:
+        viewer = require_viewer()
+        self.callers.append((viewer.user_id, viewer.job_id))
+        await self.gate.pass_through()
+        if self.failure is not None:
+            raise self.failure
+        self.heard.append(request.digest)
+        return embedder_pb2.EmbedBlobResponse(embedding=embedding(request.digest, self.encoder_id))
+
+
+def embedding(sound: bytes, encoder_id: str = ENCODER_ID) -> embedder_pb2.Embedding:
+    """What the fake embedder hears in a sound."""
+    return embedder_pb2.Embedding(
+        encoder_id=encoder_id,
+        vector=unit_vector(sound),
+        duration_seconds=61.5,
+        window_count=6,
+        windows_digest=hashlib.sha256(b"windows" + sound).digest(),
+        tags=[embedder_pb2.TagScore(name="guitar", score=0.75), embedder_pb2.TagScore(name="rock", score=0.5)],
+    )
+
+
+class FakeRetriever(retriever_pb2_grpc.RetrieverServiceServicer):
+    def __init__(self) -> None:
+        self.track_ids: list[str] = []
+        self.failure: DomainError | None = None
+        self.requests: list[retriever_pb2.BuildPlaylistRequest] = []
+        self.gate = Gate()
+
+    async def BuildPlaylist(
+        self, request: retriever_pb2.BuildPlaylistRequest, context: object
+    ) -> retriever_pb2.BuildPlaylistResponse:
+        self.requests.append(request)
+        await self.gate.pass_through()
+        if self.failure is not None:
+            raise self.failure
+        seeds = [
+            retriever_pb2.PlaylistTrack(track_id=seed.track_id, similarity=1.0, is_seed=True, seed_similarities=[1.0])
+            for seed in request.seeds
+            if seed.track_id and request.include_seed
+        ]
+        seeded = {seed.track_id for seed in request.seeds}
+        chosen = [
+            retriever_pb2.PlaylistTrack(
+                track_id=track_id, similarity=0.5, seed_similarities=[0.5] * len(request.seeds), shared_tags=["guitar"]
+            )
+            for track_id in self.track_ids
+            if track_id not in seeded
+        ]
+        return retriever_pb2.BuildPlaylistResponse(
+            tracks=seeds + chosen[: request.length], encoder_id=request.encoder_id
+        )
+
+
+def fetch_jwks_from(social_address: Callable[[], str]) -> Callable[[], Awaitable[str]]:
+    """How another service gets social's keys."""
+
+    async def fetch() -> str:
+        async with connect(social_address()) as channel:
+            stub = accounts_pb2_grpc.AccountServiceStub(channel)
+            return (await stub.GetJwks(accounts_pb2.GetJwksRequest(), timeout=5)).jwks
+
+    return fetch
+
+
+@contextlib.asynccontextmanager
+async def serving_embedder(
+    fake: FakeEmbedder, address: str, social_address: Callable[[], str]
+) -> AsyncIterator[Server]:
+    server = Server(address, EMBEDDER_ACCESS, TokenVerifier(fetch_jwks_from(social_address)))
+    embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(fake, server.grpc)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.drain(0.1)
+
+
+@contextlib.asynccontextmanager
+async def serving_retriever(
+    fake: FakeRetriever, address: str, social_address: Callable[[], str]
+) -> AsyncIterator[Server]:
+    server = Server(address, RETRIEVER_ACCESS, TokenVerifier(fetch_jwks_from(social_address)))
+    retriever_pb2_grpc.add_RetrieverServiceServicer_to_server(fake, server.grpc)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.drain(0.1)

@@ -1,0 +1,148 @@
+"""Registrations: checked one by one, cleaned, and compared with what was there."""
+
+import hashlib
+import math
+from dataclasses import replace
+
+import pytest
+
+from services.chassis.errors import DomainError
+from services.social.catalog import (
+    Outcome,
+    Registration,
+    TrackFile,
+    check_location,
+    check_registration,
+    check_registrations,
+    folder_of,
+    outcome_of,
+    title_of,
+)
+
+
+def sha(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
+
+
+GIVEN = Registration(
+    relative_path=b"Album/01 - Song.ogg",
+    file_hash=sha("file"),
+    audio_hash=sha("audio"),
+    size_bytes=1_000,
+    content_type="audio/ogg",
+    title="Sóng",
+    artist="Bänd",
+    album="Album",
+    raw_genre="Post-Punk",
+    year=1980,
+    duration_seconds=61.5,
+)
+
+
+def test_registration_is_kept_with_what_follows_from_it() -> None:
+    assert check_registration(GIVEN) == TrackFile(
+        relative_path=b"Album/01 - Song.ogg",
+        file_hash=sha("file"),
+        audio_hash=sha("audio"),
+        size_bytes=1_000,
+        content_type="audio/ogg",
+        title="Sóng",
+        artist="Bänd",
+        album="Album",
+        raw_genre="Post-Punk",
+        genre="Rock",
+        is_genre_known=True,
+        year=1980,
+        header_seconds=61.5,
+        search_title="song",
+        search_text="song band album",
+    )
+
+
+def test_text_becomes_nfc_on_one_line() -> None:
+    file = check_registration(replace(GIVEN, title=" A\u0308\n\x00B ", artist="\t"))
+    assert (file.title, file.artist) == ("Ä B", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        (b"a/01 - Some_Song.ogg", "Some Song"),
+        (b"1-07. Intro.flac", "Intro"),
+        (b"12_night.mp3", "night"),
+        (b"99 Luftballons.mp3", "Luftballons"),
+        (b"1999.mp3", "1999"),
+        (b"07.mp3", "07"),
+        (b".hidden", "hidden"),
+        (b"___.mp3", "Untitled"),
+        (b"\xff\xfe.ogg", "\ufffd\ufffd"),
+        ("좋은 날.mp3".encode(), "좋은 날"),
+        (b"x" * 600 + b".ogg", "x" * 500),
+    ],
+)
+def test_missing_title_is_the_cleaned_file_name(path: bytes, title: str) -> None:
+    assert title_of(path) == title
+    assert check_registration(replace(GIVEN, relative_path=path, title="  ")).title == title
+
+
+def test_folder_stands_below_the_root() -> None:
+    assert (folder_of(b"a/b/c.ogg"), folder_of(b"c.ogg"), folder_of(b"\xff/c.ogg")) == ("a/b", "", "\ufffd")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "field"),
+    [
+        ({"relative_path": b""}, "REQUIRED", "relative_path"),
+        ({"relative_path": b"a" * 4_097}, "OUT_OF_RANGE", "relative_path"),
+        ({"relative_path": b"/etc/passwd"}, "MALFORMED", "relative_path"),
+        ({"relative_path": b"a/../../b"}, "MALFORMED", "relative_path"),
+        ({"relative_path": b"a//b"}, "MALFORMED", "relative_path"),
+        ({"relative_path": b"a\0b"}, "MALFORMED", "relative_path"),
+        ({"file_hash": b"short"}, "MALFORMED", "file_hash"),
+        ({"audio_hash": b""}, "MALFORMED", "audio_hash"),
+        ({"size_bytes": 0}, "OUT_OF_RANGE", "size_bytes"),
+        ({"content_type": ""}, "REQUIRED", "content_type"),
+        ({"title": "t" * 501}, "OUT_OF_RANGE", "title"),
+        ({"raw_genre": "g" * 501}, "OUT_OF_RANGE", "raw_genre"),
+        ({"year": -1}, "OUT_OF_RANGE", "year"),
+        ({"duration_seconds": math.nan}, "MALFORMED", "duration_seconds"),
+        ({"duration_seconds": -0.1}, "OUT_OF_RANGE", "duration_seconds"),
+        ({"duration_seconds": math.inf}, "OUT_OF_RANGE", "duration_seconds"),
+    ],
+)
+def test_wrong_registration_is_refused_and_spoils_no_other(change: dict[str, object], reason: str, field: str) -> None:
+    wrong = replace(GIVEN, **change)  # type: ignore[arg-type]  # any field
+    good = replace(GIVEN, relative_path=b"other.ogg")
+    refusal, kept = check_registrations([wrong, good])
+    assert isinstance(refusal, DomainError)
+    assert (refusal.reason, refusal.field) == (reason, field)
+    assert kept == check_registration(good)
+
+
+def test_second_registration_of_a_path_in_a_call_is_refused() -> None:
+    first, second = check_registrations([GIVEN, GIVEN])
+    assert isinstance(first, TrackFile)
+    assert isinstance(second, DomainError)
+
+
+def test_outcome_follows_from_what_was_there() -> None:
+    file = check_registration(GIVEN)
+    assert outcome_of(file, None) is Outcome.CREATED
+    assert outcome_of(file, file) is Outcome.UNCHANGED
+    assert outcome_of(file, replace(file, title="Other")) is Outcome.RETAGGED
+    assert outcome_of(file, replace(file, file_hash=sha("re-tagged"))) is Outcome.RETAGGED
+    assert outcome_of(file, replace(file, audio_hash=sha("other"))) is Outcome.REPLACED
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("/music", "/music"), ("/music//a/", "/music/a"), ("//music", "/music"), ("/", "/")]
+)
+def test_location_is_normalised(given: str, kept: str) -> None:
+    assert check_location(given) == kept
+
+
+@pytest.mark.parametrize("location", ["", "music", "./music", "/music/../etc", "/a\0b", "/" + "a" * 4_096])
+def test_location_that_is_no_absolute_path_is_refused(location: str) -> None:
+    with pytest.raises(DomainError) as refusal:
+        check_location(location)
+    assert refusal.value.field == "location"

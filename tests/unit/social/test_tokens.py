@@ -1,0 +1,86 @@
+"""Tokens of social as the chassis of every other service verifies them."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import pytest
+
+from services.chassis.auth import TokenKind, TokenVerifier, Viewer
+from services.chassis.errors import Unauthenticated
+from services.social.accounts import Role
+from services.social.ids import JobId, SessionId, UserId
+from services.social.tokens import (
+    SigningKey,
+    TokenIssuer,
+    hash_refresh_token,
+    new_refresh_token,
+    new_signing_key,
+)
+
+
+def verifier(issuer: TokenIssuer) -> TokenVerifier:
+    async def fetch() -> str:
+        return issuer.jwks
+
+    return TokenVerifier(fetch, frozenset({"ended"}))
+
+
+async def test_access_token_names_person_role_and_session() -> None:
+    issuer = TokenIssuer([new_signing_key()])
+    now = datetime.now(UTC)
+    token, expires_at = issuer.access_token(UserId("u"), Role.ADMIN, SessionId("s"), now)
+    assert expires_at == now.replace(microsecond=0) + timedelta(minutes=15)
+    assert await verifier(issuer).verify(token) == Viewer("u", "admin", TokenKind.ACCESS, session_id="s")
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert set(claims) == {"sub", "role", "kind", "sid", "iss", "aud", "iat", "exp"}
+
+
+async def test_job_token_names_owner_and_job_without_their_role() -> None:
+    issuer = TokenIssuer([new_signing_key()])
+    token = issuer.job_token(UserId("u"), JobId("j"), datetime.now(UTC), timedelta(minutes=1))
+    assert await verifier(issuer).verify(token) == Viewer("u", "user", TokenKind.JOB, job_id="j")
+
+
+async def test_expired_and_revoked_and_foreign_tokens_are_refused() -> None:
+    issuer = TokenIssuer([new_signing_key()])
+    now = datetime.now(UTC)
+    expired, _ = issuer.access_token(UserId("u"), Role.USER, SessionId("s"), now - timedelta(minutes=16))
+    ended, _ = issuer.access_token(UserId("u"), Role.USER, SessionId("ended"), now)
+    foreign, _ = TokenIssuer([new_signing_key()]).access_token(UserId("u"), Role.USER, SessionId("s"), now)
+    reasons = []
+    for token in (expired, ended, foreign):
+        with pytest.raises(Unauthenticated) as refusal:
+            await verifier(issuer).verify(token)
+        reasons.append(refusal.value.reason)
+    assert reasons == ["TOKEN_EXPIRED", "SESSION_REVOKED", "TOKEN_INVALID"]
+
+
+async def test_older_key_still_verifies_while_the_newest_signs() -> None:
+    old, new = new_signing_key(), new_signing_key()
+    token, _ = TokenIssuer([old]).access_token(UserId("u"), Role.USER, SessionId("s"), datetime.now(UTC))
+    both = TokenIssuer([new, old])
+    assert (await verifier(both).verify(token)).user_id == "u"
+    signed, _ = both.access_token(UserId("u"), Role.USER, SessionId("s"), datetime.now(UTC))
+    assert jwt.get_unverified_header(signed)["kid"] == new.key_id
+
+
+def test_key_set_holds_public_halves_only() -> None:
+    key = SigningKey("k", bytes(range(32)))
+    entry = json.loads(TokenIssuer([key]).jwks)["keys"][0]
+    assert entry == {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "use": "sig",
+        "alg": "EdDSA",
+        "kid": "k",
+        "x": "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg",
+    }
+    assert "private" not in repr(key)
+
+
+def test_refresh_tokens_are_long_random_and_kept_as_digest() -> None:
+    first, second = new_refresh_token(), new_refresh_token()
+    assert first != second
+    assert len(first) == 43
+    assert hash_refresh_token("abc").hex() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
