@@ -5,21 +5,18 @@ Nothing a file holds can stop it: a file that is no library track becomes a `Ski
 
 import hashlib
 import math
-import multiprocessing
 import os
 import re
-import resource
-import signal
-import threading
 from collections import deque
 from collections.abc import Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from io import BufferedReader
 
 from deploy.local.audio_hash import audio_hash
 from deploy.local.folder import Candidate, Reason, Skipped, Tally, scan, shown, unreadable
 from deploy.local.tags import MAX_TAG_BYTES, TagsError, TagsTooLargeError, clean_text, read_tags
+from deploy.local.worker_pool import worker_pool
 from services.chassis.errors import NotFound
 from services.chassis.media import open_below
 
@@ -95,10 +92,8 @@ def read_all(
         One per candidate. Closing the generator ends the processes.
     """
     count = workers or os.cpu_count() or 1
-    # Not forked: the caller may have threads.
-    context = multiprocessing.get_context("forkserver")
     waiting: deque[Future[TrackFile | Skipped]] = deque()
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_confine)
+    pool = worker_pool(count, _READER_MEMORY_BYTES)
     try:
         for candidate in candidates:
             waiting.append(pool.submit(read, candidate, min_duration_s=min_duration_s, max_size_bytes=max_size_bytes))
@@ -108,25 +103,6 @@ def read_all(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _confine() -> None:
-    """Limit the memory of a reading process, leave Ctrl-C to its parent, and end with it, however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Not PR_SET_PDEATHSIG: the process that forks lives as long as its children do.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with open("/proc/self/statm", encoding="ascii") as statm:
-        held = int(statm.read().split()[0]) * resource.getpagesize()
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    wanted = held + _READER_MEMORY_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def read(
