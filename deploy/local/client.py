@@ -135,7 +135,7 @@ class GatewayClient:
             data = self._post(_LOG_IN, {"input": {"login": who.username, "password": who.password}})
             success = _success(data)
         except ClientError as error:
-            if who.sign_up_email is None or error.code != "LOGIN_FAILED":
+            if who.sign_up_email is None or error.code != "BAD_CREDENTIALS":
                 raise
             account = {
                 "username": who.username,

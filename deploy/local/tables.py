@@ -9,7 +9,7 @@ from rich.text import Text
 
 console = Console(highlight=False)
 
-_MAX_REPORT_ROWS = 20
+_MAX_EXAMPLES = 3
 
 
 def duration(seconds: float) -> str:
@@ -54,36 +54,28 @@ def show_urls(playlist: Mapping[str, Any], count: int | None = None) -> None:
 def show_tracks(rows: Iterable[Mapping[str, Any]], title: str) -> None:
     """Print tracks, one row each, with the id that `museed playlist --seed` takes."""
     table = Table(title=title, title_justify="left")
-    for name in ("title", "artist", "album", "genre", "length", "track id"):
-        table.add_column(name, overflow="fold", no_wrap=name == "track id")
+    table.add_column("title, artist", overflow="fold")
+    table.add_column("length", justify="right", no_wrap=True)
+    table.add_column("track id", no_wrap=True)
     for track in rows:
-        table.add_row(
-            Text(track["title"]),
-            Text(track["artist"] or "—"),
-            Text(track["album"] or "—"),
-            track["genre"],
-            duration(track["durationSeconds"]),
-            track["trackId"],
-        )
+        name = Text(track["title"]).append(f"\n{track['artist'] or '—'}", style="dim")
+        table.add_row(name, duration(track["durationSeconds"]), track["trackId"])
     console.print(table)
 
 
 def show_skipped(rows: Sequence[tuple[str, str, str]], report: str | None) -> None:
-    """Print files that did not get into the library as (path, reason, message), counted by reason."""
-    if not rows:
-        return
-    counts: dict[str, int] = {}
-    for _, reason, _ in rows:
-        counts[reason] = counts.get(reason, 0) + 1
-    summary = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items(), key=lambda row: -row[1]))
-    table = Table(title=f"{len(rows)} files were left out: {summary}", title_justify="left")
-    for name in ("file", "reason", "why"):
-        table.add_column(name, overflow="fold")
-    for path, reason, message in rows[:_MAX_REPORT_ROWS]:
-        table.add_row(Text(path), reason, Text(message))
-    if len(rows) > _MAX_REPORT_ROWS:
-        table.add_row("…", f"{len(rows) - _MAX_REPORT_ROWS} more", f"all of them: {report}" if report else "")
-    console.print(table)
+    """Print files that did not get into the library as (path, reason, message): counts, and a few of each reason."""
+    by_reason: dict[str, list[tuple[str, str]]] = {}
+    for path, reason, message in rows:
+        by_reason.setdefault(reason, []).append((path, message))
+    for reason, left_out in sorted(by_reason.items(), key=lambda item: -len(item[1])):
+        console.print(f"{len(left_out)} left out: [bold]{reason}[/bold]")
+        for path, message in left_out[:_MAX_EXAMPLES]:
+            console.print(f"  {path}: {message}", markup=False, soft_wrap=True)
+        if len(left_out) > _MAX_EXAMPLES:
+            console.print(f"  … and {len(left_out) - _MAX_EXAMPLES} more")
+    if rows and report:
+        console.print(f"The whole list: {report}", soft_wrap=True)
 
 
 def show_counts(title: str, rows: Mapping[str, object]) -> None:

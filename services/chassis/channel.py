@@ -1,7 +1,7 @@
 """Client channels: every call has a deadline, carries caller and request id on, and raises domain errors."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import grpc
@@ -89,11 +89,23 @@ class _StreamBorder(grpc.aio.StreamUnaryClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request_iterator: Any,
     ) -> Any:
-        call = await continuation(_prepare(client_call_details), request_iterator)
+        return _TranslatedCall(await continuation(_prepare(client_call_details), request_iterator))
+
+
+class _TranslatedCall:
+    """A call whose failure is raised as a domain error. grpc wants a call from this interceptor, not its response."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def __await__(self) -> Generator[Any, Any, Any]:
         try:
-            return await call
+            return (yield from self._call.__await__())
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> DomainError:

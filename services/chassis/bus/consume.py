@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -118,12 +119,13 @@ class WorkConsumer:
         while not self._stopping.is_set():
             fetch = asyncio.ensure_future(subscription.fetch(1, timeout=_FETCH_TIMEOUT_S))
             stopped = asyncio.ensure_future(self._stopping.wait())
-            await asyncio.wait({fetch, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            stopped.cancel()
-            if not fetch.done():
-                fetch.cancel()
-                with contextlib.suppress(asyncio.CancelledError, nats.errors.Error):
-                    await fetch
+            try:
+                await asyncio.wait({fetch, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await _cancelled(stopped)
+                if not fetch.done():
+                    await _cancelled(fetch)
+            if fetch.cancelled():
                 return
             try:
                 messages = fetch.result()
@@ -189,6 +191,14 @@ class WorkConsumer:
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+async def _cancelled(future: asyncio.Future[Any]) -> None:
+    """Cancel and wait until it has ended, however it ends."""
+    future.cancel()
+    await asyncio.wait({future})
+    if not future.cancelled():
+        future.exception()  # looked at, so that nobody warns of it
 
 
 @contextlib.asynccontextmanager
