@@ -1,0 +1,83 @@
+"""Audio files of every kind for the tests, good and hostile, made on the spot."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+RATE = 44_100
+Float32Array = NDArray[np.float32]
+
+
+def music(seconds: float, seed: int = 0, rate: int = RATE) -> Float32Array:
+    """Return stereo chords with noise bursts, shape (frames, 2)."""
+    random = np.random.default_rng(seed)
+    time = np.arange(round(seconds * rate)) / rate
+    chord = sum(np.sin(2 * np.pi * hz * time) for hz in random.uniform(80, 2000, 4))
+    bursts = random.standard_normal(len(time)) * np.exp(-8 * (time % random.uniform(0.3, 0.8)))
+    left = 0.08 * chord + 0.1 * bursts
+    return np.stack([left, 0.7 * left], axis=1).astype(np.float32)
+
+
+def write(path: Path, sound: Float32Array, rate: int = RATE, **options: str) -> Path:
+    """Write sound in the format that the suffix names, or that `format` and `subtype` do."""
+    if path.suffix == ".m4a":
+        return _write_m4a(path, sound, rate)
+    if path.suffix == ".opus":
+        options, rate = {"format": "OGG", "subtype": "OPUS"}, 48_000
+    soundfile.write(path, sound, rate, **options)
+    return path
+
+
+def _write_m4a(path: Path, sound: Float32Array, rate: int) -> Path:
+    with av.open(str(path), "w", format="mp4") as file:
+        stream = file.add_stream("aac", rate=rate)
+        for start in range(0, len(sound), 1024):
+            planes = np.ascontiguousarray(sound[start : start + 1024].T)
+            frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts = rate, start
+            for packet in stream.encode(frame):
+                file.mux(packet)
+        for packet in stream.encode(None):
+            file.mux(packet)
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    """Write the first part of a file beside it."""
+    data = path.read_bytes()
+    out = path.with_name(f"cut-{path.name}")
+    out.write_bytes(data[: int(len(data) * share)])
+    return out
+
+
+def flip_bits(path: Path, count: int, seed: int) -> Path:
+    """Write a file with random bits flipped behind its first hundredth beside it."""
+    data = bytearray(path.read_bytes())
+    random = np.random.default_rng(seed)
+    for position in random.integers(len(data) // 100, len(data), count):
+        data[position] ^= 1 << int(random.integers(8))
+    out = path.with_name(f"flipped-{seed}-{path.name}")
+    out.write_bytes(data)
+    return out
+
+
+def flac_bomb(path: Path, seconds: float, channels: int = 8) -> Path:
+    """Write silence on many channels: 1,250 s of 8 take 400 KB, and 1.76 GB as float32."""
+    block = np.zeros((1 << 17, channels), np.int16)
+    with soundfile.SoundFile(path, "w", samplerate=RATE, channels=channels, format="FLAC") as file:
+        for _ in range(round(seconds * RATE / len(block))):
+            file.write(block)
+    return path
+
+
+def forget_length(path: Path) -> Path:
+    """Take the number of samples out of a FLAC's header, as an encoder that writes to a pipe leaves it."""
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = b"\0\0\0\0"
+    out = path.with_name(f"endless-{path.name}")
+    out.write_bytes(data)
+    return out

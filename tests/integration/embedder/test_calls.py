@@ -1,0 +1,278 @@
+"""The RPCs over a real socket: who may call, what comes back, what is refused and how."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+
+from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+from services.chassis import vectors
+from services.chassis.auth import TokenVerifier
+from services.chassis.channel import connect
+from services.chassis.errors import DomainError
+from services.chassis.server import Server
+from services.embedder.embedding import AudioLimits
+from services.embedder.servicer import ACCESS, Servicer
+from tests.fakes.encoder import MANIFEST
+from tests.fakes.tokens import TokenSigner
+from tests.integration.embedder import audio_files
+from tests.integration.embedder.conftest import Rig
+
+LIMITS = AudioLimits(min_seconds=3, max_seconds=60, max_bytes=3_000_000)
+SIGNER = TokenSigner()
+USER = (("authorization", f"Bearer {SIGNER.token()}"),)
+WORKER = (("authorization", f"Bearer {SIGNER.job_token()}"),)
+TIMEOUT_S = 20
+
+
+@dataclass
+class Calls:
+    """A client of a running embedder."""
+
+    rig: Rig
+    stub: "embedder_pb2_grpc.EmbedderServiceAsyncStub"  # a name of the stubs alone
+
+    async def embed(
+        self,
+        data: bytes,
+        *,
+        chunk: int = 100_000,
+        metadata: tuple[tuple[str, str], ...] = USER,
+        **header: float | str,
+    ) -> embedder_pb2.Embedding:
+        fields = {"size_bytes": len(data)} | header
+        first = embedder_pb2.EmbedRequest(header=embedder_pb2.EmbedHeader(**fields))  # type: ignore[arg-type]  # mixed
+        rest = [embedder_pb2.EmbedRequest(chunk=data[start : start + chunk]) for start in range(0, len(data), chunk)]
+        return await self.send([first, *rest], metadata)
+
+    async def send(
+        self, messages: list[embedder_pb2.EmbedRequest], metadata: tuple[tuple[str, str], ...] = USER
+    ) -> embedder_pb2.Embedding:
+        async def stream() -> AsyncIterator[embedder_pb2.EmbedRequest]:
+            for message in messages:
+                yield message
+
+        return (await self.stub.Embed(stream(), timeout=TIMEOUT_S, metadata=metadata)).embedding
+
+    async def embed_blob(
+        self, digest: bytes, metadata: tuple[tuple[str, str], ...] = WORKER, encoder_id: str = ""
+    ) -> embedder_pb2.Embedding:
+        request = embedder_pb2.EmbedBlobRequest(digest=digest, encoder_id=encoder_id)
+        return (await self.stub.EmbedBlob(request, timeout=TIMEOUT_S, metadata=metadata)).embedding
+
+
+@pytest.fixture
+async def calls(rig: Rig) -> AsyncIterator[Calls]:
+    server = Server("127.0.0.1:0", ACCESS, TokenVerifier(SIGNER.jwks))
+    servicer = Servicer(rig.encoder, rig.tracks, rig.blobs, rig.spool, LIMITS, max_calls=2)
+    embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, server.grpc)
+    await server.start()
+    await server.set_serving(True)
+    async with connect(f"127.0.0.1:{server.port}") as channel:
+        yield Calls(rig, embedder_pb2_grpc.EmbedderServiceStub(channel))
+    await server.drain(1)
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("song") / "song.ogg"
+    return audio_files.write(path, audio_files.music(25)).read_bytes()
+
+
+async def refusal(call: "asyncio.Future[object] | object") -> DomainError:
+    with pytest.raises(DomainError) as caught:
+        await call  # type: ignore[misc]  # any awaitable
+    return caught.value
+
+
+async def test_streamed_file_comes_back_as_a_vector(calls: Calls, song: bytes) -> None:
+    found = await calls.embed(song)
+    assert found.encoder_id == MANIFEST.encoder_id
+    assert np.linalg.norm(vectors.decode(found.vector, 2)) == pytest.approx(1)
+    assert found.duration_seconds == pytest.approx(25)
+    assert found.window_count == 3
+    assert found.windows_digest == b""
+    assert [tag.name for tag in found.tags] == ["quiet", "loud"]
+    assert found.tags[0].score >= found.tags[1].score
+
+
+async def test_chunks_do_not_matter_and_nothing_stays_on_disk(calls: Calls, song: bytes) -> None:
+    whole = await calls.embed(song, chunk=1024 * 1024)
+    pieces = await calls.embed(song, chunk=7_001)
+    assert whole == pieces
+    assert list(calls.rig.spool_folder.iterdir()) == []
+
+
+async def test_blob_comes_back_as_the_same_vector(calls: Calls, song: bytes) -> None:
+    digest = await calls.rig.blobs.put(song)
+    assert await calls.embed_blob(digest) == await calls.embed(song)
+
+
+async def test_model_is_described_to_everybody(calls: Calls) -> None:
+    model = await calls.stub.DescribeModel(embedder_pb2.DescribeModelRequest(), timeout=TIMEOUT_S)
+    assert model == embedder_pb2.DescribeModelResponse(
+        encoder_id=MANIFEST.encoder_id,
+        name="fake",
+        dimension=2,
+        sample_rate_hz=1000,
+        window_seconds=10,
+        device="cpu",
+        precision="fp32",
+        tag_names=["loud", "quiet"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"), [((), "LOGIN_REQUIRED"), (WORKER, "PERMISSION_DENIED")], ids=["guest", "worker"]
+)
+async def test_stream_is_for_people(
+    calls: Calls, song: bytes, metadata: tuple[tuple[str, str], ...], reason: str
+) -> None:
+    assert (await refusal(calls.embed(song, metadata=metadata))).reason == reason
+    assert calls.rig.encoder.batches == []
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"), [((), "LOGIN_REQUIRED"), (USER, "PERMISSION_DENIED")], ids=["guest", "user"]
+)
+async def test_blobs_are_for_workers(
+    calls: Calls, song: bytes, metadata: tuple[tuple[str, str], ...], reason: str
+) -> None:
+    digest = await calls.rig.blobs.put(song)
+    assert (await refusal(calls.embed_blob(digest, metadata))).reason == reason
+    assert calls.rig.encoder.batches == []
+
+
+async def test_bad_audio_comes_back_by_code(calls: Calls, song: bytes, tmp_path: Path) -> None:
+    silent = audio_files.write(tmp_path / "silent.flac", audio_files.music(5) * 0).read_bytes()
+    short = audio_files.write(tmp_path / "short.flac", audio_files.music(2)).read_bytes()
+    long = audio_files.write(tmp_path / "long.flac", np.zeros((61 * 44_100, 1), np.float32)).read_bytes()
+    reasons = [
+        (await refusal(calls.embed(data))).reason
+        for data in (b"", b"no sound at all", song[: len(song) // 2], silent, short, long)
+    ]
+    assert reasons == [
+        "AUDIO_EMPTY", "NOT_AUDIO", "AUDIO_TRUNCATED", "AUDIO_SILENT", "AUDIO_TOO_SHORT", "AUDIO_TOO_LONG",
+    ]  # fmt: skip
+    assert (await calls.embed(song)).window_count == 3
+
+
+async def test_error_carries_field_value_and_limit(calls: Calls) -> None:
+    error = await refusal(calls.embed(b"", size_bytes=3_000_001))
+    assert (error.code, error.reason) == ("INVALID_ARGUMENT", "AUDIO_TOO_LARGE")
+    assert error.metadata == {"field": "audio", "value": "3000001", "limit": "3000000"}
+
+
+async def test_large_blob_is_refused_by_its_size(calls: Calls) -> None:
+    digest = await calls.rig.blobs.put(b"\0" * 3_000_001)
+    assert (await refusal(calls.embed_blob(digest))).reason == "AUDIO_TOO_LARGE"
+
+
+async def test_unknown_and_malformed_digests(calls: Calls) -> None:
+    assert (await refusal(calls.embed_blob(b"\1" * 32))).reason == "BLOB_NOT_FOUND"
+    error = await refusal(calls.embed_blob(b"\1" * 31))
+    assert (error.field, error.value, error.limit) == ("digest", "31", "32")
+
+
+async def test_other_encoder_is_a_failed_precondition_naming_the_serving_one(calls: Calls, song: bytes) -> None:
+    digest = await calls.rig.blobs.put(song)
+    for call in (calls.embed(song, encoder_id="other-1"), calls.embed_blob(digest, encoder_id="other-1")):
+        error = await refusal(call)
+        assert (error.code, error.reason) == ("FAILED_PRECONDITION", "ENCODER_MISMATCH")
+        assert (error.value, error.limit) == ("other-1", MANIFEST.encoder_id)
+    assert (await calls.embed(song, encoder_id=MANIFEST.encoder_id)).window_count == 3
+
+
+@pytest.mark.parametrize(("min_seconds", "is_fine"), [(25.0, True), (3.0, True), (2.9, False), (61.0, False)])
+async def test_shortest_length_is_a_choice_within_bounds(
+    calls: Calls, song: bytes, min_seconds: float, is_fine: bool
+) -> None:
+    if is_fine:
+        assert (await calls.embed(song, min_seconds=min_seconds)).window_count == 3
+        return
+    error = await refusal(calls.embed(song, min_seconds=min_seconds))
+    assert (error.field, error.limit) == ("header.min_seconds", "3..60")
+
+
+async def test_not_a_number_is_no_length(calls: Calls, song: bytes) -> None:
+    assert (await refusal(calls.embed(song, min_seconds=float("nan")))).field == "header.min_seconds"
+
+
+async def test_own_shortest_length_is_told(calls: Calls, song: bytes) -> None:
+    error = await refusal(calls.embed(song, min_seconds=30))
+    assert (error.reason, error.limit) == ("AUDIO_TOO_SHORT", "30")
+
+
+def chunk(data: bytes) -> embedder_pb2.EmbedRequest:
+    return embedder_pb2.EmbedRequest(chunk=data)
+
+
+def header(size: int) -> embedder_pb2.EmbedRequest:
+    return embedder_pb2.EmbedRequest(header=embedder_pb2.EmbedHeader(size_bytes=size))
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [chunk(b"abc")],
+        [embedder_pb2.EmbedRequest()],
+        [header(-1)],
+        [header(3)],
+        [header(3), chunk(b"ab")],
+        [header(3), chunk(b"abcd")],
+        [header(3), chunk(b"ab"), chunk(b"cd")],
+        [header(3), header(3)],
+        [header(2_000_000), chunk(b"\0" * 1_048_577)],
+    ],
+    ids=["nothing", "no header", "empty", "negative", "no body", "less", "more", "more later", "twice", "large chunk"],
+)
+async def test_stream_that_breaks_its_contract_is_refused(
+    calls: Calls, messages: list[embedder_pb2.EmbedRequest]
+) -> None:
+    error = await refusal(calls.send(messages))
+    assert (error.code, error.reason) == ("INVALID_ARGUMENT", "UPLOAD_MALFORMED")
+    assert list(calls.rig.spool_folder.iterdir()) == []
+
+
+async def test_more_calls_than_allowed_are_refused_at_once_with_a_hint(calls: Calls, song: bytes) -> None:
+    calls.rig.encoder.open.clear()
+    held = [asyncio.create_task(calls.embed(song)) for _ in range(2)]
+    while not calls.rig.encoder.batches:
+        await asyncio.sleep(0.005)
+    error = await refusal(calls.embed(b"", size_bytes=1000))
+    assert (error.code, error.reason, error.limit) == ("RESOURCE_EXHAUSTED", "EMBEDDER_BUSY", "2")
+    assert error.retry_after_ms == 2000
+    calls.rig.encoder.open.set()
+    assert [found.window_count for found in await asyncio.gather(*held)] == [3, 3]
+    assert (await calls.embed(song)).window_count == 3
+
+
+async def test_client_that_goes_away_frees_its_place(calls: Calls, song: bytes) -> None:
+    calls.rig.encoder.open.clear()
+    held = [asyncio.create_task(calls.embed(song)) for _ in range(2)]
+    while not calls.rig.encoder.batches:
+        await asyncio.sleep(0.005)
+    for task in held:
+        task.cancel()
+    await asyncio.gather(*held, return_exceptions=True)
+    calls.rig.encoder.open.set()
+    while True:
+        with contextlib.suppress(DomainError):
+            assert (await calls.embed(song)).window_count == 3
+            return
+        await asyncio.sleep(0.01)
+
+
+async def test_deadline_is_kept(calls: Calls, song: bytes) -> None:
+    calls.rig.encoder.open.clear()
+    digest = await calls.rig.blobs.put(song)
+    request = embedder_pb2.EmbedBlobRequest(digest=digest)
+    error = await refusal(calls.stub.EmbedBlob(request, timeout=0.3, metadata=WORKER))
+    assert error.code == grpc.StatusCode.DEADLINE_EXCEEDED.name
+    calls.rig.encoder.open.set()

@@ -1,0 +1,348 @@
+"""Real decoding processes on real files: formats, refusals, limits, and what happens when one dies."""
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import soxr
+import uvloop
+
+from services.chassis.errors import DomainError
+from services.embedder.audio import DecodeSpec
+from services.embedder.decoder import DecodeLimits, DecoderPool
+from services.embedder.errors import AudioError, AudioTooLong, AudioTooShort, DecodeLimit, DecoderLost, EmbedderBusy
+from tests.integration.embedder import audio_files
+from tests.integration.embedder.conftest import SPEC, decode, opened
+
+MIB = 1024 * 1024
+UPLOAD = replace(SPEC, max_seconds=1200)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("audio")
+
+
+@pytest.fixture(scope="module")
+def twelve_seconds(folder: Path) -> dict[str, Path]:
+    sound = audio_files.music(12)
+    return {
+        suffix: audio_files.write(folder / f"music.{suffix}", sound)
+        for suffix in ("wav", "flac", "mp3", "ogg", "opus", "m4a", "aiff")
+    }
+
+
+@asynccontextmanager
+async def limited(**limits: Any) -> AsyncIterator[DecoderPool]:
+    pool = DecoderPool(1, replace(DecodeLimits(), **limits), max_waiting=4)
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def refusal(pool: DecoderPool, path: Path, spec: DecodeSpec = SPEC) -> DomainError:
+    with pytest.raises(DomainError) as caught:
+        await decode(pool, path, spec)
+    return caught.value
+
+
+async def read(pool: DecoderPool, path: Path, on_block: Callable[[int], object], spec: DecodeSpec = UPLOAD) -> None:
+    """Decode a file and tell the length of each block as it comes."""
+    with opened(path) as descriptor:
+        async with pool.decode(descriptor, spec) as decoding:
+            async for block in decoding:
+                on_block(len(block))
+
+
+async def still_works(pool: DecoderPool, path: Path) -> bool:
+    return (await decode(pool, path))[1].seconds == 12.0
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg", "opus", "m4a", "aiff"])
+async def test_every_format_gives_the_same_sound(
+    decoders: DecoderPool, twelve_seconds: dict[str, Path], suffix: str
+) -> None:
+    blocks, summary = await decode(decoders, twelve_seconds[suffix])
+    seconds = 12 * audio_files.RATE / 48_000 if suffix == "opus" else 12
+    assert summary.seconds == pytest.approx(seconds, abs=0.05)
+    assert summary.channels == 2
+    assert [len(block) for block in blocks][:-1] == [160_000] * (len(blocks) - 1)
+    found = np.concatenate(blocks)
+    assert found.dtype == np.float32
+    source_rate = 48_000 if suffix == "opus" else audio_files.RATE
+    wanted = soxr.resample(audio_files.music(12).mean(axis=1), source_rate, 16_000)
+    common = min(len(found), len(wanted)) - 2000
+    # Lossy codecs may begin some samples late; correlation over all lags forgives that.
+    spectrum = np.fft.rfft(found[:common]) * np.conj(np.fft.rfft(wanted[:common]))
+    correlation = np.fft.irfft(spectrum).max() / np.linalg.norm(found[:common]) / np.linalg.norm(wanted[:common])
+    assert correlation > 0.98
+
+
+async def test_blocks_do_not_depend_on_how_the_file_is_read(
+    decoders: DecoderPool, twelve_seconds: dict[str, Path]
+) -> None:
+    long, _ = await decode(decoders, twelve_seconds["flac"])
+    short, _ = await decode(decoders, twelve_seconds["flac"], replace(SPEC, block_samples=1000))
+    np.testing.assert_array_equal(np.concatenate(long), np.concatenate(short))
+
+
+async def test_content_decides_and_not_the_extension(
+    decoders: DecoderPool, twelve_seconds: dict[str, Path], folder: Path
+) -> None:
+    lying = folder / "really-an-ogg.mp3"
+    shutil.copy(twelve_seconds["ogg"], lying)
+    _, summary = await decode(decoders, lying)
+    assert summary.codec == "ogg/vorbis"
+
+
+async def test_one_channel_and_a_low_rate_are_taken(decoders: DecoderPool, folder: Path) -> None:
+    mono = audio_files.write(folder / "mono-8k.wav", audio_files.music(4, rate=8_000)[:, :1], 8_000)
+    blocks, summary = await decode(decoders, mono)
+    assert (summary.channels, summary.source_rate_hz, summary.seconds) == (1, 8_000, 4.0)
+    assert len(blocks[0]) == 64_000
+
+
+def make_hostile(folder: Path, good: dict[str, Path]) -> dict[str, tuple[Path, str]]:
+    sound = audio_files.music(12)
+    not_finite = sound.copy()
+    not_finite[1000, 0] = np.nan
+    infinite = sound.copy()
+    infinite[-5, 1] = np.inf
+    files: dict[str, tuple[bytes | Path, str]] = {
+        "empty": (b"", "AUDIO_EMPTY"),
+        "one byte": (b"x", "NOT_AUDIO"),
+        "text as mp3": (b"these are words and no sound\n" * 5000, "NOT_AUDIO"),
+        "noise as mp3": (np.random.default_rng(1).bytes(300_000), "NOT_AUDIO"),
+        "zeros": (b"\0" * 100_000, "NOT_AUDIO"),
+        "png": (b"\x89PNG\r\n\x1a\n" + b"\0" * 5000, "NOT_AUDIO"),
+        "playlist": (b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n", "NOT_AUDIO"),
+        "concat script": (b"ffconcat version 1.0\nfile /etc/passwd\n", "NOT_AUDIO"),
+        "wav header alone": (good["wav"].read_bytes()[:44], "AUDIO_TRUNCATED"),
+        "wav without samples": (audio_files.write(folder / "none.wav", sound[:0]), "AUDIO_EMPTY"),
+        "a fifth of a second": (audio_files.write(folder / "short.wav", sound[:8820]), "AUDIO_TOO_SHORT"),
+        "nan": (audio_files.write(folder / "nan.wav", not_finite, subtype="FLOAT"), "AUDIO_CORRUPT"),
+        "infinity at the end": (audio_files.write(folder / "inf.wav", infinite, subtype="FLOAT"), "AUDIO_CORRUPT"),
+        "beyond any scale": (audio_files.write(folder / "huge.wav", sound * 1e9, subtype="FLOAT"), "AUDIO_CORRUPT"),
+        "one hertz": (audio_files.write(folder / "slow.wav", sound[:100], 1), "AUDIO_CORRUPT"),
+        "flac with a hole": (audio_files.flip_bits(good["flac"], 200, seed=3), "AUDIO_CORRUPT"),
+        **{
+            f"half of a {suffix}": (audio_files.cut(path, 0.5), "AUDIO_TRUNCATED")
+            for suffix, path in good.items()
+        },
+    }  # fmt: skip
+    found: dict[str, tuple[Path, str]] = {}
+    for name, (contents, reason) in files.items():
+        path = contents if isinstance(contents, Path) else folder / f"hostile-{name.replace(' ', '-')}.mp3"
+        if isinstance(contents, bytes):
+            path.write_bytes(contents)
+        found[name] = (path, reason)
+    return found
+
+
+async def test_hostile_files_are_refused_by_code_in_one_process(
+    decoders: DecoderPool, twelve_seconds: dict[str, Path], folder: Path
+) -> None:
+    process_ids = decoders.process_ids
+    hostile = make_hostile(folder, twelve_seconds)
+    found = {name: (await refusal(decoders, path)) for name, (path, _) in hostile.items()}
+    assert {name: error.reason for name, error in found.items()} == {
+        name: reason for name, (_, reason) in hostile.items()
+    }
+    assert all(isinstance(error, AudioError) and error.field == "audio" for error in found.values())
+    assert await still_works(decoders, twelve_seconds["wav"])
+    assert decoders.process_ids == process_ids
+
+
+@pytest.mark.parametrize("suffix", ["wav", "mp3", "m4a", "flac", "ogg"])
+async def test_a_file_that_lacks_its_last_hundredth_is_taken_where_that_is_known(
+    decoders: DecoderPool, folder: Path, suffix: str
+) -> None:
+    path = audio_files.write(folder / f"longer.{suffix}", audio_files.music(20))
+    if suffix in ("m4a", "ogg"):  # the index is behind the sound; an Ogg file does not tell how much is missing
+        assert (await refusal(decoders, audio_files.cut(path, 0.99))).reason == "AUDIO_TRUNCATED"
+        return
+    _, summary = await decode(decoders, audio_files.cut(path, 0.99))
+    assert 19 < summary.seconds < 20
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg", "opus", "m4a"])
+async def test_flipped_bits_never_take_the_process_along(
+    decoders: DecoderPool, twelve_seconds: dict[str, Path], suffix: str
+) -> None:
+    outcomes = []
+    for seed in range(8):
+        damaged = audio_files.flip_bits(twelve_seconds[suffix], 50, seed)
+        try:
+            blocks, _ = await decode(decoders, damaged)
+            assert all(np.isfinite(block).all() for block in blocks)
+            outcomes.append("decoded")
+        except AudioError as error:
+            outcomes.append(error.reason)
+        damaged.unlink()
+    assert set(outcomes) <= {
+        "decoded",
+        "AUDIO_CORRUPT",
+        "AUDIO_TRUNCATED",
+        "AUDIO_TOO_SHORT",
+        "NOT_AUDIO",
+        "AUDIO_EMPTY",
+    }
+    assert await still_works(decoders, twelve_seconds["wav"])
+
+
+async def test_shortest_length_is_the_callers(decoders: DecoderPool, twelve_seconds: dict[str, Path]) -> None:
+    error = await refusal(decoders, twelve_seconds["wav"], replace(SPEC, min_seconds=30))
+    assert isinstance(error, AudioTooShort)
+    assert error.metadata == {"field": "audio", "value": "12.000", "limit": "30"}
+    assert error.message == "the audio is 12.0 s long, at least 30 s are needed"
+
+
+async def test_too_long_file_is_refused_by_its_header(decoders: DecoderPool, twelve_seconds: dict[str, Path]) -> None:
+    for suffix in ("wav", "m4a"):
+        blocks: list[int] = []
+        with pytest.raises(AudioTooLong) as caught:
+            await read(decoders, twelve_seconds[suffix], blocks.append, replace(SPEC, max_seconds=11))
+        assert caught.value.limit == "11"
+        assert blocks == []
+
+
+@pytest.fixture(scope="module")
+def bomb(folder: Path) -> Path:
+    """Return a FLAC of at most 500 KB that decodes to 1.7 GB of float32: 20 minutes of 8 silent channels."""
+    path = audio_files.flac_bomb(folder / "bomb.flac", 1_230)
+    assert path.stat().st_size < 500_000
+    return path
+
+
+async def test_flac_bomb_is_refused_by_its_header(decoders: DecoderPool, bomb: Path) -> None:
+    assert isinstance(await refusal(decoders, bomb, UPLOAD), AudioTooLong)
+
+
+async def test_flac_bomb_without_length_is_refused_with_flat_memory(decoders: DecoderPool, bomb: Path) -> None:
+    endless = audio_files.forget_length(bomb)
+    (process_id,) = decoders.process_ids
+    before = psutil.Process(process_id).memory_info().rss
+    blocks: list[int] = []
+    with pytest.raises(AudioTooLong):
+        await read(decoders, endless, blocks.append)
+    assert blocks == [160_000] * 119  # the last is still in the resampler when the limit is met
+    assert decoders.process_ids == [process_id]
+    assert psutil.Process(process_id).memory_info().rss - before < 24 * MIB
+
+
+async def test_memory_does_not_grow_with_the_length(decoders: DecoderPool, bomb: Path) -> None:
+    (process_id,) = decoders.process_ids
+    peaks = []
+    for seconds in (120, 2400):
+        path = audio_files.flac_bomb(bomb.with_name(f"{seconds}.flac"), seconds, channels=1)
+        await decode(decoders, path)
+        peaks.append(psutil.Process(process_id).memory_info().rss)
+    assert peaks[1] - peaks[0] < 8 * MIB
+
+
+async def test_memory_limit_is_coded_and_the_next_file_works(twelve_seconds: dict[str, Path], bomb: Path) -> None:
+    async with limited(memory_mib=64) as pool:
+        # Twenty minutes in one block: 77 MB, and as much again to join it.
+        error = await refusal(pool, bomb, replace(UPLOAD, block_samples=20 * 60 * 16_000, max_seconds=1e6))
+        assert isinstance(error, DecodeLimit)
+        assert error.message == "decoding takes more memory than 64 MiB"
+        assert await still_works(pool, twelve_seconds["wav"])
+
+
+async def test_cpu_limit_is_coded_and_counts_each_file_anew(twelve_seconds: dict[str, Path], bomb: Path) -> None:
+    async with limited(cpu_s=0.5) as pool:
+        for _ in range(12):
+            assert await still_works(pool, twelve_seconds["flac"])
+        error = await refusal(pool, audio_files.forget_length(bomb))
+        assert isinstance(error, DecodeLimit)
+        assert error.message == "decoding takes more CPU time than 0.5 s"
+        assert await still_works(pool, twelve_seconds["wav"])
+
+
+async def test_waiting_limit_is_coded_and_the_next_file_works(twelve_seconds: dict[str, Path]) -> None:
+    async with limited(wait_s=1.0) as pool:
+        (process_id,) = pool.process_ids
+        os.kill(process_id, signal.SIGSTOP)
+        error = await refusal(pool, twelve_seconds["wav"])
+        assert isinstance(error, DecodeLimit)
+        assert error.limit == "1 s"
+        assert await still_works(pool, twelve_seconds["wav"])
+        assert process_id not in pool.process_ids
+
+
+async def test_process_killed_at_work_is_coded_and_replaced(
+    decoders: DecoderPool, twelve_seconds: dict[str, Path], bomb: Path
+) -> None:
+    (process_id,) = decoders.process_ids
+    with pytest.raises(DecoderLost) as caught:
+        await read(decoders, bomb, lambda _: os.kill(process_id, signal.SIGKILL), SPEC)
+    assert (caught.value.code, caught.value.reason) == ("UNAVAILABLE", "DECODER_LOST")
+    assert await still_works(decoders, twelve_seconds["wav"])
+    assert len(decoders.process_ids) == 1
+    assert process_id not in decoders.process_ids
+
+
+async def test_crash_of_a_decoder_is_the_files_fault(decoders: DecoderPool, bomb: Path) -> None:
+    (process_id,) = decoders.process_ids
+    with pytest.raises(AudioError) as caught:
+        await read(decoders, bomb, lambda _: os.kill(process_id, signal.SIGSEGV), SPEC)
+    assert caught.value.reason == "AUDIO_CORRUPT"
+    assert "SIGSEGV" in caught.value.message
+
+
+async def test_process_killed_while_idle_is_replaced_without_a_word(
+    decoders: DecoderPool, twelve_seconds: dict[str, Path]
+) -> None:
+    (process_id,) = decoders.process_ids
+    os.kill(process_id, signal.SIGKILL)
+    psutil.Process(process_id).wait(10)
+    assert await still_works(decoders, twelve_seconds["wav"])
+
+
+async def test_reader_that_leaves_early_does_not_mix_up_the_next(
+    decoders: DecoderPool, twelve_seconds: dict[str, Path], bomb: Path
+) -> None:
+    with opened(bomb) as descriptor:
+        async with decoders.decode(descriptor, SPEC) as decoding:
+            await anext(decoding)
+    assert await still_works(decoders, twelve_seconds["wav"])
+
+
+async def test_too_many_that_wait_are_refused(twelve_seconds: dict[str, Path], bomb: Path) -> None:
+    pool = DecoderPool(1, DecodeLimits(), max_waiting=1)
+    await pool.start()
+    with opened(bomb) as descriptor:
+        async with pool.decode(descriptor, SPEC):
+            waiting = asyncio.create_task(decode(pool, twelve_seconds["wav"]))
+            await asyncio.sleep(0)
+            with pytest.raises(EmbedderBusy) as caught:
+                await decode(pool, twelve_seconds["wav"])
+            assert (caught.value.limit, caught.value.retry_after_ms) == ("1", 1000)
+    assert (await waiting)[1].seconds == 12.0
+    await pool.close()
+
+
+async def test_processes_end_with_the_pool_and_with_their_parent(twelve_seconds: dict[str, Path]) -> None:
+    async with limited() as pool:
+        (process_id,) = pool.process_ids
+    assert not psutil.pid_exists(process_id)
+
+
+def test_pool_works_on_uvloop(twelve_seconds: dict[str, Path]) -> None:
+    async def run() -> float:
+        async with limited() as pool:
+            return (await decode(pool, twelve_seconds["m4a"]))[1].seconds
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(run()) == pytest.approx(12, abs=0.05)
