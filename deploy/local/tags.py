@@ -160,9 +160,17 @@ def read_tags(file: BinaryIO, name: str) -> Tags:
         raise TagsError(clean_text(str(error)) or type(error).__name__) from error
 
 
+def _recognised(file: _BoundedFile) -> Any:  # mutagen has no types
+    """Have mutagen recognise the content alone, and ask the name only where that says nothing."""
+    for file.name in ("", file.name):
+        file.seek(0)
+        if (found := mutagen.File(file)) is not None:
+            return found
+    return None
+
+
 def _read(file: _BoundedFile) -> Tags:
-    file.seek(0)
-    found = mutagen.File(file)
+    found = _recognised(file)
     if found is None or isinstance(found, SMF):
         raise TagsError("no audio format is recognised")
     fields = _fields(found.tags) or _fields(_ape_of(file))

@@ -104,7 +104,7 @@ def tone(seconds: float, register_hz: float, harmonics: int, pulse_hz: float, se
     pulse = 0.6 + 0.4 * np.sin(2 * np.pi * pulse_hz * time_s)
     noise = np.random.default_rng(seed).standard_normal(len(time_s)) * 0.02
     audio = voice * pulse + noise
-    return (0.5 * audio / np.abs(audio).max()).astype(np.float32)
+    return np.asarray(0.5 * audio / np.abs(audio).max(), dtype=np.float32)
 
 
 def write_track(path: Path, audio: np.ndarray, **tags: str) -> Path:

@@ -30,7 +30,7 @@ def seed(mesh: RunningMesh) -> dict[str, str]:
 
 def test_unknown_track_is_named(mesh: RunningMesh) -> None:
     found = refusal(mesh, {"seeds": [{"trackId": NO_SUCH_ID}]})
-    assert found["code"] == "UNKNOWN_TRACK"
+    assert found["code"] == "TRACK_NOT_FOUND"
     assert (found["field"], found["value"]) == ("seeds[0].trackId", NO_SUCH_ID)
 
 

@@ -97,6 +97,14 @@ def test_track_numbers_are_read_before_the_total(text: str, number: int | None) 
     assert tags._track_number(text) == number
 
 
+@pytest.mark.parametrize("kind", TAGGED_FORMATS)
+@pytest.mark.parametrize("name", ["a.mp3", "a.ogg", "a.flac", "a.wav", "a.m4a", "a.ac3", "a"])
+def test_any_name_will_do(kind: str, name: str, tmp_path: Path) -> None:
+    path = write_recording(tmp_path / f"a.{kind}", kind)
+    write_tags(path, title="Title", artist="Artist")
+    assert read_from(path, name) == read_from(path)
+
+
 def test_the_content_decides_not_the_extension(tmp_path: Path) -> None:
     path = write_recording(tmp_path / "a.ogg", "mp3")
     write_tags(path)
