@@ -9,7 +9,6 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp
 
 from services.chassis.errors import DomainError, InvalidArgument, NotFound
 from services.chassis.telemetry import REQUEST_ID_HEADER
@@ -34,7 +33,7 @@ _FRONT_PAGE = """<!doctype html>
 _FRONT_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
-def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> ASGIApp:
+def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starlette:
     """Put the application together.
 
     Args:
@@ -43,7 +42,7 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> ASGIA
         threads: Reads audio files.
     """
     graphql = GraphQLRoute(make_schema(), parts)
-    app = Starlette(
+    return Starlette(
         routes=[
             Route("/", _front_page),
             Route("/graphql", graphql),
@@ -54,17 +53,17 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> ASGIA
             Route("/readyz", health.ready),
         ],
         middleware=[
+            Middleware(Border),
             Middleware(
                 CORSMiddleware,
                 allow_origins=parts.settings.cors_origins,
                 allow_methods=["GET", "HEAD", "POST"],
                 allow_headers=["Authorization", "Content-Type", "X-File-Name", "Range", "If-Range", REQUEST_ID_HEADER],
                 expose_headers=["Content-Range", "Accept-Ranges", "ETag", "Retry-After", REQUEST_ID_HEADER],
-            )
+            ),
         ],
         exception_handlers={DomainError: _refuse, HTTPException: _refuse_by_router},
     )
-    return Border(app)
 
 
 async def _front_page(request: Request) -> Response:

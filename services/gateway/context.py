@@ -44,12 +44,14 @@ class RequestContext:
         parts: The parts of the process.
         authorization: Header of the HTTP request; None on a WebSocket, where `connection_params` has it.
         connection_params: Payload of connection_init, set by Strawberry.
+        is_socket: Whether it came over a WebSocket.
         guest_nonce: Stands for a guest in signed addresses.
     """
 
     parts: Parts
     authorization: str | None = None
     connection_params: dict[str, Any] | None = None
+    is_socket: bool = False
     guest_nonce: str = field(default_factory=lambda: secrets.token_urlsafe(12))
 
     def __post_init__(self) -> None:
@@ -63,7 +65,7 @@ class RequestContext:
 
     def for_operation(self) -> "RequestContext":
         """Return a context for one operation of this request or socket."""
-        return RequestContext(self.parts, self.authorization, self.connection_params, self.guest_nonce)
+        return RequestContext(self.parts, self.authorization, self.connection_params, self.is_socket, self.guest_nonce)
 
     async def authenticate(self) -> None:
         """Bind this task to the sender.

@@ -98,7 +98,7 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> RequestContext:
         """Make the context of a request or socket."""
         if isinstance(response, WebSocket):
-            context = SocketContext(self._parts)
+            context = SocketContext(self._parts, is_socket=True)
             context.socket = response
             return context
         return RequestContext(self._parts, authorization=request.headers.get("authorization"))
@@ -119,7 +119,7 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
         return HTMLResponse(page, headers={"Content-Security-Policy": _GRAPHIQL_POLICY})
 
     def decode_json(self, data: str | bytes) -> object:
-        """Decode JSON; everything that is wrong with it is a JSONDecodeError."""
+        """Decode a JSON object; everything that is wrong with it is a JSONDecodeError."""
         try:
             text = data.decode() if isinstance(data, bytes) else data
             decoded = json.loads(text)
@@ -130,6 +130,8 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
             raise
         except (ValueError, RecursionError) as error:
             raise json.JSONDecodeError(type(error).__name__, "", 0) from error
+        if not isinstance(decoded, dict):
+            raise json.JSONDecodeError("not an object", "", 0)
         return decoded
 
 

@@ -20,7 +20,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.schema import Schema
 from strawberry.types import ExecutionContext
 
-from services.chassis.errors import DomainError, ResourceExhausted
+from services.chassis.errors import DomainError, InvalidArgument, ResourceExhausted
 from services.chassis.server import limit_time
 from services.gateway.context import RequestContext
 from services.gateway.errors import present
@@ -170,10 +170,17 @@ class DocumentGate(SchemaExtension):
         return cast(RequestContext, self.execution_context.context)
 
     async def _admit(self, document: DocumentNode) -> None:
-        operation = get_operation_ast(document, self.execution_context.operation_name)
-        if operation is not None and operation.operation is not OperationType.SUBSCRIPTION:
+        # Where nothing is named, Strawberry's public `operation_name` is the first of several; GraphQL wants an error.
+        operation = get_operation_ast(document, self.execution_context._provided_operation_name)
+        if operation is None:
+            raise InvalidArgument(
+                "name one of the document's operations", reason="OPERATION_UNKNOWN", field="operationName"
+            )
+        if operation.operation is not OperationType.SUBSCRIPTION:
             limit_time(self._context.parts.settings.request_timeout_s)
-        if operation is not None and _needs_no_token(operation):
+        elif not self._context.is_socket:
+            raise InvalidArgument("subscriptions need a WebSocket", reason="SUBSCRIPTION_NEEDS_SOCKET", field="query")
+        if _needs_no_token(operation):
             self._context.forget_sender()
         else:
             await self._context.authenticate()

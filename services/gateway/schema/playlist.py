@@ -91,7 +91,9 @@ class Playlist(relay.Node):
         return None if message is None else User.from_message(message)
 
     @resolver("Its tracks in playing order; null with an error while they cannot be had.")
-    async def entries(self, info: Info, first: First = MAX_PAGE_SIZE, after: After = None) -> Connection[PlaylistEntry] | None:
+    async def entries(
+        self, info: Info, first: First = MAX_PAGE_SIZE, after: After = None
+    ) -> Connection[PlaylistEntry] | None:
         """Page through the list, which social sends as a whole."""
         page = page_request(first, after)
         loaded = self.loaded_entries
