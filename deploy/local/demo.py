@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.local import account
 from deploy.local.client import ClientError, Credentials, GatewayClient
-from deploy.local.files import Candidate, Skipped, read, scan
+from deploy.local.files import Candidate, Skipped, read_all, scan
 from deploy.local.ingest import IngestReport
 from deploy.local.mesh import running_mesh
 from deploy.local.playlists import make_playlist, seed_input
@@ -93,9 +93,11 @@ def _held_out(music: Path) -> tuple[Path, Path]:
         raise ClientError(f"{library} is not a folder", "UNREADABLE")
     candidates = [item for item in scan(library) if isinstance(item, Candidate)]
     middle = len(candidates) // 2
-    for candidate in candidates[middle:] + candidates[:middle]:
-        if not isinstance(read(candidate), Skipped):
-            return library, library / candidate.relative_path
+    order = candidates[middle:] + candidates[:middle]
+    with contextlib.closing(read_all(order)) as results:
+        for candidate, result in zip(order, results, strict=True):
+            if not isinstance(result, Skipped):
+                return library, library / candidate.relative_path
     raise ClientError(f"{library} holds no audio file of 30 s or more", "NO_MUSIC")
 
 
