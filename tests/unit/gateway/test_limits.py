@@ -1,0 +1,81 @@
+"""Measuring documents, by hand and against spreading them out."""
+
+import pytest
+from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, FragmentSpreadNode, SelectionSetNode, parse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.chassis.errors import ResourceExhausted
+from services.gateway.limits import Cost, check_cost, measure
+
+
+@pytest.mark.parametrize(
+    ("document", "cost"),
+    [
+        ("{ a }", Cost(1, 0, 1)),
+        ("{ a { b c: d } }", Cost(2, 1, 3)),
+        ("{ ... on Query { a { ... { b } } } }", Cost(2, 0, 2)),
+        ("{ ...f } fragment f on Q { x: a { b } }", Cost(2, 1, 2)),
+        ("{ a { ...f } b { ...f } } fragment f on Q { x: c }", Cost(2, 2, 4)),
+        ("query A { a } query B { a { b { c } } }", Cost(3, 0, 4)),
+        ("{ ...missing a }", Cost(1, 0, 1)),
+        ("{ ...f } fragment f on Q { a ...g } fragment g on Q { b ...f }", Cost(1, 0, 2)),
+        ("fragment f on Q { a }", Cost(0, 0, 0)),
+        ("subscription { a { b } }", Cost(2, 0, 2)),
+    ],
+)
+def test_documents_are_measured_with_their_fragments_spread(document: str, cost: Cost) -> None:
+    assert measure(parse(document)) == cost
+
+
+def spread(document: DocumentNode) -> Cost:
+    """Walk the document as if every fragment were written out, one field at a time."""
+    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    depths: list[int] = []
+    aliases = 0
+
+    def walk(selections: SelectionSetNode | None, depth: int) -> None:
+        nonlocal aliases
+        for node in selections.selections if selections else ():
+            if isinstance(node, FragmentSpreadNode):
+                walk(fragments[node.name.value].selection_set, depth)
+            elif isinstance(node, FieldNode):
+                depths.append(depth + 1)
+                aliases += node.alias is not None
+                walk(node.selection_set, depth + 1)
+
+    for node in document.definitions:
+        if not isinstance(node, FragmentDefinitionNode):
+            walk(node.selection_set, 0)  # type: ignore[attr-defined]  # the rest are operations
+    return Cost(max(depths, default=0), aliases, len(depths))
+
+
+def selections(spreadable: list[str]) -> st.SearchStrategy[str]:
+    leaf = st.sampled_from(["a", "x: a", *(f"...{name}" for name in spreadable)])
+    return st.recursive(
+        leaf,
+        lambda inner: st.lists(inner, min_size=1, max_size=3).map(lambda parts: f"b {{ {' '.join(parts)} }}"),
+        max_leaves=6,
+    )
+
+
+@given(selections([]), selections(["f0"]), selections(["f0", "f1"]), selections(["f0", "f1", "f2"]))
+def test_measuring_agrees_with_spreading(f0: str, f1: str, f2: str, root: str) -> None:
+    document = parse(
+        f"{{ {root} }} fragment f0 on Q {{ {f0} }} fragment f1 on Q {{ {f1} }} fragment f2 on Q {{ {f2} }}"
+    )
+    assert measure(document) == spread(document)
+
+
+def test_limits_are_reached_exactly() -> None:
+    check_cost(parse("{ a" * 16 + " }" * 16))
+    check_cost(parse("{ " + "x: a " * 20 + "}"))
+    check_cost(parse("{ " + "a " * 300 + "}"))
+    for document, reason, value, limit in (
+        ("{ a" * 17 + " }" * 17, "DOCUMENT_TOO_DEEP", "17", "16"),
+        ("{ " + "x: a " * 21 + "}", "TOO_MANY_ALIASES", "21", "20"),
+        ("{ " + "a " * 301 + "}", "TOO_MANY_FIELDS", "301", "300"),
+    ):
+        with pytest.raises(ResourceExhausted) as caught:
+            check_cost(parse(document))
+        assert (caught.value.reason, caught.value.value, caught.value.limit) == (reason, value, limit)

@@ -1,0 +1,38 @@
+"""Settings of the gateway: all faults at once, secrets not shown."""
+
+import pytest
+
+from services.chassis.settings import SettingsError, load
+from services.gateway.settings import GatewaySettings
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_LISTEN", "nowhere")
+    monkeypatch.setenv("GATEWAY_URL_SIGNING_KEY", "short secret")
+    monkeypatch.setenv("GATEWAY_MAX_UPLOAD_BYTES", "0")
+    with pytest.raises(SettingsError) as caught:
+        load(GatewaySettings)
+    text = str(caught.value)
+    for name in ("GATEWAY_LISTEN", "GATEWAY_URL_SIGNING_KEY", "GATEWAY_MAX_UPLOAD_BYTES"):
+        assert name in text
+    assert "short secret" not in text
+
+
+def test_a_key_must_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GATEWAY_URL_SIGNING_KEY", raising=False)
+    with pytest.raises(SettingsError, match="GATEWAY_URL_SIGNING_KEY"):
+        load(GatewaySettings)
+
+
+def test_lists_addresses_and_urls_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_URL_SIGNING_KEY", KEY)
+    monkeypatch.setenv("GATEWAY_CORS_ORIGINS", "https://a.example, https://b.example,")
+    monkeypatch.setenv("GATEWAY_LISTEN", "[::1]:8080")
+    monkeypatch.setenv("GATEWAY_PUBLIC_URL", "https://music.example/")
+    settings = load(GatewaySettings)
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+    assert (settings.host, settings.port) == ("::1", 8080)
+    assert settings.public_url == "https://music.example"
+    assert KEY not in repr(settings)
