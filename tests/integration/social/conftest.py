@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import asyncpg
 import grpc
@@ -37,6 +38,8 @@ from tests.integration.social.fakes import (
     serving_embedder,
     serving_retriever,
 )
+
+Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 TIMEOUT_S = 10.0
 EMBEDDED = "museed.embedder.v1.track_embedded"
@@ -193,7 +196,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def sql(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+async def sql(database_url: str) -> AsyncIterator[Sql]:
     """A plain connection, to look and to meddle."""
     connection = await asyncpg.connect(database_url)
     yield connection

@@ -14,7 +14,7 @@ from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
 from services.chassis import vectors
 from services.chassis.auth import Access, TokenVerifier, require_viewer
 from services.chassis.channel import connect
-from services.chassis.errors import DomainError
+from services.chassis.errors import DomainError, Unimplemented
 from services.chassis.server import Server
 
 ENCODER_ID = "fake-0123456789abcdef"
@@ -76,6 +76,9 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         self.heard.append(request.digest)
         return embedder_pb2.EmbedBlobResponse(embedding=embedding(request.digest, self.encoder_id))
 
+    async def Embed(self, request_iterator: object, context: object) -> embedder_pb2.EmbedResponse:
+        raise Unimplemented("social never streams audio")
+
 
 def embedding(sound: bytes, encoder_id: str = ENCODER_ID) -> embedder_pb2.Embedding:
     """What the fake embedder hears in a sound."""
@@ -119,6 +122,12 @@ class FakeRetriever(retriever_pb2_grpc.RetrieverServiceServicer):
         return retriever_pb2.BuildPlaylistResponse(
             tracks=seeds + chosen[: request.length], encoder_id=request.encoder_id
         )
+
+    async def Search(self, request: object, context: object) -> retriever_pb2.SearchResponse:
+        raise Unimplemented("social never searches")
+
+    async def DescribeIndex(self, request: object, context: object) -> retriever_pb2.DescribeIndexResponse:
+        raise Unimplemented("social never asks")
 
 
 def fetch_jwks_from(social_address: Callable[[], str]) -> Callable[[], Awaitable[str]]:

@@ -1,0 +1,61 @@
+"""The migration runner on a real database: once, whole, and never edited."""
+
+import asyncio
+from dataclasses import replace
+
+import asyncpg
+import pytest
+
+from services.social.migrate import Migration, MigrationError, migrate, read_migrations
+from tests.integration.social.conftest import Sql
+
+
+async def tables(sql: Sql) -> set[str]:
+    rows = await sql.fetch("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
+    return {row["table_name"] for row in rows}
+
+
+async def test_three_starters_at_once_apply_each_file_once(database_url: str, sql: Sql) -> None:
+    migrations = read_migrations()
+    applied = await asyncio.gather(*(migrate(database_url, migrations) for _ in range(3)))
+    assert sorted(applied) == [0, 0, len(migrations)]
+    rows = await sql.fetch("SELECT number FROM migrations ORDER BY number")
+    assert [row["number"] for row in rows] == [migration.number for migration in migrations]
+    assert {"users", "tracks", "jobs", "outbox"} <= await tables(sql)
+
+
+async def test_edited_file_is_refused(database_url: str) -> None:
+    migrations = read_migrations()
+    await migrate(database_url, migrations)
+    edited = [*migrations[:-1], replace(migrations[-1], sql=migrations[-1].sql + "\n-- edited")]
+    with pytest.raises(MigrationError) as refusal:
+        await migrate(database_url, edited)
+    assert "0004_create_outbox.sql was edited" in str(refusal.value)
+
+
+async def test_failing_file_leaves_nothing_behind(database_url: str, sql: Sql) -> None:
+    good = Migration(1, "0001_good.sql", "CREATE TABLE good (a int)")
+    bad = Migration(2, "0002_bad.sql", "CREATE TABLE bad (a int); SELECT 1 / 0")
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate(database_url, [good, bad])
+    assert await tables(sql) == {"migrations", "good"}
+    assert await migrate(database_url, [good, replace(bad, sql="CREATE TABLE bad (a int)")]) == 1
+    assert await tables(sql) == {"migrations", "good", "bad"}
+
+
+async def test_older_release_starts_on_a_newer_schema(database_url: str) -> None:
+    migrations = read_migrations()
+    newer = Migration(len(migrations) + 1, "0099_newer.sql", "ALTER TABLE users ADD COLUMN avatar text")
+    assert await migrate(database_url, [*migrations, newer]) == len(migrations) + 1
+    assert await migrate(database_url, migrations) == 0
+
+
+async def test_index_is_built_concurrently_while_others_wait_for_their_turn(database_url: str, sql: Sql) -> None:
+    migrations = [
+        Migration(1, "0001_table.sql", "CREATE TABLE things (a int)"),
+        Migration(2, "0002_index.sql", "-- no-transaction\nCREATE INDEX CONCURRENTLY things_a ON things (a)"),
+    ]
+    async with asyncio.timeout(20):
+        applied = await asyncio.gather(*(migrate(database_url, migrations) for _ in range(3)))
+    assert sorted(applied) == [0, 0, 2]
+    assert await sql.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = 'things_a'::regclass") is True
