@@ -1,11 +1,12 @@
 """Chooses and loads the encoder that this process serves: `auto`, a name, or a model folder."""
 
 import logging
+import shutil
 from pathlib import Path
 
 from services.embedder import muq, musicnn
 from services.embedder.artifact import MANIFEST_FILE, Artifact, open_artifact
-from services.embedder.errors import EncoderUnavailable
+from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
 from services.embedder.model import Encoder
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None
         choice = musicnn.NAME
     if choice == musicnn.NAME:
         return musicnn.MusicnnEncoder(_musicnn_artifact(artifacts_folder / musicnn.NAME), threads)
-    if Path(choice).is_dir():
+    if choice and Path(choice).is_dir():
         return _load_folder(Path(choice), threads)
     if choice.count("/") == 1 and not choice.startswith(("/", ".")):
         return muq.load_folder(muq.download_from_hub(choice), revision=choice)
@@ -48,7 +49,18 @@ def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None
 
 
 def _musicnn_artifact(folder: Path) -> Artifact:
-    return open_artifact(folder) if folder.is_dir() else musicnn.import_wheel(folder)
+    """Return what was made of the wheel, and make it anew where it is damaged or of another version of this code."""
+    if folder.is_dir():
+        try:
+            artifact = open_artifact(folder)
+            if artifact.manifest == musicnn.describe(artifact.manifest.weights_sha256):
+                return artifact
+            reason = "OUTDATED"
+        except ArtifactInvalid as error:
+            reason = error.reason
+        logger.warning("artifact_made_anew", extra={"folder": str(folder), "reason": reason})
+        shutil.rmtree(folder)
+    return musicnn.import_wheel(folder)
 
 
 def _load_folder(folder: Path, threads: int) -> Encoder:

@@ -27,7 +27,10 @@ def write(path: Path, sound: Float32Array, rate: int = RATE, **options: str) -> 
         return _write_m4a(path, sound, rate)
     if path.suffix == ".opus":
         options, rate = {"format": "OGG", "subtype": "OPUS"}, 48_000
-    soundfile.write(path, sound, rate, **options)
+    # In pieces: libsndfile's Vorbis encoder overflows the stack on minutes at once.
+    with soundfile.SoundFile(path, "w", samplerate=rate, channels=sound.shape[1], **options) as file:
+        for start in range(0, len(sound), rate):
+            file.write(sound[start : start + rate])
     return path
 
 

@@ -1,0 +1,168 @@
+"""The embedder as a process: `python -m services.embedder` with the real MusiCNN, its start, its end, its children."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2
+
+from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc, events_pb2
+from museed.social.v1.events_pb2 import EmbedTrack
+from services.chassis.bus import EMBEDDER_EVENTS, Bus, embed_track_subject
+from services.chassis.channel import connect
+from services.chassis.errors import DomainError
+from tests.conftest import NatsServer, free_port
+from tests.integration.embedder import audio_files
+
+START_TIMEOUT_S = 60
+
+
+class EmbedderProcess:
+    """A started embedder."""
+
+    def __init__(self, folder: Path, nats_server: NatsServer) -> None:
+        self.port = free_port()
+        self.log = folder / "log"
+        bus = nats_server.settings("embedder")
+        self.environment = {
+            "EMBEDDER_LISTEN": f"127.0.0.1:{self.port}",
+            "EMBEDDER_SOCIAL_ADDRESS": f"127.0.0.1:{free_port()}",
+            "EMBEDDER_ENCODER": "auto",
+            "EMBEDDER_ARTIFACT_FOLDER": str(folder / "artifacts"),
+            "EMBEDDER_BLOB_STORE_URL": f"file://{folder / 'blobs'}",
+            "EMBEDDER_BULK_FILES": "1",
+            "EMBEDDER_INTERACTIVE_FILES": "1",
+            "EMBEDDER_LIBRARY_MIN_SECONDS": "10",
+            "NATS_URL": bus.url,
+            "NATS_USER": bus.user,
+            "NATS_PASSWORD": bus.password,
+            "HF_HUB_CACHE": str(folder / "no-hub"),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "services.embedder"],
+                env={"PATH": os.environ["PATH"], **self.environment},
+                stdout=log,
+                stderr=log,
+            )
+        return self.process
+
+    async def serving(self) -> embedder_pb2.DescribeModelResponse:
+        """Wait until health says SERVING, and return what is served."""
+        async with connect(f"127.0.0.1:{self.port}") as channel, asyncio.timeout(START_TIMEOUT_S):
+            check = channel.unary_unary(
+                "/grpc.health.v1.Health/Check",
+                request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+                response_deserializer=health_pb2.HealthCheckResponse.FromString,
+            )
+            while True:
+                assert self.process is not None
+                assert self.process.poll() is None, self.log.read_text()
+                try:
+                    answer = await check(health_pb2.HealthCheckRequest(), timeout=1)
+                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                        break
+                except DomainError:
+                    pass
+                await asyncio.sleep(0.05)
+            stub = embedder_pb2_grpc.EmbedderServiceStub(channel)
+            return await stub.DescribeModel(embedder_pb2.DescribeModelRequest(), timeout=5)
+
+    def children(self) -> list[psutil.Process]:
+        assert self.process is not None
+        return psutil.Process(self.process.pid).children()
+
+
+@pytest.fixture
+def embedder(tmp_path: Path, nats_server: NatsServer) -> Iterator[EmbedderProcess]:
+    started = EmbedderProcess(tmp_path, nats_server)
+    yield started
+    if started.process is not None:
+        started.process.kill()
+        started.process.wait(10)
+
+
+async def test_serves_the_offline_default_takes_work_and_ends_cleanly(
+    embedder: EmbedderProcess, bus: Bus, tmp_path: Path
+) -> None:
+    process = embedder.start()
+    model = await embedder.serving()
+    assert model.encoder_id == "musicnn-msd-0d2c9d8c6d1f545b"
+    assert (model.dimension, model.sample_rate_hz, len(model.tag_names)) == (200, 16_000, 50)
+    assert (model.device, model.precision, model.license) == ("cpu", "fp32", "ISC")
+
+    audio_files.write(tmp_path / "a.ogg", audio_files.music(12))
+    work = EmbedTrack(
+        track_id="track-1",
+        encoder_id=model.encoder_id,
+        audio_hash=b"\1" * 32,
+        root_location=str(tmp_path),
+        relative_path=b"a.ogg",
+    )
+    await bus.publish(embed_track_subject(model.encoder_id), work.SerializeToString(), "work-1")
+    subscription = await bus.jetstream.subscribe(
+        "museed.embedder.v1.track_embedded", stream=EMBEDDER_EVENTS, ordered_consumer=True
+    )
+    message = await subscription.next_msg(timeout=30)
+    event = events_pb2.TrackEmbedded.FromString(message.data)
+    assert (event.track_id, event.embedding.window_count, len(event.embedding.vector)) == ("track-1", 1, 800)
+    await subscription.unsubscribe()
+
+    children = embedder.children()
+    assert len(children) == 2
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0, embedder.log.read_text()
+    assert not any(child.is_running() for child in children)
+    log = embedder.log.read_text()
+    assert '"event": "stopped"' in log
+    assert "Traceback" not in log
+
+
+async def test_killed_process_takes_its_children_along(embedder: EmbedderProcess) -> None:
+    process = embedder.start()
+    await embedder.serving()
+    children = embedder.children()
+    process.kill()
+    process.wait(10)
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+
+
+def stopped_with(embedder: EmbedderProcess) -> str:
+    process = embedder.start()
+    assert process.wait(START_TIMEOUT_S) == 1
+    return embedder.log.read_text()
+
+
+def test_all_bad_settings_are_told_at_once(embedder: EmbedderProcess) -> None:
+    del embedder.environment["EMBEDDER_SOCIAL_ADDRESS"]
+    embedder.environment["EMBEDDER_BLOB_STORE_URL"] = "ftp://nowhere"
+    embedder.environment["EMBEDDER_MAX_BATCH_WINDOWS"] = "0"
+    text = stopped_with(embedder)
+    for name in ("EMBEDDER_SOCIAL_ADDRESS", "EMBEDDER_BLOB_STORE_URL", "EMBEDDER_MAX_BATCH_WINDOWS"):
+        assert name in text
+    assert "Traceback" not in text
+
+
+def test_unknown_encoder_is_told(embedder: EmbedderProcess) -> None:
+    embedder.environment["EMBEDDER_ENCODER"] = "no-such-thing"
+    text = stopped_with(embedder)
+    assert "ENCODER_UNAVAILABLE: no encoder 'no-such-thing': use auto, musicnn-msd, a model folder" in text
+
+
+def test_damaged_artifact_is_told(embedder: EmbedderProcess, tmp_path: Path) -> None:
+    folder = tmp_path / "own-model"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("{}")
+    (folder / "weights.safetensors").write_bytes(b"")
+    embedder.environment["EMBEDDER_ENCODER"] = str(folder)
+    assert "ARTIFACT_INVALID" in stopped_with(embedder)

@@ -1,0 +1,216 @@
+"""Embedding work on a real NATS, under the embedder's own NATS user: one event for each piece, and nothing lost."""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from museed.embedder.v1 import events_pb2
+from museed.social.v1.events_pb2 import EmbedTrack
+from services.chassis import vectors
+from services.chassis.bus import DEAD_LETTERS, EMBED_WORK, EMBEDDER_EVENTS, Bus, embed_track_subject
+from services.embedder.consumer import EmbedWork, make_consumer
+from services.embedder.embedding import AudioLimits
+from services.embedder.publisher import Publisher
+from tests.conftest import NatsServer
+from tests.fakes.encoder import MANIFEST, POISON
+from tests.integration.embedder import audio_files
+from tests.integration.embedder.conftest import Rig
+
+LIMITS = AudioLimits(min_seconds=30, max_seconds=600, max_bytes=10_000_000)
+ENCODER_ID = MANIFEST.encoder_id
+SUBJECT = embed_track_subject(ENCODER_ID)
+EMBEDDED = "museed.embedder.v1.track_embedded"
+FAILED = "museed.embedder.v1.track_embedding_failed"
+
+
+@dataclass
+class Mesh:
+    """Social's side of the bus: sends work, and reads what the embedder tells."""
+
+    bus: Bus
+    root: Path
+
+    async def ask(self, name: str, work_id: str, **changes: str) -> EmbedTrack:
+        work = EmbedTrack(
+            track_id=f"track-{work_id}",
+            encoder_id=ENCODER_ID,
+            audio_hash=hashlib.sha256(name.encode()).digest(),
+            root_location=str(self.root),
+            relative_path=os.fsencode(name),
+        )
+        for field, value in changes.items():
+            setattr(work, field, value)
+        await self.bus.publish(SUBJECT, work.SerializeToString(), work_id)
+        return work
+
+    async def events(self, count: int, subject: str = "museed.embedder.v1.*") -> list[tuple[str, bytes, str]]:
+        """Return subject, payload and id of the first events."""
+        subscription = await self.bus.jetstream.subscribe(subject, stream=EMBEDDER_EVENTS, ordered_consumer=True)
+        messages = [await subscription.next_msg(timeout=20) for _ in range(count)]
+        await subscription.unsubscribe()
+        return [(message.subject, message.data, (message.headers or {})["Nats-Msg-Id"]) for message in messages]
+
+    async def waiting(self, stream: str = EMBED_WORK) -> int:
+        return (await self.bus.jetstream.stream_info(stream)).state.messages
+
+    async def until_all_is_done(self) -> None:
+        async with asyncio.timeout(20):
+            while await self.waiting():
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def mesh(bus: Bus, tmp_path: Path) -> Mesh:
+    root = tmp_path / "music"
+    root.mkdir()
+    return Mesh(bus, root)
+
+
+@contextlib.asynccontextmanager
+async def working(rig: Rig, nats_server: NatsServer, concurrency: int = 2) -> AsyncIterator[None]:
+    own = await Bus.connect(nats_server.settings("embedder"), "embedder")
+    work = EmbedWork(ENCODER_ID, rig.tracks, rig.blobs, Publisher(own), LIMITS)
+    consumer = make_consumer(own, work, ENCODER_ID, concurrency)
+    running = asyncio.create_task(consumer.run())
+    try:
+        yield
+    finally:
+        consumer.stop()
+        await asyncio.wait_for(running, 20)
+        work.close()
+        await own.close()
+
+
+def song(root: Path, name: str, seconds: float = 34, level: float = 0.3) -> None:
+    sound = np.full((round(seconds * 2000), 1), level, np.float32)
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    audio_files.write(root / name, sound, 2000, format="WAV", subtype="FLOAT")
+
+
+def track_of(subject: str, payload: bytes) -> str:
+    if subject == EMBEDDED:
+        return events_pb2.TrackEmbedded.FromString(payload).track_id
+    return events_pb2.TrackEmbeddingFailed.FromString(payload).track_id
+
+
+async def test_track_becomes_an_event_with_its_windows_in_the_blob_store(
+    rig: Rig, mesh: Mesh, nats_server: NatsServer
+) -> None:
+    song(mesh.root, "A/좋은 날.wav")
+    work = await mesh.ask("A/좋은 날.wav", "work-1")
+    async with working(rig, nats_server):
+        ((subject, payload, _),) = await mesh.events(1)
+        await mesh.until_all_is_done()
+    assert subject == EMBEDDED
+    event = events_pb2.TrackEmbedded.FromString(payload)
+    assert (event.track_id, event.audio_hash) == (work.track_id, work.audio_hash)
+    found = event.embedding
+    assert (found.encoder_id, found.window_count, found.duration_seconds) == (ENCODER_ID, 4, 34.0)
+    stored = await rig.blobs.get(found.windows_digest)
+    windows = np.frombuffer(stored, dtype="<f2").reshape(4, 2)
+    np.testing.assert_allclose(windows, np.tile(vectors.decode(found.vector, 2), (4, 1)), atol=1e-3)
+    assert [tag.name for tag in found.tags] == ["quiet", "loud"]
+    assert len(payload) < 64 * 1024
+
+
+async def test_file_that_cannot_be_embedded_is_an_event_and_no_poison(
+    rig: Rig, mesh: Mesh, nats_server: NatsServer
+) -> None:
+    song(mesh.root, "short.wav", seconds=29)
+    song(mesh.root, "silent.wav", level=0)
+    (mesh.root / "words.mp3").write_text("no sound\n" * 1000)
+    (mesh.root / "empty.ogg").touch()
+    (mesh.root.parent / "outside.wav").write_bytes(b"secret")
+    (mesh.root / "link.wav").symlink_to(mesh.root.parent / "outside.wav")
+    wanted = {
+        "short.wav": "AUDIO_TOO_SHORT",
+        "silent.wav": "AUDIO_SILENT",
+        "words.mp3": "NOT_AUDIO",
+        "empty.ogg": "AUDIO_EMPTY",
+        "missing.ogg": "MEDIA_NOT_FOUND",
+        "../outside.wav": "MEDIA_NOT_FOUND",
+        "link.wav": "MEDIA_NOT_FOUND",
+    }
+    hashes = {(await mesh.ask(name, f"work-{name}")).audio_hash: name for name in wanted}
+    async with working(rig, nats_server):
+        events = await mesh.events(len(wanted))
+        await mesh.until_all_is_done()
+    assert {subject for subject, _, _ in events} == {FAILED}
+    failures = [events_pb2.TrackEmbeddingFailed.FromString(payload) for _, payload, _ in events]
+    assert {hashes[failure.audio_hash]: failure.reason for failure in failures} == wanted
+    assert {failure.encoder_id for failure in failures} == {ENCODER_ID}
+    short = next(failure for failure in failures if failure.reason == "AUDIO_TOO_SHORT")
+    assert short.message == "the audio is 29.0 s long, at least 30 s are needed"
+    assert await mesh.waiting(DEAD_LETTERS) == 0
+
+
+async def test_good_tracks_go_through_beside_bad_ones(rig: Rig, mesh: Mesh, nats_server: NatsServer) -> None:
+    for number in range(6):
+        if number % 2:
+            (mesh.root / f"{number}.wav").write_bytes(b"bad")
+        else:
+            song(mesh.root, f"{number}.wav", level=0.1 + number / 10)
+        await mesh.ask(f"{number}.wav", f"work-{number}")
+    async with working(rig, nats_server):
+        events = await mesh.events(6)
+    told = sorted((track_of(subject, data), subject) for subject, data, _ in events)
+    assert told == [(f"track-work-{number}", FAILED if number % 2 else EMBEDDED) for number in range(6)]
+
+
+async def test_work_that_comes_twice_is_told_once(rig: Rig, mesh: Mesh, nats_server: NatsServer) -> None:
+    song(mesh.root, "a.wav")
+    own = await Bus.connect(nats_server.settings("embedder"), "embedder")
+    publisher = Publisher(own)
+    event = events_pb2.TrackEmbedded(track_id="track-1")
+    await publisher.embedded(event, "work-1")
+    await publisher.embedded(event, "work-1")
+    await publisher.embedded(event, "work-2")
+    await own.close()
+    assert await mesh.waiting(EMBEDDER_EVENTS) == 2
+    first, second = await mesh.events(2)
+    assert first[2] != second[2]
+
+
+async def test_work_for_another_encoder_is_told_as_such(rig: Rig, mesh: Mesh, nats_server: NatsServer) -> None:
+    song(mesh.root, "a.wav")
+    await mesh.ask("a.wav", "work-1", encoder_id="other-1")
+    async with working(rig, nats_server):
+        ((_, payload, _),) = await mesh.events(1)
+    assert events_pb2.TrackEmbeddingFailed.FromString(payload).reason == "ENCODER_MISMATCH"
+
+
+async def test_poison_is_set_aside_and_told(
+    rig: Rig, mesh: Mesh, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.bus.consume._MAX_RETRY_DELAY_S", 0.01)
+    song(mesh.root, "poison.wav", level=POISON)
+    song(mesh.root, "good.wav")
+    work = await mesh.ask("poison.wav", "work-1")
+    await mesh.ask("good.wav", "work-2")
+    async with working(rig, nats_server, concurrency=1):
+        ((_, good, _),) = await mesh.events(1, EMBEDDED)
+        ((_, bad, _),) = await mesh.events(1, FAILED)
+        await mesh.until_all_is_done()
+    assert events_pb2.TrackEmbedded.FromString(good).track_id == "track-work-2"
+    failure = events_pb2.TrackEmbeddingFailed.FromString(bad)
+    assert (failure.track_id, failure.reason) == (work.track_id, "EMBEDDING_FAILED")
+    assert failure.message == "embedding failed 5 times for a reason that is not the audio's"
+    assert await mesh.waiting(DEAD_LETTERS) == 1
+
+
+async def test_work_survives_a_worker_that_goes_away(rig: Rig, mesh: Mesh, nats_server: NatsServer) -> None:
+    song(mesh.root, "a.wav")
+    async with working(rig, nats_server):
+        pass
+    await mesh.ask("a.wav", "work-1")
+    async with working(rig, nats_server):
+        ((subject, _, _),) = await mesh.events(1)
+        await mesh.until_all_is_done()
+    assert subject == EMBEDDED
