@@ -23,7 +23,8 @@ def open_below(root: str | os.PathLike[str], relative_path: bytes) -> int:
     Raises:
         NotFound: MEDIA_NOT_FOUND: no such file, not a regular file, not readable, or outside of the root.
     """
-    shown = os.fsdecode(relative_path)
+    # Not fsdecode: its surrogates cannot be sent to anybody.
+    shown = relative_path.decode(errors="backslashreplace")
     missing = NotFound(f"no readable file {shown!r} below the root", reason="MEDIA_NOT_FOUND", value=shown)
     if b"\0" in relative_path or not relative_path or relative_path.startswith(b"/"):
         raise missing

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from museed.social.v1 import catalog_pb2
-from services.chassis.errors import FailedPrecondition, Unauthenticated
+from services.chassis.errors import FailedPrecondition, NotFound, Unauthenticated
 from services.chassis.media import open_below
 from services.gateway.context import Parts
 from services.gateway.ids import decode_id
@@ -61,8 +61,7 @@ class AudioStreams:
         if is_not_modified(request.headers.get("if-none-match"), etag):
             return Response(status_code=304, headers=headers)
         headers["Content-Type"] = media.content_type if _AUDIO_TYPE.fullmatch(media.content_type) else _UNKNOWN_TYPE
-        loop = asyncio.get_running_loop()
-        descriptor = await loop.run_in_executor(self._threads, open_below, media.root_location, media.relative_path)
+        descriptor = await self._open(media, track_id)
         try:
             size = os.fstat(descriptor).st_size
             if size != media.size_bytes:
@@ -81,6 +80,17 @@ class AudioStreams:
             os.close(descriptor)
             return Response(status_code=status, headers=headers)
         return _FileResponse(descriptor, span, self._threads, status, headers)
+
+    async def _open(self, media: catalog_pb2.GetTrackMediaResponse, track_id: str) -> int:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, open_below, media.root_location, media.relative_path)
+        except NotFound as error:
+            # Its path is nobody's business here; the log has it.
+            logger.warning("media_not_found", extra={"track_id": track_id, "detail": error.message})
+            raise NotFound(
+                "the file of this track is gone", reason=error.reason, field="trackId", value=track_id
+            ) from error
 
     async def _admit(self, request: Request, track_id: str) -> None:
         authenticator = self._parts.authenticator

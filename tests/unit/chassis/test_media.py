@@ -43,3 +43,10 @@ def test_anything_else_is_not_found(root: Path, path: bytes) -> None:
 def test_missing_root_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         open_below(tmp_path / "gone", b"song.ogg")
+
+
+def test_refusal_of_a_name_that_is_not_utf8_can_be_sent_to_anybody(tmp_path: Path) -> None:
+    with pytest.raises(NotFound) as caught:
+        open_below(tmp_path, b"caf\xe9.mp3")
+    assert caught.value.value == "caf\\xe9.mp3"
+    assert caught.value.message.encode()
