@@ -9,6 +9,7 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from services.chassis.bus.cancellation import raise_if_cancelled
 from services.chassis.bus.connection import Bus
 from services.chassis.bus.log import LogEntry
 
@@ -33,6 +34,7 @@ async def listen(bus: Bus, stream: str, subject: str) -> AsyncGenerator[LogEntry
         subject: What to listen to; wildcards allowed.
     """
     while True:
+        raise_if_cancelled()
         queue: asyncio.Queue[LogEntry] = asyncio.Queue(_QUEUE_SIZE)
         try:
             # Not an ordered consumer: nats-py restarts one that has seen nothing yet from the stream's beginning.
@@ -54,6 +56,7 @@ async def listen(bus: Bus, stream: str, subject: str) -> AsyncGenerator[LogEntry
             continue
         try:
             while True:
+                raise_if_cancelled()
                 try:
                     entry = await asyncio.wait_for(queue.get(), _CHECK_INTERVAL_S)
                 except TimeoutError:

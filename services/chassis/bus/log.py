@@ -11,6 +11,7 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DeliverPolicy, StreamInfo
 
+from services.chassis.bus.cancellation import raise_if_cancelled
 from services.chassis.bus.connection import Bus
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ async def read_log(bus: Bus, stream: str, subject: str, start: LogPosition | Non
     """
     position = start
     while True:
+        raise_if_cancelled()
         try:
             info = await bus.jetstream.stream_info(stream)
         except (nats.errors.Error, TimeoutError) as error:
@@ -84,6 +86,7 @@ async def read_log(bus: Bus, stream: str, subject: str, start: LogPosition | Non
             position = LogPosition(created_at, 0)
         yield LogBatch(position, [], is_reset=is_reset, is_caught_up=position.sequence >= end)
         async for entries in _follow(bus, stream, subject, position):
+            raise_if_cancelled()
             if entries:
                 position = LogPosition(created_at, entries[-1].sequence)
                 end = max(end, position.sequence)
