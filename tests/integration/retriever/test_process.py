@@ -86,7 +86,9 @@ async def process(nats_server: NatsServer, bus: Bus, social: Social, tmp_path: P
 
 
 def event(lines: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    return next(line for line in lines if line["event"] == name)
+    found = [line for line in lines if line["event"] == name]
+    assert found, f"{name} is not among {[line['event'] for line in lines]}"
+    return found[0]
 
 
 async def test_a_life_with_sigterm_and_kill(process: Process, log: Log, social: Social, tmp_path: Path) -> None:
