@@ -20,25 +20,20 @@ def duration(seconds: float) -> str:
 
 def show_playlist(playlist: Mapping[str, Any]) -> None:
     """Print a playlist with one row for each entry, and where each can be heard."""
-    table = Table(title=f"{playlist['title']}\n[dim]{playlist['playlistId']}[/dim]", title_justify="left")
+    table = Table(title=f"{playlist['title']}\n[dim]{playlist['playlistId']}[/dim]", title_justify="left", expand=True)
     table.add_column("#", justify="right")
-    table.add_column("title", ratio=3)
-    table.add_column("artist", ratio=2)
-    table.add_column("genre")
-    table.add_column("tags", ratio=3)
+    table.add_column("title\nartist", ratio=1, no_wrap=True)
+    table.add_column("genre\ntags", ratio=1, no_wrap=True)
     table.add_column("similarity", justify="right")
     table.add_column("length", justify="right")
-    entries: Sequence[Mapping[str, Any]] = playlist["entries"]
-    for number, entry in enumerate(entries, start=1):
+    for number, entry in enumerate(playlist["entries"], start=1):
         track = entry["track"]
-        similarity = "seed" if entry["isSeed"] else _similarity(entry["similarity"])
+        tags = ", ".join(tag["name"] for tag in track["tags"][:3])
         table.add_row(
             str(number),
-            Text(track["title"]),
-            Text(track["artist"] or "—"),
-            track["genre"],
-            ", ".join(tag["name"] for tag in track["tags"][:3]),
-            similarity,
+            _two_lines(track["title"], track["artist"]),
+            _two_lines(track["genre"], tags),
+            "seed" if entry["isSeed"] else _similarity(entry["similarity"]),
             duration(track["durationSeconds"]),
             style="bold" if entry["isSeed"] else None,
         )
@@ -58,8 +53,7 @@ def show_tracks(rows: Iterable[Mapping[str, Any]], title: str) -> None:
     table.add_column("length", justify="right", no_wrap=True)
     table.add_column("track id", no_wrap=True)
     for track in rows:
-        name = Text(track["title"]).append(f"\n{track['artist'] or '—'}", style="dim")
-        table.add_row(name, duration(track["durationSeconds"]), track["trackId"])
+        table.add_row(_two_lines(track["title"], track["artist"]), duration(track["durationSeconds"]), track["trackId"])
     console.print(table)
 
 
@@ -84,6 +78,10 @@ def show_counts(title: str, rows: Mapping[str, object]) -> None:
     for name, value in rows.items():
         table.add_row(name, Text(str(value)))
     console.print(table)
+
+
+def _two_lines(first: str, second: str | None) -> Text:
+    return Text(first).append(f"\n{second or '—'}", style="dim")
 
 
 def _similarity(value: float | None) -> str:

@@ -162,7 +162,8 @@ def read_tags(file: BinaryIO, name: str) -> Tags:
 
 def _recognised(file: _BoundedFile) -> Any:  # mutagen has no types
     """Have mutagen recognise the content alone, and ask the name only where that says nothing."""
-    for file.name in ("", file.name):
+    for name in ("", file.name):
+        file.name = name
         file.seek(0)
         if (found := mutagen.File(file)) is not None:
             return found
