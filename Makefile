@@ -4,6 +4,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+# Settings of one's own, if there are any: see .env.example.
+-include .env
+export
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -7,13 +7,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.progress import Progress
+
 from deploy.local import account
 from deploy.local.client import ClientError, Credentials, GatewayClient
 from deploy.local.files import Candidate, Skipped, read_all, scan
 from deploy.local.ingest import IngestReport
 from deploy.local.mesh import running_mesh
 from deploy.local.playlists import make_playlist, seed_input
-from deploy.local.progress import ingest_with_progress, show_ingest
+from deploy.local.progress import COLUMNS, ingest_with_progress, show_ingest
 from deploy.local.settings import LocalSettings
 from deploy.local.state import State
 from deploy.local.tables import console, show_playlist, show_urls
@@ -82,7 +84,10 @@ async def run_demo(music: Path | None, state_folder: Path) -> None:
 def _rendered(folder: Path) -> tuple[Path, Path]:
     from deploy.local.demo_library import render_library
 
-    seeds = render_library(folder, lambda piece, done, total: console.print(f"   {done}/{total} {piece.title}"))
+    with Progress(*COLUMNS, console=console) as progress:
+        task = progress.add_task("rendering", total=None, rate="")
+        seeds = render_library(folder, lambda _, done, total: progress.update(task, completed=done, total=total))
+        progress.remove_task(task)
     return folder / "library", seeds[0]
 
 

@@ -10,6 +10,15 @@ from deploy.local.ingest import IngestReport, ingest_folder
 from deploy.local.tables import console, show_skipped
 
 
+COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TimeElapsedColumn(),
+    TextColumn("{task.fields[rate]}"),
+)
+
+
 class _Bars:
     """Two progress bars of an ingest: files that are read here, tracks that are heard by the mesh."""
 
@@ -40,14 +49,7 @@ class _Bars:
 
 def ingest_with_progress(client: GatewayClient, folder: Path, exclude: frozenset[str] = frozenset()) -> IngestReport:
     """Ingest a folder while two bars show how far it is."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[rate]}"),
-    )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*COLUMNS, console=console) as progress:
         return ingest_folder(client, folder, _Bars(progress), exclude)
 
 

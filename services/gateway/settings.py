@@ -20,8 +20,8 @@ class GatewaySettings(Settings):
     model_config = settings_config("GATEWAY_")
 
     listen: str = Field("127.0.0.1:8080", pattern=r"^.+:\d{1,5}$")
-    social_address: str = "127.0.0.1:7101"
-    retriever_address: str = "127.0.0.1:7102"
+    social_address: str = "127.0.0.1:7401"
+    retriever_address: str = "127.0.0.1:7403"
     blob_store_url: str = "file:///var/lib/museed/blobs"
     # Empty makes stream URLs relative to the root of whoever serves the page.
     public_url: Annotated[str, AfterValidator(_without_slash)] = ""

@@ -13,7 +13,7 @@ class SocialSettings(Settings):
     database_url: SecretStr
     embedder_address: str
     retriever_address: str
-    listen: str = "127.0.0.1:7103"
+    listen: str = "127.0.0.1:7401"
     log_level: str = "INFO"
     # Empty leaves the audio of expired uploads where it is.
     blob_store_url: str = ""
