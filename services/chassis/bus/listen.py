@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 import nats.errors
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from uuid_utils.compat import uuid7
 
 from services.chassis.bus.cancellation import raise_if_cancelled
 from services.chassis.bus.connection import Bus
@@ -36,6 +37,7 @@ async def listen(bus: Bus, stream: str, subject: str) -> AsyncGenerator[LogEntry
     while True:
         raise_if_cancelled()
         queue: asyncio.Queue[LogEntry] = asyncio.Queue(_QUEUE_SIZE)
+        name = f"listener-{uuid7().hex}"
         try:
             # Not an ordered consumer: nats-py restarts one that has seen nothing yet from the stream's beginning.
             subscription = await bus.jetstream.subscribe(
@@ -44,6 +46,7 @@ async def listen(bus: Bus, stream: str, subject: str) -> AsyncGenerator[LogEntry
                 cb=_keeping_newest(queue),
                 manual_ack=True,
                 config=ConsumerConfig(
+                    name=name,
                     deliver_policy=DeliverPolicy.NEW,
                     ack_policy=AckPolicy.NONE,
                     mem_storage=True,
@@ -67,8 +70,10 @@ async def listen(bus: Bus, stream: str, subject: str) -> AsyncGenerator[LogEntry
                     continue
                 yield entry
         finally:
-            with contextlib.suppress(nats.errors.Error, TimeoutError):
-                await subscription.unsubscribe()
+            if bus.is_connected:  # else the server forgets it by itself
+                with contextlib.suppress(nats.errors.Error, TimeoutError):
+                    await subscription.unsubscribe()
+                    await bus.jetstream.delete_consumer(stream, name)
 
 
 def _keeping_newest(queue: asyncio.Queue[LogEntry]) -> Callable[[Msg], Awaitable[None]]:

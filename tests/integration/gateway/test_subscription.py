@@ -1,0 +1,244 @@
+"""jobProgress over a real WebSocket and a real NATS: at once, at every bell, and when bells are lost."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
+
+from museed.social.v1 import events_pb2, jobs_pb2
+from services.chassis.bus import SOCIAL_EVENTS, Bus
+from services.gateway.__main__ import follow
+from tests.conftest import NatsServer
+from tests.fakes.upstreams import new_id, timestamp
+from tests.integration.gateway.conftest import Gateway, serving_gateway
+from tests.integration.gateway.socket_client import SocketClient, dialled, initialised
+
+PROGRESS = """subscription($id: ID!) { jobProgress(jobId: $id) {
+  state progress isFinished failureReason playlist { title entries { nodes { track { title } } } } } }"""
+SUBJECT = "museed.social.v1.job_progressed"
+
+
+@pytest.fixture
+async def live(gateway: Gateway, bus: Bus, nats_server: NatsServer) -> AsyncIterator[Gateway]:
+    """A gateway that follows a real NATS."""
+    following = asyncio.create_task(follow(nats_server.settings("gateway"), gateway.parts.feed, gateway.health))
+    async with asyncio.timeout(10):
+        while not (await bus.jetstream.stream_info(SOCIAL_EVENTS)).state.consumer_count:
+            await asyncio.sleep(0.01)
+    yield gateway
+    following.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await following
+
+
+async def ring(bus: Bus, job_id: str) -> None:
+    payload = events_pb2.JobProgressed(job_id=job_id).SerializeToString()
+    await bus.publish(SUBJECT, payload, new_id())
+
+
+async def next_job(client: SocketClient, id_: str = "1") -> dict[str, Any]:
+    message = await client.receive()
+    assert (message["id"], message["type"]) == (id_, "next"), message
+    assert "errors" not in message["payload"], message
+    found: dict[str, Any] = message["payload"]["data"]["jobProgress"]
+    return found
+
+
+async def test_job_is_followed_from_its_state_to_its_playlist(live: Gateway, bus: Bus) -> None:
+    job = live.social.add_job()
+    tracks = live.social.add_tracks(2)
+    async with asyncio.timeout(10), initialised(live.url, live.bearer()["Authorization"]) as client:
+        await client.subscribe("1", PROGRESS, {"id": job.job_id})
+        seen = [await next_job(client)]
+        for state, progress in ((jobs_pb2.JOB_STATE_EMBEDDING, 0.25), (jobs_pb2.JOB_STATE_SEARCHING, 0.5)):
+            live.social.move_job(job.job_id, state, progress)
+            started = time.monotonic()
+            await ring(bus, job.job_id)
+            seen.append(await next_job(client))
+            assert time.monotonic() - started < 1.0  # the bell, not the re-reading
+        playlist = live.social.add_playlist(tracks)
+        live.social.move_job(
+            job.job_id, jobs_pb2.JOB_STATE_SUCCEEDED, 1, playlist_id=playlist.playlist_id, finished_at=timestamp()
+        )
+        await ring(bus, job.job_id)
+        seen.append(await next_job(client))
+        assert await client.receive() == {"id": "1", "type": "complete"}
+    under_way = {"isFinished": False, "failureReason": None, "playlist": None}
+    assert seen == [
+        {"state": "QUEUED", "progress": 0.0, **under_way},
+        {"state": "EMBEDDING", "progress": 0.25, **under_way},
+        {"state": "SEARCHING", "progress": 0.5, **under_way},
+        {
+            "state": "SUCCEEDED",
+            "progress": 1.0,
+            "isFinished": True,
+            "failureReason": None,
+            "playlist": {
+                "title": "Like Track 000",
+                "entries": {"nodes": [{"track": {"title": "Track 000"}}, {"track": {"title": "Track 001"}}]},
+            },
+        },
+    ]
+    assert live.parts.feed.watcher_count == 0
+
+
+async def test_lost_bell_is_made_up_for_within_seconds(gateway: Gateway) -> None:
+    job = gateway.social.add_job()
+    async with asyncio.timeout(10), initialised(gateway.url, gateway.bearer()["Authorization"]) as client:
+        await client.subscribe("1", PROGRESS, {"id": job.job_id})
+        await next_job(client)
+        gateway.social.move_job(job.job_id, jobs_pb2.JOB_STATE_FAILED, 0.5, failure_reason="TOO_SHORT")
+        started = time.monotonic()
+        last = await next_job(client)
+        assert time.monotonic() - started < 3.0
+        assert (last["state"], last["failureReason"]) == ("FAILED", "TOO_SHORT")
+        assert await client.receive() == {"id": "1", "type": "complete"}
+
+
+async def test_finished_job_comes_once(gateway: Gateway) -> None:
+    job = gateway.social.add_job(state=jobs_pb2.JOB_STATE_CANCELLED)
+    async with asyncio.timeout(10), initialised(gateway.url, gateway.bearer()["Authorization"]) as client:
+        await client.subscribe("1", PROGRESS, {"id": job.job_id})
+        assert (await next_job(client))["state"] == "CANCELLED"
+        assert await client.receive() == {"id": "1", "type": "complete"}
+    assert gateway.behind.spent() == {"GetJob": 1}
+
+
+async def test_two_hundred_watchers_share_one_consumer(live: Gateway, bus: Bus) -> None:
+    jobs = [live.social.add_job() for _ in range(200)]
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(30):
+        clients = [
+            await stack.enter_async_context(initialised(live.url, live.bearer()["Authorization"])) for _ in range(4)
+        ]
+        for number, job in enumerate(jobs):
+            await clients[number // 50].subscribe(str(number), PROGRESS, {"id": job.job_id})
+        for number in range(200):
+            await clients[number // 50].receive()
+        assert live.parts.feed.watcher_count == 200
+        info = await bus.jetstream.stream_info(SOCIAL_EVENTS)
+        assert info.state.consumer_count == 1
+        refused = clients[0]
+        await refused.subscribe("more", PROGRESS, {"id": jobs[0].job_id})
+        message = await refused.receive()
+        assert (message["id"], message["type"]) == ("more", "error")
+    async with asyncio.timeout(5):
+        while live.parts.feed.watcher_count:
+            await asyncio.sleep(0.01)
+
+
+async def failure(client: SocketClient, id_: str = "1") -> dict[str, Any]:
+    message = await client.receive()
+    assert message["id"] == id_
+    errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
+    (error,) = errors
+    found: dict[str, Any] = error["extensions"]
+    return found
+
+
+async def test_foreign_and_unknown_jobs_are_coded_errors(gateway: Gateway) -> None:
+    foreign = gateway.social.add_job("somebody-else")
+    unknown = new_id()
+    async with asyncio.timeout(10), initialised(gateway.url, gateway.bearer()["Authorization"]) as client:
+        for job_id in (foreign.job_id, unknown):
+            await client.subscribe("1", PROGRESS, {"id": job_id})
+            assert await failure(client) == {
+                "code": "NOT_FOUND",
+                "reason": "JOB_NOT_FOUND",
+                "field": "jobId",
+                "value": job_id,
+            }
+            assert await client.receive() == {"id": "1", "type": "complete"}
+        await client.subscribe("1", PROGRESS, {"id": "x"})
+        assert (await failure(client))["reason"] == "ID_INVALID"
+    assert gateway.parts.feed.watcher_count == 0
+
+
+async def test_guest_may_connect_and_is_told_to_log_in(gateway: Gateway) -> None:
+    job = gateway.social.add_job()
+    async with asyncio.timeout(10), initialised(gateway.url, None) as client:
+        await client.subscribe("1", PROGRESS, {"id": job.job_id})
+        assert (await failure(client))["reason"] == "LOGIN_REQUIRED"
+
+
+async def test_queries_run_over_the_socket_with_loaders_of_their_own(gateway: Gateway) -> None:
+    (track,) = gateway.social.add_tracks(1)
+    document = "query($id: ID!) { track(id: $id) { title } me { email } }"
+    async with asyncio.timeout(10), initialised(gateway.url, gateway.bearer()["Authorization"]) as client:
+        for title in ("Track 000", "Another"):
+            gateway.social.tracks[track.track_id].title = title
+            await client.subscribe("1", document, {"id": track.track_id})
+            message = await client.receive()
+            assert message["payload"]["data"] == {"track": {"title": title}, "me": {"email": "mina@example.org"}}
+            assert (await client.receive())["type"] == "complete"
+
+
+@pytest.mark.parametrize(("claims", "reason"), [({"exp": 1}, "TOKEN_EXPIRED"), ({"aud": "others"}, "TOKEN_INVALID")])
+async def test_bad_token_closes_the_socket_with_its_reason(
+    gateway: Gateway, claims: dict[str, Any], reason: str
+) -> None:
+    async with asyncio.timeout(10), dialled(gateway.url) as client:
+        await client.send(type="connection_init", payload=gateway.bearer(**claims))
+        with pytest.raises(ConnectionClosed):
+            await client.receive()
+        assert (client.connection.close_code, client.connection.close_reason) == (4403, reason)
+
+
+async def test_revoked_session_ends_its_subscriptions_within_five_seconds(gateway: Gateway) -> None:
+    job = gateway.social.add_job()
+    following = asyncio.create_task(gateway.parts.authenticator.revocations.run())
+    try:
+        authorization = gateway.bearer(sid="session-3")["Authorization"]
+        async with asyncio.timeout(10), initialised(gateway.url, authorization) as client:
+            await client.subscribe("1", PROGRESS, {"id": job.job_id})
+            await next_job(client)
+            gateway.social.revoked.append("session-3")
+            started = time.monotonic()
+            assert await failure(client) == {"code": "UNAUTHENTICATED", "reason": "SESSION_REVOKED"}
+            assert time.monotonic() - started < 5.0
+            assert (await client.receive())["type"] == "complete"
+    finally:
+        following.cancel()
+
+
+async def test_only_graphql_transport_ws_is_spoken(gateway: Gateway) -> None:
+    async with asyncio.timeout(10):
+        async with dialled(gateway.url, Subprotocol("graphql-ws")) as client:
+            with pytest.raises(ConnectionClosed):
+                await client.receive()
+            assert client.connection.close_code == 4406
+        async with dialled(gateway.url) as client:
+            await client.subscribe("1", "{ me { email } }", {})
+            with pytest.raises(ConnectionClosed):
+                await client.receive()
+            assert client.connection.close_code == 4401
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "1", '"x"', "[" * 100_000, '{"type": "\\ud800"}', '{"type": "nonsense"}'])
+async def test_malformed_messages_close_the_socket(gateway: Gateway, text: str) -> None:
+    async with asyncio.timeout(10), dialled(gateway.url) as client:
+        await client.connection.send(text)
+        with pytest.raises(ConnectionClosed):
+            await client.receive()
+        assert client.connection.close_code == 4400
+
+
+async def test_document_bombs_are_refused_over_the_socket_too(gateway: Gateway) -> None:
+    async with asyncio.timeout(10), initialised(gateway.url, None) as client:
+        await client.subscribe("1", "{ " + " ".join(f"a{n}: __typename" for n in range(21)) + " }", {})
+        assert (await failure(client))["reason"] == "TOO_MANY_ALIASES"
+
+
+async def test_pages_of_other_sites_cannot_open_a_socket(tmp_path: Path) -> None:
+    async with serving_gateway(tmp_path, cors_origins=("https://app.example",)) as gateway, asyncio.timeout(10):
+        async with dialled(gateway.url, origin="https://app.example") as client:
+            await client.send(type="connection_init")
+            assert (await client.receive())["type"] == "connection_ack"
+        with pytest.raises(InvalidStatus):
+            async with dialled(gateway.url, origin="https://evil.example"):
+                pass
