@@ -9,7 +9,6 @@ from deploy.local.client import GatewayClient
 from deploy.local.ingest import IngestReport, ingest_folder
 from deploy.local.tables import console, show_skipped
 
-
 COLUMNS = (
     TextColumn("{task.description}"),
     BarColumn(),

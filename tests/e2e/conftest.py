@@ -49,6 +49,8 @@ class RunningMesh:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
+                self.process.wait(10)
                 raise AssertionError(f"the mesh did not start:\n{(self.folder.parent / 'up.log').read_text()}")
             time.sleep(0.05)
 
@@ -116,11 +118,13 @@ def write_track(path: Path, audio: np.ndarray, **tags: str) -> Path:
     return path
 
 
-def render_library(folder: Path, artists: int = 4, tracks: int = 4) -> Path:
+def render_library(folder: Path, artists: int = 4, tracks: int = 4, seed: int = 0) -> Path:
     """Render `artists` × `tracks` pieces of 31 s; an artist's pieces sound alike."""
     for artist in range(artists):
         for number in range(tracks):
-            audio = tone(31, 110 * 2**artist * (1 + 0.06 * number), 2 + 3 * artist, 0.5 + artist, 10 * artist + number)
+            audio = tone(
+                31, 110 * 2**artist * (1 + 0.06 * number), 2 + 3 * artist, 0.5 + artist, seed + 10 * artist + number
+            )
             write_track(
                 folder / f"artist-{artist}" / f"{number}.flac",
                 audio,

@@ -3,63 +3,117 @@
 import shutil
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from uuid_utils.compat import uuid7
 
-from deploy.local.client import ClientError
-from deploy.local.ingest import IngestReport
-from deploy.local.playlists import make_playlist
-from tests.e2e.conftest import RunningMesh, render_library
+from deploy.local.client import ClientError, GatewayClient
+from deploy.local.playlists import make_playlist, search_tracks, seed_input
+from tests.e2e.conftest import RunningMesh, render_library, tone, write_track
 
-TRACKS = 8
+PROCESSES = ["postgres", "nats", "embedder", "social", "retriever", "gateway"]
+TRACKS = 6
+PATIENCE_S = 120
+T = TypeVar("T")
+
+_GENERATE = """mutation G($input: GeneratePlaylistInput!) { generatePlaylist(input: $input) {
+  __typename ... on GeneratePlaylistSuccess { job { jobId } } ... on UserError { message code } } }"""
+_JOB = "query J($id: ID!) { job(id: $id) { state playlistId failureReason failureMessage } }"
 
 
-def counts(mesh: RunningMesh) -> tuple[int, int, int]:
-    with mesh.guest() as client:
-        stats = client.query("{ stats { trackCount indexedCount playlistCount } }")["stats"]
-    return stats["trackCount"], stats["indexedCount"], stats["playlistCount"]
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMesh]:
+    """A mesh for these tests to kill parts of; it must be whole again after each."""
+    running = RunningMesh(tmp_path_factory.mktemp("faults") / "state")
+    running.start()
+    yield running
+    assert running.stop() == 0
 
 
-def ingest_again_and_again(mesh: RunningMesh, library: Path) -> IngestReport:
-    """Ingest as a person would who repeats the command until it ends well."""
-    deadline = time.monotonic() + 120
+def patiently(call: Callable[[], T]) -> T:
+    """Repeat what a kill may make fail, as a person would, until it ends well."""
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return mesh.ingest(library)
-        except ClientError:  # what the kill caused: the command is safe to repeat
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-
-
-@pytest.mark.parametrize("victim", ["postgres", "nats", "embedder", "social", "retriever", "gateway"])
-def test_killed_process_loses_nothing(own_mesh: RunningMesh, tmp_path: Path, victim: str) -> None:
-    library = render_library(tmp_path / "music", artists=2, tracks=TRACKS // 2)
-    killer = threading.Timer(1.5, own_mesh.kill, [victim])
-    killer.start()
-    report = ingest_again_and_again(own_mesh, library)
-    killer.join()
-    assert (report.indexed, report.left_out) == (TRACKS, [])
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with own_mesh.person("ann") as client:
-                found = client.query('{ searchTracks(query: "Piece 0-0", first: 1) { nodes { trackId } } }')
-                seed = found["searchTracks"]["nodes"][0]["trackId"]
-                playlist = make_playlist(client, [{"trackId": seed}], lambda *_: None, length=TRACKS, maxPerArtist=4)
-            break
+            return call()
         except ClientError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.5)
-    assert len({entry["track"]["trackId"] for entry in playlist["entries"]}) == TRACKS
-    assert counts(own_mesh)[:2] == (TRACKS, TRACKS)
+            time.sleep(0.3)
+
+
+def counts(mesh: RunningMesh) -> dict[str, int]:
+    def ask() -> dict[str, int]:
+        with mesh.guest() as client:
+            found: dict[str, int] = client.query("{ stats { trackCount indexedCount playlistCount } }")["stats"]
+            return found
+
+    return patiently(ask)
+
+
+def library_of_its_own(folder: Path, number: int) -> Path:
+    """Render a library that no other test has: the seed of the noise makes other audio."""
+    return render_library(folder, artists=2, tracks=TRACKS // 2, seed=1000 * (number + 1))
+
+
+@pytest.mark.parametrize("victim", PROCESSES)
+def test_process_killed_during_ingest_loses_nothing(mesh: RunningMesh, tmp_path: Path, victim: str) -> None:
+    library = library_of_its_own(tmp_path / "music", PROCESSES.index(victim))
+    before = counts(mesh)
+    killer = threading.Timer(1.0, mesh.kill, [victim])
+    killer.start()
+    report = patiently(lambda: mesh.ingest(library))
+    killer.join()
+    assert (report.indexed, report.left_out) == (TRACKS, [])
+    after = counts(mesh)
+    assert after["trackCount"] == after["indexedCount"] == before["trackCount"] + TRACKS
+
+
+@pytest.mark.parametrize("victim", PROCESSES)
+def test_process_killed_during_generation_makes_one_playlist(mesh: RunningMesh, tmp_path: Path, victim: str) -> None:
+    upload = write_track(tmp_path / "demo.flac", tone(600, 200, 4, 2, seed=PROCESSES.index(victim)), title="Demo")
+    before = counts(mesh)
+    if before["trackCount"] == 0:
+        mesh.ingest(library_of_its_own(tmp_path / "music", 99))
+
+    def as_ann(call: Callable[[GatewayClient], T]) -> T:
+        with mesh.person("ann") as client:
+            return call(client)
+
+    seed = patiently(lambda: as_ann(lambda client: seed_input(client, str(upload))))
+    request = {"seeds": [seed], "length": 5, "maxPerArtist": 5, "idempotencyKey": str(uuid7())}
+    killer = threading.Timer(0.3, mesh.kill, [victim])
+    killer.start()
+    job_id = patiently(lambda: as_ann(lambda client: client.mutate(_GENERATE, request)))["job"]["jobId"]
+    deadline = time.monotonic() + PATIENCE_S
+    job = patiently(lambda: as_ann(lambda client: client.query(_JOB, id=job_id)))["job"]
+    while job["state"] not in ("SUCCEEDED", "FAILED") and time.monotonic() < deadline:
+        time.sleep(0.3)
+        job = patiently(lambda: as_ann(lambda client: client.query(_JOB, id=job_id)))["job"]
+    killer.join()
+    assert (job["state"], job["failureReason"]) == ("SUCCEEDED", None)
+    assert counts(mesh)["playlistCount"] == before["playlistCount"] + 1
+    again = patiently(lambda: as_ann(lambda client: client.mutate(_GENERATE, request)))
+    assert again["job"]["jobId"] == job_id
+
+
+def all_of_it(client: GatewayClient) -> set[str]:
+    """Return the titles of a playlist that must hold the whole library."""
+    seed = search_tracks(client, "Piece 0-0", 1)[0]["trackId"]
+    playlist = make_playlist(client, [{"trackId": seed}], lambda *_: None, length=TRACKS, maxPerArtist=TRACKS)
+    return {entry["track"]["title"] for entry in playlist["entries"]}
+
+
+def titles() -> set[str]:
+    return {f"Piece {artist}-{number}" for artist in range(2) for number in range(TRACKS // 2)}
 
 
 def test_killed_supervisor_takes_all_along_and_the_next_goes_on(own_mesh: RunningMesh, tmp_path: Path) -> None:
     library = render_library(tmp_path / "music", artists=2, tracks=TRACKS // 2)
-    killer = threading.Timer(1.5, own_mesh.kill, ["supervisor"])
+    killer = threading.Timer(0.7, own_mesh.kill, ["supervisor"])
     killer.start()
     with pytest.raises(ClientError):
         own_mesh.ingest(library)
@@ -67,7 +121,8 @@ def test_killed_supervisor_takes_all_along_and_the_next_goes_on(own_mesh: Runnin
     own_mesh.start()
     report = own_mesh.ingest(library)
     assert (report.indexed, report.left_out) == (TRACKS, [])
-    assert counts(own_mesh) == (TRACKS, TRACKS, 0)
+    with own_mesh.person("ann") as client:
+        assert all_of_it(client) == titles()
 
 
 def test_wiped_nats_store_is_as_if_nothing_had_happened(own_mesh: RunningMesh, tmp_path: Path) -> None:
@@ -77,10 +132,6 @@ def test_wiped_nats_store_is_as_if_nothing_had_happened(own_mesh: RunningMesh, t
     shutil.rmtree(own_mesh.folder / "nats")
     shutil.rmtree(own_mesh.folder / "snapshots")
     own_mesh.start()
-    report = own_mesh.ingest(library)
-    assert report.outcomes == {"UNCHANGED": TRACKS}
     with own_mesh.person("ann") as client:
-        found = client.query('{ searchTracks(query: "Piece 0-0", first: 1) { nodes { trackId } } }')
-        seed = found["searchTracks"]["nodes"][0]["trackId"]
-        playlist = make_playlist(client, [{"trackId": seed}], lambda *_: None, length=TRACKS, maxPerArtist=4)
-    assert len(playlist["entries"]) == TRACKS
+        assert all_of_it(client) == titles()
+    assert own_mesh.ingest(library).outcomes == {"UNCHANGED": TRACKS}
