@@ -23,8 +23,8 @@ def music(seconds: float, seed: int = 0, rate: int = RATE) -> Float32Array:
 
 def write(path: Path, sound: Float32Array, rate: int = RATE, **options: str) -> Path:
     """Write sound in the format that the suffix names, or that `format` and `subtype` do."""
-    if path.suffix == ".m4a":
-        return _write_m4a(path, sound, rate)
+    if path.suffix in (".m4a", ".aac"):
+        return _write_aac(path, sound, rate)
     if path.suffix == ".opus":
         options, rate = {"format": "OGG", "subtype": "OPUS"}, 48_000
     # In pieces: libsndfile's Vorbis encoder overflows the stack on minutes at once.
@@ -34,8 +34,8 @@ def write(path: Path, sound: Float32Array, rate: int = RATE, **options: str) -> 
     return path
 
 
-def _write_m4a(path: Path, sound: Float32Array, rate: int) -> Path:
-    with av.open(str(path), "w", format="mp4") as file:
+def _write_aac(path: Path, sound: Float32Array, rate: int) -> Path:
+    with av.open(str(path), "w", format="mp4" if path.suffix == ".m4a" else "adts") as file:
         stream = file.add_stream("aac", rate=rate)
         for start in range(0, len(sound), 1024):
             planes = np.ascontiguousarray(sound[start : start + 1024].T)

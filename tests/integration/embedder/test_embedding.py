@@ -62,7 +62,7 @@ async def test_silent_track_is_refused_with_the_level(rig: Rig, tmp_path: Path) 
 
 
 async def test_short_track_never_reaches_the_model(rig: Rig, tmp_path: Path) -> None:
-    error = await refused(rig, levels(tmp_path, (29, 0.3)), AudioLimits(30, 600, 10_000_000))
+    error = await refused(rig, levels(tmp_path, (119, 0.3)), AudioLimits(120, 600, 10_000_000))
     assert isinstance(error, AudioTooShort)
     assert rig.encoder.batches == []
 

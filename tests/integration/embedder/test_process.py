@@ -131,6 +131,8 @@ async def test_killed_process_takes_its_children_along(embedder: EmbedderProcess
     process = embedder.start()
     await embedder.serving()
     children = embedder.children()
+    for child in children:
+        child.suspend()  # as one that is busy: it cannot notice by itself
     process.kill()
     process.wait(10)
     _, alive = psutil.wait_procs(children, timeout=10)
