@@ -1,16 +1,9 @@
 """Says who sends a request, and binds the task to them so that every upstream call carries their token on."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from contextvars import Context
-from typing import TypeVar
-
 from services.chassis import auth
 from services.chassis.auth import Revocations, TokenKind, TokenVerifier, Viewer
 from services.chassis.errors import Unauthenticated
 from services.gateway.clients import Upstream
-
-T = TypeVar("T")
 
 _SCHEME = "bearer "
 
@@ -23,8 +16,8 @@ class Authenticator:
     """
 
     def __init__(self, upstream: Upstream) -> None:
-        self.revocations = Revocations(lambda: as_nobody(upstream.fetch_revoked_sessions))
-        self._verifier = TokenVerifier(lambda: as_nobody(upstream.fetch_jwks), self.revocations)
+        self.revocations = Revocations(upstream.fetch_revoked_sessions)
+        self._verifier = TokenVerifier(upstream.fetch_jwks, self.revocations)
 
     async def bind(self, authorization: str | None) -> Viewer | None:
         """Bind this task to the sender of an authorization header, or to nobody.
@@ -36,7 +29,7 @@ class Authenticator:
             Unauthenticated: TOKEN_INVALID, TOKEN_EXPIRED or SESSION_REVOKED; the task is then bound to nobody.
             Unavailable: Social's keys are not known yet and cannot be had.
         """
-        auth.bind("", None)
+        auth.bind("", None)  # also so that keys are fetched as nobody
         if not authorization:
             return None
         if not authorization[: len(_SCHEME)].lower() == _SCHEME:
@@ -47,12 +40,3 @@ class Authenticator:
             raise Unauthenticated("this token is for workers", reason="TOKEN_INVALID")
         auth.bind(token, viewer)
         return viewer
-
-
-async def as_nobody(call: Callable[[], Awaitable[T]]) -> T:
-    """Make a call that carries neither token nor deadline of the request at hand: what it fetches is for everybody."""
-
-    async def run() -> T:
-        return await call()
-
-    return await asyncio.create_task(run(), context=Context())

@@ -1,6 +1,7 @@
 """Queries over HTTP: what comes out, how many upstream calls it takes, and what is told when one cannot be made."""
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from museed.social.v1 import catalog_pb2, playlists_pb2
 from services.chassis.errors import Unavailable
 from tests.fakes.upstreams import make_track, new_id
-from tests.integration.gateway.conftest import Gateway
+from tests.integration.gateway.conftest import Gateway, serving_gateway
 
 PLAYLIST = """query Playlist($id: ID!, $first: Int! = 100) {
   playlist(id: $id) {
@@ -338,12 +339,23 @@ async def test_lost_batch_leaves_the_playlist_with_coded_errors(gateway: Gateway
     ] * 2
 
 
-async def test_slow_upstream_is_cut_at_the_deadline_of_the_request(gateway: Gateway) -> None:
-    gateway.social.add_tracks(1)
+async def test_every_call_has_a_deadline(gateway: Gateway) -> None:
     await gateway.data("{ stats { trackCount } }")
     left = gateway.social.seen_time_left_s["GetStats"]
     assert left is not None
     assert 3 < left <= gateway.parts.settings.upstream_timeout_s
+
+
+async def test_slow_upstream_is_cut_at_the_deadline_of_the_request(tmp_path: Path) -> None:
+    async with serving_gateway(tmp_path, request_timeout_s=0.5) as gateway:
+        gateway.social.add_tracks(1)
+        gateway.social.delays_s["GetStats"] = 5.0
+        body = await gateway.run("{ stats { trackCount } searchTracks { nodes { title } } }")
+        assert body["data"] == {"stats": None, "searchTracks": {"nodes": [{"title": "Track 000"}]}}
+        assert [error["extensions"]["code"] for error in body["errors"]] == ["DEADLINE_EXCEEDED"]
+        left = gateway.social.seen_time_left_s["GetStats"]
+        assert left is not None
+        assert left <= 0.5
 
 
 async def test_lists_of_lists_end_at_the_budget_of_calls(gateway: Gateway) -> None:

@@ -1,0 +1,44 @@
+"""Whom a task is bound to."""
+
+from typing import cast
+
+import pytest
+
+from services.chassis import auth
+from services.chassis.errors import Unauthenticated
+from services.gateway.auth import Authenticator
+from services.gateway.clients import Upstream
+from tests.fakes.tokens import TokenSigner
+
+
+class Keys:
+    """All of an upstream that is asked for here."""
+
+    def __init__(self, signer: TokenSigner) -> None:
+        self.fetch_jwks = signer.jwks
+
+    async def fetch_revoked_sessions(self) -> list[str]:
+        return []
+
+
+async def test_a_refused_token_leaves_the_task_bound_to_nobody() -> None:
+    signer = TokenSigner()
+    authenticator = Authenticator(cast(Upstream, Keys(signer)))
+    good = signer.token()
+    viewer = await authenticator.bind(f"Bearer {good}")
+    assert viewer is not None
+    assert (viewer.user_id, auth.viewer(), auth.bearer_token()) == ("user-1", viewer, good)
+    for bad in (f"Bearer {signer.token(exp=1)}", f"Bearer {signer.job_token()}", "Basic x"):
+        await authenticator.bind(f"bearer  {good} ")
+        assert auth.viewer() == viewer
+        with pytest.raises(Unauthenticated):
+            await authenticator.bind(bad)
+        assert (auth.viewer(), auth.bearer_token()) == (None, "")
+
+
+@pytest.mark.parametrize("header", [None, ""])
+async def test_no_token_is_a_guest(header: str | None) -> None:
+    auth.bind("left over", None)
+    authenticator = Authenticator(cast(Upstream, Keys(TokenSigner())))
+    assert await authenticator.bind(header) is None
+    assert (auth.viewer(), auth.bearer_token()) == (None, "")
