@@ -14,7 +14,7 @@ from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, BusSettings
 from services.chassis.settings import load
 from services.chassis.telemetry import configure_logging
-from services.social.background import Bells, Nudge
+from services.social.background import Bells, Nudge, raise_if_cancelled
 from services.social.clients import EmbedderClient, RetrieverClient, connect_embedder, connect_retriever
 from services.social.consumer import EmbedderEvents
 from services.social.generation import Generator, Patience
@@ -33,6 +33,9 @@ from services.social.store.database import Database
 from services.social.store.locks import LaneLocks
 from services.social.tokens import TokenIssuer, new_signing_key
 from services.social.worker import Worker, WorkerBounds
+
+# What is in the consumer's hands when the process ends; longer, and it is delivered again.
+_CONSUMER_GRACE_S = 10.0
 
 
 def _now() -> datetime:
@@ -98,11 +101,17 @@ async def _on_bus(settings: SocialSettings, bus_settings: BusSettings, database:
     try:
         keeper = StreamKeeper(database, bus, settings.work_lost_after_s)
         locks = LaneLocks(settings.database_url.get_secret_value())
+        consumer = EmbedderEvents(database).consumer(bus)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Publisher(database, locks, bus, committed).run())
-            tasks.create_task(EmbedderEvents(database).consumer(bus).run())
             tasks.create_task(keeper.run_streams())
             tasks.create_task(keeper.run_work())
+            consuming = tasks.create_task(consumer.run())
+            try:
+                await asyncio.Event().wait()
+            finally:
+                consumer.stop()
+                await asyncio.wait({consuming}, timeout=_CONSUMER_GRACE_S)
     finally:
         await bus.close()
 
@@ -156,7 +165,9 @@ def _own_keys(issuer: TokenIssuer) -> Callable[[], Awaitable[str]]:
 def _revocations(database: Database) -> Revocations:
     async def fetch() -> list[str]:
         async with database.connection() as connection:
-            return list(await accounts.revoked_sessions(connection, _now() - REVOCATION_MEMORY))
+            ended = await accounts.revoked_sessions(connection, _now() - REVOCATION_MEMORY)
+        raise_if_cancelled()
+        return list(ended)
 
     return Revocations(fetch)
 

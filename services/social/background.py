@@ -25,7 +25,8 @@ class Nudge:
     async def wait(self, timeout_s: float) -> None:
         """Sleep until somebody rings, at most `timeout_s`."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
         self._event.clear()
 
 
@@ -57,6 +58,20 @@ class Bells:
                 del self._waiting[key]
 
 
+def raise_if_cancelled() -> None:
+    """End this task if it was told to: for loops, since what they await may swallow that.
+
+    Python 3.11's `asyncio.wait_for`, which nats-py uses, returns its result where it is cancelled at the very moment
+    at which that arrives; a loop around it would then never end.
+
+    Raises:
+        asyncio.CancelledError: Somebody has cancelled the task.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def repeat(name: str, step: Callable[[], Awaitable[object]], every_s: float, nudge: Nudge | None = None) -> None:
     """Run a step for ever, `every_s` apart or when nudged; whatever it raises, the next one comes.
 
@@ -75,4 +90,5 @@ async def repeat(name: str, step: Callable[[], Awaitable[object]], every_s: floa
             logger.warning("step_failed", extra={"step": name, "reason": error.reason, "detail": error.message})
         except Exception:  # the border of this process: a fault in one step must not end the others
             logger.exception("step_failed", extra={"step": name})
+        raise_if_cancelled()
         await pause.wait(every_s)

@@ -15,7 +15,7 @@ from services.chassis import telemetry
 from services.chassis.bus import VECTORS, Bus, PublishAck
 from services.chassis.errors import DomainError, Unavailable
 from services.social import messages
-from services.social.background import Nudge, repeat
+from services.social.background import Nudge, raise_if_cancelled, repeat
 from services.social.ids import EncoderId, TrackId
 from services.social.messages import Message
 from services.social.store import outbox, vector_log, work
@@ -88,6 +88,7 @@ class Publisher:
                 while self._locks.holds(lane) and await self._publish_batch(lane):
                     # Rows that come after the last look of this drain find it still there: look once more.
                     self._nudge.ring()
+                    raise_if_cancelled()
             finally:
                 await self._locks.release(lane)
         except DomainError as error:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from services.chassis import telemetry
 from services.chassis.errors import DomainError, Internal
 from services.social import events
-from services.social.background import Bells, Nudge, repeat
+from services.social.background import Bells, Nudge, raise_if_cancelled, repeat
 from services.social.generation import AttemptLost, Generator
 from services.social.ids import JobId
 from services.social.jobs import MOST_LOST_WORKERS, Job, backoff_s, is_transient
@@ -102,6 +102,7 @@ class Worker:
             while not (await asyncio.wait({attempt}, timeout=self._bounds.lease_s / 3))[0]:
                 if not await self._renew(job):
                     attempt.cancel()
+                raise_if_cancelled()
         except asyncio.CancelledError:
             attempt.cancel()
             await asyncio.wait({attempt})
