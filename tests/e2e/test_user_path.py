@@ -197,3 +197,20 @@ def test_second_mesh_in_the_same_folder_is_refused(mesh: RunningMesh) -> None:
     done = subprocess.run([MUSEED, "up", "--state", mesh.folder], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "a mesh already runs in" in done.stdout + done.stderr
+
+
+def test_demo_goes_through_and_says_how_to_go_on(library: Path, tmp_path: Path) -> None:
+    command = [str(MUSEED), "demo", "--music", str(library), "--state", str(tmp_path / "demo")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = " ".join(done.stdout.split())  # lines are broken at the width of the terminal
+    assert "Tracks: 15 created. 15 of this folder can be" in said
+    assert "65536 bytes of audio/flac, bytes 0-65535/" in said
+    assert len(re.findall(r"http://127\.0\.0\.1:\d+/tracks/\S+signature=", done.stdout)) == 12
+    assert "museed ingest folder ~/Music" in done.stdout
+
+
+def test_demo_without_music_in_the_folder_says_so(tmp_path: Path) -> None:
+    command = [str(MUSEED), "demo", "--music", str(tmp_path), "--state", str(tmp_path / "demo")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "holds no audio file of 30 s or more" in done.stdout) == (1, True)
