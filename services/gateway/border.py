@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis import telemetry
 from services.chassis.errors import DomainError
-from services.gateway.errors import describe, http_status, masked
+from services.gateway.errors import client_message, describe, http_status, masked
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def error_response(error: DomainError) -> JSONResponse:
     headers = {"WWW-Authenticate": "Bearer"} if http_status(error) == 401 else {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
-    body = {"error": {**describe(error), "message": error.message}}
+    body = {"error": {**describe(error), "message": client_message(error)}}
     return JSONResponse(body, status_code=http_status(error), headers=headers)
 
 

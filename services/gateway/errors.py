@@ -61,6 +61,12 @@ def client_field(path: str | None) -> str | None:
     return ".".join(_camel_case(_RENAMED.get(part, part)) for part in parts)
 
 
+def client_message(error: DomainError) -> str:
+    """Return an error's sentence with the input called as clients call it."""
+    shown = client_field(error.field)
+    return error.message.replace(error.field, shown) if error.field and shown else error.message
+
+
 def _camel_case(name: str) -> str:
     return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), name)
 
@@ -96,7 +102,7 @@ def present(error: GraphQLError) -> None:
         shown = InvalidArgument(error.message, reason="DOCUMENT_INVALID")
     else:
         shown = masked(cause, path=error.path)
-    error.message = shown.message
+    error.message = client_message(shown)
     error.extensions = describe(shown)
     if isinstance(shown, Internal):
         error.extensions["errorId"] = telemetry.request_id()

@@ -18,7 +18,7 @@ from strawberry.types.unset import UnsetType
 
 from services.chassis.errors import DomainError, InvalidArgument, NotFound, ResourceExhausted
 from services.gateway.context import Parts, RequestContext
-from services.gateway.errors import describe, http_status
+from services.gateway.errors import client_message, describe, http_status
 from services.gateway.limits import GatewaySchema
 
 _INIT_TIMEOUT = timedelta(seconds=10)
@@ -136,7 +136,7 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
 
 
 def _refusal(error: DomainError, status: int) -> Response:
-    body: Mapping[str, Any] = {"errors": [{"message": error.message, "extensions": describe(error)}]}
+    body: Mapping[str, Any] = {"errors": [{"message": client_message(error), "extensions": describe(error)}]}
     return JSONResponse(body, status_code=status)
 
 

@@ -13,7 +13,7 @@ from museed.social.v1 import catalog_pb2
 from services.chassis import auth
 from services.chassis.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
 from services.gateway.context import Parts
-from services.gateway.schema.times import to_datetime
+from services.gateway.schema.values import to_datetime
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,8 @@ async def _unstalled(request: Request) -> AsyncGenerator[bytes, None]:
     chunks = request.stream()
     while True:
         try:
-            chunk = await asyncio.wait_for(anext(chunks), _STALL_S)
+            async with asyncio.timeout(_STALL_S):
+                chunk = await anext(chunks)
         except StopAsyncIteration:
             return
         except TimeoutError:

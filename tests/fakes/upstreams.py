@@ -430,7 +430,7 @@ class FakeSocial(
             raise InvalidArgument("a playlist needs a seed", reason="SEEDS_EMPTY", field="recipe.seeds", limit=20)
         if not 1 <= length <= 500:
             raise InvalidArgument(
-                f"length is {length}, it must be 1 to 500",
+                f"recipe.length is {length}, it must be 1 to 500",
                 reason="LENGTH_OUT_OF_RANGE",
                 field="recipe.length",
                 value=length,

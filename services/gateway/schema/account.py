@@ -12,7 +12,7 @@ from services.chassis import auth
 from services.gateway.context import Info
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import member, mutation, resolver
-from services.gateway.schema.times import to_datetime
+from services.gateway.schema.values import to_datetime
 
 
 @strawberry.enum(description="What an account may do.")

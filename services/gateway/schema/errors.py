@@ -7,7 +7,7 @@ import strawberry
 
 from services.chassis import errors as domain
 from services.chassis.errors import DomainError
-from services.gateway.errors import client_field
+from services.gateway.errors import client_field, client_message
 
 E = TypeVar("E", bound=DomainError, contravariant=True)
 U = TypeVar("U", bound="UserError", covariant=True)
@@ -82,6 +82,10 @@ Refusal = (
 )
 
 
+# There they are about the input.
+_ABOUT_TOKENS = frozenset({"sign_up", "log_in", "refresh"})
+
+
 class RefusalHandler(strawberry.ExceptionHandler[E, U]):
     """Turns the domain errors of some kinds into the union member of one type."""
 
@@ -91,11 +95,11 @@ class RefusalHandler(strawberry.ExceptionHandler[E, U]):
 
     def handle(self, exception: E, *, field: Any, info: Any) -> U | None:
         """Build the member; None leaves the error to the top level."""
-        if exception.reason in _TOKEN_REASONS:
+        if exception.reason in _TOKEN_REASONS and field.python_name not in _ABOUT_TOKENS:
             return None
         return self.error_type(
             code=exception.reason,
-            message=exception.message,
+            message=client_message(exception),
             field=client_field(exception.field),
             value=exception.value,
             limit=exception.limit,

@@ -1,6 +1,7 @@
 """Generation jobs: asking for a playlist, watching it come, calling it off."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from enum import Enum
@@ -17,7 +18,7 @@ from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import AnyId, member, mutation, resolver, subscription
 from services.gateway.schema.playlist import Playlist, Visibility, load_playlist
-from services.gateway.schema.times import to_datetime
+from services.gateway.schema.values import round_single, to_datetime
 
 # How long a lost event can keep a watcher waiting.
 _REREAD_INTERVAL_S = 2.0
@@ -71,7 +72,7 @@ class Job(relay.Node):
         return cls(
             job_id=strawberry.ID(message.job_id),
             state=JobState(message.state),
-            progress=message.progress,
+            progress=round_single(message.progress),
             playlist_id=strawberry.ID(message.playlist_id) if message.playlist_id else None,
             failure_reason=message.failure_reason or None,
             failure_message=message.failure_message or None,
@@ -245,7 +246,7 @@ class JobSubscription:
                 if job.state in FINAL_STATES:
                     return
                 last = job
-                try:
-                    await asyncio.wait_for(bell.wait(), _REREAD_INTERVAL_S)
-                except TimeoutError:
-                    continue
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes with the bell.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_REREAD_INTERVAL_S):
+                        await bell.wait()

@@ -23,8 +23,8 @@ from services.gateway.schema.paging import (
     connection_from_page,
     page_request,
 )
-from services.gateway.schema.times import to_datetime
 from services.gateway.schema.track import Track, load_track
+from services.gateway.schema.values import round_single, to_datetime
 
 
 @strawberry.enum(description="Who may open a playlist.")
@@ -59,7 +59,7 @@ class PlaylistEntry:
             entry_id=strawberry.ID(message.entry_id),
             position=message.position,
             is_seed=message.is_seed,
-            similarity=message.similarity if message.HasField("similarity") else None,
+            similarity=round_single(message.similarity) if message.HasField("similarity") else None,
             shared_tags=list(message.shared_tags),
             track_id=strawberry.ID(message.track_id),
         )

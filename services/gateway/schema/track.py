@@ -1,5 +1,6 @@
 """Tracks: one, found by words, found by sound."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Annotated, ClassVar, Self
@@ -23,7 +24,7 @@ from services.gateway.schema.paging import (
     page_request,
 )
 from services.gateway.schema.paging import cursor as page_cursor
-from services.gateway.schema.times import to_datetime
+from services.gateway.schema.values import round_single, to_datetime
 
 Words = Annotated[str, strawberry.argument(description="At most 200 characters.")]
 Genre = Annotated[str | None, strawberry.argument(description="One of the 16 top-level genres; else all.")]
@@ -61,11 +62,17 @@ class Track(relay.Node):
     raw_genre: str | None = field(description="Genre as the file says it.")
     year: int | None = field(description="Year of release, where it is known.")
     duration_seconds: float = field(description="Length in seconds.")
-    tags: list[Tag] = field(description="How it sounds to the model, best first.")
     embedding_state: EmbeddingState = field(description="Way to the index.")
     failure_reason: str | None = field(description="Stable code when FAILED.")
     failure_message: str | None = field(description="Sentence for people when FAILED.")
     created_at: datetime = field(description="When it was registered.")
+    heard: strawberry.Private[Sequence[catalog_pb2.Tag]]
+
+    @resolver("How it sounds to the model, best first.")
+    def tags(self, first: First = 10) -> list[Tag]:
+        """Take the best: the model has a score for every tag that it knows."""
+        check_page_size(first)
+        return [Tag(name=tag.name, score=round_single(tag.score)) for tag in self.heard[:first]]
 
     @resolver(
         "Address of its audio for `<audio src>`, with ranges: signed, good for 15 minutes, and void when "
@@ -87,11 +94,11 @@ class Track(relay.Node):
             raw_genre=message.raw_genre or None,
             year=message.year or None,
             duration_seconds=message.duration_seconds,
-            tags=[Tag(name=tag.name, score=tag.score) for tag in message.tags],
             embedding_state=EmbeddingState(message.embedding_state),
             failure_reason=message.failure_reason or None,
             failure_message=message.failure_message or None,
             created_at=to_datetime(message.created_at),
+            heard=message.tags,
         )
 
 
@@ -164,7 +171,9 @@ class TrackQuery:
         found = await info.context.loaders.tracks.load_many([hit.track_id for hit in answer.hits])
         edges = [
             SimilarTrackEdge(
-                cursor=page_cursor("", number), node=Track.from_message(message), similarity=hit.similarity
+                cursor=page_cursor("", number),
+                node=Track.from_message(message),
+                similarity=round_single(hit.similarity),
             )
             for number, (hit, message) in enumerate(zip(answer.hits, found, strict=True), start=1)
             if message is not None

@@ -276,6 +276,13 @@ async def test_every_upstream_error_is_a_member_of_the_union(
     assert found["logIn"] == refusal(typename, error.reason, "no", retryAfterMs=250)
 
 
+async def test_refused_refresh_is_about_its_input(gateway: Gateway) -> None:
+    gateway.social.faults["RefreshSession"] = errors.Unauthenticated("log in again", reason="SESSION_REVOKED")
+    document = f"mutation($input: RefreshInput!) {{ refresh(input: $input) {{ __typename {ERROR} }} }}"
+    found = await gateway.data(document, {"input": {"refreshToken": "used"}})
+    assert found["refresh"] == refusal("UnauthenticatedError", "SESSION_REVOKED", "log in again")
+
+
 @pytest.mark.parametrize("reason", ["TOKEN_EXPIRED", "TOKEN_INVALID", "SESSION_REVOKED"])
 async def test_what_upstream_says_of_the_token_is_a_top_level_error(gateway: Gateway, reason: str) -> None:
     gateway.social.faults["CreateGenerationJob"] = errors.Unauthenticated("log in again", reason=reason)

@@ -153,6 +153,19 @@ async def test_what_social_leaves_empty_is_null(gateway: Gateway) -> None:
     }
 
 
+async def test_best_tags_come_first_with_the_digits_that_they_have(gateway: Gateway) -> None:
+    heard = [catalog_pb2.Tag(name=f"tag {number}", score=1 / (number + 3)) for number in range(50)]
+    track = make_track("Heard", tags=heard)
+    gateway.social.tracks[track.track_id] = track
+    document = "query($id: ID!, $first: Int! = 10) { track(id: $id) { tags(first: $first) { name score } } }"
+    tags = (await gateway.data(document, {"id": track.track_id}))["track"]["tags"]
+    assert (len(tags), tags[0]) == (10, {"name": "tag 0", "score": 0.333333})
+    tags = (await gateway.data(document, {"id": track.track_id, "first": 100}))["track"]["tags"]
+    assert (len(tags), tags[-1]["name"]) == (50, "tag 49")
+    body = await gateway.run(document, {"id": track.track_id, "first": 0})
+    assert body["errors"][0]["extensions"]["reason"] == "PAGE_SIZE_OUT_OF_RANGE"
+
+
 async def test_search_is_walked_through_by_cursors(gateway: Gateway) -> None:
     gateway.social.add_tracks(7)
     document = """query($after: String) { searchTracks(query: "track", first: 3, after: $after) {

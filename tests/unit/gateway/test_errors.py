@@ -4,7 +4,7 @@ import pytest
 from graphql import GraphQLError, GraphQLSyntaxError, parse
 
 from services.chassis.errors import BY_CODE, Internal, InvalidArgument, ResourceExhausted, Unavailable
-from services.gateway.errors import client_field, describe, http_status, present
+from services.gateway.errors import client_field, client_message, describe, http_status, present
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,12 @@ from services.gateway.errors import client_field, describe, http_status, present
 )
 def test_fields_are_called_as_in_the_input(upstream: str | None, shown: str | None) -> None:
     assert client_field(upstream) == shown
+
+
+def test_sentences_call_the_input_as_clients_do() -> None:
+    upstream = InvalidArgument("recipe.max_per_artist is 0, limit is 500", field="recipe.max_per_artist")
+    assert client_message(upstream) == "maxPerArtist is 0, limit is 500"
+    assert client_message(InvalidArgument("no field here")) == "no field here"
 
 
 def test_every_code_has_an_http_status() -> None:
