@@ -104,8 +104,7 @@ async def _on_bus(settings: SocialSettings, bus_settings: BusSettings, database:
         consumer = EmbedderEvents(database).consumer(bus)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Publisher(database, locks, bus, committed).run())
-            tasks.create_task(keeper.run_streams())
-            tasks.create_task(keeper.run_work())
+            tasks.create_task(keeper.run())
             consuming = tasks.create_task(consumer.run())
             try:
                 await asyncio.Event().wait()

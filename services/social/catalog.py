@@ -172,7 +172,7 @@ def check_registration(given: Registration) -> TrackFile:
         year=fields.integer(given.year, "year", 0, _LAST_YEAR),
         header_seconds=fields.number(given.duration_seconds, "duration_seconds", 0, _LONGEST_SECONDS),
         search_title=folded(title),
-        search_text=folded(f"{title} {artist} {album}"),
+        search_text=" ".join(filter(None, (folded(title), folded(artist), folded(album)))),
     )
 
 

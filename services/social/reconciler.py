@@ -19,7 +19,7 @@ from services.social.store.encoders import Encoder
 logger = logging.getLogger(__name__)
 
 _STREAM_INTERVAL_S = 2.0
-_LOST_WORK_INTERVAL_S = 30.0
+_FIND_LOST_INTERVAL_S = 30.0
 _NO_ENCODER_INTERVAL_S = 1.0
 _ENCODER_INTERVAL_S = 60.0
 _SWEEP_INTERVAL_S = 60.0
@@ -41,14 +41,11 @@ class StreamKeeper:
         self._database = database
         self._bus = bus
         self._lost_after = timedelta(seconds=lost_after_s)
+        self._find_due_at = 0.0
 
-    async def run_streams(self) -> None:
-        """Look after the streams for ever."""
-        await repeat("streams", self.keep_streams, _STREAM_INTERVAL_S)
-
-    async def run_work(self) -> None:
-        """Look for lost messages for ever."""
-        await repeat("lost_messages", self.find_lost, _LOST_WORK_INTERVAL_S)
+    async def run(self) -> None:
+        """Look after the streams for ever, and now and then at what they should hold."""
+        await repeat("streams", self._keep, _STREAM_INTERVAL_S)
 
     async def keep_streams(self) -> None:
         """Provision every stream; where one was made anew, send again what the tables hold of it.
@@ -87,6 +84,12 @@ class StreamKeeper:
             await self._rebuild_vectors(point.stream_created_at, point.stream_created_at)
         first = queue.state.first_seq if queue.state.messages else queue.state.last_seq + 1
         await self._resend(self._lost_after, first_sequence=first, most_losses=_MOST_LOSSES)
+
+    async def _keep(self) -> None:
+        await self.keep_streams()
+        if time.monotonic() >= self._find_due_at:
+            await self.find_lost()
+            self._find_due_at = time.monotonic() + _FIND_LOST_INTERVAL_S
 
     async def _rebuild_vectors(self, created_at: datetime, seen: datetime | None) -> None:
         async with self._database.transaction() as connection:

@@ -106,7 +106,7 @@ async def ingest(mesh: Mesh, social: Client, sql: Sql) -> Ingest:
     await until_streams(embedder)
 
     async def is_encoder_known() -> bool:
-        return await sql.fetchval("SELECT count(*) FROM serving_encoder") == 1
+        return bool(await sql.fetchval("SELECT count(*) FROM serving_encoder"))
 
     await until(is_encoder_known)
     return Ingest(social, admin, root_id, embedder, await mesh.bus("social"))

@@ -57,3 +57,21 @@ async def test_steps_go_on_whatever_they_raise(caplog: pytest.LogCaptureFixture)
         ("step_failed", "WARNING"),
         ("step_failed", "ERROR"),
     ]
+
+
+async def test_loop_ends_although_what_it_awaits_swallows_the_cancellation() -> None:
+    waits = asyncio.Event()
+
+    async def step() -> None:
+        waits.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return  # as asyncio.wait_for of Python 3.11 may do
+
+    task = asyncio.create_task(repeat("step", step, 60.0))
+    await waits.wait()
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=1)
+    assert done == {task}
+    assert task.cancelled()

@@ -1,0 +1,160 @@
+"""Search over a real database: accents, case, form, typos, order, pages."""
+
+import random
+import unicodedata
+
+import pytest
+
+from museed.social.v1 import catalog_pb2
+from services.chassis.errors import InvalidArgument
+from tests.integration.social.conftest import TIMEOUT_S, Client, Person, registration
+
+TITLES = [
+    ("Café del Mar", "Énergie 52", "Electronic"),
+    ("Coffee", "Miguel", "Soul"),
+    ("Hoppípolla", "Sigur Rós", "Rock"),
+    ("Sigur 1", "Sigur Rós", "Rock"),
+    ("좋은 날", "아이유", "Pop"),
+    ("너의 의미", "아이유", "Pop"),
+    ("Prelude in C major", "Johann Sebastian Bach", "Classical"),
+    ("Prelude", "Frédéric Chopin", "Classical"),
+    ("Chopin's Revenge", "Prelude Band", "Rock"),
+    ("100% Pure Love", "Crystal Waters", "House"),
+    ("Straße", "Møller", "Folk"),
+    ("!!!", "Noise", "Noise"),
+]
+
+
+@pytest.fixture
+async def admin(social: Client) -> Person:
+    admin = await social.sign_up("admin")
+    root_id = await social.register_root(admin)
+    tracks = [
+        registration(f"file {number}", title=title, artist=artist, album="", raw_genre=genre)
+        for number, (title, artist, genre) in enumerate(TITLES)
+    ]
+    await social.register(admin, root_id, tracks)
+    return admin
+
+
+async def page(social: Client, query: str, **more: object) -> catalog_pb2.SearchTracksResponse:
+    request = catalog_pb2.SearchTracksRequest(query=query, **more)  # type: ignore[arg-type]  # any field
+    return await social.catalog.SearchTracks(request, timeout=TIMEOUT_S)
+
+
+async def titles(social: Client, query: str, **more: object) -> list[str]:
+    return [track.title for track in (await page(social, query, **more)).tracks]
+
+
+@pytest.mark.usefixtures("admin")
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("cafe", ["Café del Mar"]),
+        ("CAFÉ DEL", ["Café del Mar"]),
+        ("energie", ["Café del Mar"]),
+        ("hopipolla", ["Hoppípolla"]),
+        ("좋은날", ["좋은 날"]),
+        (unicodedata.normalize("NFD", "좋은 날"), ["좋은 날"]),
+        ("strasse moller", ["Straße"]),
+        ("100%", ["100% Pure Love"]),
+        ("!!!", ["!!!"]),
+        ("bach prelude", ["Prelude in C major"]),
+        ("prelud", ["Prelude", "Prelude in C major", "Chopin's Revenge"]),
+        ("prelude chopin", ["Prelude", "Chopin's Revenge"]),
+        ("xylophone", []),
+        ("cafe xylophone", []),
+        ("ár", ["Café del Mar"]),
+    ],
+)
+async def test_words_are_found_as_people_type_them(social: Client, query: str, expected: list[str]) -> None:
+    assert await titles(social, query) == expected
+
+
+@pytest.mark.usefixtures("admin")
+async def test_very_title_comes_first_and_artists_follow(social: Client) -> None:
+    assert (await titles(social, "sigur ros"))[:2] == ["Sigur 1", "Hoppípolla"]
+    assert (await titles(social, "prelude"))[0] == "Prelude"
+    assert sorted(await titles(social, "아이유")) == ["너의 의미", "좋은 날"]
+
+
+@pytest.mark.usefixtures("admin")
+async def test_genre_narrows_and_an_unknown_one_is_refused(social: Client) -> None:
+    assert await titles(social, "prelude", genre="Rock") == ["Chopin's Revenge"]
+    assert await titles(social, "", genre="Classical") == ["Prelude", "Prelude in C major"]
+    with pytest.raises(InvalidArgument) as refusal:
+        await titles(social, "", genre="Zeuhl")
+    assert (refusal.value.reason, refusal.value.field, refusal.value.value) == ("MALFORMED", "genre", "Zeuhl")
+
+
+@pytest.mark.usefixtures("admin")
+async def test_nothing_lists_everything_by_title(social: Client) -> None:
+    assert await titles(social, " ") == [
+        "!!!",
+        "100% Pure Love",
+        "Café del Mar",
+        "Chopin's Revenge",
+        "Coffee",
+        "Hoppípolla",
+        "Prelude",
+        "Prelude in C major",
+        "Sigur 1",
+        "Straße",
+        "너의 의미",
+        "좋은 날",
+    ]
+
+
+@pytest.mark.usefixtures("admin")
+@pytest.mark.parametrize(("query", "genre"), [("", ""), ("", "Rock"), ("prelude", ""), ("o", "")])
+async def test_pages_together_are_the_whole_list_without_repetition(social: Client, query: str, genre: str) -> None:
+    whole = await titles(social, query, genre=genre, page_size=100)
+    paged: list[str] = []
+    token = ""
+    while True:
+        answer = await page(social, query, genre=genre, page_size=2, page_token=token)
+        paged += [track.title for track in answer.tracks]
+        token = answer.next_page_token
+        if not token:
+            break
+    assert paged == whole
+    assert len(whole) >= 3
+
+
+@pytest.mark.usefixtures("admin")
+async def test_token_is_good_for_its_own_question_only(social: Client) -> None:
+    token = (await page(social, "", page_size=1)).next_page_token
+    for query, genre, given in (("prelude", "", token), ("", "Rock", token), ("", "", token[:-3]), ("", "", "x")):
+        with pytest.raises(InvalidArgument) as refusal:
+            await page(social, query, genre=genre, page_token=given)
+        assert (refusal.value.reason, refusal.value.field) == ("MALFORMED", "page_token")
+
+
+async def test_sizes_and_lengths_have_limits(social: Client) -> None:
+    with pytest.raises(InvalidArgument) as negative:
+        await page(social, "", page_size=-1)
+    assert (negative.value.reason, negative.value.field) == ("OUT_OF_RANGE", "page_size")
+    with pytest.raises(InvalidArgument) as long:
+        await page(social, "a" * 201)
+    assert (long.value.field, long.value.value, long.value.limit) == ("query", "201", "200")
+
+
+async def test_pages_stay_whole_while_tracks_are_added(social: Client) -> None:
+    admin = await social.sign_up()
+    root_id = await social.register_root(admin)
+    names = [f"song {number:03}" for number in range(0, 60, 2)]
+    random.Random(1).shuffle(names)
+    await social.register(admin, root_id, [registration(name) for name in names])
+    seen: list[str] = []
+    token = ""
+    number = 1
+    while True:
+        answer = await page(social, "song", page_size=7, page_token=token)
+        seen += [track.title for track in answer.tracks]
+        token = answer.next_page_token
+        if not token:
+            break
+        await social.register(admin, root_id, [registration(f"song {number:03}")])
+        number += 2
+    assert [name for name in seen if int(name[5:]) % 2 == 0] == sorted(names)
+    assert len(seen) == len(set(seen))
