@@ -59,6 +59,16 @@ def unit(vectors: Float32Array) -> Float32Array:
     return np.asarray(vectors / np.maximum(norms, _SMALLEST_NORM), dtype=np.float32)
 
 
+def centre(vectors: Float32Array, mean: Float32Array | None) -> Float32Array:
+    """Make rows unit, subtract a mean where there is one, and make them unit again.
+
+    Args:
+        vectors: Shape (n, dim), of any norm.
+        mean: Shape (dim,), on the scale of unit vectors; None for nothing.
+    """
+    return unit(vectors) if mean is None else unit(unit(vectors) - mean)
+
+
 def pool(vectors: Float32Array, weights: Float32Array) -> Float32Array:
     """Make a track's vector of the vectors of its windows.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from services.embedder.artifact import WEIGHTS_FILE, Artifact, Manifest, digest_file, write_manifest
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
-from services.embedder.model import Encoded, Float32Array, unit
+from services.embedder.model import Encoded, Float32Array, centre
 
 if TYPE_CHECKING:
     import torch
@@ -38,12 +38,16 @@ class MuqEncoder:
         model: A `muq.MuQ` in evaluation, on its device.
         manifest: What it is.
         device: "cpu" or "cuda".
+        mean: What is subtracted from unit vectors, shape (dim,); None for nothing.
     """
 
     min_samples = 2_048  # the network needs more than 1,024
 
-    def __init__(self, model: "torch.nn.Module", manifest: Manifest, device: str) -> None:
+    def __init__(
+        self, model: "torch.nn.Module", manifest: Manifest, device: str, mean: Float32Array | None = None
+    ) -> None:
         self.manifest = manifest
+        self._mean = mean
         self.device = device
         self._model = model
 
@@ -55,7 +59,7 @@ class MuqEncoder:
             sound = torch.from_numpy(np.ascontiguousarray(windows)).to(self.device)
             hidden = self._model(sound, output_hidden_states=False).last_hidden_state  # (batch, frames, dim)
             vectors = hidden.mean(dim=1).float().cpu().numpy()
-        return Encoded(unit(vectors), np.zeros((len(windows), 0), np.float32))
+        return Encoded(centre(vectors, self._mean), np.zeros((len(windows), 0), np.float32))
 
 
 def load_folder(folder: Path, *, revision: str = "") -> MuqEncoder:
@@ -80,12 +84,15 @@ def load_artifact(artifact: Artifact) -> MuqEncoder:
     muq = _import_muq()
     from safetensors.torch import load_file
 
+    centring = artifact.manifest.centring
+    weights = load_file(artifact.weights_path)
     try:
+        mean = None if centring is None else weights.pop(centring).numpy()
         model = muq.MuQ(muq.MuQConfig(**artifact.manifest.config))
-        model.load_state_dict(load_file(artifact.weights_path))
+        model.load_state_dict(weights)
     except (TypeError, KeyError, RuntimeError) as error:
         raise ArtifactInvalid(f"{artifact.folder}: weights and config do not fit: {error}", field="config") from error
-    return _serve(model, artifact.manifest)
+    return _serve(model, artifact.manifest, mean)
 
 
 def import_folder(folder: Path, destination: Path) -> Artifact:
@@ -200,6 +207,6 @@ def _import_muq() -> Any:  # the package ships no types
     return muq
 
 
-def _serve(model: "torch.nn.Module", manifest: Manifest) -> MuqEncoder:
+def _serve(model: "torch.nn.Module", manifest: Manifest, mean: Float32Array | None = None) -> MuqEncoder:
     device = "cuda" if is_gpu_at_hand() else "cpu"
-    return MuqEncoder(model.eval().to(device), manifest, device)
+    return MuqEncoder(model.eval().to(device), manifest, device, mean)

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save
 from services.embedder.artifact import Artifact, Manifest, write_artifact
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
 from services.embedder.mel import mel_power
-from services.embedder.model import Encoded, Float32Array, unit
+from services.embedder.model import Encoded, Float32Array, centre
 from services.embedder.musicnn_graph import N_MELS, PENULTIMATE, build_graph
 from services.embedder.tensorflow_bundle import read_bundle
 
@@ -56,8 +56,11 @@ class MusicnnEncoder:
 
     def __init__(self, artifact: Artifact, threads: int = 0) -> None:
         self.manifest = artifact.manifest
+        weights = load_file(artifact.weights_path)
+        centring = artifact.manifest.centring
         try:
-            graph = build_graph(load_file(artifact.weights_path))
+            graph = build_graph(weights)
+            self._mean = None if centring is None else weights[centring]
         except KeyError as error:
             raise ArtifactInvalid(f"{artifact.weights_path} lacks the tensor {error}", field="weights") from error
         options = onnxruntime.SessionOptions()
@@ -79,7 +82,7 @@ class MusicnnEncoder:
         runs = list(self._executor.map(self._run, [patches[at : at + size] for at in range(0, len(patches), size)]))
         penultimate = np.concatenate([run[0] for run in runs]).reshape(len(starts), len(windows), PENULTIMATE)
         tags = np.concatenate([run[1] for run in runs]).reshape(len(starts), len(windows), -1)
-        return Encoded(unit(penultimate.mean(axis=0)), tags.mean(axis=0))
+        return Encoded(centre(penultimate.mean(axis=0), self._mean), tags.mean(axis=0))
 
     def _run(self, patches: Float32Array) -> list[Float32Array]:
         outputs: list[Float32Array] = self._session.run(["penultimate", "tags"], {"mel": patches})

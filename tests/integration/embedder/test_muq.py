@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save
 
 from services.embedder import muq
-from services.embedder.artifact import Artifact, open_artifact, write_manifest
+from services.embedder.artifact import Artifact, open_artifact, write_artifact, write_manifest
 from services.embedder.choice import load_encoder
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
+from services.embedder.model import centre
 from services.embedder.muq import MuqEncoder, describe_folder, import_folder, load_folder
 from services.embedder.musicnn import NAME as MUSICNN
 
@@ -120,6 +122,15 @@ def test_artifact_has_the_same_id_and_vectors(folder: Path, encoder: MuqEncoder,
     np.testing.assert_allclose(loaded.encode(sound).vectors, encoder.encode(sound).vectors, atol=1e-6)
 
 
+def test_centring_of_the_manifest_is_applied(folder: Path, encoder: MuqEncoder, tmp_path: Path) -> None:
+    mean = np.full(DIM, 0.05, np.float32)
+    weights = save(load_file(folder / "model.safetensors") | {"centring/mean": mean})
+    moved = write_artifact(tmp_path / "moved", weights, replace(encoder.manifest, centring="centring/mean"))
+    sound = windows(3, 2)
+    wanted = centre(encoder.encode(sound).vectors, mean)
+    np.testing.assert_allclose(muq.load_artifact(moved).encode(sound).vectors, wanted, atol=1e-5)
+
+
 def test_other_weights_have_another_id(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes() + b" ")
@@ -135,7 +146,7 @@ def test_auto_takes_muq_where_a_gpu_is(folder: Path, tmp_path: Path, monkeypatch
     chosen = {}
     for is_there in (True, False):
         monkeypatch.setattr(muq, "is_gpu_at_hand", lambda is_there=is_there: is_there)
-        monkeypatch.setattr(muq, "_serve", lambda model, manifest: MuqEncoder(model.eval(), manifest, "cpu"))
+        monkeypatch.setattr(muq, "_serve", lambda model, manifest, mean=None: MuqEncoder(model.eval(), manifest, "cpu"))
         chosen[is_there] = load_encoder("auto", artifacts_folder=tmp_path, muq_folder=folder, threads=1).manifest.name
     assert chosen == {True: "muq-64", False: MUSICNN}
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from services.embedder.model import pool, unit
+from services.embedder.model import centre, pool, unit
 
 Windows = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -59,3 +59,9 @@ def test_unit_keeps_zeros_and_shows_nan() -> None:
     rows = unit(np.array([[3, 4], [0, 0], [np.nan, 1]], dtype=np.float32))
     np.testing.assert_array_equal(rows[:2], np.array([[0.6, 0.8], [0, 0]], dtype=np.float32))
     assert np.isnan(rows[2]).all()
+
+
+def test_centring_subtracts_on_the_scale_of_unit_vectors() -> None:
+    vectors = np.array([[3, 4], [0, 2]], dtype=np.float32)
+    np.testing.assert_allclose(centre(vectors, np.array([0, 0.8], np.float32)), [[1.0, 0.0], [0.0, 1.0]], atol=1e-6)
+    np.testing.assert_allclose(centre(vectors, None), [[0.6, 0.8], [0.0, 1.0]], atol=1e-6)

@@ -1,15 +1,17 @@
 """MusiCNN's served graph against a torch re-implementation, and its windows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save
 
 from services.embedder import musicnn
-from services.embedder.artifact import Artifact, open_artifact
-from services.embedder.errors import EncoderUnavailable
+from services.embedder.artifact import Artifact, open_artifact, write_artifact
+from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
+from services.embedder.model import centre
 from services.embedder.musicnn import TAGS, MusicnnEncoder, import_wheel, patch_starts
 from tests.unit.embedder import musicnn_in_torch
 
@@ -67,6 +69,18 @@ def test_a_window_has_the_same_vector_alone_and_in_any_batch(encoder: MusicnnEnc
     shuffled = encoder.encode(windows[::-1]).vectors[::-1]
     assert rows_cosine(together, alone).min() >= 1 - 1e-4
     assert rows_cosine(together, shuffled).min() >= 1 - 1e-4
+
+
+def test_centring_of_the_manifest_is_applied(artifact: Artifact, encoder: MusicnnEncoder, tmp_path: Path) -> None:
+    mean = np.full(200, 0.02, np.float32)
+    weights = save(load_file(artifact.weights_path) | {"centring/mean": mean})
+    moved = write_artifact(tmp_path / "moved", weights, replace(artifact.manifest, centring="centring/mean"))
+    sound = music(10, 1)[None]
+    wanted = centre(encoder.encode(sound).vectors, mean)
+    np.testing.assert_allclose(MusicnnEncoder(moved, threads=1).encode(sound).vectors, wanted, atol=1e-5)
+    assert moved.manifest.encoder_id != artifact.manifest.encoder_id
+    with pytest.raises(ArtifactInvalid, match="lacks the tensor 'nowhere'"):
+        MusicnnEncoder(Artifact(moved.folder, replace(moved.manifest, centring="nowhere")), threads=1)
 
 
 def test_shortest_window_is_encoded(encoder: MusicnnEncoder) -> None:
