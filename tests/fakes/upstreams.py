@@ -96,6 +96,10 @@ class _Fake:
     """Counts calls, waits and fails where a test says so."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
         self.calls: Counter[str] = Counter()
         self.requests: dict[str, Any] = {}
         self.faults: dict[str, Exception] = {}
@@ -130,8 +134,11 @@ class FakeSocial(
     """All of social's services over dictionaries."""
 
     def __init__(self, signer: TokenSigner) -> None:
-        super().__init__()
         self.signer = signer
+        super().__init__()
+
+    def reset(self) -> None:
+        super().reset()
         self.tracks: dict[str, catalog_pb2.Track] = {}
         self.media: dict[str, catalog_pb2.GetTrackMediaResponse] = {}
         self.playlists: dict[str, playlists_pb2.GetPlaylistResponse] = {}
@@ -479,8 +486,8 @@ class FakeSocial(
 class FakeRetriever(_Fake, retriever_pb2_grpc.RetrieverServiceServicer):
     """An index that finds what the test put in, in that order."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def reset(self) -> None:
+        super().reset()
         self.hits: list[tuple[str, float]] = []
 
     async def Search(self, request: retriever_pb2.SearchRequest, context: object) -> retriever_pb2.SearchResponse:
@@ -520,6 +527,11 @@ class Upstreams:
     @property
     def retriever_address(self) -> str:
         return f"127.0.0.1:{self.retriever_server.port}"
+
+    def reset(self) -> None:
+        """Forget everything that tests put in."""
+        self.social.reset()
+        self.retriever.reset()
 
     def spent(self) -> dict[str, int]:
         """Return the calls that documents cost since the last time, and forget them."""

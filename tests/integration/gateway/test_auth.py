@@ -10,6 +10,8 @@ import pytest
 from tests.fakes.tokens import TokenSigner
 from tests.integration.gateway.conftest import Gateway
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 ME = "{ me { email } }"
 
 
@@ -82,7 +84,9 @@ async def test_revoked_session_is_refused_once_it_is_known(gateway: Gateway) -> 
     assert body["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED", "reason": "SESSION_REVOKED"}
 
 
-async def test_unknown_keys_are_a_coded_error_and_guests_go_on(gateway: Gateway) -> None:
+@pytest.mark.asyncio(loop_scope="function")
+async def test_unknown_keys_are_a_coded_error_and_guests_go_on(own_gateway: Gateway) -> None:
+    gateway = own_gateway
     await gateway.behind.social_server.drain(0)
     body = await gateway.run(ME, headers=gateway.bearer())
     assert body["errors"][0]["extensions"] == {"code": "UNAVAILABLE", "reason": "KEYS_UNAVAILABLE"}

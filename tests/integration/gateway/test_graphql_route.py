@@ -10,6 +10,8 @@ import pytest
 
 from tests.integration.gateway.conftest import Gateway, serving_gateway
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def refused(gateway: Gateway, content: bytes, status: int, **headers: str) -> dict[str, Any]:
     response = await gateway.http.post(
@@ -264,7 +266,10 @@ async def test_only_listed_origins_may_read_answers(tmp_path: Path) -> None:
         assert (await preflight("https://evil.example")).status_code == 400
 
 
-async def test_ready_means_that_everything_is_there(gateway: Gateway) -> None:
+@pytest.mark.asyncio(loop_scope="function")
+async def test_ready_means_that_everything_is_there(own_gateway: Gateway) -> None:
+    gateway = own_gateway
+
     class Connected:
         is_connected = True
 

@@ -11,6 +11,8 @@ from services.chassis.errors import DomainError
 from tests.fakes.upstreams import new_id
 from tests.integration.gateway.conftest import Gateway
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 ERROR = "... on UserError { code message field value limit retryAfterMs }"
 SIGN_UP = f"""mutation($input: SignUpInput!) {{ signUp(input: $input) {{ __typename
   ... on SignUpSuccess {{

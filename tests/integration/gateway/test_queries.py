@@ -11,6 +11,8 @@ from services.chassis.errors import Unavailable
 from tests.fakes.upstreams import make_track, new_id
 from tests.integration.gateway.conftest import Gateway, serving_gateway
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 PLAYLIST = """query Playlist($id: ID!, $first: Int! = 100) {
   playlist(id: $id) {
     id playlistId title visibility entryCount version encoderId
@@ -323,7 +325,9 @@ async def test_foreign_private_playlist_is_not_found(gateway: Gateway) -> None:
     assert own == {"playlist": {"title": "Like Track 000"}}
 
 
-async def test_retriever_that_is_down_leaves_the_rest_of_the_answer(gateway: Gateway) -> None:
+@pytest.mark.asyncio(loop_scope="function")
+async def test_retriever_that_is_down_leaves_the_rest_of_the_answer(own_gateway: Gateway) -> None:
+    gateway = own_gateway
     (track,) = gateway.social.add_tracks(1)
     await gateway.behind.retriever_server.drain(0)
     body = await gateway.run(

@@ -16,6 +16,8 @@ from museed.social.v1 import catalog_pb2
 from tests.fakes.upstreams import new_id
 from tests.integration.gateway.conftest import Gateway, serving_gateway
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 AUDIO = bytes(range(256)) * 40  # 10,240 bytes
 ETAG = f'"{hashlib.sha256(AUDIO).hexdigest()}"'
 

@@ -25,6 +25,12 @@ SUBJECT = "museed.social.v1.job_progressed"
 
 
 @pytest.fixture
+def gateway(own_gateway: Gateway) -> Gateway:
+    """NATS is in each test's own loop, and so is the gateway."""
+    return own_gateway
+
+
+@pytest.fixture
 async def live(gateway: Gateway, bus: Bus, nats_server: NatsServer) -> AsyncIterator[Gateway]:
     """A gateway that follows a real NATS."""
     following = asyncio.create_task(follow(nats_server.settings("gateway"), gateway.parts.feed, gateway.health))

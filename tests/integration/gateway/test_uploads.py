@@ -13,6 +13,8 @@ import pytest
 from services.chassis.errors import ResourceExhausted
 from tests.integration.gateway.conftest import Gateway, serving_gateway
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 SONG = b"ID3\x04" + bytes(range(256)) * 200  # 51,204 bytes
 
 
