@@ -1,0 +1,194 @@
+"""The outbox on a real PostgreSQL and a real NATS: published if and only if committed, once, in order within a key."""
+
+import asyncio
+import contextlib
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.chassis.bus import SOCIAL_EVENTS, Bus, PublishAck
+from services.social.background import Nudge
+from services.social.events import Event
+from services.social.ids import new_id
+from services.social.publisher import Publisher
+from services.social.store import outbox
+from services.social.store.database import Database
+from services.social.store.locks import LaneLocks
+from services.social.store.outbox import Kind, Lane
+from tests.integration.social.conftest import Sql, until
+
+SUBJECT = "museed.social.v1.job_progressed"
+KEYS = [f"key {number}" for number in range(24)]
+
+
+class Abandon(Exception):
+    """A transaction that does not commit."""
+
+
+async def published(bus: Bus) -> list[str]:
+    """Read everything on SOCIAL_EVENTS, in order."""
+    info = await bus.jetstream.stream_info(SOCIAL_EVENTS)
+    found = []
+    for sequence in range(max(1, info.state.first_seq), info.state.last_seq + 1):
+        message = await bus.jetstream.get_msg(SOCIAL_EVENTS, sequence)
+        found.append((message.data or b"").decode())
+    return found
+
+
+def event(key: str, text: str) -> Event:
+    return Event(new_id(), key, SUBJECT, text.encode())
+
+
+async def write(database: Database, *texts: str, key: str = "key") -> None:
+    async with database.transaction() as connection:
+        await outbox.add(connection, *(event(key, text) for text in texts))
+
+
+@contextlib.asynccontextmanager
+async def publishing(database: Database, url: str, bus: Bus) -> AsyncIterator[None]:
+    task = asyncio.create_task(Publisher(database, LaneLocks(url), bus, Nudge()).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def is_drained(sql: Sql) -> bool:
+    return bool(await sql.fetchval("SELECT count(*) = 0 FROM outbox"))
+
+
+async def test_published_is_what_was_committed_in_order_with_four_publishers_that_die(
+    database: Database, database_url: str, bus: Bus, sql: Sql
+) -> None:
+    """Writers hold their key's row, commit after random delays or not at all; publishers come and go meanwhile."""
+    dice = random.Random(7)
+    await sql.execute("CREATE TABLE aggregates (key text PRIMARY KEY)")
+    await sql.executemany("INSERT INTO aggregates VALUES ($1)", [(key,) for key in KEYS])
+    committed: defaultdict[str, list[str]] = defaultdict(list)
+    is_writing = True
+
+    async def write_some(writer: int) -> None:
+        for number in range(40):
+            key = dice.choice(KEYS)
+            texts = [f"{key}/{writer}-{number}-{part}" for part in range(dice.randint(1, 3))]
+            with contextlib.suppress(Abandon):
+                async with database.transaction() as connection:
+                    await connection.execute("SELECT FROM aggregates WHERE key = $1 FOR UPDATE", key)
+                    await outbox.add(connection, *(event(key, text) for text in texts))
+                    await asyncio.sleep(dice.random() * 0.02)
+                    if dice.random() < 0.2:
+                        raise Abandon
+                    # The row is still locked: nobody else of this key commits before.
+                    committed[key] += texts
+
+    async def publish_and_die() -> None:
+        while is_writing:
+            async with publishing(database, database_url, bus):
+                await asyncio.sleep(0.05 + dice.random() * 0.2)
+
+    dying = [asyncio.create_task(publish_and_die()) for _ in range(4)]
+    await asyncio.gather(*(write_some(writer) for writer in range(6)))
+    is_writing = False
+    await asyncio.gather(*dying)
+    async with publishing(database, database_url, bus):
+        await until(lambda: is_drained(sql), timeout_s=20)
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for text in await published(bus):
+        found[text.split("/")[0]].append(text)
+    assert found == committed
+    assert sum(len(texts) for texts in committed.values()) > 200
+
+
+class DyingBus:
+    """A bus whose process dies right after NATS stored a message."""
+
+    is_connected = True
+
+    def __init__(self, bus: Bus, after: int) -> None:
+        self._bus = bus
+        self._left = after
+
+    async def publish(self, subject: str, payload: bytes, event_id: str) -> PublishAck:
+        ack = await self._bus.publish(subject, payload, event_id)
+        self._left -= 1
+        if self._left == 0:
+            raise asyncio.CancelledError
+        return ack
+
+
+async def test_message_whose_publisher_died_before_deleting_it_is_stored_once(
+    database: Database, database_url: str, bus: Bus, sql: Sql
+) -> None:
+    await write(database, *(f"text {number}" for number in range(5)))
+    dying = Publisher(database, LaneLocks(database_url), DyingBus(bus, after=3), Nudge())  # type: ignore[arg-type]
+    task = asyncio.create_task(dying.run())
+    await until(lambda: _count(bus, 3))
+    task.cancel()
+    await asyncio.wait({task})
+    assert await sql.fetchval("SELECT count(*) FROM outbox") == 5
+    async with publishing(database, database_url, bus):
+        await until(lambda: is_drained(sql))
+    assert await published(bus) == [f"text {number}" for number in range(5)]
+
+
+async def _count(bus: Bus, count: int) -> bool:
+    return bool((await bus.jetstream.stream_info(SOCIAL_EVENTS)).state.messages == count)
+
+
+async def test_lane_belongs_to_one_publisher_until_it_lets_go(database_url: str, database: Database) -> None:
+    lane = Lane(Kind.EVENT, 3)
+    first, second = LaneLocks(database_url), LaneLocks(database_url)
+    assert await first.acquire(lane) is True
+    assert await first.acquire(lane) is False
+    assert await second.acquire(lane) is False
+    assert await second.acquire(Lane(Kind.WORK, 3)) is True
+    await first.release(lane)
+    assert (first.holds(lane), await second.acquire(lane), second.holds(lane)) == (False, True, True)
+    await second.close()
+    assert second.holds(lane) is False
+    assert await first.acquire(lane) is True
+    await first.close()
+
+
+async def test_lost_connection_loses_the_lanes_and_the_next_look_takes_them_again(
+    database_url: str, database: Database, sql: Sql
+) -> None:
+    lane, locks = Lane(Kind.EVENT, 0), LaneLocks(database_url)
+    assert await locks.acquire(lane)
+    await sql.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'museed-social-publisher'"
+        " AND datname = current_database()"
+    )
+    await until(lambda: not locks.holds(lane))
+    await locks.release(lane)
+    assert await locks.acquire(lane)
+    await locks.close()
+
+
+async def test_refused_message_holds_up_its_own_key_only(
+    database: Database, database_url: str, bus: Bus, sql: Sql
+) -> None:
+    async with database.transaction() as connection:
+        await outbox.add(connection, Event(new_id(), "stuck", "nobody.listens", b"refused"), event("stuck", "after"))
+        await outbox.add(connection, *(event(f"key {number}", f"text {number}") for number in range(20)))
+    async with publishing(database, database_url, bus):
+
+        async def are_others_out() -> bool:
+            return bool(await sql.fetchval("SELECT count(*) = 2 FROM outbox"))
+
+        await until(are_others_out, timeout_s=20)
+    assert set(await published(bus)) == {f"text {number}" for number in range(20)}
+
+
+@pytest.mark.parametrize("count", [1, 700])
+async def test_outbox_is_published_in_order_also_beyond_one_batch(
+    database: Database, database_url: str, bus: Bus, sql: Sql, count: int
+) -> None:
+    texts = [f"{number}" for number in range(count)]
+    await write(database, *texts)
+    async with publishing(database, database_url, bus):
+        await until(lambda: is_drained(sql), timeout_s=30)
+    assert await published(bus) == texts
