@@ -21,7 +21,7 @@ from services.embedder.publisher import Publisher
 
 logger = logging.getLogger(__name__)
 
-_ACK_WAIT_S = 30.0
+_ACK_WAIT_S = 15.0
 _MAX_ATTEMPTS = 5
 _POISON_REASON = "EMBEDDING_FAILED"
 

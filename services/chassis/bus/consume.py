@@ -67,7 +67,7 @@ class WorkConsumer:
         subject: str,
         handler: Handler,
         concurrency: int = 1,
-        ack_wait_s: float = 30.0,
+        ack_wait_s: float = 15.0,
         max_attempts: int = 5,
         on_dead_letter: Handler | None = None,
     ) -> None:
