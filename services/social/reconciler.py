@@ -53,15 +53,17 @@ class StreamKeeper:
         Raises:
             Unavailable: NATS or the database does not answer; the next call goes on.
         """
-        created = await self._bus.ensure_streams()
         async with self._database.connection() as connection:
             await vector_log.end_rebuild(connection)
             known = await vector_log.known_streams(connection)
+            # Work that is promised from now on cannot have been lost with an old stream.
+            now = await work.database_time(connection)
+        created = await self._bus.ensure_streams()
         fresh = {name: created_at for name, created_at in created.items() if known.get(name) != created_at}
         if VECTORS in fresh:
             await self._rebuild_vectors(fresh[VECTORS], known.get(VECTORS))
         if fresh.keys() & {EMBED_WORK, EMBEDDER_EVENTS}:
-            await self._resend(timedelta(0), first_sequence=None, most_losses=None)
+            await self._resend(now, first_sequence=None, most_losses=None)
         for name, created_at in fresh.items():
             if name != VECTORS:
                 async with self._database.connection() as connection:
@@ -75,6 +77,7 @@ class StreamKeeper:
         """
         async with self._database.connection() as connection:
             point = await vector_log.read_point(connection)
+            before = await work.database_time(connection) - self._lost_after
         try:
             log = await self._bus.jetstream.stream_info(VECTORS)
             queue = await self._bus.jetstream.stream_info(EMBED_WORK)
@@ -83,7 +86,7 @@ class StreamKeeper:
         if point is not None and log.created == point.stream_created_at and log.state.last_seq < point.sequence:
             await self._rebuild_vectors(point.stream_created_at, point.stream_created_at)
         first = queue.state.first_seq if queue.state.messages else queue.state.last_seq + 1
-        await self._resend(self._lost_after, first_sequence=first, most_losses=_MOST_LOSSES)
+        await self._resend(before, first_sequence=first, most_losses=_MOST_LOSSES)
 
     async def _keep(self) -> None:
         await self.keep_streams()
@@ -99,9 +102,8 @@ class StreamKeeper:
             await vector_log.rebuild(connection)
         logger.warning("vectors_rebuild", extra={"created_at": created_at.isoformat()})
 
-    async def _resend(self, age: timedelta, *, first_sequence: int | None, most_losses: int | None) -> None:
+    async def _resend(self, before: datetime, *, first_sequence: int | None, most_losses: int | None) -> None:
         async with self._database.connection() as connection:
-            before = await work.database_time(connection) - age
             await work.drop_unwanted(connection, before)
         lost = -1
         while lost:
