@@ -1,0 +1,111 @@
+"""Every RPC for every kind of caller: the table is generated from the contracts, so a new RPC is in it at once."""
+
+import importlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from google.protobuf import message_factory
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
+
+from museed.social.v1 import accounts_pb2, catalog_pb2, jobs_pb2, playlists_pb2
+from services.chassis.auth import Access
+from services.chassis.errors import DomainError, PermissionDenied, Unauthenticated
+from services.social.accounts import Role
+from services.social.ids import JobId, SessionId, UserId, new_id
+from services.social.servicer.access import ACCESS
+from services.social.tokens import SigningKey, TokenIssuer, new_signing_key
+from tests.integration.social.conftest import TIMEOUT_S, Client, Sql
+
+FILES: list[FileDescriptor] = [
+    accounts_pb2.DESCRIPTOR, catalog_pb2.DESCRIPTOR, playlists_pb2.DESCRIPTOR, jobs_pb2.DESCRIPTOR
+]  # fmt: skip
+METHODS: list[MethodDescriptor] = [
+    method for file in FILES for service in file.services_by_name.values() for method in service.methods
+]
+CALLERS = ["guest", "user", "admin", "job", "forged", "expired", "unsigned", "wrong kind", "nonsense"]
+
+
+def tokens(issuer: TokenIssuer, users: dict[str, str]) -> dict[str, str]:
+    """A token for each kind of caller, from the keys that the service itself uses."""
+    now = datetime.now(UTC)
+    user, admin = UserId(users["user"]), UserId(users["admin"])
+    signed, _ = issuer.access_token(user, Role.USER, SessionId(new_id()), now)
+    unsigned = signed.rsplit(".", 1)[0] + "."
+    forger = TokenIssuer([SigningKey(issuer._key_id, new_signing_key().private_bytes)])
+    return {
+        "guest": "",
+        "user": signed,
+        "admin": issuer.access_token(admin, Role.ADMIN, SessionId(new_id()), now)[0],
+        "job": issuer.job_token(user, JobId(new_id()), now, timedelta(minutes=1)),
+        "forged": forger.access_token(admin, Role.ADMIN, SessionId(new_id()), now)[0],
+        "expired": issuer.access_token(admin, Role.ADMIN, SessionId(new_id()), now - timedelta(hours=1))[0],
+        "unsigned": unsigned,
+        "wrong kind": issuer._sign(
+            {"sub": admin, "role": "admin", "kind": "refresh", "sid": new_id()}, now, timedelta(minutes=1)
+        )[0],
+        "nonsense": "nonsense",
+    }
+
+
+def expected(access: Access, caller: str) -> type[DomainError] | None:
+    """Who is let in: None where the RPC itself decides."""
+    if caller in ("forged", "expired", "unsigned", "wrong kind", "nonsense"):
+        return Unauthenticated
+    if access is Access.PUBLIC:
+        return None
+    if caller == "guest":
+        return Unauthenticated
+    if caller == "job" or (access is Access.ADMIN and caller != "admin"):
+        return PermissionDenied
+    return None
+
+
+def refused_at_the_door(error: DomainError) -> bool:
+    doors = {"LOGIN_REQUIRED", "PERMISSION_DENIED", "TOKEN_INVALID", "TOKEN_EXPIRED", "SESSION_REVOKED"}
+    return error.reason in doors
+
+
+async def test_each_rpc_lets_in_whom_its_row_names_and_nobody_else(social: Client, sql: Sql) -> None:
+    people = {"admin": (await social.sign_up("admin")).user_id, "user": (await social.sign_up("user")).user_id}
+    row = await sql.fetchrow("SELECT key_id, private_key FROM signing_keys")
+    assert row is not None
+    by_caller = tokens(TokenIssuer([SigningKey(row["key_id"], row["private_key"])]), people)
+    assert set(by_caller) == set(CALLERS)
+    wrong: list[str] = []
+    for method in METHODS:
+        name = f"/{method.containing_service.full_name}/{method.name}"
+        request_type = message_factory.GetMessageClass(method.input_type)
+        response_type = message_factory.GetMessageClass(method.output_type)
+        call = social.channel.unary_unary(
+            name,
+            request_serializer=request_type.SerializeToString,
+            response_deserializer=response_type.FromString,
+        )
+        for caller in CALLERS:
+            token = by_caller[caller]
+            metadata = (("authorization", f"Bearer {token}"),) if token else None
+            got: type[DomainError] | None = None
+            try:
+                await call(request_type(), timeout=TIMEOUT_S, metadata=metadata)
+            except DomainError as error:
+                got = type(error) if refused_at_the_door(error) else None
+            if got is not expected(ACCESS[name], caller):
+                wrong.append(f"{name} as {caller}: {got}")
+    assert wrong == []
+    assert len(METHODS) == len(ACCESS) >= 26
+
+
+async def test_rpc_without_a_row_is_refused(social: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(ACCESS, "/museed.social.v1.CatalogService/GetStats")
+    with pytest.raises(PermissionDenied):
+        await social.catalog.GetStats(catalog_pb2.GetStatsRequest(), timeout=TIMEOUT_S)
+
+
+def test_all_contracts_of_social_are_in_the_table() -> None:
+    names = {"accounts", "catalog", "events", "jobs", "playlists"}
+    services = {
+        service.full_name
+        for name in names
+        for service in importlib.import_module(f"museed.social.v1.{name}_pb2").DESCRIPTOR.services_by_name.values()
+    }
+    assert {name.split("/")[1] for name in ACCESS} == services
