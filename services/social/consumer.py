@@ -1,11 +1,14 @@
 """Takes what the embedder says of library tracks: a vector, or why there is none. Safe to hear twice."""
 
+import asyncio
 import logging
 
 from museed.embedder.v1 import events_pb2
 from services.chassis import vectors
 from services.chassis.bus import EMBEDDER_EVENTS, Bus, Delivery, WorkConsumer
+from services.social.background import raise_if_cancelled
 from services.social.clients import to_embedding
+from services.social.errors import DatabaseUnavailable
 from services.social.ids import EncoderId, TrackId, is_id
 from services.social.store import embeddings, encoders, work
 from services.social.store.database import Database
@@ -16,6 +19,7 @@ _DURABLE = "social"
 _SUBJECT = "museed.embedder.v1.*"
 _EMBEDDED = "museed.embedder.v1.track_embedded"
 _CONCURRENCY = 8
+_DATABASE_RETRY_S = 0.5
 # Reasons that tell of the file's place and not of its sound begin like this.
 _ABOUT_THE_FILE = "MEDIA_"
 
@@ -42,11 +46,22 @@ class EmbedderEvents:
         )
 
     async def handle(self, delivery: Delivery) -> None:
-        """Store what one message says.
+        """Store what one message says; waits for a database that is away, which is no fault of the message.
 
         Raises:
-            DecodeError, DomainError: The message cannot be read, its vector is none, or the database is away.
+            DecodeError, DomainError: The message cannot be read, or its vector is none.
         """
+        while True:
+            try:
+                await self._store(delivery)
+            except DatabaseUnavailable as error:
+                logger.warning("database_waits", extra={"detail": error.message})
+                await asyncio.sleep(_DATABASE_RETRY_S)
+                raise_if_cancelled()
+            else:
+                return
+
+    async def _store(self, delivery: Delivery) -> None:
         if delivery.subject == _EMBEDDED:
             await self._embedded(events_pb2.TrackEmbedded.FromString(delivery.payload))
         else:

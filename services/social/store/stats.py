@@ -15,13 +15,12 @@ SELECT
     (SELECT count(*) FROM playlists) AS playlists
 """
 SELECT_GENRES = "SELECT genre, count(*) AS tracks FROM tracks GROUP BY genre ORDER BY tracks DESC, genre"
+# What has no row under the serving encoder waits like what has one.
+COUNT_OF_ROOT = "SELECT count(*) FROM tracks WHERE root_id = $1"
 SELECT_PROGRESS = """
-SELECT coalesce(progress.state, 'PENDING') AS state, count(*) AS tracks
-FROM tracks AS track
-LEFT JOIN serving_encoder AS serving ON true
-LEFT JOIN track_embeddings AS progress
-    ON progress.encoder_id = serving.encoder_id AND progress.track_id = track.track_id
-WHERE track.root_id = $1 GROUP BY 1
+SELECT state, count(*) AS tracks FROM track_embeddings
+WHERE encoder_id = (SELECT encoder_id FROM serving_encoder) AND root_id = $1 AND state <> 'PENDING'
+GROUP BY state
 """
 SELECT_FAILED = """
 SELECT progress.track_id, track.relative_path, progress.failure_reason, progress.failure_message, progress.changed_at
@@ -65,9 +64,11 @@ async def count_everything(connection: Connection) -> Counts:
 
 
 async def progress_of_root(connection: Connection, root_id: RootId) -> dict[EmbeddingState, int]:
-    """Count a root's tracks by state; states without tracks are left out."""
+    """Count a root's tracks by state; states other than PENDING without tracks are left out."""
     rows = await connection.fetch(SELECT_PROGRESS, root_id)
-    return {EmbeddingState(row["state"]): row["tracks"] for row in rows}
+    counts = {EmbeddingState(row["state"]): int(row["tracks"]) for row in rows}
+    total = int(await connection.fetchval(COUNT_OF_ROOT, root_id))
+    return {**counts, EmbeddingState.PENDING: max(0, total - sum(counts.values()))}
 
 
 async def failed_tracks(

@@ -31,10 +31,10 @@ WHERE progress.encoder_id = $1 AND progress.track_id = told.track_id AND stream.
 """
 
 SELECT_READ_POINT = """
-SELECT progress.stream_created_at, progress.sequence
-FROM serving_encoder AS serving JOIN track_embeddings AS progress USING (encoder_id)
-WHERE progress.stream_created_at = (SELECT created_at FROM streams WHERE name = $1) AND progress.sequence IS NOT NULL
-ORDER BY progress.sequence DESC LIMIT 1
+SELECT stream_created_at, sequence FROM track_embeddings
+WHERE encoder_id = (SELECT encoder_id FROM serving_encoder)
+    AND stream_created_at = (SELECT created_at FROM streams WHERE name = $1) AND sequence IS NOT NULL
+ORDER BY sequence DESC LIMIT 1
 """
 
 SELECT_STREAM = "SELECT created_at FROM streams WHERE name = $1"
