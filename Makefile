@@ -4,11 +4,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# Settings of one's own, if there are any: see .env.example.
--include .env
-export
-
 PYTHON ?= python3
+# Passed on as it is: a path may hold quotes.
+export MUSIC
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
@@ -25,7 +23,7 @@ help: ## Show this list
 
 .PHONY: demo
 demo: install ## Install, ingest MUSIC=DIR (or a library made here), and make two playlists
-	@$(BIN)/museed demo $(if $(MUSIC),--music "$(MUSIC)")
+	@$(BIN)/museed demo $(if $(MUSIC),--music "$$MUSIC")
 
 .PHONY: run
 run: install ## Serve the whole mesh on this machine until Ctrl-C

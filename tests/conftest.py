@@ -28,10 +28,12 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A PostgreSQL 18 of this session's own."""
-    server = Postgres.at(tmp_path_factory.mktemp("postgres") / "data")
+    server = Postgres.at(tmp_path_factory.mktemp("postgres") / "data", password="test")
     server.initialise()
     log = (server.data_folder.parent / "log").open("wb")
-    process = subprocess.Popen(server.command(), user=server.user, stdout=log, stderr=log, cwd="/")
+    process = subprocess.Popen(
+        server.command(), user=server.user, group=server.user, extra_groups=[], stdout=log, stderr=log, cwd="/"
+    )
     try:
         asyncio.run(_until_postgres_answers(server))
         yield server

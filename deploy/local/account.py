@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deploy.local.client import ClientError, Credentials, GatewayClient
 from deploy.local.state import State
+from deploy.local.tables import command
 
 OPERATOR = "operator"
 
@@ -38,7 +39,7 @@ def _running_url(folder: Path) -> str:
         found: dict[str, str] = json.loads((folder / "mesh.json").read_text())
     except FileNotFoundError:
         raise ClientError(
-            f"no mesh runs in {folder.resolve()}. Start one with: make run\n"
+            f"no mesh runs in {folder.resolve()}. Start one with: make run, or {command('up')}\n"
             "One that runs elsewhere is named by MUSEED_URL, or its folder by --state."
         ) from None
     return found["url"]

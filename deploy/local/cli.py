@@ -4,21 +4,22 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from dotenv import load_dotenv
 
 from deploy.local import account
-from deploy.local.client import ClientError, GatewayClient
+from deploy.local.client import ClientError
 from deploy.local.mesh import running_mesh
 from deploy.local.playlists import make_playlist, search_tracks, seed_input
 from deploy.local.process import StartError
 from deploy.local.progress import ingest_with_progress, show_ingest
 from deploy.local.settings import LocalSettings
-from deploy.local.state import State
-from deploy.local.tables import console, show_counts, show_playlist, show_tracks, show_urls
+from deploy.local.tables import command, console, errors, show_counts, show_playlist, show_tracks, show_urls
 from services.chassis.settings import load
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ DEFAULT_STATE = Path(".museed")
 @app.callback(invoke_without_command=True)
 def main(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
     """One song in, a playlist out. `museed up` serves the mesh; the other commands are clients of it."""
+    load_dotenv(".env")  # what is set outside wins
     if version:
         console.print(metadata.version("museed"))
         raise typer.Exit
@@ -62,16 +64,16 @@ async def _serve(settings: LocalSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
     try:
-        async with running_mesh(settings, console.print) as mesh:
-            state = State.open(settings.state)
-            with GatewayClient(mesh.ports.url, account.operator(state)) as client:
-                await asyncio.to_thread(client.log_in)
-            console.print(f"\nMUSEED is ready. GraphiQL: [bold]{mesh.ports.url}/graphql[/bold]")
-            console.print(f"State and logs: {state.folder}")
-            console.print("In another terminal: museed ingest folder ~/Music, then museed search TEXT. Ctrl-C stops.\n")
+        async with running_mesh(settings, lambda text: console.print(text, soft_wrap=True)) as mesh:
+            console.print(f"\nMUSEED is ready. GraphiQL: {mesh.ports.url}/graphql", style="bold", soft_wrap=True)
+            console.print(f"State and logs: {settings.state.expanduser().resolve()}", soft_wrap=True)
+            console.print("In another terminal:")
+            for example in ("ingest folder ~/Music", "search TEXT", "playlist --seed FILE"):
+                console.print(f"  {command(example)}")
+            console.print("Ctrl-C stops.\n")
             await asyncio.Event().wait()
     except asyncio.CancelledError:
-        console.print("Stopped. `museed up` goes on where this was.")
+        console.print("Stopped. The next start goes on where this was.")
 
 
 @app.command()
@@ -96,6 +98,8 @@ def ingest_folder_command(
 ) -> None:
     """Bring every track of a folder into the library. Safe to stop and to repeat."""
     with _told_errors(), account.connect(state) as client:
+        if report is not None:
+            report.touch()  # a report that cannot be written is told before the work, not after it
         show_ingest(ingest_with_progress(client, folder), report)
 
 
@@ -137,7 +141,7 @@ def search(
         if rows:
             show_tracks(rows, f"{len(rows)} tracks like {text!r}")
         else:
-            console.print(f"No track is like {text!r}. What is there: museed status", markup=False)
+            console.print(f"No track is like {text!r}. What is there: {command('status')}")
 
 
 @app.command()
@@ -157,7 +161,7 @@ def status(state: StateOption = DEFAULT_STATE) -> None:
         if stats["genres"]:
             show_counts("genres", {row["genre"]: row["trackCount"] for row in stats["genres"]})
         else:
-            console.print("The library is empty. Fill it with: museed ingest folder ~/Music")
+            console.print(f"The library is empty. Fill it with: {command('ingest folder ~/Music')}")
 
 
 @contextlib.contextmanager
@@ -165,12 +169,15 @@ def _told_errors() -> Iterator[None]:
     """Say expected errors in one sentence and exit with 1."""
     try:
         yield
-    except (ClientError, StartError) as error:
-        console.print("[red]error:[/red]", end=" ")
-        console.print(str(error), markup=False)
+    except ClientError as error:
+        where = f" ({error.field}: {error.value})" if error.field and error.value else ""
+        errors.print(f"error: {error.code}: {error}{where}")
+        raise typer.Exit(1) from None
+    except (StartError, OSError, BrokenProcessPool) as error:
+        errors.print(f"error: {error}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        console.print("Interrupted; run it again to go on.")
+        errors.print("Interrupted; run it again to go on.")
         raise typer.Exit(130) from None
 
 

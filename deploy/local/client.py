@@ -1,5 +1,6 @@
 """A small blocking client of the gateway for the `museed` command: GraphQL, uploads and range requests."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,17 @@ from urllib.parse import quote
 import httpx
 
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_TRANSIENT_CODES = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"})
 _CHUNK_BYTES = 1024 * 1024
 
 T = TypeVar("T")
-_ERROR_FIELDS = "... on UserError { message code field value limit }"
+ERROR_FIELDS = "... on UserError { message code field value limit }"
 
 _LOG_IN = f"""mutation LogIn($input: LogInInput!) {{
   logIn(input: $input) {{
     __typename
     ... on LogInSuccess {{ tokens {{ accessToken }} }}
-    {_ERROR_FIELDS}
+    {ERROR_FIELDS}
   }}
 }}"""
 
@@ -26,7 +28,7 @@ _SIGN_UP = f"""mutation SignUp($input: SignUpInput!) {{
   signUp(input: $input) {{
     __typename
     ... on SignUpSuccess {{ tokens {{ accessToken }} }}
-    {_ERROR_FIELDS}
+    {ERROR_FIELDS}
   }}
 }}"""
 
@@ -34,9 +36,20 @@ _SIGN_UP = f"""mutation SignUp($input: SignUpInput!) {{
 class ClientError(Exception):
     """The gateway refused, or could not be reached; the text is for people, `code` for programs."""
 
-    def __init__(self, message: str, code: str = "UNAVAILABLE") -> None:
+    def __init__(
+        self,
+        message: str,
+        code: str = "UNAVAILABLE",
+        *,
+        field: str | None = None,
+        value: str | None = None,
+        is_transient: bool = False,
+    ) -> None:
         super().__init__(message)
         self.code = code
+        self.is_transient = is_transient
+        self.field = field
+        self.value = value
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +110,12 @@ class GatewayClient:
                 **self._headers(),
                 "Content-Type": "application/octet-stream",
                 "Content-Length": str(path.stat().st_size),
-                "X-File-Name": quote(path.name),
+                "X-File-Name": quote(os.fsencode(path.name)),
             }
             response = self._request("POST", "/uploads", content=_chunks(path), headers=headers)
             body: dict[str, Any] = response.json()
             if response.is_error:
-                error = body.get("error", {})
-                raise ClientError(error.get("message", response.reason_phrase), error.get("reason", "UPLOAD_FAILED"))
+                raise _error(body.get("error", {}), response.reason_phrase)
             return body
 
         try:
@@ -167,27 +179,36 @@ class GatewayClient:
         try:
             body: dict[str, Any] = response.json()
         except ValueError:
-            raise ClientError(f"{self.url}/graphql answered {response.status_code}") from None
+            message = f"{self.url}/graphql answered {response.status_code}"
+            raise ClientError(message, is_transient=response.status_code == httpx.codes.SERVICE_UNAVAILABLE) from None
         if errors := body.get("errors"):
-            first = errors[0]
-            extensions = first.get("extensions", {})
-            raise ClientError(first["message"], extensions.get("reason") or extensions.get("code") or "GRAPHQL_ERROR")
+            raise _error({**errors[0].get("extensions", {}), "message": errors[0]["message"]}, "the query failed")
         data: dict[str, Any] = body["data"]
         return data
 
     def _request(self, method: str, url: str, **options: Any) -> httpx.Response:
         try:
             return self._http.request(method, url, **options)
-        except httpx.HTTPError as error:
-            raise ClientError(f"no answer from {self.url} ({error}): does it run? Start it with: make run") from error
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeEncodeError) as error:
+            raise ClientError(f"no answer from {self.url} ({error}): does it run?", is_transient=True) from error
 
 
 def _success(data: dict[str, Any]) -> dict[str, Any]:
     (result,) = data.values()
     if "code" in result and "message" in result:
-        raise ClientError(result["message"], result["code"])
+        raise _error(result, "refused")
     found: dict[str, Any] = result
     return found
+
+
+def _error(details: dict[str, Any], fallback: str) -> ClientError:
+    return ClientError(
+        details.get("message") or fallback,
+        details.get("reason") or details.get("code") or "REFUSED",
+        field=details.get("field"),
+        value=details.get("value"),
+        is_transient=details.get("__typename") == "UnavailableError" or details.get("code") in _TRANSIENT_CODES,
+    )
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

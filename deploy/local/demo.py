@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from deploy.local.playlists import make_playlist, seed_input
 from deploy.local.progress import COLUMNS, ingest_with_progress, show_ingest
 from deploy.local.settings import LocalSettings
 from deploy.local.state import State
-from deploy.local.tables import console, show_playlist, show_urls
+from deploy.local.tables import command, console, show_playlist, show_urls
 
 _LENGTH = 12
 _FIRST_BYTES = 64 * 1024
@@ -35,10 +36,10 @@ class _Steps:
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[None]:
         self._number += 1
-        console.print(f"\n[bold]{self._number}. {title}[/bold]")
+        console.print(f"\n{self._number}. {title}", style="bold", soft_wrap=True)
         started = time.monotonic()
         yield
-        console.print(f"   [dim]{time.monotonic() - started:.1f} s[/dim]")
+        console.print(f"   {time.monotonic() - started:.1f} s", style="dim")
 
 
 async def run_demo(music: Path | None, state_folder: Path) -> None:
@@ -56,29 +57,25 @@ async def run_demo(music: Path | None, state_folder: Path) -> None:
     if music is None:
         with steps.step("Rendering a small library of public-domain music (kept for the next time)"):
             library, upload = await asyncio.to_thread(_rendered, state_folder / "music")
+        state = _state(state_folder, library)
     else:
         with steps.step(f"Choosing a track of {music} that stays out of the library, to be uploaded as a seed"):
-            library, upload = await asyncio.to_thread(_held_out, music)
-    console.print(f"   library: {library}\n   upload:  {upload}", markup=False)
-    # One mesh a library, so that a second run with the same folder finds everything done.
-    name = hashlib.sha256(str(library).encode()).hexdigest()[:8]
+            library = await asyncio.to_thread(_folder, music)
+            state = _state(state_folder, library)
+            upload = await asyncio.to_thread(_held_out, library, state)
+    console.print(f"   library: {library}\n   upload:  {upload}", soft_wrap=True)
     settings = LocalSettings(
-        state=state_folder / f"mesh-{name}",
-        gateway_port=0,
-        social_port=0,
-        embedder_port=0,
-        retriever_port=0,
-        nats_port=0,
+        state=state.folder, gateway_port=0, social_port=0, embedder_port=0, retriever_port=0, nats_port=0
     )
     async with contextlib.AsyncExitStack() as stack:
         with steps.step("Starting PostgreSQL, NATS, embedder, retriever, social and gateway"):
             mesh = await stack.enter_async_context(running_mesh(settings, _announce))
-        await asyncio.to_thread(_use, steps, mesh.ports.url, State.open(settings.state), library, upload)
+        await asyncio.to_thread(_use, steps, mesh.ports.url, state, library, upload)
         console.print("\nStopping the mesh …")
     console.print(f"Done in {time.monotonic() - steps.started:.1f} s. Go on with your own music:\n")
     console.print("  make run                                 # serves until Ctrl-C, with GraphiQL")
-    console.print("  .venv/bin/museed ingest folder ~/Music   # in another terminal")
-    console.print("  .venv/bin/museed playlist --seed FILE    # any audio file, or a track id")
+    console.print(f"  {command('ingest folder ~/Music')}   # in another terminal")
+    console.print(f"  {command('playlist --seed FILE')}    # any audio file, or a track id")
 
 
 def _rendered(folder: Path) -> tuple[Path, Path]:
@@ -91,18 +88,31 @@ def _rendered(folder: Path) -> tuple[Path, Path]:
     return folder / "library", seeds[0]
 
 
-def _held_out(music: Path) -> tuple[Path, Path]:
-    """Choose the middle one of the tracks that are long enough, by path; the choice is the same every time."""
+def _state(folder: Path, library: Path) -> State:
+    """Open the state of this library's mesh: one each, so that a second run finds everything done."""
+    return State.open(folder / f"mesh-{hashlib.sha256(os.fsencode(library)).hexdigest()[:8]}")
+
+
+def _folder(music: Path) -> Path:
     library = music.expanduser().resolve()
     if not library.is_dir():
         raise ClientError(f"{library} is not a folder", "UNREADABLE")
+    return library
+
+
+def _held_out(library: Path, state: State) -> Path:
+    """Choose the middle one of the tracks that are long enough, by path, and keep to it the next time."""
+    remembered = state.read_json("upload.json")
+    if remembered is not None and (library / remembered).is_file():
+        return library / str(remembered)
     candidates = [item for item in scan(library) if isinstance(item, Candidate)]
     middle = len(candidates) // 2
     order = candidates[middle:] + candidates[:middle]
     with contextlib.closing(read_all(order)) as results:
         for candidate, result in zip(order, results, strict=True):
             if not isinstance(result, Skipped):
-                return library, library / candidate.relative_path
+                state.write_json("upload.json", candidate.relative_path)
+                return library / candidate.relative_path
     raise ClientError(f"{library} holds no audio file of 30 s or more", "NO_MUSIC")
 
 
@@ -136,7 +146,7 @@ def _use(steps: _Steps, url: str, state: State, library: Path, upload: Path) -> 
 
 
 def _announce(text: str) -> None:
-    console.print(f"   {text}", markup=False)
+    console.print(f"   {text}", soft_wrap=True)
 
 
 def _tell(state: str, progress: float) -> None:

@@ -1,29 +1,32 @@
 """Brings a folder of music into the library: read here, registered at the gateway, waited for until all is heard."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from deploy.local.client import ClientError, GatewayClient
+from deploy.local.client import ERROR_FIELDS, ClientError, GatewayClient
 from deploy.local.files import Candidate, Skipped, Tally, TrackFile, read_all, scan
 
 _BATCH_SIZE = 100
 _POLL_INTERVAL_S = 0.5
 _PAGE_SIZE = 100
-_ERROR_FIELDS = "... on UserError { message code field value limit }"
+# A part that was killed is back within seconds.
+_PATIENCE_S = 60.0
+_RETRY_INTERVAL_S = 1.0
 
 _REGISTER_ROOT = f"""mutation RegisterRoot($input: RegisterRootInput!) {{
-  registerRoot(input: $input) {{ __typename ... on RegisterRootSuccess {{ rootId }} {_ERROR_FIELDS} }}
+  registerRoot(input: $input) {{ __typename ... on RegisterRootSuccess {{ rootId }} {ERROR_FIELDS} }}
 }}"""
 
 _REGISTER_TRACKS = f"""mutation RegisterTracks($input: RegisterTracksInput!) {{
   registerTracks(input: $input) {{
     __typename
     ... on RegisterTracksSuccess {{ tracks {{ trackId outcome embeddingState reason message }} }}
-    {_ERROR_FIELDS}
+    {ERROR_FIELDS}
   }}
 }}"""
 
@@ -95,7 +98,9 @@ def ingest_folder(
         found = [item for item in scan(folder, tally) if _path(item) not in exclude]
     except OSError as error:
         raise ClientError(f"cannot read the folder {folder}: {error.strerror}", "UNREADABLE") from error
-    report = IngestReport(client.mutate(_REGISTER_ROOT, {"location": str(folder)})["rootId"], files=len(found))
+    report = IngestReport(
+        _patiently(lambda: client.mutate(_REGISTER_ROOT, {"location": str(folder)}))["rootId"], files=len(found)
+    )
     report.other_files = tally.other_files
     report.left_out += [_row(item) for item in found if isinstance(item, Skipped)]
     candidates = [item for item in found if isinstance(item, Candidate)]
@@ -120,6 +125,18 @@ def ingest_folder(
     return report
 
 
+def _patiently(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Repeat a call, which must be safe to repeat, while a part of the mesh is away."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return call()
+        except ClientError as error:
+            if not error.is_transient or time.monotonic() > deadline:
+                raise
+        time.sleep(_RETRY_INTERVAL_S)
+
+
 def _path(item: Candidate | Skipped) -> str:
     return item.relative_path if isinstance(item, Candidate) else item.display_path
 
@@ -131,9 +148,8 @@ def _row(skipped: Skipped) -> tuple[str, str, str]:
 def _register(client: GatewayClient, report: IngestReport, batch: list[TrackFile]) -> None:
     if not batch:
         return
-    answer = client.mutate(
-        _REGISTER_TRACKS, {"rootId": report.root_id, "tracks": [_registration(file) for file in batch]}
-    )
+    request = {"rootId": report.root_id, "tracks": [_registration(file) for file in batch]}
+    answer = _patiently(lambda: client.mutate(_REGISTER_TRACKS, request))
     for file, track in zip(batch, answer["tracks"], strict=True):
         report.outcomes[track["outcome"]] = report.outcomes.get(track["outcome"], 0) + 1
         if track["outcome"] == "REFUSED":
@@ -158,7 +174,7 @@ def _registration(file: TrackFile) -> dict[str, Any]:
 
 def _tell_embedding(client: GatewayClient, report: IngestReport, progress: IngestProgress) -> bool:
     """Ask how far the mesh is and pass it on; returns whether nothing is under way."""
-    counts = client.query(_PROGRESS, rootId=report.root_id)["ingestProgress"]
+    counts = _patiently(lambda: client.query(_PROGRESS, rootId=report.root_id))["ingestProgress"]
     report.indexed = counts["indexed"]
     under_way = counts["pending"] + counts["embedded"]
     done = counts["indexed"] + counts["failed"]
@@ -169,7 +185,7 @@ def _tell_embedding(client: GatewayClient, report: IngestReport, progress: Inges
 def _failures(client: GatewayClient, root_id: str) -> Iterator[tuple[str, str, str]]:
     after = None
     while True:
-        page = client.query(_FAILED, rootId=root_id, first=_PAGE_SIZE, after=after)["failedTracks"]
+        page = _patiently(partial(client.query, _FAILED, rootId=root_id, first=_PAGE_SIZE, after=after))["failedTracks"]
         for track in page["nodes"]:
             yield (track["relativePath"], track["reason"], track["message"])
         if not page["pageInfo"]["hasNextPage"]:

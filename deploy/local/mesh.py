@@ -7,15 +7,17 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 
-from deploy.local import nats
+from deploy.local import account, nats
 from deploy.local.parts import Parts
 from deploy.local.ports import LOOPBACK, Ports
-from deploy.local.postgres import Postgres
+from deploy.local.postgres import Postgres, PostgresError
 from deploy.local.process import Spec, StartError, SupervisedProcess
 from deploy.local.settings import LocalSettings
 from deploy.local.state import State
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
 from services.chassis.channel import connect
+from services.chassis.errors import AlreadyExists
 
 Announce = Callable[[str], None]
 
@@ -34,7 +36,7 @@ class Mesh:
         self._settings = settings
         self._state = state
         self._announce = announce
-        self._postgres = Postgres.at(state / "postgres")
+        self._postgres = Postgres.at(state / "postgres", state.secret("postgres"))
         self._parts = Parts(state, self.ports, self._postgres)
         self._running: list[SupervisedProcess] = []
 
@@ -45,12 +47,14 @@ class Mesh:
             StartError: A part did not start; what had started is stopped again.
         """
         try:
-            await asyncio.to_thread(self._postgres.initialise)
+            await self._prepare_postgres()
             self._write_nats_config()
             await self._launch(self._parts.postgres(), self._parts.nats())
             await self._launch(self._parts.embedder(self._encoder_name()))
             encoder_id = await self._pin_encoder()
-            await self._launch(self._parts.social(), self._parts.retriever(encoder_id), self._parts.gateway())
+            await self._launch(self._parts.social(), self._parts.retriever(encoder_id))
+            await self._make_operator()
+            await self._launch(self._parts.gateway())
         except BaseException:
             await self.stop()
             raise
@@ -85,10 +89,29 @@ class Mesh:
     async def _record(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            self._record_now()
+            try:
+                await asyncio.to_thread(self._record_now)
+            except OSError as error:  # a full disk: the mesh goes on, only the next start clears less
+                self._announce(f"cannot note the running processes: {error.strerror}")
 
     def _record_now(self) -> None:
         self._state.record_processes({p.spec.name: p.pid for p in self._running if p.pid is not None})
+
+    async def _make_operator(self) -> None:
+        """Make the first account, which is the admin, before the door opens: nobody else can be first."""
+        who = account.operator(self._state)
+        request = accounts_pb2.SignUpRequest(
+            username=who.username, nickname=who.username, email=who.sign_up_email or "", password=who.password
+        )
+        async with connect(f"{LOOPBACK}:{self.ports.social}") as channel:
+            with contextlib.suppress(AlreadyExists):
+                await accounts_pb2_grpc.AccountServiceStub(channel).SignUp(request, timeout=20)
+
+    async def _prepare_postgres(self) -> None:
+        try:
+            await asyncio.to_thread(self._postgres.initialise)
+        except PostgresError as error:
+            raise StartError(str(error)) from error
 
     def _write_nats_config(self) -> None:
         passwords = {user: self._state.secret(f"nats_{user}") for user in nats.PERMISSIONS}
@@ -144,6 +167,8 @@ async def running_mesh(settings: LocalSettings, announce: Announce) -> AsyncIter
             yield mesh
         finally:
             watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
-            await mesh.stop()
+            try:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watching
+            finally:
+                await mesh.stop()

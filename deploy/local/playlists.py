@@ -8,18 +8,18 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from deploy.local.client import ClientError, GatewayClient
+from deploy.local.client import ERROR_FIELDS, ClientError, GatewayClient
+from deploy.local.tables import command
 
 _POLL_INTERVAL_S = 0.2
 _FINAL_STATES = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
-_ERROR_FIELDS = "... on UserError { message code field value limit }"
 _JOB_FIELDS = "jobId state progress failureReason failureMessage playlistId"
 
 _GENERATE = f"""mutation GeneratePlaylist($input: GeneratePlaylistInput!) {{
   generatePlaylist(input: $input) {{
     __typename
     ... on GeneratePlaylistSuccess {{ job {{ {_JOB_FIELDS} }} }}
-    {_ERROR_FIELDS}
+    {ERROR_FIELDS}
   }}
 }}"""
 
@@ -61,7 +61,7 @@ def seed_input(client: GatewayClient, seed: str) -> dict[str, Any]:
         return {"trackId": str(UUID(seed))}
     except ValueError:
         raise ClientError(
-            f"{seed!r} is neither a file nor a track id; find ids with: museed search TEXT", "BAD_SEED"
+            f"{seed!r} is neither a file nor a track id; find ids with: {command('search TEXT')}", "BAD_SEED"
         ) from None
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 from dataclasses import dataclass
+from errno import EADDRINUSE
 
 from deploy.local.settings import LocalSettings
 from deploy.local.state import StateError
@@ -36,15 +37,20 @@ class Ports:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     probe.bind((LOOPBACK, wanted))
-                except OSError:
-                    raise StateError(
-                        f"port {wanted} is taken by another program.\n"
-                        f"Choose another one: MUSEED_{name.upper()}=0 picks a free port."
-                    ) from None
-                chosen.append(probe.getsockname()[1])
+                except OSError as error:
+                    cause = "is taken by another program" if error.errno == EADDRINUSE else f"cannot be used: {error}"
+                    raise _refused(name, wanted, cause) from None
+                port = probe.getsockname()[1]
+                if port in chosen:
+                    raise _refused(name, wanted, "is set for two services")
+                chosen.append(port)
         return cls(*chosen)
 
     @property
     def url(self) -> str:
         """Where people and clients find the mesh."""
         return f"http://{LOOPBACK}:{self.gateway}"
+
+
+def _refused(setting: str, port: int, cause: str) -> StateError:
+    return StateError(f"port {port} {cause}.\nChoose another one: MUSEED_{setting.upper()}=0 picks a free port.")

@@ -18,13 +18,21 @@ _MAX_SOCKET_FOLDER = 90
 
 _SETTINGS = {
     "listen_addresses": "",
+    "unix_socket_permissions": "0700",
     "fsync": "on",
     "synchronous_commit": "on",
     "max_connections": "60",
     "shared_buffers": "128MB",
+    # Statements and keys hold what people typed.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
     "log_min_messages": "warning",
     "logging_collector": "off",
 }
+
+
+class PostgresError(RuntimeError):
+    """PostgreSQL cannot be set up here; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +41,18 @@ class Postgres:
 
     Attributes:
         data_folder: PostgreSQL's own; made by `initialise`.
+        password: Of the database's superuser; letters, digits, "-" and "_".
         user: System user that the server must run as, None for the caller's own.
     """
 
     data_folder: Path
+    password: str
     user: str | None
 
     @classmethod
-    def at(cls, data_folder: Path) -> "Postgres":
+    def at(cls, data_folder: Path, password: str) -> "Postgres":
         """Describe the server of a data folder, picking the system user."""
-        return cls(data_folder.resolve(), _ROOTLESS_USER if os.geteuid() == 0 else None)
+        return cls(data_folder.resolve(), password, _ROOTLESS_USER if os.geteuid() == 0 else None)
 
     @property
     def socket_folder(self) -> Path:
@@ -55,29 +65,51 @@ class Postgres:
 
     def url(self, database: str = "postgres") -> str:
         """Return the address of a database for asyncpg."""
-        return f"postgresql://postgres@/{database}?host={self.socket_folder}&port={_PORT}"
+        return f"postgresql://postgres:{self.password}@/{database}?host={self.socket_folder}&port={_PORT}"
 
     def initialise(self) -> None:
-        """Make the data folder when it is missing, and clear what a killed server left. Blocks for about 2 s.
+        """Make the data folder when it is missing. Blocks for about 2 s.
 
         Raises:
-            subprocess.CalledProcessError: initdb failed; its output is in the error.
+            PostgresError: It cannot be made; the text says why.
         """
-        self._ensure_user()
-        self.socket_folder.mkdir(parents=True, exist_ok=True)
-        self.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._own(self.socket_folder)
-        self._own(self.data_folder)
+        try:
+            self._ensure_user()
+            self._make_folders()
+            self._initialise_data()
+        except subprocess.CalledProcessError as error:
+            raise PostgresError(f"{error.cmd[0]} failed:\n{error.stderr.decode(errors='replace')}") from error
+        except OSError as error:
+            raise PostgresError(f"PostgreSQL's folder cannot be made: {error}") from error
+
+    def _make_folders(self) -> None:
+        for folder in (self.socket_folder, self.data_folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if folder.lstat().st_uid not in (os.geteuid(), self._owner_id):
+                raise PostgresError(f"{folder} belongs to somebody else")
+            self._own(folder)
+            folder.chmod(0o700)
+
+    def _initialise_data(self) -> None:
         if not (self.data_folder / "PG_VERSION").exists():
             # A half-made folder has no PG_VERSION at the end: begin anew.
             shutil.rmtree(self.data_folder)
             self.data_folder.mkdir(mode=0o700)
             self._own(self.data_folder)
-            subprocess.run(
-                [_binary("initdb"), "-D", self.data_folder, "--auth=trust", "--encoding=UTF8", "--username=postgres",
-                 "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--data-checksums"],
-                user=self.user, check=True, capture_output=True, cwd="/",
-            )  # fmt: skip
+            password_file = self.data_folder.with_name("postgres-password")
+            password_file.touch(mode=0o600)
+            self._own(password_file)
+            password_file.write_text(self.password)
+            try:
+                subprocess.run(
+                    [_binary("initdb"), "-D", self.data_folder, "--auth=scram-sha-256", f"--pwfile={password_file}",
+                     "--username=postgres", "--encoding=UTF8", "--locale-provider=builtin",
+                     "--builtin-locale=C.UTF-8", "--data-checksums"],
+                    user=self.user, group=self.user, extra_groups=None if self.user is None else [],
+                    check=True, capture_output=True, cwd="/",
+                )  # fmt: skip
+            finally:
+                password_file.unlink()
 
     def command(self) -> list[str]:
         """Return the command line of the server, which stays in the foreground."""
@@ -93,7 +125,11 @@ class Postgres:
             subprocess.run(["useradd", "--system", "--no-create-home", self.user], check=True, capture_output=True)
         for folder in [*self.data_folder.parents][::-1]:
             if folder.exists() and not folder.stat().st_mode & 0o001:
-                folder.chmod(folder.stat().st_mode | 0o011)  # pass through, see nothing
+                folder.chmod(folder.stat().st_mode | 0o001)  # pass through, see nothing
+
+    @property
+    def _owner_id(self) -> int:
+        return os.geteuid() if self.user is None else pwd.getpwnam(self.user).pw_uid
 
     def _own(self, folder: Path) -> None:
         if self.user is not None:

@@ -80,7 +80,7 @@ class SupervisedProcess:
             if self.pid is None:
                 raise StartError(f"{self.spec.name} ended at its start.\n{self._tail()}")
             if time.monotonic() > deadline:
-                await self.stop()
+                await self._end(grace_s=1.0)
                 raise StartError(
                     f"{self.spec.name} was not ready in {self.spec.start_timeout_s:.0f} s.\n{self._tail()}"
                 )
@@ -101,7 +101,7 @@ class SupervisedProcess:
             delay_s = min(2 * delay_s, _MAX_DELAY_S)
             try:
                 await self.start()
-            except StartError as error:
+            except (StartError, OSError) as error:  # tried again: the machine may have room later
                 self._on_change(str(error))
             else:
                 self._on_change(f"{self.spec.name} is back")
@@ -109,6 +109,9 @@ class SupervisedProcess:
     async def stop(self, grace_s: float = 20.0) -> None:
         """Ask the child to end, and kill it when it has not after the grace."""
         self._stopping = True
+        await self._end(grace_s)
+
+    async def _end(self, grace_s: float) -> None:
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -131,6 +134,8 @@ class SupervisedProcess:
                 stdout=log,
                 stderr=log,
                 user=self.spec.user,
+                group=self.spec.user,
+                extra_groups=None if self.spec.user is None else [],
                 cwd="/" if self.spec.user is not None else None,
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops all in order
                 preexec_fn=lambda: _die_with(parent, self.spec.stop_signal),

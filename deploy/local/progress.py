@@ -34,7 +34,8 @@ class _Bars:
     def _show(self, name: str, done: int, total: int) -> None:
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total, first=done, rate="")
-        self._progress.update(self._tasks[name], completed=done, total=total, rate=self._rate(self._tasks[name]))
+        self._progress.update(self._tasks[name], completed=done, total=total)
+        self._progress.update(self._tasks[name], rate=self._rate(self._tasks[name]))
 
     def _rate(self, task_id: TaskID) -> str:
         task = self._progress.tasks[task_id]

@@ -12,6 +12,7 @@ from typing import IO, Any
 import psutil
 
 _SECRET_NAMES = (
+    "postgres",
     "nats_social",
     "nats_embedder",
     "nats_retriever",
@@ -37,9 +38,12 @@ class State:
     def open(cls, folder: Path) -> "State":
         """Make the folder when it is missing."""
         folder = folder.expanduser().resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("logs", "nats", "blobs", "artifacts", "snapshots", "spool"):
-            (folder / name).mkdir(exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in ("logs", "nats", "blobs", "artifacts", "snapshots", "spool"):
+                (folder / name).mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise StateError(f"the state folder {folder} cannot be used: {error.strerror}") from None
         return cls(folder)
 
     def __truediv__(self, name: str) -> Path:
@@ -95,7 +99,8 @@ class State:
         for name, pid in pids.items():
             with contextlib.suppress(psutil.NoSuchProcess):
                 rows[name] = {"pid": pid, "created": psutil.Process(pid).create_time()}
-        self.write_json("processes.json", rows)
+        if rows != self.read_json("processes.json"):
+            self.write_json("processes.json", rows)
 
     def clear_leftovers(self) -> list[str]:
         """End children of a killed supervisor that are still there. Blocks for at most 15 s; returns their names."""

@@ -1,15 +1,27 @@
 """What the `museed` command shows: playlists, search results, reports and counts as tables."""
 
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-console = Console(highlight=False)
+# Markup is off: titles, paths and messages may hold brackets.
+console = Console(highlight=False, markup=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _MAX_EXAMPLES = 3
+
+
+def command(arguments: str) -> str:
+    """Return a command line of `museed` as it can be typed here."""
+    program = Path(sys.argv[0])
+    inside = program.resolve().is_relative_to(Path.cwd())
+    return f"{os.path.relpath(program) if inside else program.name} {arguments}"
 
 
 def duration(seconds: float) -> str:
@@ -20,7 +32,7 @@ def duration(seconds: float) -> str:
 
 def show_playlist(playlist: Mapping[str, Any]) -> None:
     """Print a playlist with one row for each entry, and where each can be heard."""
-    table = Table(title=f"{playlist['title']}\n[dim]{playlist['playlistId']}[/dim]", title_justify="left", expand=True)
+    table = Table(title=_two_lines(playlist["title"], playlist["playlistId"]), title_justify="left", expand=True)
     table.add_column("#", justify="right")
     table.add_column("title\nartist", ratio=1, no_wrap=True)
     table.add_column("genre\ntags", ratio=1, no_wrap=True)
@@ -48,7 +60,7 @@ def show_urls(playlist: Mapping[str, Any], count: int | None = None) -> None:
 
 def show_tracks(rows: Iterable[Mapping[str, Any]], title: str) -> None:
     """Print tracks, one row each, with the id that `museed playlist --seed` takes."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     table.add_column("title, artist", overflow="fold")
     table.add_column("length", justify="right", no_wrap=True)
     table.add_column("track id", no_wrap=True)
@@ -63,9 +75,9 @@ def show_skipped(rows: Sequence[tuple[str, str, str]], report: str | None) -> No
     for path, reason, message in rows:
         by_reason.setdefault(reason, []).append((path, message))
     for reason, left_out in sorted(by_reason.items(), key=lambda item: -len(item[1])):
-        console.print(f"{len(left_out)} left out: [bold]{reason}[/bold]")
+        console.print(f"{len(left_out)} left out: {reason}", style="bold")
         for path, message in left_out[:_MAX_EXAMPLES]:
-            console.print(f"  {path}: {message}", markup=False, soft_wrap=True)
+            console.print(f"  {path}: {message}", soft_wrap=True)
         if len(left_out) > _MAX_EXAMPLES:
             console.print(f"  … and {len(left_out) - _MAX_EXAMPLES} more")
     if rows and report:

@@ -180,9 +180,13 @@ class TokenVerifier:
         return found
 
     async def _key(self, key_id: str) -> jwt.PyJWK:
+        if key_id in self._keys:
+            return self._keys[key_id]
         async with self._refreshing:
             due = time.monotonic() - self._refreshed_at >= _MIN_KEY_REFRESH_INTERVAL_S
             if key_id not in self._keys and due:
+                if self._keys:  # then asking in vain counts too: forged ids must not make us ask again and again
+                    self._refreshed_at = time.monotonic()
                 try:
                     keys = json.loads(await self._fetch_jwks())["keys"]
                 except DomainError as error:

@@ -12,6 +12,8 @@ from uuid_utils.compat import uuid7
 from services.chassis.errors import NotFound, ResourceExhausted
 
 CHUNK_BYTES = 1024 * 1024
+# Held for each stream that is being stored; parts of an S3 upload have at least so many.
+_BUFFER_BYTES = 5 * 1024 * 1024
 
 
 class BlobStore:
@@ -42,7 +44,7 @@ class BlobStore:
         digest = hashlib.sha256()
         size = 0
         incoming = f"incoming/{uuid7()}"
-        writer = obstore.open_writer_async(self._store, incoming)
+        writer = obstore.open_writer_async(self._store, incoming, buffer_size=_BUFFER_BYTES)
         try:
             async for chunk in chunks:
                 size += len(chunk)

@@ -10,6 +10,7 @@ from typing import TypeVar
 import pytest
 from uuid_utils.compat import uuid7
 
+from deploy.local import ingest
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.playlists import make_playlist, search_tracks, seed_input
 from tests.e2e.conftest import RunningMesh, render_library, tone, write_track
@@ -111,7 +112,10 @@ def titles() -> set[str]:
     return {f"Piece {artist}-{number}" for artist in range(2) for number in range(TRACKS // 2)}
 
 
-def test_killed_supervisor_takes_all_along_and_the_next_goes_on(own_mesh: RunningMesh, tmp_path: Path) -> None:
+def test_killed_supervisor_takes_all_along_and_the_next_goes_on(
+    own_mesh: RunningMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "_PATIENCE_S", 0.0)
     library = render_library(tmp_path / "music", artists=2, tracks=TRACKS // 2)
     killer = threading.Timer(0.7, own_mesh.kill, ["supervisor"])
     killer.start()
@@ -123,6 +127,22 @@ def test_killed_supervisor_takes_all_along_and_the_next_goes_on(own_mesh: Runnin
     assert (report.indexed, report.left_out) == (TRACKS, [])
     with own_mesh.person("ann") as client:
         assert all_of_it(client) == titles()
+
+
+def test_nats_store_wiped_during_ingest_loses_nothing(own_mesh: RunningMesh, tmp_path: Path) -> None:
+    library = render_library(tmp_path / "music", artists=2, tracks=TRACKS // 2)
+
+    def wipe() -> None:
+        own_mesh.kill("nats")
+        shutil.rmtree(own_mesh.folder / "nats", ignore_errors=True)
+
+    wiper = threading.Timer(0.7, wipe)
+    wiper.start()
+    report = own_mesh.ingest(library)
+    wiper.join()
+    assert (report.indexed, report.left_out) == (TRACKS, [])
+    with own_mesh.person("ann") as client:
+        assert patiently(lambda: all_of_it(client)) == titles()
 
 
 def test_wiped_nats_store_is_as_if_nothing_had_happened(own_mesh: RunningMesh, tmp_path: Path) -> None:

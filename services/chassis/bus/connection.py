@@ -81,7 +81,7 @@ class Bus:
             reconnect_time_wait=0.5,
             ping_interval=10,
             max_outstanding_pings=2,
-            # Nothing is buffered while NATS is away: the outbox is the buffer.
+            # Little is buffered while NATS is away: the outbox is the buffer.
             pending_size=8 * 1024 * 1024,
             error_cb=on_error,
             disconnected_cb=on_disconnected,

@@ -14,12 +14,13 @@ from nats.js.api import AckPolicy, ConsumerConfig
 
 from services.chassis import telemetry
 from services.chassis.bus.connection import MESSAGE_ID_HEADER, Bus
-from services.chassis.errors import Unavailable
+from services.chassis.errors import Aborted, DeadlineExceeded, Unavailable
 
 logger = logging.getLogger(__name__)
 
 _FETCH_TIMEOUT_S = 5.0
 _RECOVERY_DELAY_S = 0.5
+_FIRST_RETRY_DELAY_S = 0.5
 _MAX_RETRY_DELAY_S = 60.0
 
 
@@ -40,6 +41,9 @@ Handler = Callable[[Delivery], Awaitable[None]]
 
 class WorkConsumer:
     """Runs a handler over the messages of a durable consumer, several at a time.
+
+    A handler that raises Unavailable, Aborted or DeadlineExceeded is tried again, with the same delivery, until what it
+    needs is back.
 
     A message is acknowledged, and the acknowledgement confirmed, only after its handler returned. A handler that
     raises has the message delivered again after a delay that doubles from 1 s to 60 s. A message that was delivered
@@ -166,24 +170,38 @@ class WorkConsumer:
                 await self._set_aside(delivery)
             else:
                 async with _told_in_progress(message, self._ack_wait_s / 3):
-                    await self._handler(delivery)
-            await message.ack_sync(timeout=_FETCH_TIMEOUT_S)
-        except (nats.errors.Error, TimeoutError) as error:
-            # The message comes again, which its handler takes as a repetition.
-            logger.warning("ack_failed", extra={"subject": delivery.subject, "error": repr(error)})
+                    await self._work_off(delivery)
         except Exception:  # the border of this process: whatever a handler raises, the next message is taken
             logger.exception("handler_failed", extra={"subject": delivery.subject, "attempt": delivery.attempt})
             delay_s = min(2.0 ** (delivery.attempt - 1), _MAX_RETRY_DELAY_S)
             with contextlib.suppress(nats.errors.Error):
                 await message.nak(delay=delay_s)
+            return
+        try:
+            await message.ack_sync(timeout=_FETCH_TIMEOUT_S)
+        except (nats.errors.Error, TimeoutError) as error:
+            # The message comes again, which its handler takes as a repetition.
+            logger.warning("ack_failed", extra={"subject": delivery.subject, "error": repr(error)})
+
+    async def _work_off(self, delivery: Delivery) -> None:
+        """Handle a message; while something that the handler needs is away, keep it and try again.
+
+        Kept and not given back: every delivery counts, and an outage must not make poison of healthy messages.
+        """
+        delay_s = _FIRST_RETRY_DELAY_S
+        while True:
+            try:
+                return await self._handler(delivery)
+            except (Unavailable, Aborted, DeadlineExceeded) as error:
+                if self._stopping.is_set():
+                    raise
+                logger.warning("handler_waits", extra={"subject": delivery.subject, "reason": error.reason})
+            await self._pause(delay_s)
+            delay_s = min(2 * delay_s, _MAX_RETRY_DELAY_S)
 
     async def _set_aside(self, delivery: Delivery) -> None:
-        try:
-            await self._bus.publish(
-                f"museed.dead_letters.{self._stream}", delivery.payload, f"dead-{self._stream}-{delivery.event_id}"
-            )
-        except Unavailable as error:
-            raise TimeoutError("dead letter was not confirmed") from error
+        event_id = f"dead-{self._stream}-{delivery.event_id}"
+        await self._bus.publish(f"museed.dead_letters.{self._stream}", delivery.payload, event_id)
         logger.error("dead_letter", extra={"subject": delivery.subject, "attempts": delivery.attempt - 1})
         if self._on_dead_letter is not None:
             await self._on_dead_letter(delivery)

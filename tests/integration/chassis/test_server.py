@@ -162,7 +162,7 @@ async def test_request_id_and_time_left_cross_two_hops() -> None:
             await near.DescribeModel(REQUEST, timeout=7, metadata=((telemetry.REQUEST_ID_HEADER, "request-1"),))
         await server.drain(0.1)
     assert seen[0][0] == "request-1"
-    assert 0 < seen[0][1] <= 7
+    assert 6 < seen[0][1] < 7.5  # gRPC rounds a deadline up
 
 
 async def test_passed_deadline_is_refused_before_the_call() -> None:

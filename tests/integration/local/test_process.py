@@ -56,6 +56,29 @@ async def test_child_that_never_is_ready_is_stopped(tmp_path: Path) -> None:
     assert process.pid is None
 
 
+async def test_child_that_came_back_too_slowly_is_started_yet_again(tmp_path: Path) -> None:
+    answers = [True]
+
+    async def is_ready() -> bool:
+        return answers[0]
+
+    said: list[str] = []
+    process = SupervisedProcess(Spec("social", sleeper(), is_ready, start_timeout_s=0.3), tmp_path, said.append)
+    await process.start()
+    watching = asyncio.create_task(process.watch())
+    answers[0] = False
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    async with asyncio.timeout(20):
+        while not any("was not ready" in text for text in said):
+            await asyncio.sleep(0.01)
+        answers[0] = True
+        while "social is back" not in said:
+            await asyncio.sleep(0.01)
+    await process.stop()
+    await watching
+
+
 async def test_deaf_child_is_killed_after_the_grace(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     deaf = (
