@@ -6,6 +6,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -54,6 +55,7 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
         ],
         middleware=[
             Middleware(Border),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(parts.settings.allowed_hosts), www_redirect=False),
             Middleware(
                 CORSMiddleware,
                 allow_origins=parts.settings.cors_origins,

@@ -29,6 +29,8 @@ class GatewaySettings(Settings):
     stream_url_lifetime_s: int = Field(900, ge=1, le=900)
     graphiql: bool = True
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    # Names under which the gateway may be called; any other Host is refused, so that no web page can rebind to it.
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("*",)
 
     max_upload_bytes: int = Field(200 * MIB, ge=1)
     max_body_bytes: int = Field(2 * MIB, ge=1024)
@@ -41,7 +43,7 @@ class GatewaySettings(Settings):
     drain_timeout_s: float = Field(10.0, gt=0, le=120)
     log_level: str = "INFO"
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from starlette.requests import Request
@@ -48,7 +48,7 @@ class AudioStreams:
             FailedPrecondition: MEDIA_CHANGED.
         """
         track_id = decode_id(request.path_params["track_id"], "Track", "trackId")
-        await self._admit(request, track_id)
+        session_id = await self._admit(request, track_id)
         media = await self._parts.upstream.catalog.GetTrackMedia(
             catalog_pb2.GetTrackMediaRequest(track_id=track_id), timeout=self._parts.settings.upstream_timeout_s
         )
@@ -79,7 +79,10 @@ class AudioStreams:
         if span is None or request.method == "HEAD":
             os.close(descriptor)
             return Response(status_code=status, headers=headers)
-        return _FileResponse(descriptor, span, self._threads, status, headers)
+        revocations = self._parts.authenticator.revocations
+        return _FileResponse(
+            descriptor, span, self._threads, lambda: session_id in revocations, status_code=status, headers=headers
+        )
 
     async def _open(self, media: catalog_pb2.GetTrackMediaResponse, track_id: str) -> int:
         loop = asyncio.get_running_loop()
@@ -92,15 +95,19 @@ class AudioStreams:
                 "the file of this track is gone", reason=error.reason, field="trackId", value=track_id
             ) from error
 
-    async def _admit(self, request: Request, track_id: str) -> None:
+    async def _admit(self, request: Request, track_id: str) -> str:
+        """Return the session under which the audio is heard; empty for guests."""
         authenticator = self._parts.authenticator
         if "signature" in request.query_params:
             await authenticator.bind(None)
             grant = self._parts.signer.verify(track_id, request.query_params)
             if grant.session_id in authenticator.revocations:
                 raise Unauthenticated("the session has ended, log in again", reason="SESSION_REVOKED")
-        elif await authenticator.bind(request.headers.get("authorization")) is None:
+            return grant.session_id
+        viewer = await authenticator.bind(request.headers.get("authorization"))
+        if viewer is None:
             raise Unauthenticated("take the address from `streamUrl`, or send a token", reason="LOGIN_REQUIRED")
+        return viewer.session_id
 
 
 def _plan(request: Request, size: int, etag: str) -> tuple[Span | None, int, dict[str, str]]:
@@ -120,12 +127,19 @@ def _plan(request: Request, size: int, etag: str) -> tuple[Span | None, int, dic
 
 
 class _FileResponse(StreamingResponse):
-    """Sends a span of an open file and closes it, also when the client goes away."""
+    """Sends a span of an open file while that is allowed, and closes it, also when the client goes away."""
 
     def __init__(
-        self, descriptor: int, span: Span, threads: ThreadPoolExecutor, status: int, headers: dict[str, str]
+        self,
+        descriptor: int,
+        span: Span,
+        threads: ThreadPoolExecutor,
+        is_over: Callable[[], bool],
+        *,
+        status_code: int,
+        headers: dict[str, str],
     ) -> None:
-        super().__init__(_read(descriptor, span, threads), status_code=status, headers=headers)
+        super().__init__(_read(descriptor, span, threads, is_over), status_code=status_code, headers=headers)
         self._descriptor = descriptor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,10 +149,14 @@ class _FileResponse(StreamingResponse):
             os.close(self._descriptor)
 
 
-async def _read(descriptor: int, span: Span, threads: ThreadPoolExecutor) -> AsyncGenerator[bytes, None]:
+async def _read(
+    descriptor: int, span: Span, threads: ThreadPoolExecutor, is_over: Callable[[], bool]
+) -> AsyncGenerator[bytes, None]:
     loop = asyncio.get_running_loop()
     position = span.start
     while position < span.end:
+        if is_over():
+            raise PermissionError("the session ended while its audio was sent")
         length = min(_CHUNK_BYTES, span.end - position)
         chunk = await loop.run_in_executor(threads, os.pread, descriptor, length, position)
         if not chunk:

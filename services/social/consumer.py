@@ -15,7 +15,7 @@ from services.social.store.database import Database
 
 logger = logging.getLogger(__name__)
 
-_DURABLE = "social"
+DURABLE = "social"
 _SUBJECT = "museed.embedder.v1.*"
 _EMBEDDED = "museed.embedder.v1.track_embedded"
 _CONCURRENCY = 8
@@ -39,7 +39,7 @@ class EmbedderEvents:
         return WorkConsumer(
             bus,
             stream=EMBEDDER_EVENTS,
-            durable=_DURABLE,
+            durable=DURABLE,
             subject=_SUBJECT,
             handler=self.handle,
             concurrency=_CONCURRENCY,

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import nats.errors
+import nats.js.errors
 
 from services.chassis.blobs import BlobStore
 from services.chassis.bus import EMBED_WORK, EMBEDDER_EVENTS, VECTORS, Bus
 from services.chassis.errors import Unavailable
 from services.social.background import repeat
 from services.social.clients import EmbedderClient
+from services.social.consumer import DURABLE
 from services.social.store import accounts, embeddings, encoders, jobs, uploads, vector_log, work
 from services.social.store.database import Database
 from services.social.store.encoders import Encoder
@@ -85,8 +87,19 @@ class StreamKeeper:
             raise Unavailable(f"streams cannot be read: {error}", reason="BUS_UNAVAILABLE") from error
         if point is not None and log.created == point.stream_created_at and log.state.last_seq < point.sequence:
             await self._rebuild_vectors(point.stream_created_at, point.stream_created_at)
+        if await self._has_answers_waiting():
+            return  # what was worked off is not lost, only not yet written
         first = queue.state.first_seq if queue.state.messages else queue.state.last_seq + 1
         await self._resend(before, first_sequence=first, most_losses=_MOST_LOSSES)
+
+    async def _has_answers_waiting(self) -> bool:
+        try:
+            answers = await self._bus.jetstream.consumer_info(EMBEDDER_EVENTS, DURABLE)
+        except nats.js.errors.NotFoundError:
+            return True  # nobody has begun to read them
+        except nats.errors.Error as error:
+            raise Unavailable(f"consumer cannot be read: {error}", reason="BUS_UNAVAILABLE") from error
+        return bool(answers.num_pending or answers.num_ack_pending)
 
     async def _keep(self) -> None:
         await self.keep_streams()

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -67,6 +68,11 @@ def test_forged_token_is_refused(mesh: RunningMesh, token: str) -> None:
         with pytest.raises(ClientError) as caught:
             client.query("{ me { user { username } } }")
     assert caught.value.code == "TOKEN_INVALID"
+
+
+def test_other_host_names_are_refused(mesh: RunningMesh) -> None:
+    answer = httpx.get(f"{mesh.url}/healthz", headers={"Host": "rebound.example"})
+    assert (answer.status_code, httpx.get(f"{mesh.url}/healthz").status_code) == (400, 200)
 
 
 def silent(path: Path) -> None:

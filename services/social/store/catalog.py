@@ -59,9 +59,14 @@ TRACK_TABLES = """
 """
 SELECT_TRACKS = f"SELECT {TRACK_COLUMNS} FROM {TRACK_TABLES} WHERE track.track_id = ANY ($1::uuid[])"
 
+# Only what a model could hear is music: a registered path alone must not open any file to everybody.
 SELECT_MEDIA = """
 SELECT location, relative_path, file_hash, size_bytes, content_type
-FROM tracks JOIN roots USING (root_id) WHERE track_id = $1
+FROM tracks JOIN roots USING (root_id)
+WHERE track_id = $1 AND EXISTS (
+    SELECT FROM track_embeddings AS heard
+    WHERE heard.track_id = tracks.track_id AND heard.state IN ('EMBEDDED', 'INDEXED')
+)
 """
 SELECT_AUDIO_OF_FILE = "SELECT audio_hash FROM tracks WHERE file_hash = $1 LIMIT 1"
 

@@ -253,12 +253,41 @@ async def test_address_of_a_session_ends_with_it(gateway: Gateway, tmp_path: Pat
     following = asyncio.create_task(gateway.parts.authenticator.revocations.run())
     try:
         async with asyncio.timeout(5):
-            while (response := await gateway.http.get(url)).status_code == 200:
-                await asyncio.sleep(0.05)
+            while "session-5" not in gateway.parts.authenticator.revocations:
+                await asyncio.sleep(0.01)
+        response = await gateway.http.get(url)
     finally:
         following.cancel()
     assert (response.status_code, response.json()["error"]["reason"]) == (401, "SESSION_REVOKED")
     assert (await gateway.http.get(guests)).status_code == 200
+
+
+async def test_stream_breaks_off_when_its_session_ends(gateway: Gateway, tmp_path: Path) -> None:
+    ended: list[str] = []
+
+    async def revoked() -> list[str]:
+        return ended
+
+    gateway.parts.authenticator.revocations._fetch = revoked
+    track_id = add_audio(gateway, tmp_path, bytes(64 * 1024 * 1024))
+    url = await address(gateway, track_id, gateway.bearer(sid="session-6"))
+    received = 0
+
+    async def listen() -> None:
+        nonlocal received
+        async with gateway.http.stream("GET", url) as response:
+            async for chunk in response.aiter_raw():
+                if not received:
+                    ended.append("session-6")
+                    following = asyncio.create_task(gateway.parts.authenticator.revocations.run())
+                    while "session-6" not in gateway.parts.authenticator.revocations:
+                        await asyncio.sleep(0.01)
+                    following.cancel()
+                received += len(chunk)
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        await listen()
+    assert 0 < received < 64 * 1024 * 1024
 
 
 async def test_address_is_absolute_where_the_public_url_is_known(tmp_path: Path) -> None:
