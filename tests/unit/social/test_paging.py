@@ -25,7 +25,10 @@ def test_negative_size_is_refused() -> None:
     assert (refusal.value.reason, refusal.value.field, refusal.value.value) == ("OUT_OF_RANGE", "page_size", "-1")
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+@given(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+)
 def test_token_gives_its_key_back(number: float, text: str) -> None:
     track_id = new_id()
     token = encode_token("list", (number, text, track_id))
