@@ -1,8 +1,10 @@
 """Bytes by their SHA-256, in a local folder or an S3-compatible store. A digest authorises nobody."""
 
+import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import obstore
@@ -19,8 +21,9 @@ _BUFFER_BYTES = 5 * 1024 * 1024
 class BlobStore:
     """Stores bytes once under their digest; reading what was never stored is NotFound. Made by `open_blob_store`."""
 
-    def __init__(self, store: LocalStore | MemoryStore | S3Store) -> None:
+    def __init__(self, store: LocalStore | MemoryStore | S3Store, folder: Path | None = None) -> None:
         self._store = store
+        self._folder = folder
 
     async def put(self, data: bytes) -> bytes:
         """Store bytes and return their digest, 32 bytes; safe to repeat."""
@@ -108,6 +111,22 @@ class BlobStore:
             async for chunk in self.stream(digest):
                 file.write(chunk)
 
+    async def sweep_incoming(self, before: datetime) -> int:
+        """Delete what streams left behind whose process was killed on the way; returns how many.
+
+        Args:
+            before: Only what nobody has written to since; aware.
+        """
+        if self._folder is not None:
+            return await asyncio.to_thread(_sweep_folder, self._folder / "incoming", before.timestamp())
+        swept = 0
+        async for page in obstore.list(self._store, prefix="incoming"):
+            for found in page:
+                if found["last_modified"] < before:
+                    await obstore.delete_async(self._store, found["path"])
+                    swept += 1
+        return swept
+
     async def delete(self, digest: bytes) -> None:
         """Delete a blob; deleting what is not there is done already."""
         with contextlib.suppress(FileNotFoundError):
@@ -127,10 +146,18 @@ def open_blob_store(url: str) -> BlobStore:
     if url.startswith("file://"):
         folder = Path(url.removeprefix("file://"))
         folder.mkdir(parents=True, exist_ok=True)
-        return BlobStore(LocalStore(folder))
+        return BlobStore(LocalStore(folder), folder)
     if url.startswith("s3://"):
         return BlobStore(S3Store.from_url(url))
     raise ValueError(f"blob store {url!r} must begin with file:// or s3://")
+
+
+def _sweep_folder(folder: Path, before_s: float) -> int:
+    # Not listed by the store: parts of unfinished files are named "…#1", which it hides.
+    old = [path for path in folder.glob("*") if path.stat().st_mtime < before_s]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
 
 
 def _key(digest: bytes) -> str:

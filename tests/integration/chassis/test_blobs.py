@@ -1,5 +1,8 @@
 import hashlib
+import os
+import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -69,6 +72,16 @@ async def test_deleted_blob_is_not_found(blobs: BlobStore, tmp_path: Path) -> No
     for read in (blobs.get(digest), blobs.size(digest), blobs.download(digest, tmp_path / "copy")):
         with pytest.raises(NotFound):
             await read
+
+
+async def test_what_a_killed_process_left_is_swept(blobs: BlobStore, folder: Path) -> None:
+    kept = await blobs.put(b"kept")
+    (folder / "incoming").mkdir()
+    for name, age_s in (("old", 7200), ("old#1", 7200), ("young", 0)):
+        (folder / "incoming" / name).write_bytes(b"part")
+        os.utime(folder / "incoming" / name, (time.time() - age_s,) * 2)
+    swept = await blobs.sweep_incoming(datetime.now(UTC) - timedelta(hours=1))
+    assert (swept, files(folder)) == (2, sorted(["young", kept.hex()]))
 
 
 def test_other_schemes_are_refused() -> None:
