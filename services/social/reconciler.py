@@ -14,6 +14,7 @@ from services.chassis.errors import Unavailable
 from services.social.background import repeat
 from services.social.clients import EmbedderClient
 from services.social.consumer import DURABLE
+from services.social.errors import NoEncoder
 from services.social.store import accounts, embeddings, encoders, jobs, uploads, vector_log, work
 from services.social.store.database import Database
 from services.social.store.encoders import Encoder
@@ -28,6 +29,8 @@ _SWEEP_INTERVAL_S = 60.0
 _MOST_LOSSES = 3
 _WANT_BATCH_SIZE = 500
 _SWEEP_BATCH_SIZE = 100
+# Longer than any upload may take.
+_INCOMING_LIFE = timedelta(hours=6)
 
 
 class StreamKeeper:
@@ -91,6 +94,10 @@ class StreamKeeper:
             return  # what was worked off is not lost, only not yet written
         first = queue.state.first_seq if queue.state.messages else queue.state.last_seq + 1
         await self._resend(before, first_sequence=first, most_losses=_MOST_LOSSES)
+        async with self._database.transaction() as connection:
+            for encoder_id, track_ids in (await embeddings.forgotten(connection, before, _WANT_BATCH_SIZE)).items():
+                logger.warning("tracks_forgotten", extra={"count": len(track_ids)})
+                await embeddings.want(connection, encoder_id, track_ids)
 
     async def _has_answers_waiting(self) -> bool:
         try:
@@ -113,7 +120,11 @@ class StreamKeeper:
                 return  # another process was faster
             await vector_log.note_stream(connection, VECTORS, created_at)
             await vector_log.rebuild(connection)
-        logger.warning("vectors_rebuild", extra={"created_at": created_at.isoformat()})
+        logger.log(
+            logging.INFO if seen is None else logging.WARNING,
+            "vectors_rebuild",
+            extra={"created_at": created_at.isoformat()},
+        )
 
     async def _resend(self, before: datetime, *, first_sequence: int | None, most_losses: int | None) -> None:
         async with self._database.connection() as connection:
@@ -151,6 +162,8 @@ class EncoderKeeper:
             DomainError: The embedder or the database does not answer; the next call goes on.
         """
         seen = await self._embedder.describe_model()
+        if not seen.encoder_id or seen.dimension < 1:
+            raise NoEncoder
         async with self._database.transaction() as connection:
             serving = await encoders.serve_first(connection, seen)
         if serving.encoder_id != seen.encoder_id and seen != self._other:
@@ -200,6 +213,7 @@ class Sweeper:
             await accounts.delete_expired_sessions(connection, now)
         if self._blobs is None:
             return
+        await self._blobs.sweep_incoming(now - _INCOMING_LIFE)
         async with self._database.transaction() as connection:
             digests = await uploads.sweep(connection, now, _SWEEP_BATCH_SIZE)
             # Before the commit: a blob whose deletion failed is tried again, one that is gone may be deleted again.

@@ -68,7 +68,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         context: grpc.aio.ServicerContext[accounts_pb2.LogInRequest, accounts_pb2.LogInResponse],
     ) -> accounts_pb2.LogInResponse:
         """Start a session; an unknown person takes as long as a wrong password and gets the same answer."""
-        login = folded(request.login)[:LONGEST_EMAIL]
+        login = folded(request.login.replace("\0", ""))[:LONGEST_EMAIL]
         self._failed_logins.check(login)
         async with self._database.connection() as connection:
             found = await accounts.find_login(connection, login)

@@ -6,6 +6,7 @@ result and a registration of the same sound wait for each other, and neither ove
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.social.catalog import EmbeddingState
 from services.social.ids import EncoderId, TrackId
@@ -69,6 +70,13 @@ SELECT track_id FROM tracks AS track
 WHERE NOT EXISTS (
     SELECT FROM track_embeddings AS progress WHERE progress.encoder_id = $1 AND progress.track_id = track.track_id)
 ORDER BY track_id LIMIT $2
+"""
+SELECT_FORGOTTEN = """
+SELECT encoder_id, track_id FROM track_embeddings AS progress
+WHERE state = 'PENDING' AND changed_at < $1 AND NOT EXISTS (
+    SELECT FROM embedding_work AS work
+    WHERE work.encoder_id = progress.encoder_id AND work.audio_hash = progress.audio_hash)
+LIMIT $2
 """
 TOUCH = """
 UPDATE track_embeddings SET version = version + 1, state = 'EMBEDDED', changed_at = now()
@@ -148,6 +156,14 @@ async def unsettled(connection: Connection, encoder_id: EncoderId, track_ids: Se
 async def never_wanted(connection: Connection, encoder_id: EncoderId, limit: int) -> list[TrackId]:
     """Return tracks that this encoder was never asked for."""
     return [TrackId(row["track_id"]) for row in await connection.fetch(SELECT_NEVER_WANTED, encoder_id, limit)]
+
+
+async def forgotten(connection: Connection, before: datetime, limit: int) -> dict[EncoderId, list[TrackId]]:
+    """Return tracks, by encoder, that wait since before and for which nothing is under way: there should be none."""
+    found: dict[EncoderId, list[TrackId]] = {}
+    for row in await connection.fetch(SELECT_FORGOTTEN, before, limit):
+        found.setdefault(EncoderId(row["encoder_id"]), []).append(TrackId(row["track_id"]))
+    return found
 
 
 async def touch(connection: Connection, encoder_id: EncoderId, track_ids: Sequence[TrackId]) -> None:

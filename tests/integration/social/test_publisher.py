@@ -172,7 +172,9 @@ async def test_refused_message_holds_up_its_own_key_only(
     database: Database, database_url: str, bus: Bus, sql: Sql
 ) -> None:
     async with database.transaction() as connection:
-        await outbox.add(connection, Event(new_id(), "stuck", "nobody.listens", b"refused"), event("stuck", "after"))
+        await outbox.add(
+            connection, Event(new_id(), "stuck", "museed.social.v1.nobody_listens", b"refused"), event("stuck", "after")
+        )
         await outbox.add(connection, *(event(f"key {number}", f"text {number}") for number in range(20)))
     async with publishing(database, database_url, bus):
 

@@ -173,3 +173,13 @@ async def test_log_that_lost_its_end_is_published_again(mesh: Mesh, keeper: Stre
         lambda: sql.fetchval("SELECT bool_and(sequence < 10_000) FROM track_embeddings WHERE state = 'INDEXED'")
     )
     await until(lambda: sql.fetchval("SELECT count(*) = 6 FROM track_embeddings WHERE state = 'INDEXED'"))
+
+
+async def test_track_whose_work_is_gone_is_wanted_again(mesh: Mesh, keeper: StreamKeeper, sql: Sql) -> None:
+    await until(lambda: sql.fetchval("SELECT count(*) = 1 FROM embedding_work WHERE sequence IS NOT NULL"))
+    await sql.execute("DELETE FROM embedding_work")
+    await keeper.find_lost()
+    assert await sql.fetchval("SELECT count(*) FROM embedding_work") == 0  # it may be on its way
+    await sql.execute("UPDATE track_embeddings SET changed_at = changed_at - interval '61 seconds'")
+    await keeper.find_lost()
+    assert await sql.fetchval("SELECT count(*) FROM embedding_work") == 1
