@@ -67,8 +67,9 @@ class Worker:
         self._nudge = nudge
         self._bounds = bounds
         self._clock = clock
-        self._running: dict[JobId, asyncio.Task[None]] = {}
-        self._attempts: dict[JobId, asyncio.Task[None]] = {}
+        # By attempt: a lease that ran out while the database was away may be taken by this very process again.
+        self._running: dict[tuple[JobId, int], asyncio.Task[None]] = {}
+        self._attempts: dict[tuple[JobId, int], asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Work for ever, until cancelled; then jobs at hand are given back at once."""
@@ -82,9 +83,9 @@ class Worker:
 
     def drop(self, job_id: JobId) -> None:
         """Stop working on a job that was cancelled; elsewhere, the worker notices when it renews its lease."""
-        attempt = self._attempts.get(job_id)
-        if attempt is not None:
-            attempt.cancel()
+        for key, attempt in self._attempts.items():
+            if key[0] == job_id:
+                attempt.cancel()
 
     async def _take(self) -> None:
         while len(self._running) < self._bounds.concurrency:
@@ -92,12 +93,13 @@ class Worker:
                 job = await jobs.claim(connection, self._bounds.lease_s)
             if job is None:
                 return
-            self._running[job.job_id] = asyncio.create_task(self._attend(job))
+            self._running[job.job_id, job.attempt] = asyncio.create_task(self._attend(job))
 
     async def _attend(self, job: Job) -> None:
         """Keep a job's lease while an attempt runs."""
         telemetry.begin_request(job.request_id or None)
-        attempt = self._attempts[job.job_id] = asyncio.create_task(self._attempt(job))
+        key = (job.job_id, job.attempt)
+        attempt = self._attempts[key] = asyncio.create_task(self._attempt(job))
         try:
             while not (await asyncio.wait({attempt}, timeout=self._bounds.lease_s / 3))[0]:
                 if not await self._renew(job):
@@ -109,7 +111,7 @@ class Worker:
             await self._give_back(job, 0.0)
             raise
         finally:
-            del self._running[job.job_id], self._attempts[job.job_id]
+            del self._running[key], self._attempts[key]
             self._nudge.ring()
 
     async def _renew(self, job: Job) -> bool:

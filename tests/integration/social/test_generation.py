@@ -404,6 +404,22 @@ async def test_job_of_a_worker_that_died_is_taken_over_once(
     assert await sql.fetchval("SELECT count(*) FROM playlists") == 1
 
 
+async def test_end_that_comes_after_the_cancellation_is_not_written(
+    mesh: Mesh, social: Client, library: Library, person: Person, sql: Sql
+) -> None:
+    """Two attempts at once, the second in its last stage, and a cancellation that reaches neither of them."""
+    mesh.retriever.gate.close()
+    job = await social.generate(person, track_seed(library.track_ids[0]), wait_ms=0)
+    await mesh.retriever.gate.reached.wait()
+    await sql.execute("UPDATE jobs SET state = 'ARRANGING', progress = 0.9, lease_until = now() - interval '1 s'")
+    await until(lambda: len(mesh.retriever.requests) == 2)
+    await sql.execute("UPDATE jobs SET state = 'CANCELLED', finished_at = now()")
+    mesh.retriever.gate.opened.set()
+    assert (await social.generate(person, track_seed(library.track_ids[1]))).state == SUCCEEDED
+    assert (await social.job(person, job.job_id)).state == CANCELLED
+    assert await sql.fetchval("SELECT count(*) FROM playlists") == 1
+
+
 async def test_crash_in_the_middle_is_finished_by_the_next_process(
     mesh: Mesh, social: Client, library: Library, person: Person, sql: Sql
 ) -> None:

@@ -17,7 +17,8 @@ from services.social.store import outbox
 from services.social.store.database import Database
 from services.social.store.locks import LaneLocks
 from services.social.store.outbox import Kind, Lane
-from tests.integration.social.conftest import Sql, until
+from tests.integration.social.conftest import Client, Mesh, Sql, make_library, until
+from tests.integration.social.fakes import ENCODER_ID
 
 SUBJECT = "museed.social.v1.job_progressed"
 KEYS = [f"key {number}" for number in range(24)]
@@ -194,3 +195,71 @@ async def test_outbox_is_published_in_order_also_beyond_one_batch(
     async with publishing(database, database_url, bus):
         await until(lambda: is_drained(sql), timeout_s=30)
     assert await published(bus) == texts
+
+
+class InterferingBus:
+    """A bus during whose publishing a track changes."""
+
+    def __init__(self, bus: Bus, sql: Sql) -> None:
+        self._bus = bus
+        self._sql = sql
+        self.is_connected = True
+        self.stream_created_at = bus.stream_created_at
+
+    async def publish(self, subject: str, payload: bytes, event_id: str) -> PublishAck:
+        ack = await self._bus.publish(subject, payload, event_id)
+        await self._sql.execute("UPDATE track_embeddings SET version = version + 1")
+        return ack
+
+
+async def states(sql: Sql) -> list[tuple[str, int, int]]:
+    rows = await sql.fetch("SELECT state, version, published_version FROM track_embeddings")
+    return [tuple(row) for row in rows]
+
+
+async def publish_all(database: Database, url: str, bus: object, sql: Sql) -> None:
+    task = asyncio.create_task(
+        Publisher(database, LaneLocks(url), bus, Nudge()).run()  # type: ignore[arg-type]  # a bus in disguise
+    )
+    await until(lambda: is_drained(sql))
+    task.cancel()
+    await asyncio.wait({task})
+
+
+PROMISE_AGAIN = """
+INSERT INTO outbox (kind, key, event_id, encoder_id, version)
+SELECT 'vector', track_id::text, uuidv7(), encoder_id, version FROM track_embeddings
+"""
+
+
+async def test_track_that_changes_while_it_is_published_is_not_indexed_yet(
+    mesh: Mesh, social: Client, database: Database, database_url: str, sql: Sql
+) -> None:
+    await make_library(mesh, social, count=1)
+    await mesh.stack.aclose()
+    bus = await mesh.bus("social")
+    assert await states(sql) == [("INDEXED", 2, 2)]
+    await sql.execute("UPDATE track_embeddings SET state = 'EMBEDDED', version = 3")
+    await sql.execute(PROMISE_AGAIN)
+    await publish_all(database, database_url, InterferingBus(bus, sql), sql)
+    assert await states(sql) == [("EMBEDDED", 4, 3)]
+    await sql.execute(PROMISE_AGAIN)
+    await publish_all(database, database_url, bus, sql)
+    assert await states(sql) == [("INDEXED", 4, 4)]
+
+
+async def test_message_that_was_stored_before_counts_for_what_it_held_then(
+    mesh: Mesh, social: Client, database: Database, database_url: str, sql: Sql
+) -> None:
+    """A publisher dies after NATS stored version 3; by when its row is published again, the track is at version 4."""
+    await make_library(mesh, social, count=1)
+    await mesh.stack.aclose()
+    bus = await mesh.bus("social")
+    await sql.execute("UPDATE track_embeddings SET state = 'EMBEDDED', version = 3")
+    await sql.execute(PROMISE_AGAIN)
+    row = await sql.fetchrow("SELECT key, event_id FROM outbox")
+    assert row is not None
+    await bus.publish(f"museed.vectors.{ENCODER_ID}.{row['key']}", b"version 3", str(row["event_id"]))
+    await sql.execute("UPDATE track_embeddings SET version = 4")
+    await publish_all(database, database_url, bus, sql)
+    assert await states(sql) == [("EMBEDDED", 4, 3)]
