@@ -31,7 +31,7 @@ run: install ## Serve the whole mesh on this machine until Ctrl-C
 
 .PHONY: test
 test: install-dev ## Run every test: unit, contract, integration, end to end
-	@$(PYTEST) -m "not long"
+	@$(PYTEST) -m "not long" -n 2 --dist loadfile
 
 .PHONY: test-fast
 test-fast: install-dev ## Run the unit tests only (under a minute)
