@@ -20,6 +20,8 @@ from services.social.tokens import TokenIssuer
 
 _INDEX_PATIENCE_S = 5.0
 _INDEX_POLL_INTERVAL_S = 0.1
+# Progress is stored as float32: what was read back is a little less or more than what was written.
+_LEAST_STEP = 0.001
 
 
 class AttemptLost(Exception):
@@ -151,7 +153,7 @@ class Generator:
 
     async def _enter(self, job: Job, state: JobState, progress: float) -> Job:
         """Move a job to a stage, unless it was there in an attempt before."""
-        if not state.is_after(job.state) and progress <= job.progress:
+        if not state.is_after(job.state) and progress < job.progress + _LEAST_STEP:
             return job
         async with self._database.transaction() as connection:
             moved = await jobs.advance(connection, job, state, progress)
