@@ -104,7 +104,9 @@ class Postgres:
                 subprocess.run(
                     [_binary("initdb"), "-D", self.data_folder, "--auth=scram-sha-256", f"--pwfile={password_file}",
                      "--username=postgres", "--encoding=UTF8", "--locale-provider=builtin",
-                     "--builtin-locale=C.UTF-8", "--data-checksums"],
+                     "--builtin-locale=C.UTF-8",
+                     # Not the caller's: under LANG=C, trigrams would know no letters but a to z.
+                     "--lc-ctype=C.UTF-8", "--data-checksums"],
                     user=self.user, group=self.user, extra_groups=None if self.user is None else [],
                     check=True, capture_output=True, cwd="/",
                 )  # fmt: skip
