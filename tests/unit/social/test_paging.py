@@ -1,6 +1,7 @@
 """Page sizes and tokens: a token continues its own list, and nothing else is a token."""
 
 import base64
+import itertools
 import json
 
 import pytest
@@ -64,6 +65,7 @@ MARK = json.loads(base64.b64decode(encode_token("list", ()) + "=="))[0]
         "W" * 4_000,
         encode_token("another list", (1.0, "a", new_id())),
     ],
+    ids=itertools.count(),
 )
 def test_anything_else_is_refused(token: str) -> None:
     with pytest.raises(InvalidArgument) as refusal:
