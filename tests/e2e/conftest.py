@@ -1,5 +1,6 @@
 """A whole mesh as a person starts it: `museed up` in a folder of its own, with a small library rendered here."""
 
+import contextlib
 import json
 import os
 import signal
@@ -87,8 +88,10 @@ class RunningMesh:
 
     def person(self, name: str) -> GatewayClient:
         who = Credentials(name, f"password of {name}", sign_up_email=f"{name}@example.org")
-        client = GatewayClient(self.url, who)
-        client.log_in()
+        with contextlib.ExitStack() as undo:
+            client = undo.enter_context(GatewayClient(self.url, who))
+            client.log_in()
+            undo.pop_all()
         return client
 
     def guest(self) -> GatewayClient:
