@@ -65,7 +65,7 @@ protos: install-dev ## Generate protos/gen from the contracts, and schema.graphq
 
 .PHONY: bench
 bench: install-dev ## Run the benchmarks; each prints one table of ratios
-	@for file in benchmarks/*.py; do $(BIN)/python $$file; done
+	@for file in benchmarks/*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py); done
 
 .PHONY: lock
 lock: install-dev ## Resolve every version anew into requirements/lock.txt

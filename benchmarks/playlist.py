@@ -3,7 +3,7 @@
 Starts a mesh with a library of 64 short pieces that are rendered here, asks for playlists from library seeds over HTTP
 as one client does, and compares with the floor: the same client asking the same gateway for nothing.
 
-Usage: python benchmarks/playlist.py [ROUNDS]
+Usage: python -m benchmarks.playlist [ROUNDS]
 """
 
 import asyncio
