@@ -4,7 +4,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from services.embedder import muq, musicnn
+from services.embedder import muq, musicnn, musicnn_wheel
 from services.embedder.artifact import MANIFEST_FILE, Artifact, open_artifact
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
 from services.embedder.model import Encoder
@@ -12,6 +12,7 @@ from services.embedder.model import Encoder
 logger = logging.getLogger(__name__)
 
 AUTO = "auto"
+OFFLINE_DEFAULT = musicnn_wheel.MSD.name
 
 
 def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None, threads: int) -> Encoder:
@@ -20,7 +21,7 @@ def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None
     `auto` is MuQ where its weights and a GPU are at hand, else the offline default.
 
     Args:
-        choice: "auto", "musicnn-msd", a hub name with a slash, or a folder: an artifact or one of MuQ.
+        choice: "auto", "musicnn-msd", "musicnn-mtt", a hub name with a slash, or a folder: an artifact or one of MuQ.
         artifacts_folder: Where encoders made of wheels are kept.
         muq_folder: A MuQ folder or artifact that `auto` may take; None asks the hub's cache only.
         threads: Threads of the model on a CPU; 0 takes one a core.
@@ -33,34 +34,35 @@ def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None
         folder = muq_folder or muq.find_in_hub_cache()
         if folder is not None and muq.is_gpu_at_hand():
             return _load_folder(folder, threads)
-        logger.info("encoder_chosen", extra={"encoder": musicnn.NAME, "muq_weights": folder is not None})
-        choice = musicnn.NAME
-    if choice == musicnn.NAME:
-        return musicnn.MusicnnEncoder(_musicnn_artifact(artifacts_folder / musicnn.NAME), threads)
+        logger.info("encoder_chosen", extra={"encoder": OFFLINE_DEFAULT, "muq_weights": folder is not None})
+        choice = OFFLINE_DEFAULT
+    if network := musicnn_wheel.NETWORKS.get(choice):
+        return musicnn.MusicnnEncoder(_musicnn_artifact(artifacts_folder / choice, network), threads)
     if choice and Path(choice).is_dir():
         return _load_folder(Path(choice), threads)
     if choice.count("/") == 1 and not choice.startswith(("/", ".")):
         return muq.load_folder(muq.download_from_hub(choice), revision=choice)
     raise EncoderUnavailable(
-        f"no encoder {choice!r}: use {AUTO}, {musicnn.NAME}, a model folder, or a hub name such as {muq.HUB_NAME}",
+        f"no encoder {choice!r}: use {', '.join((AUTO, *musicnn_wheel.NETWORKS))}, a model folder,"
+        f" or a hub name such as {muq.HUB_NAME}",
         field="encoder",
         value=choice,
     )
 
 
-def _musicnn_artifact(folder: Path) -> Artifact:
+def _musicnn_artifact(folder: Path, network: musicnn_wheel.Network) -> Artifact:
     """Return what was made of the wheel, and make it anew where it is damaged or of another version of this code."""
     if folder.is_dir():
         try:
             artifact = open_artifact(folder)
-            if artifact.manifest == musicnn.describe(artifact.manifest.weights_sha256):
+            if artifact.manifest == musicnn_wheel.describe(artifact.manifest.weights_sha256, network):
                 return artifact
             reason = "OUTDATED"
         except ArtifactInvalid as error:
             reason = error.reason
         logger.warning("artifact_made_anew", extra={"folder": str(folder), "reason": reason})
         shutil.rmtree(folder)
-    return musicnn.import_wheel(folder)
+    return musicnn_wheel.import_wheel(folder, network)
 
 
 def _load_folder(folder: Path, threads: int) -> Encoder:

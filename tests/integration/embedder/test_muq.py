@@ -12,11 +12,10 @@ from safetensors.numpy import load_file, save
 
 from services.embedder import muq
 from services.embedder.artifact import Artifact, open_artifact, write_artifact, write_manifest
-from services.embedder.choice import load_encoder
+from services.embedder.choice import OFFLINE_DEFAULT, load_encoder
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
 from services.embedder.model import centre
 from services.embedder.muq import MuqEncoder, describe_folder, import_folder, load_folder
-from services.embedder.musicnn import NAME as MUSICNN
 
 DIM = 64
 WAV2VEC2 = {
@@ -148,13 +147,13 @@ def test_auto_takes_muq_where_a_gpu_is(folder: Path, tmp_path: Path, monkeypatch
         monkeypatch.setattr(muq, "is_gpu_at_hand", lambda is_there=is_there: is_there)
         monkeypatch.setattr(muq, "_serve", lambda model, manifest, mean=None: MuqEncoder(model.eval(), manifest, "cpu"))
         chosen[is_there] = load_encoder("auto", artifacts_folder=tmp_path, muq_folder=folder, threads=1).manifest.name
-    assert chosen == {True: "muq-64", False: MUSICNN}
+    assert chosen == {True: "muq-64", False: OFFLINE_DEFAULT}
 
 
 def test_auto_without_weights_is_the_offline_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(muq, "find_in_hub_cache", lambda: None)
     monkeypatch.setattr(muq, "is_gpu_at_hand", lambda: pytest.fail("torch is imported for nothing"))
-    assert load_encoder("auto", artifacts_folder=tmp_path, muq_folder=None, threads=1).manifest.name == MUSICNN
+    assert load_encoder("auto", artifacts_folder=tmp_path, muq_folder=None, threads=1).manifest.name == OFFLINE_DEFAULT
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
@@ -181,7 +180,7 @@ def test_missing_package_says_what_to_install(folder: Path, monkeypatch: pytest.
 
 
 def test_unknown_choice_lists_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(EncoderUnavailable, match="use auto, musicnn-msd, a model folder"):
+    with pytest.raises(EncoderUnavailable, match="use auto, musicnn-msd, musicnn-mtt, a model folder"):
         load_encoder("nothing-like-that", artifacts_folder=tmp_path, muq_folder=None, threads=1)
 
 

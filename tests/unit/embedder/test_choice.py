@@ -25,6 +25,12 @@ def test_offline_default_is_made_once_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / "musicnn-msd" / WEIGHTS_FILE).stat().st_mtime_ns == written
 
 
+def test_each_network_of_the_wheel_goes_by_its_name(tmp_path: Path) -> None:
+    for name in ("musicnn-msd", "musicnn-mtt"):
+        assert load(tmp_path, name).manifest.name == name
+        assert open_artifact(tmp_path / name).manifest.name == name
+
+
 @pytest.mark.parametrize("damage", ["weights", "manifest", "missing", "outdated"])
 def test_offline_default_is_made_anew_where_it_is_damaged(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture

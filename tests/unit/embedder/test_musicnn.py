@@ -8,11 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
-from services.embedder import musicnn
+from services.embedder import musicnn_wheel
 from services.embedder.artifact import Artifact, open_artifact, write_artifact
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
 from services.embedder.model import centre
-from services.embedder.musicnn import TAGS, MusicnnEncoder, import_wheel, patch_starts
+from services.embedder.musicnn import MusicnnEncoder, patch_starts
+from services.embedder.musicnn_wheel import MSD, MTT, NETWORKS, Network, find_checkpoint, import_wheel
 from tests.unit.embedder import musicnn_in_torch
 
 RATE = 16_000
@@ -43,9 +44,11 @@ def rows_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.fl
 
 
 @pytest.mark.parametrize("frames", [187, 60, 300])
-def test_graph_equals_the_torch_reference(artifact: Artifact, encoder: MusicnnEncoder, frames: int) -> None:
+@pytest.mark.parametrize("network", [MSD, MTT], ids=lambda network: network.name)
+def test_graph_equals_the_torch_reference(tmp_path: Path, network: Network, frames: int) -> None:
+    artifact = import_wheel(tmp_path / network.name, network)
     mel = np.random.default_rng(7).uniform(0, 4, (3, frames, 96)).astype(np.float32)
-    penultimate, tags = encoder._run(mel)
+    penultimate, tags = MusicnnEncoder(artifact, threads=1).run_patches(mel)
     wanted_penultimate, wanted_tags = musicnn_in_torch.run(load_file(artifact.weights_path), mel)
     np.testing.assert_allclose(penultimate, wanted_penultimate, rtol=2e-3, atol=2e-3)
     np.testing.assert_allclose(tags, wanted_tags, atol=1e-3)
@@ -57,8 +60,30 @@ def test_vectors_are_unit_and_tags_are_scores(encoder: MusicnnEncoder) -> None:
     assert encoded.vectors.shape == (2, 200)
     assert encoded.vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(encoded.vectors, axis=1), 1, atol=1e-6)
-    assert encoded.tags.shape == (2, len(TAGS)) == (2, 50)
+    assert encoded.tags.shape == (2, len(MSD.tags)) == (2, 50)
     assert ((encoded.tags >= 0) & (encoded.tags <= 1)).all()
+
+
+def test_a_window_is_the_mean_of_its_patches(encoder: MusicnnEncoder) -> None:
+    windows = np.stack([music(10, seed) for seed in range(2)])
+    mel = encoder.log_mel(windows)
+    assert mel.shape == (2, 626, 96)
+    for row in range(2):
+        penultimate, tags = encoder.run_patches(np.stack([mel[row, start : start + 187] for start in (0, 220, 439)]))
+        assert penultimate.shape == (3, 200)
+        mean = penultimate.mean(axis=0)
+        encoded = encoder.encode(windows)
+        np.testing.assert_allclose(encoded.vectors[row], mean / np.linalg.norm(mean), atol=1e-5)
+        np.testing.assert_allclose(encoded.tags[row], tags.mean(axis=0), atol=1e-5)
+
+
+def test_more_patches_than_a_run_come_back_in_order(encoder: MusicnnEncoder) -> None:
+    patches = np.random.default_rng(3).uniform(0, 4, (11, 187, 96)).astype(np.float32)
+    together = encoder.run_patches(patches)
+    alone = [encoder.run_patches(patch[None]) for patch in patches]
+    for column in (0, 1):
+        wanted = np.concatenate([one[column] for one in alone])
+        np.testing.assert_allclose(together[column], wanted, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("seconds", [10.0, 3.7])
@@ -96,14 +121,27 @@ def test_patches_cover_a_window_evenly() -> None:
     assert patch_starts(376) == [0, 189]
 
 
-def test_import_is_repeatable(artifact: Artifact, tmp_path: Path) -> None:
-    again = import_wheel(tmp_path / "again")
-    assert again.manifest == artifact.manifest == open_artifact(again.folder).manifest
-    assert again.manifest.encoder_id == "musicnn-msd-0d2c9d8c6d1f545b"
+@pytest.mark.parametrize(
+    ("network", "encoder_id"),
+    [(MSD, "musicnn-msd-0d2c9d8c6d1f545b"), (MTT, "musicnn-mtt-f7921ec4cfb2831c")],
+    ids=["msd", "mtt"],
+)
+def test_import_is_repeatable(tmp_path: Path, network: Network, encoder_id: str) -> None:
+    first = import_wheel(tmp_path / "first", network)
+    again = import_wheel(tmp_path / "again", network)
+    assert again.manifest == first.manifest == open_artifact(again.folder).manifest
+    assert again.manifest.encoder_id == encoder_id
+
+
+def test_each_network_has_fifty_tags_and_a_file_of_its_own() -> None:
+    for network in NETWORKS.values():
+        assert len(network.tags) == len(set(network.tags)) == 50
+        assert find_checkpoint(network).is_file()
+    assert find_checkpoint(MSD) != find_checkpoint(MTT)
 
 
 def test_missing_wheel_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(musicnn, "WHEEL", "musicnn-that-is-not-here")
+    monkeypatch.setattr(musicnn_wheel, "WHEEL", "musicnn-that-is-not-here")
     with pytest.raises(EncoderUnavailable, match="pip install --no-deps") as caught:
         import_wheel(tmp_path / "artifact")
     assert caught.value.reason == "ENCODER_UNAVAILABLE"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from services.embedder.errors import ArtifactInvalid
-from services.embedder.musicnn import find_checkpoint
+from services.embedder.musicnn_wheel import find_checkpoint
 from services.embedder.tensorflow_bundle import read_bundle
 
 MAGIC = 0xDB4775248B80FB57
