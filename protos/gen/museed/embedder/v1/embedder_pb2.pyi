@@ -241,6 +241,7 @@ class Embedding(_message.Message):
     WINDOW_COUNT_FIELD_NUMBER: _builtins.int
     WINDOWS_DIGEST_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    DESCRIPTORS_FIELD_NUMBER: _builtins.int
     encoder_id: _builtins.str
     """Encoder that made the vector."""
     vector: _builtins.bytes
@@ -255,6 +256,10 @@ class Embedding(_message.Message):
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[Global___TagScore]:
         """Tag scores, best first."""
 
+    @_builtins.property
+    def descriptors(self) -> Global___Descriptors:
+        """Measures of the sound, which no model makes; unset by an embedder that knows none."""
+
     def __init__(
         self,
         *,
@@ -264,14 +269,80 @@ class Embedding(_message.Message):
         window_count: _builtins.int = ...,
         windows_digest: _builtins.bytes = ...,
         tags: _abc.Iterable[Global___TagScore] | None = ...,
+        descriptors: Global___Descriptors | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["descriptors", b"descriptors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_seconds", b"duration_seconds", "encoder_id", b"encoder_id", "tags", b"tags", "vector", b"vector", "window_count", b"window_count", "windows_digest", b"windows_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["descriptors", b"descriptors", "duration_seconds", b"duration_seconds", "encoder_id", b"encoder_id", "tags", b"tags", "vector", b"vector", "window_count", b"window_count", "windows_digest", b"windows_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Embedding: _TypeAlias = Embedding  # noqa: Y015
+
+@_typing.final
+class Descriptors(_message.Message):
+    """Measures of a whole recording; services/embedder/descriptors defines them. Unset is not known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    LOUDNESS_LUFS_FIELD_NUMBER: _builtins.int
+    PEAK_DBFS_FIELD_NUMBER: _builtins.int
+    TEMPO_BPM_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    KEY_CONFIDENCE_FIELD_NUMBER: _builtins.int
+    ENERGY_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """Revision of the definitions: a higher one stands in the place of a lower one."""
+    loudness_lufs: _builtins.float
+    """Integrated loudness of the file's own channels by EBU R 128 in LUFS, -70 to 10."""
+    peak_dbfs: _builtins.float
+    """Largest sample of any channel of the file in dB below full scale; above 0 where a float file clips."""
+    tempo_bpm: _builtins.float
+    """Beats in a minute, 40 to 240."""
+    key: _builtins.str
+    """One of 24, for example "C major" or "F# minor"; empty when unknown."""
+    key_confidence: _builtins.float
+    """How far the key lies before the next best one, 0 to 1."""
+    energy: _builtins.float
+    """From calm to intense, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        loudness_lufs: _builtins.float | None = ...,
+        peak_dbfs: _builtins.float | None = ...,
+        tempo_bpm: _builtins.float | None = ...,
+        key: _builtins.str = ...,
+        key_confidence: _builtins.float | None = ...,
+        energy: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_energy", b"_energy", "_key_confidence", b"_key_confidence", "_loudness_lufs", b"_loudness_lufs", "_peak_dbfs", b"_peak_dbfs", "_tempo_bpm", b"_tempo_bpm", "energy", b"energy", "key_confidence", b"key_confidence", "loudness_lufs", b"loudness_lufs", "peak_dbfs", b"peak_dbfs", "tempo_bpm", b"tempo_bpm"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_energy", b"_energy", "_key_confidence", b"_key_confidence", "_loudness_lufs", b"_loudness_lufs", "_peak_dbfs", b"_peak_dbfs", "_tempo_bpm", b"_tempo_bpm", "energy", b"energy", "key", b"key", "key_confidence", b"key_confidence", "loudness_lufs", b"loudness_lufs", "peak_dbfs", b"peak_dbfs", "revision", b"revision", "tempo_bpm", b"tempo_bpm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__energy: _TypeAlias = _typing.Literal["energy"]  # noqa: Y015
+    _WhichOneofArgType__energy: _TypeAlias = _typing.Literal["_energy", b"_energy"]  # noqa: Y015
+    _WhichOneofReturnType__key_confidence: _TypeAlias = _typing.Literal["key_confidence"]  # noqa: Y015
+    _WhichOneofArgType__key_confidence: _TypeAlias = _typing.Literal["_key_confidence", b"_key_confidence"]  # noqa: Y015
+    _WhichOneofReturnType__loudness_lufs: _TypeAlias = _typing.Literal["loudness_lufs"]  # noqa: Y015
+    _WhichOneofArgType__loudness_lufs: _TypeAlias = _typing.Literal["_loudness_lufs", b"_loudness_lufs"]  # noqa: Y015
+    _WhichOneofReturnType__peak_dbfs: _TypeAlias = _typing.Literal["peak_dbfs"]  # noqa: Y015
+    _WhichOneofArgType__peak_dbfs: _TypeAlias = _typing.Literal["_peak_dbfs", b"_peak_dbfs"]  # noqa: Y015
+    _WhichOneofReturnType__tempo_bpm: _TypeAlias = _typing.Literal["tempo_bpm"]  # noqa: Y015
+    _WhichOneofArgType__tempo_bpm: _TypeAlias = _typing.Literal["_tempo_bpm", b"_tempo_bpm"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__energy) -> _WhichOneofReturnType__energy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key_confidence) -> _WhichOneofReturnType__key_confidence | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__loudness_lufs) -> _WhichOneofReturnType__loudness_lufs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__peak_dbfs) -> _WhichOneofReturnType__peak_dbfs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tempo_bpm) -> _WhichOneofReturnType__tempo_bpm | None: ...
+
+Global___Descriptors: _TypeAlias = Descriptors  # noqa: Y015
 
 @_typing.final
 class TagScore(_message.Message):

@@ -141,6 +141,7 @@ class Track(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     AUDIO_HASH_FIELD_NUMBER: _builtins.int
     READ_POINT_FIELD_NUMBER: _builtins.int
+    DESCRIPTORS_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """The track."""
     title: _builtins.str
@@ -177,6 +178,10 @@ class Track(_message.Message):
     def read_point(self) -> Global___ReadPoint:
         """The point of the VECTORS log that carries this track's state; unset until INDEXED."""
 
+    @_builtins.property
+    def descriptors(self) -> Global___Descriptors:
+        """Measures of the sound; unset when it was never measured."""
+
     def __init__(
         self,
         *,
@@ -195,14 +200,76 @@ class Track(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         audio_hash: _builtins.bytes = ...,
         read_point: Global___ReadPoint | None = ...,
+        descriptors: Global___Descriptors | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "read_point", b"read_point"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "descriptors", b"descriptors", "read_point", b"read_point"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "created_at", b"created_at", "duration_seconds", b"duration_seconds", "embedding_state", b"embedding_state", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "genre", b"genre", "raw_genre", b"raw_genre", "read_point", b"read_point", "tags", b"tags", "title", b"title", "track_id", b"track_id", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "created_at", b"created_at", "descriptors", b"descriptors", "duration_seconds", b"duration_seconds", "embedding_state", b"embedding_state", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "genre", b"genre", "raw_genre", b"raw_genre", "read_point", b"read_point", "tags", b"tags", "title", b"title", "track_id", b"track_id", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Track: _TypeAlias = Track  # noqa: Y015
+
+@_typing.final
+class Descriptors(_message.Message):
+    """Measures of a recording, whatever encoder heard it. Unset is not known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOUDNESS_LUFS_FIELD_NUMBER: _builtins.int
+    PEAK_DBFS_FIELD_NUMBER: _builtins.int
+    TEMPO_BPM_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    KEY_CONFIDENCE_FIELD_NUMBER: _builtins.int
+    ENERGY_FIELD_NUMBER: _builtins.int
+    loudness_lufs: _builtins.float
+    """Integrated loudness by EBU R 128 in LUFS, -70 to 10."""
+    peak_dbfs: _builtins.float
+    """Largest sample in dB below full scale."""
+    tempo_bpm: _builtins.float
+    """Beats in a minute, 40 to 240."""
+    key: _builtins.str
+    """One of 24, for example "C major" or "F# minor"; empty when unknown."""
+    key_confidence: _builtins.float
+    """How far the key lies before the next best one, 0 to 1."""
+    energy: _builtins.float
+    """From calm to intense, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        loudness_lufs: _builtins.float | None = ...,
+        peak_dbfs: _builtins.float | None = ...,
+        tempo_bpm: _builtins.float | None = ...,
+        key: _builtins.str = ...,
+        key_confidence: _builtins.float | None = ...,
+        energy: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_energy", b"_energy", "_key_confidence", b"_key_confidence", "_loudness_lufs", b"_loudness_lufs", "_peak_dbfs", b"_peak_dbfs", "_tempo_bpm", b"_tempo_bpm", "energy", b"energy", "key_confidence", b"key_confidence", "loudness_lufs", b"loudness_lufs", "peak_dbfs", b"peak_dbfs", "tempo_bpm", b"tempo_bpm"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_energy", b"_energy", "_key_confidence", b"_key_confidence", "_loudness_lufs", b"_loudness_lufs", "_peak_dbfs", b"_peak_dbfs", "_tempo_bpm", b"_tempo_bpm", "energy", b"energy", "key", b"key", "key_confidence", b"key_confidence", "loudness_lufs", b"loudness_lufs", "peak_dbfs", b"peak_dbfs", "tempo_bpm", b"tempo_bpm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__energy: _TypeAlias = _typing.Literal["energy"]  # noqa: Y015
+    _WhichOneofArgType__energy: _TypeAlias = _typing.Literal["_energy", b"_energy"]  # noqa: Y015
+    _WhichOneofReturnType__key_confidence: _TypeAlias = _typing.Literal["key_confidence"]  # noqa: Y015
+    _WhichOneofArgType__key_confidence: _TypeAlias = _typing.Literal["_key_confidence", b"_key_confidence"]  # noqa: Y015
+    _WhichOneofReturnType__loudness_lufs: _TypeAlias = _typing.Literal["loudness_lufs"]  # noqa: Y015
+    _WhichOneofArgType__loudness_lufs: _TypeAlias = _typing.Literal["_loudness_lufs", b"_loudness_lufs"]  # noqa: Y015
+    _WhichOneofReturnType__peak_dbfs: _TypeAlias = _typing.Literal["peak_dbfs"]  # noqa: Y015
+    _WhichOneofArgType__peak_dbfs: _TypeAlias = _typing.Literal["_peak_dbfs", b"_peak_dbfs"]  # noqa: Y015
+    _WhichOneofReturnType__tempo_bpm: _TypeAlias = _typing.Literal["tempo_bpm"]  # noqa: Y015
+    _WhichOneofArgType__tempo_bpm: _TypeAlias = _typing.Literal["_tempo_bpm", b"_tempo_bpm"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__energy) -> _WhichOneofReturnType__energy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key_confidence) -> _WhichOneofReturnType__key_confidence | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__loudness_lufs) -> _WhichOneofReturnType__loudness_lufs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__peak_dbfs) -> _WhichOneofReturnType__peak_dbfs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tempo_bpm) -> _WhichOneofReturnType__tempo_bpm | None: ...
+
+Global___Descriptors: _TypeAlias = Descriptors  # noqa: Y015
 
 @_typing.final
 class Tag(_message.Message):

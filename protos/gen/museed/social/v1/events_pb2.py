@@ -23,24 +23,25 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from museed.social.v1 import catalog_pb2 as museed_dot_social_dot_v1_dot_catalog__pb2
 from museed.social.v1 import jobs_pb2 as museed_dot_social_dot_v1_dot_jobs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmuseed/social/v1/events.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmuseed/social/v1/jobs.proto\"t\n\nEmbedTrack\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12\x12\n\naudio_hash\x18\x03 \x01(\x0c\x12\x15\n\rroot_location\x18\x04 \x01(\t\x12\x15\n\rrelative_path\x18\x05 \x01(\x0c\"\xeb\x01\n\x0bTrackVector\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0e\n\x06vector\x18\x04 \x01(\x0c\x12\r\n\x05title\x18\x05 \x01(\t\x12\x0e\n\x06\x61rtist\x18\x06 \x01(\t\x12\r\n\x05\x61lbum\x18\x07 \x01(\t\x12\x0e\n\x06\x66older\x18\x08 \x01(\t\x12\r\n\x05genre\x18\t \x01(\t\x12\x0c\n\x04year\x18\n \x01(\x05\x12\x18\n\x10\x64uration_seconds\x18\x0b \x01(\x01\x12\x12\n\naudio_hash\x18\x0c \x01(\x0c\x12\x0c\n\x04tags\x18\r \x03(\t\"\x89\x01\n\rJobProgressed\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.museed.social.v1.JobState\x12\x10\n\x08progress\x18\x03 \x01(\x02\x12\x13\n\x0bplaylist_id\x18\x04 \x01(\t\x12\x16\n\x0e\x66\x61ilure_reason\x18\x05 \x01(\t\"g\n\x0fPlaylistCreated\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x0eSessionRevoked\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12.\n\nrevoked_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmuseed/social/v1/events.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1emuseed/social/v1/catalog.proto\x1a\x1bmuseed/social/v1/jobs.proto\"t\n\nEmbedTrack\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12\x12\n\naudio_hash\x18\x03 \x01(\x0c\x12\x15\n\rroot_location\x18\x04 \x01(\t\x12\x15\n\rrelative_path\x18\x05 \x01(\x0c\"\x9f\x02\n\x0bTrackVector\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0e\n\x06vector\x18\x04 \x01(\x0c\x12\r\n\x05title\x18\x05 \x01(\t\x12\x0e\n\x06\x61rtist\x18\x06 \x01(\t\x12\r\n\x05\x61lbum\x18\x07 \x01(\t\x12\x0e\n\x06\x66older\x18\x08 \x01(\t\x12\r\n\x05genre\x18\t \x01(\t\x12\x0c\n\x04year\x18\n \x01(\x05\x12\x18\n\x10\x64uration_seconds\x18\x0b \x01(\x01\x12\x12\n\naudio_hash\x18\x0c \x01(\x0c\x12\x0c\n\x04tags\x18\r \x03(\t\x12\x32\n\x0b\x64\x65scriptors\x18\x0e \x01(\x0b\x32\x1d.museed.social.v1.Descriptors\"\x89\x01\n\rJobProgressed\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.museed.social.v1.JobState\x12\x10\n\x08progress\x18\x03 \x01(\x02\x12\x13\n\x0bplaylist_id\x18\x04 \x01(\t\x12\x16\n\x0e\x66\x61ilure_reason\x18\x05 \x01(\t\"g\n\x0fPlaylistCreated\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x0eSessionRevoked\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12.\n\nrevoked_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'museed.social.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EMBEDTRACK']._serialized_start=113
-  _globals['_EMBEDTRACK']._serialized_end=229
-  _globals['_TRACKVECTOR']._serialized_start=232
-  _globals['_TRACKVECTOR']._serialized_end=467
-  _globals['_JOBPROGRESSED']._serialized_start=470
-  _globals['_JOBPROGRESSED']._serialized_end=607
-  _globals['_PLAYLISTCREATED']._serialized_start=609
-  _globals['_PLAYLISTCREATED']._serialized_end=712
-  _globals['_SESSIONREVOKED']._serialized_start=714
-  _globals['_SESSIONREVOKED']._serialized_end=798
+  _globals['_EMBEDTRACK']._serialized_start=145
+  _globals['_EMBEDTRACK']._serialized_end=261
+  _globals['_TRACKVECTOR']._serialized_start=264
+  _globals['_TRACKVECTOR']._serialized_end=551
+  _globals['_JOBPROGRESSED']._serialized_start=554
+  _globals['_JOBPROGRESSED']._serialized_end=691
+  _globals['_PLAYLISTCREATED']._serialized_start=693
+  _globals['_PLAYLISTCREATED']._serialized_end=796
+  _globals['_SESSIONREVOKED']._serialized_start=798
+  _globals['_SESSIONREVOKED']._serialized_end=882
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from museed.social.v1 import catalog_pb2 as _catalog_pb2
 from museed.social.v1 import jobs_pb2 as _jobs_pb2
 import builtins as _builtins
 import sys
@@ -77,6 +78,7 @@ class TrackVector(_message.Message):
     DURATION_SECONDS_FIELD_NUMBER: _builtins.int
     AUDIO_HASH_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    DESCRIPTORS_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """The track."""
     encoder_id: _builtins.str
@@ -105,6 +107,10 @@ class TrackVector(_message.Message):
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Best tags, best first, at most 10."""
 
+    @_builtins.property
+    def descriptors(self) -> _catalog_pb2.Descriptors:
+        """Measures of the sound; unset when it was never measured."""
+
     def __init__(
         self,
         *,
@@ -121,10 +127,11 @@ class TrackVector(_message.Message):
         duration_seconds: _builtins.float = ...,
         audio_hash: _builtins.bytes = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        descriptors: _catalog_pb2.Descriptors | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["descriptors", b"descriptors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "duration_seconds", b"duration_seconds", "encoder_id", b"encoder_id", "folder", b"folder", "genre", b"genre", "tags", b"tags", "title", b"title", "track_id", b"track_id", "vector", b"vector", "version", b"version", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "descriptors", b"descriptors", "duration_seconds", b"duration_seconds", "encoder_id", b"encoder_id", "folder", b"folder", "genre", b"genre", "tags", b"tags", "title", b"title", "track_id", b"track_id", "vector", b"vector", "version", b"version", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
