@@ -347,16 +347,27 @@ Global___RuleCount: _TypeAlias = RuleCount  # noqa: Y015
 
 @_typing.final
 class DescribeIndexRequest(_message.Message):
-    """No arguments yet."""
+    """Which index."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    ENCODER_ID_FIELD_NUMBER: _builtins.int
+    MIN_READ_POINT_FIELD_NUMBER: _builtins.int
+    encoder_id: _builtins.str
+    """Whose vectors; empty means the serving encoder's."""
+    @_builtins.property
+    def min_read_point(self) -> Global___ReadPoint:
+        """Answer only after the index has applied this point, and the log was read to its end; unset answers at once."""
+
     def __init__(
         self,
+        *,
+        encoder_id: _builtins.str = ...,
+        min_read_point: Global___ReadPoint | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["min_read_point", b"min_read_point"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "min_read_point", b"min_read_point"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
