@@ -1,0 +1,93 @@
+"""Makes a model from a folder of music: lists it, makes takes, learns, and writes the artifact that the embedder serves.
+
+    python -m training --config mini --music DIR [--work DIR] [--minutes 135] [--section.key=value …]
+
+Called again it goes on where it was: with the takes, then from the checkpoint.
+"""
+
+import argparse
+import math
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.config import CONFIGS, Config, load_config
+from training.errors import TrainingError
+
+_TEMPORARY_FAILURE = 75  # EX_TEMPFAIL: call again
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is left to do; returns 0 when the artifact is written, 75 when a further leg is needed."""
+    options, overrides = _parser().parse_known_args(arguments)
+    try:
+        path = CONFIGS / f"{options.config}.toml"
+        config = load_config(path if path.is_file() else Path(options.config), overrides)
+        options.work.mkdir(parents=True, exist_ok=True)
+        return _run(config, options)
+    except TrainingError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. Call it again to go on.", file=sys.stderr)
+        return 130
+
+
+def _run(config: Config, options: argparse.Namespace) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what muq and its packages import
+        import torch
+
+        from training.corpus import Corpus
+        from training.export import export_checkpoint
+        from training.prepare import prepare
+        from training.train import CHECKPOINT_FILE, TAKES_FOLDER, train
+
+    torch.set_num_threads(options.threads)
+    prepare(config, options.music, options.work)
+    if not train(config, options.work, minutes=options.minutes):
+        print(f"The checkpoint is {options.work / CHECKPOINT_FILE}. Call it again to go on.")
+        return _TEMPORARY_FAILURE
+    folder = options.out or options.work / options.name
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    artifact = export_checkpoint(
+        options.work / CHECKPOINT_FILE,
+        config,
+        Corpus(options.work / TAKES_FOLDER),
+        folder,
+        name=options.name,
+        vector=options.vector,
+        is_centred=options.centred,
+    )
+    size_mb = artifact.weights_path.stat().st_size / 1e6
+    print(f"{artifact.manifest.encoder_id}: {artifact.manifest.dim} dimensions, {size_mb:.1f} MB in {folder}")
+    print(f"Serve it: MUSEED_ENCODER={folder.resolve()} museed up --state .museed-mini")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="Every value of the configuration can be set: --run.steps=100 --network.encoder_dim=64",
+        allow_abbrev=False,
+    )
+    configs = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.toml")))
+    parser.add_argument("--config", default="mini", help=f"one of {configs}, or a file (default: mini)")
+    parser.add_argument("--music", type=Path, required=True, help="folder of music")
+    parser.add_argument("--work", type=Path, default=Path(".museed/training/mini"), help="takes, checkpoint, metrics")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop learning after so long, resumably")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the network")
+    parser.add_argument("--name", default="museed-mini", help="of the encoder")
+    parser.add_argument("--out", type=Path, help="folder of the artifact (default: NAME below the work folder)")
+    parser.add_argument("--vector", choices=("msd", "joined", "pooled"), default="msd", help="which outputs are served")
+    parser.add_argument("--centred", action="store_true", help="subtract the mean of all tracks")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

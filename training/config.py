@@ -1,0 +1,267 @@
+"""The one configuration of a training run: a TOML file, then `--section.key=value`. Everything unknown raises."""
+
+import tomllib
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from training.errors import ConfigInvalid
+
+CONFIGS = Path(__file__).with_name("configs")
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusConfig:
+    """Which takes there are to learn from.
+
+    Attributes:
+        train_chapters: Minutes of each training file, from its middle; 0 takes all.
+        validation_chapters: Minutes of each validation file, from its middle.
+        varied: Takes whose speed, pitch, tempo, colour or codec was changed.
+        mixed: Takes of two soundtracks at a time.
+        rendered: Takes of scores played by random instruments.
+        take_seconds: Length of a varied, mixed or rendered take.
+        everything: Learn from validation and test soundtracks too: for the artifact that ships, once all is frozen.
+        seed: Of the plan.
+    """
+
+    train_chapters: int = 0
+    validation_chapters: int = 1
+    varied: int = 800
+    mixed: int = 800
+    rendered: int = 800
+    take_seconds: float = 30.0
+    everything: bool = False
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """The network that learns.
+
+    Attributes:
+        base: Folder of a MuQ or of an artifact to start from; empty for random weights.
+        encoder_dim: Width of the conformer.
+        encoder_depth: Its layers.
+        conv_dim: Channels of the convolutional stem.
+        attention_heads: Heads of each layer.
+        intermediate_size: Width of the feed-forward parts.
+        embedding_dim: Length of the vector that a linear head makes; 0 takes the pooled hidden state as it is.
+        tags: How many tags a linear head scores; 0 for none.
+        projection_dim: Length of what the contrastive head makes, which no artifact keeps; 0 for none.
+        trained_layers: Only so many last layers of the conformer learn, and the heads; 0 for everything.
+        frozen_batch_norm: Batch normalisation keeps its statistics, as small batches ask for.
+    """
+
+    base: str = ""
+    encoder_dim: int = 256
+    encoder_depth: int = 6
+    conv_dim: int = 16
+    attention_heads: int = 4
+    intermediate_size: int = 1024
+    embedding_dim: int = 400
+    tags: int = 100
+    projection_dim: int = 0
+    trained_layers: int = 0
+    frozen_batch_norm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CropsConfig:
+    """What the network is shown.
+
+    Attributes:
+        seconds: Length of a crop, a whole number.
+        views: Crops of each take in a batch: 2 for contrastive losses.
+        original, varied, mixed, rendered: Shares of the kinds of takes in a batch.
+        gain_db: Loudness changes by up to so much, up or down.
+        equaliser_db: Standard deviation of the gains of six bands.
+        equaliser, low_pass, noise, masks: How often each happens, 0 to 1.
+    """
+
+    seconds: int = 6
+    views: int = 1
+    original: float = 0.5
+    varied: float = 0.2
+    mixed: float = 0.15
+    rendered: float = 0.15
+    gain_db: float = 9.0
+    equaliser_db: float = 4.0
+    equaliser: float = 0.7
+    low_pass: float = 0.15
+    noise: float = 0.2
+    masks: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class LossConfig:
+    """Weights of the losses; one of weight 0 is not computed.
+
+    Attributes:
+        cosine: Direction of the teacher's vector.
+        scale: Its direction and length.
+        similarity: Similarities of all pairs of the batch.
+        tags: The teacher's tags.
+        nt_xent: Two crops of a take against all others.
+        triplet: Two crops of a take against the nearest other one.
+        temperature: Of nt_xent.
+        margin: Of triplet.
+    """
+
+    cosine: float = 1.0
+    scale: float = 1.0
+    similarity: float = 1.0
+    tags: float = 1.0
+    nt_xent: float = 0.0
+    triplet: float = 0.0
+    temperature: float = 0.1
+    margin: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class OptimiserConfig:
+    """AdamW with warm-up and a cosine to the end.
+
+    Attributes:
+        learning_rate: At its highest.
+        final_learning_rate: In the last step.
+        weight_decay: Of matrices; vectors are not decayed.
+        clip_norm: Longest gradient.
+        warmup_steps: Steps until the highest rate.
+    """
+
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-5
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    warmup_steps: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """How the loop goes.
+
+    Attributes:
+        steps: Updates of the weights.
+        batch: Takes in each; negatives come from all of them.
+        micro_batch: Crops that go through the network at a time; gradients are cached where it is less than the batch.
+        precision: What the network computes in; losses and heads stay in fp32.
+        validate_steps: Steps between two looks at the validation soundtracks.
+        checkpoint_steps: Steps between two checkpoints.
+        seed: Of weights and crops.
+    """
+
+    steps: int = 2000
+    batch: int = 64
+    micro_batch: int = 64
+    precision: Literal["fp32", "bf16"] = "fp32"
+    validate_steps: int = 200
+    checkpoint_steps: int = 50
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that decides what a run makes of its music."""
+
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    crops: CropsConfig = field(default_factory=CropsConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def flat(self) -> dict[str, Any]:  # values of TOML
+        """Return every value by its dotted key."""
+        return {f"{section}.{key}": value for section, values in asdict(self).items() for key, value in values.items()}
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a file, and then `section.key=value`, each of the type that the key has.
+
+    Raises:
+        ConfigInvalid: All faults together: unknown sections and keys, wrong types, values that cannot be meant.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigInvalid(f"{path}: {error}") from error
+    for override in overrides:
+        _set(tables, override)
+    faults: list[str] = []
+    sections: dict[str, Any] = {}
+    kinds = {one.name: typing.cast(type[Any], one.type) for one in fields(Config)}
+    for name, table in tables.items():
+        if name not in kinds or not isinstance(table, dict):
+            faults.append(f"there is no section {name}: {', '.join(kinds)}")
+        else:
+            sections[name] = _read_section(name, table, kinds[name], faults)
+    if not faults:
+        config = Config(**sections)
+        faults += _check(config)
+    if faults:
+        raise ConfigInvalid("\n".join(faults))
+    return config
+
+
+def _set(tables: dict[str, Any], override: str) -> None:
+    key, equals, text = override.removeprefix("--").partition("=")
+    section, dot, name = key.partition(".")
+    if not equals or not dot:
+        raise ConfigInvalid(f"{override!r} is no --section.key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    tables.setdefault(section, {})[name] = value
+
+
+def _read_section(name: str, table: Mapping[str, Any], kind: type[Any], faults: list[str]) -> Any:  # a section
+    assert is_dataclass(kind)
+    wanted = typing.get_type_hints(kind)
+    for key, value in table.items():
+        if key not in wanted:
+            faults.append(f"there is no key {name}.{key}: {', '.join(wanted)}")
+        elif not _fits(value, wanted[key]):
+            faults.append(f"{name}.{key} is {value!r}, it must be {_told(wanted[key])}")
+    known = {key: value for key, value in table.items() if key in wanted and _fits(value, wanted[key])}
+    return kind(**{key: float(value) if wanted[key] is float else value for key, value in known.items()})
+
+
+def _fits(value: object, wanted: Any) -> bool:  # a type or a Literal
+    if typing.get_origin(wanted) is Literal:
+        return value in typing.get_args(wanted)
+    if wanted is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) is wanted
+
+
+def _told(wanted: Any) -> str:  # a type or a Literal
+    return " or ".join(map(repr, typing.get_args(wanted))) if typing.get_args(wanted) else str(wanted.__name__)
+
+
+def _check(config: Config) -> list[str]:
+    faults = []
+    at_least = {
+        "network.encoder_dim": 8, "network.encoder_depth": 1, "network.conv_dim": 1, "network.attention_heads": 1,
+        "network.intermediate_size": 1, "crops.seconds": 3, "crops.views": 1, "run.steps": 1, "run.batch": 1,
+        "run.micro_batch": 1, "run.validate_steps": 1, "run.checkpoint_steps": 1, "corpus.validation_chapters": 1,
+        "corpus.take_seconds": 12.0, "loss.temperature": 1e-4, "optimiser.clip_norm": 1e-6,
+    }  # fmt: skip
+    for key, value in config.flat().items():
+        least = at_least.get(key, 0)
+        if isinstance(value, (int, float)) and value < least:
+            faults.append(f"{key} is {value}, the minimum is {least}")
+    if config.network.encoder_dim % config.network.attention_heads:
+        faults.append(
+            f"network.encoder_dim is {config.network.encoder_dim}, it must be a multiple of"
+            f" network.attention_heads ({config.network.attention_heads})"
+        )
+    if (config.loss.nt_xent or config.loss.triplet) and config.crops.views != 2:
+        faults.append(f"crops.views is {config.crops.views}, loss.nt_xent and loss.triplet need 2")
+    shares = (config.crops.original, config.crops.varied, config.crops.mixed, config.crops.rendered)
+    if sum(shares) <= 0:
+        faults.append("crops.original, varied, mixed and rendered are all 0: there is nothing to learn from")
+    return faults

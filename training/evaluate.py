@@ -1,0 +1,154 @@
+"""Judges encoders on a folder of music and prints one table: `python -m training.evaluate --music DIR`.
+
+What encoders made of files is kept, so that a second run takes seconds. Labels are those of `catalogue`.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from services.embedder.artifact import Manifest
+from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
+from training.catalogue import LABELS_FILE, Split, Track, present, read_catalogue
+from training.evaluation import baselines, sections
+from training.evaluation.collection import Collection, Embedding
+from training.evaluation.encoders import EncoderChoice
+from training.evaluation.picture import draw_maps
+from training.evaluation.report import TABLE_JSON, Report, compare
+from training.evaluation.robustness import TRACKS, choose_tracks
+from training.evaluation.store import VectorStore
+from training.evaluation.tunes import Tune, find_tunes, kept_tracks
+
+REFERENCE = "musicnn-msd"
+MINI_FOLDER = Path("models/museed-mini")
+PICTURE_FILE = "maps.png"
+_NOT_MUSIC = "not_music"
+# Joined first: it makes the vectors of both networks on the way.
+_DEFAULT_ENCODERS = (baselines.JOINED, REFERENCE, "musicnn-mtt", baselines.MFCC, baselines.UNTRAINED_MINI)
+_BASELINES = frozenset({baselines.MFCC, baselines.UNTRAINED_MINI})
+
+Encoders = dict[str, tuple[EncoderChoice, Manifest]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 when all went well, 1 when --check finds a difference, 2 when it cannot run."""
+    options = _parse(arguments)
+    try:
+        encoders = describe_encoders(_choices(options), options.artifacts)
+    except (ArtifactInvalid, EncoderUnavailable) as error:
+        print(f"{error.reason}: {error}", file=sys.stderr)
+        return 2
+    tracks = present(read_catalogue(options.labels), options.music)
+    if not any(track.is_labelled for track in tracks):
+        print(f"{options.music} holds none of the labelled pieces of {options.labels}", file=sys.stderr)
+        return 2
+    committed = json.loads((options.out / TABLE_JSON).read_text(encoding="utf-8")) if options.check else None
+    embedding = Embedding(options.music, VectorStore(options.cache))
+    report, collection = judge(embedding, tracks, encoders, _splits(options.split), options.variants)
+    print(report.text())
+    if committed is not None:
+        return _tell_differences(compare(report, committed))
+    report.write(options.out)
+    draw_maps(options.out / PICTURE_FILE, *sections.family_vectors(collection))
+    return 0
+
+
+def judge(
+    embedding: Embedding,
+    tracks: Sequence[Track],
+    encoders: Encoders,
+    splits: Sequence[Split | None],
+    variant_tracks: int = TRACKS,
+) -> tuple[Report, Collection]:
+    """Embed tracks with all encoders and make the report; blocks for up to hours where nothing is kept yet.
+
+    Args:
+        embedding: Of the folder that the tracks lie in.
+        tracks: Pieces that are there.
+        encoders: By name; one of them is the reference.
+        splits: Whose tracks ask; None is every part.
+        variant_tracks: How many tracks robustness is measured with; 0 leaves it out.
+    """
+    tunes = find_tunes([track for track in tracks if track.family != _NOT_MUSIC])
+    collection = embedding.collect(kept_tracks(tunes), encoders)
+    reference = REFERENCE if REFERENCE in encoders else next(iter(encoders))
+    tables = [sections.retrieval_table(collection, split, reference) for split in splits]
+    learnt = [name for name in encoders if name not in _BASELINES]
+    tables += [sections.postprocessing_table(collection, split, learnt, reference) for split in splits]
+    tables.append(sections.space_table(collection))
+    if variant_tracks:
+        chosen = choose_tracks(collection.tracks, variant_tracks)
+        found = {name: embedding.collect_variants(chosen, name, *encoder) for name, encoder in encoders.items()}
+        tables.append(sections.robustness_table(found))
+    ids = {name: manifest.encoder_id for name, manifest in collection.manifests.items()}
+    return Report(_facts(collection, tunes, ids), ids, tables), collection
+
+
+def describe_encoders(names: Sequence[str], artifacts_folder: Path) -> Encoders:
+    """Load each encoder once to learn what it is; keyed by its short name, or its id where two share that.
+
+    Raises:
+        ArtifactInvalid: A folder is not what its manifest says.
+        EncoderUnavailable: There is no such encoder, or something is not installed.
+    """
+    choices = [EncoderChoice(name, artifacts_folder) for name in dict.fromkeys(names)]
+    described = [(choice, choice.load().manifest) for choice in choices]
+    short = [manifest.name for _, manifest in described]
+    return {
+        manifest.name if short.count(manifest.name) == 1 else manifest.encoder_id: (choice, manifest)
+        for choice, manifest in described
+    }
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
+    parser.add_argument("--music", type=Path, required=True, help="folder that the paths of the labels are below")
+    parser.add_argument(
+        "--encoder", action="append", default=[], metavar="NAME_OR_FOLDER", help="judge these instead of the usual ones"
+    )
+    parser.add_argument("--muq", type=Path, help="a folder of MuQ-large, judged as well")
+    parser.add_argument("--split", choices=[*Split, "all"], help="whose tracks ask; without it, each split and all")
+    parser.add_argument("--out", type=Path, default=Path("training/results"), help="where the tables go")
+    parser.add_argument("--cache", type=Path, default=Path(".museed/evaluation"), help="where vectors are kept")
+    parser.add_argument("--artifacts", type=Path, default=Path(".museed/artifacts"), help="where wheels are unpacked")
+    parser.add_argument("--labels", type=Path, default=LABELS_FILE, help="a catalogue of other music")
+    parser.add_argument("--variants", type=int, default=TRACKS, help="tracks to measure robustness with; 0 for none")
+    parser.add_argument("--check", action="store_true", help="compare with the tables in --out instead of writing them")
+    return parser.parse_args(arguments)
+
+
+def _choices(options: argparse.Namespace) -> list[str]:
+    chosen = [*options.encoder, REFERENCE] if options.encoder else list(_DEFAULT_ENCODERS)
+    if not options.encoder and MINI_FOLDER.is_dir():
+        chosen.append(str(MINI_FOLDER))
+    return [*chosen, str(options.muq)] if options.muq else chosen
+
+
+def _splits(choice: str | None) -> list[Split | None]:
+    if choice is None:
+        return [None, Split.TEST, Split.VALIDATION]
+    return [None if choice == "all" else Split(choice)]
+
+
+def _facts(collection: Collection, tunes: Sequence[Tune], ids: dict[str, str]) -> list[str]:
+    merged = [tune for tune in tunes if tune.merged]
+    facts = [
+        f"{len(collection.tracks)} pieces, one a tune, {int(collection.labelled().sum())} of them with a family.",
+        "Encoders: " + ", ".join(f"{name} ({encoder_id})" for name, encoder_id in ids.items()) + ".",
+    ]
+    for tune in merged:
+        facts.append(f"Counted once: {tune.kept.path}, for {', '.join(track.path for track in tune.merged)}.")
+    return facts + [f"Left out: {failure.path.name}: {failure.reason}" for failure in collection.failures]
+
+
+def _tell_differences(differing: Sequence[str]) -> int:
+    for line in differing:
+        print(line, file=sys.stderr)
+    print(f"{len(differing)} figures differ" if differing else "the committed table holds", file=sys.stderr)
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

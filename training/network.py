@@ -1,0 +1,187 @@
+"""The network that learns: a MuQ through its own classes, and linear heads on its pooled output."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import muq
+import numpy as np
+import torch
+from muq.muq.modules.features import MelSTFT
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from services.embedder.artifact import open_artifact
+from services.embedder.errors import ArtifactInvalid
+from training.config import NetworkConfig
+from training.errors import ConfigInvalid
+
+# Of the published MuQ: what its authors normalise by.
+_STATISTICS = {"melspec_2048_mean": 6.768444971712967, "melspec_2048_std": 18.417922652295623}
+# Weights of MuQ that no embedding depends on.
+_DEAD = ("model.cls_token", "model.linear.", "model.quantizer_", "model.conformer.pos_conv_embed.")
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the network makes of crops.
+
+    Attributes:
+        pooled: Mean of the last layer over time, shape (batch, encoder_dim).
+        vectors: Of the embedding head, shape (batch, embedding_dim); `pooled` without one.
+        tags: Logits, shape (batch, tags); `pooled` without a head for them.
+        projected: Of the contrastive head, shape (batch, projection_dim); `pooled` without one.
+    """
+
+    pooled: Tensor
+    vectors: Tensor
+    tags: Tensor
+    projected: Tensor
+
+
+class Network(nn.Module):
+    """MuQ with heads for a vector, tags and a contrastive projection (SimCLR: dim → dim → ReLU → projection).
+
+    Args:
+        config: Sizes and what of it learns.
+        precision: "fp32" or "bf16", of stem and conformer.
+    """
+
+    def __init__(self, config: NetworkConfig, precision: str = "fp32") -> None:
+        super().__init__()
+        self._is_half = precision == "bf16"
+        self._has_frozen_batch_norm = config.frozen_batch_norm
+        if config.base:
+            self.muq, found = _load_base(Path(config.base))
+        else:
+            self.muq, found = muq.MuQ(muq.MuQConfig(**muq_options(config))), {}
+        dim: int = self.muq.config.encoder_dim
+        self.embedding = nn.Linear(dim, config.embedding_dim) if config.embedding_dim else nn.Identity()
+        self.tags = nn.Linear(dim, config.tags) if config.tags else nn.Identity()
+        hidden = nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, config.projection_dim)
+        self.projection = nn.Sequential(*hidden) if config.projection_dim else nn.Identity()
+        self._freeze(config.trained_layers)
+        head = found.get("heads.embedding.weight")
+        if head is not None and isinstance(self.embedding, nn.Linear) and head.shape == self.embedding.weight.shape:
+            self.embedding.load_state_dict({"weight": head, "bias": found["heads.embedding.bias"]})
+
+    def forward(self, mel_db: Tensor) -> Outputs:
+        """Embed crops of equal length.
+
+        Args:
+            mel_db: Log-mel frames in dB, shape (batch, frames, 128), 100 frames a second.
+        """
+        stat = self.muq.config.stat
+        mel = (mel_db - stat["melspec_2048_mean"]) / stat["melspec_2048_std"]
+        with torch.autocast(mel.device.type, torch.bfloat16, enabled=self._is_half):
+            stem = self.muq.model.conv(mel.transpose(1, 2))  # (batch, frames / 4, dim)
+            hidden = self.muq.model.conformer(stem).last_hidden_state
+        pooled = hidden.float().mean(dim=1)  # (batch, dim)
+        return Outputs(pooled, self.embedding(pooled), self.tags(pooled), self.projection(pooled))
+
+    def train(self, mode: bool = True) -> "Network":
+        """Switch to learning; batch normalisation stays in evaluation where it is frozen."""
+        super().train(mode)
+        if self._has_frozen_batch_norm:
+            for module in self.modules():
+                if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                    module.eval()
+        return self
+
+    def trained(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Name the weights that learn."""
+        return ((name, weight) for name, weight in self.named_parameters() if weight.requires_grad)
+
+    def living_state(self) -> dict[str, Tensor]:
+        """Return MuQ's weights and statistics under its own names, without those that no embedding depends on."""
+        state = self.muq.state_dict()
+        return {
+            name: tensor
+            for name, tensor in state.items()
+            if not name.startswith(_DEAD) and not name.endswith("num_batches_tracked")
+        }
+
+    def _freeze(self, trained_layers: int) -> None:
+        for name, weight in self.muq.named_parameters():
+            weight.requires_grad = not name.startswith(_DEAD)
+        if trained_layers:
+            for weight in self.muq.parameters():
+                weight.requires_grad = False
+            for layer in self.muq.model.conformer.layers[-trained_layers:]:
+                for weight in layer.parameters():
+                    weight.requires_grad = True
+
+
+def muq_options(config: NetworkConfig) -> dict[str, Any]:  # values of JSON
+    """Return the arguments of `muq.MuQConfig` for a network of these sizes."""
+    return {
+        "conv_dim": config.conv_dim,
+        "encoder_depth": config.encoder_depth,
+        "encoder_dim": config.encoder_dim,
+        "stat": dict(_STATISTICS),
+        "w2v2_config": {
+            "attention_dropout": 0.0,
+            "activation_dropout": 0.0,
+            "conformer_conv_dropout": 0.0,
+            "conv_depthwise_kernel_size": 31,
+            "feat_extract_activation": "gelu",
+            "hidden_act": "swish",
+            "hidden_dropout": 0.0,
+            "hidden_size": config.encoder_dim,
+            "intermediate_size": config.intermediate_size,
+            "layer_norm_eps": 1e-5,
+            "layerdrop": 0.0,
+            "max_source_positions": 5000,
+            "num_attention_heads": config.attention_heads,
+            "num_conv_pos_embedding_groups": 16,
+            "num_conv_pos_embeddings": 128,
+            "num_hidden_layers": config.encoder_depth,
+            "position_embeddings_type": "rotary",
+            "rotary_embedding_base": 10000,
+        },
+    }
+
+
+def _load_base(folder: Path) -> tuple["muq.MuQ", dict[str, Tensor]]:
+    """Load a MuQ, and the heads of it where the folder is an artifact of ours.
+
+    Raises:
+        ConfigInvalid: The folder holds neither.
+    """
+    if (folder / "config.json").is_file():
+        return muq.MuQ.from_pretrained(str(folder)), {}
+    try:
+        artifact = open_artifact(folder)
+        model = muq.MuQ(muq.MuQConfig(**artifact.manifest.config))
+    except (ArtifactInvalid, TypeError) as error:
+        raise ConfigInvalid(
+            f"network.base is {folder}, which is neither a MuQ nor an artifact of one: {error}"
+        ) from error
+    tensors = {name: tensor.float() for name, tensor in load_file(artifact.weights_path).items()}
+    missing = model.load_state_dict(tensors, strict=False).missing_keys
+    if unknown := [name for name in missing if not name.startswith(_DEAD) and not name.endswith("num_batches_tracked")]:
+        raise ConfigInvalid(f"network.base is {folder}, which lacks {', '.join(unknown)}")
+    return model, tensors
+
+
+@cache
+def _mel() -> MelSTFT:
+    return MelSTFT(is_db=True)
+
+
+def mel_frames(sound: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Compute MuQ's own log-mel spectrogram.
+
+    Args:
+        sound: Mono at 24 kHz, shape (samples,), a whole number of seconds.
+
+    Returns:
+        Decibels, shape (100 × seconds, 128), float16.
+    """
+    with torch.inference_mode():
+        decibels = _mel()(torch.from_numpy(np.ascontiguousarray(sound))[None])[0, :, :-1]
+    frames: NDArray[np.float16] = decibels.T.contiguous().numpy().astype(np.float16)
+    return frames

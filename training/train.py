@@ -1,0 +1,177 @@
+"""The loop: draws crops, asks the network, compares with the teachers, changes the weights. Reads top to bottom.
+
+    python -m training.train --config mini --work DIR [--section.key=value …]
+
+What it needs is a corpus in WORK/takes (`training.prepare` makes it). It leaves WORK/checkpoint.pt, WORK/metrics.jsonl
+and WORK/loss.png, and goes on from the checkpoint where there is one.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import torch
+from torch import Tensor
+
+from training.catalogue import Split
+from training.checkpoint import load_checkpoint, save_checkpoint
+from training.config import Config, LossConfig, OptimiserConfig
+from training.corpus import Corpus
+from training.crops import Batch, Crops
+from training.errors import LossNotFinite
+from training.gradient_cache import Terms, backward
+from training.losses import (
+    cosine_distillation,
+    hardest_negatives,
+    nt_xent,
+    scale_distillation,
+    similarity_distillation,
+    tag_distillation,
+    triplet,
+)
+from training.metrics import Metrics
+from training.network import Network, Outputs
+from training.progress import Progress
+from training.validation import Validation
+
+CHECKPOINT_FILE = "checkpoint.pt"
+TAKES_FOLDER = "takes"
+
+
+def train(config: Config, work: Path, *, minutes: float = math.inf) -> bool:
+    """Learn until the last step, or until the time is over, or Ctrl-C; a checkpoint is left each time.
+
+    Args:
+        config: Everything that decides the result.
+        work: Holds the corpus; checkpoint and metrics are written here.
+        minutes: Length of this leg.
+
+    Returns:
+        Whether all steps are done.
+
+    Raises:
+        CheckpointMismatch: The checkpoint there belongs to another configuration.
+        LossNotFinite: A loss is NaN or infinite; the checkpoint is of the steps before.
+        ManifestInvalid: The corpus holds too little.
+    """
+    torch.manual_seed(config.run.seed)
+    torch.use_deterministic_algorithms(True)
+    corpus = Corpus(work / TAKES_FOLDER)
+    takes = list(corpus.takes())
+    taught = [take for take in takes if take.split is Split.TRAIN or config.corpus.everything]
+    crops = Crops(corpus, taught, config.crops, config.run.batch, config.run.seed)
+    validation = Validation(corpus, takes)
+    network = Network(config.network, config.run.precision).train()
+    optimiser = make_optimiser(network, config.optimiser)
+    checkpoint = work / CHECKPOINT_FILE
+    first = 0
+    if checkpoint.is_file():
+        first = load_checkpoint(checkpoint, config=config, network=network, optimiser=optimiser)
+    metrics = Metrics(work, first)
+    deadline = time.monotonic() + 60 * minutes
+
+    def keep(step: int) -> None:
+        save_checkpoint(checkpoint, config=config, step=step, network=network, optimiser=optimiser)
+
+    step = first
+    with _Interruption() as interruption, Progress("learning", config.run.steps, "steps", done=first) as progress:
+        while step < config.run.steps and not interruption.is_wanted and time.monotonic() < deadline:
+            batch = crops.draw(step)
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(step, config.run.steps, config.optimiser)
+            terms = backward(network, batch.mel_db, partial(compare, batch, config.loss), config.run.micro_batch)
+            check_finite(terms, batch, step)
+            norm = torch.nn.utils.clip_grad_norm_([w for _, w in network.trained()], config.optimiser.clip_norm)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            step += 1
+            values = {name: float(term) for name, term in terms.items()}
+            metrics.add(step, {"loss": sum(values.values()), **values, "gradient_norm": float(norm)})
+            if step % config.run.validate_steps == 0 or step == config.run.steps:
+                metrics.add(step, validation(network), name="validation")
+            if step % config.run.checkpoint_steps == 0:
+                keep(step)
+            progress.advance(f"loss {sum(values.values()):.3f}")
+    keep(step)
+    metrics.plot()
+    return step >= config.run.steps
+
+
+def compare(batch: Batch, config: LossConfig, outputs: Outputs) -> Terms:
+    """Compute every loss that has a weight, weighted; row i of each view is of take i."""
+    losses: dict[str, Callable[[], Tensor]] = {
+        "cosine": lambda: cosine_distillation(outputs.vectors, batch.vectors),
+        "scale": lambda: scale_distillation(outputs.vectors, batch.vectors),
+        "similarity": lambda: similarity_distillation(outputs.vectors, batch.vectors),
+        "tags": lambda: tag_distillation(outputs.tags, batch.tags),
+        "nt_xent": lambda: _between_views(outputs.projected, config.temperature),
+        "triplet": lambda: _batch_hard(outputs.pooled, batch.groups, config.margin),
+    }
+    weights = {name: float(getattr(config, name)) for name in losses}
+    return {name: weights[name] * losses[name]() for name in losses if weights[name]}
+
+
+def _between_views(views: Tensor, temperature: float) -> Tensor:
+    one, other = views.chunk(2)
+    return nt_xent(one, other, temperature)
+
+
+def _batch_hard(views: Tensor, groups: Tensor, margin: float) -> Tensor:
+    anchor, positive = views.chunk(2)
+    return triplet(anchor, positive, hardest_negatives(anchor, positive, groups), margin)
+
+
+def check_finite(terms: Terms, batch: Batch, step: int) -> None:
+    """Stop before NaN gets into the weights.
+
+    Raises:
+        LossNotFinite: Names the losses, the step and every crop of the batch.
+    """
+    wrong = {name: float(term) for name, term in terms.items() if not torch.isfinite(term)}
+    if wrong:
+        told = ", ".join(f"{name} is {value}" for name, value in wrong.items())
+        raise LossNotFinite(f"step {step}: {told}; the batch was {' '.join(batch.names)}")
+
+
+def make_optimiser(network: Network, config: OptimiserConfig) -> torch.optim.AdamW:
+    """Make AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); biases and norms are not decayed."""
+    weights = [weight for _, weight in network.trained()]
+    groups = [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def learning_rate(step: int, steps: int, config: OptimiserConfig) -> float:
+    """Return the rate of a step: a line up, then half a cosine down (arXiv:1608.03983, without restarts)."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    way = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    height = config.learning_rate - config.final_learning_rate
+    return config.final_learning_rate + height * (1 + math.cos(math.pi * way)) / 2
+
+
+class _Interruption:
+    """Lets the step in work end before Ctrl-C or SIGTERM stops the loop; the second one stops at once."""
+
+    def __init__(self) -> None:
+        self.is_wanted = False
+        self._before = {}  # type: dict[signal.Signals, signal._HANDLER]
+
+    def __enter__(self) -> "_Interruption":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.is_wanted = True
+        signal.signal(number, self._before[signal.Signals(number)])
