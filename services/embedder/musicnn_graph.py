@@ -8,46 +8,19 @@ penultimate layer and the tag scores.
 from collections.abc import Mapping
 
 import numpy as np
-import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-Array = NDArray[np.float32]
+from services.embedder.onnx_graph import Float32Array, Graph
 
 N_MELS = 96
 PENULTIMATE = 200
 _BATCH_NORM_EPSILON = 1e-3
-_OPSET = 17
 # Tall filters listen to timbre, long ones to rhythm; each ends in a maximum over its frequencies.
 _TIMBRAL = ("conv2d", "conv2d_1")
 _TEMPORAL = ("conv2d_2", "conv2d_3", "conv2d_4")
 _MIDDLE = ("conv2d_5", "conv2d_6", "conv2d_7")
 
 
-class _Graph:
-    """Collects nodes and constants; every method returns the name of what it adds."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def constant(self, value: NDArray[np.float32] | NDArray[np.int64]) -> str:
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
-
-    def add(self, kind: str, *inputs: str, **attributes: int | list[int]) -> str:
-        name = f"{kind.lower()}_{len(self.nodes)}"
-        node = helper.make_node(kind, inputs, [name])
-        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
-        self.nodes.append(node)
-        return name
-
-    def affine(self, x: str, scale: Array, shift: Array) -> str:
-        return self.add("Add", self.add("Mul", x, self.constant(scale)), self.constant(shift))
-
-
-def build_graph(weights: Mapping[str, Array]) -> bytes:
+def build_graph(weights: Mapping[str, Float32Array]) -> bytes:
     """Build the network.
 
     Args:
@@ -60,9 +33,9 @@ def build_graph(weights: Mapping[str, Array]) -> bytes:
     Raises:
         KeyError: A tensor is missing.
     """
-    graph = _Graph()
+    graph = Graph()
     scale, shift = _batch_norm(weights, "")
-    x = graph.add("Unsqueeze", graph.affine("mel", scale, shift), graph.constant(np.array([1])))  # (batch, 1, t, 96)
+    x = graph.add("Unsqueeze", graph.affine("mel", scale, shift), graph.integers(1))  # (batch, 1, t, 96)
     norms = [f"_{number}" for number in range(1, 11)]
     layers = zip((*_TIMBRAL, *_TEMPORAL), norms[:5], strict=True)
     front = graph.add("Concat", *(_front_block(graph, x, weights, *layer) for layer in layers), axis=1)
@@ -71,10 +44,14 @@ def build_graph(weights: Mapping[str, Array]) -> bytes:
         block = _middle_block(graph, features[-1], weights, convolution, norm)
         features.append(block if features == [front] else graph.add("Add", block, features[-1]))
     _back_end(graph, graph.add("Concat", *features, axis=1), weights)
-    return _serialise(graph, tag_count=weights["dense_1/bias"].shape[0])
+    return graph.serialise(
+        "musicnn",
+        {"mel": ["batch", "frames", N_MELS]},
+        {"penultimate": ["batch", PENULTIMATE], "tags": ["batch", len(weights["dense_1/bias"])]},
+    )
 
 
-def _batch_norm(weights: Mapping[str, Array], suffix: str) -> tuple[Array, Array]:
+def _batch_norm(weights: Mapping[str, Float32Array], suffix: str) -> tuple[Float32Array, Float32Array]:
     """Return scale and shift of a batch normalisation in evaluation."""
     name = f"batch_normalization{suffix}"
     deviation = np.sqrt(weights[f"{name}/moving_variance"].astype(np.float64) + _BATCH_NORM_EPSILON)
@@ -83,7 +60,7 @@ def _batch_norm(weights: Mapping[str, Array], suffix: str) -> tuple[Array, Array
     return scale.astype(np.float32), shift.astype(np.float32)
 
 
-def _front_block(graph: _Graph, x: str, weights: Mapping[str, Array], convolution: str, norm: str) -> str:
+def _front_block(graph: Graph, x: str, weights: Mapping[str, Float32Array], convolution: str, norm: str) -> str:
     """Add convolution, ReLU, batch normalisation and maximum over frequency: (batch, 1, t, 96) to (batch, c, t).
 
     The maximum is taken first, on the bare convolution: ReLU is monotone, and a normalisation whose scale is negative
@@ -108,7 +85,7 @@ def _front_block(graph: _Graph, x: str, weights: Mapping[str, Array], convolutio
     return graph.affine(rectified, scale[:, None], shift[:, None])
 
 
-def _middle_block(graph: _Graph, x: str, weights: Mapping[str, Array], convolution: str, norm: str) -> str:
+def _middle_block(graph: Graph, x: str, weights: Mapping[str, Float32Array], convolution: str, norm: str) -> str:
     """Add convolution over time, ReLU and batch normalisation: (batch, c, t) to (batch, 64, t)."""
     kernel = weights[f"{convolution}/kernel"][:, :, 0].transpose(2, 1, 0)  # (64, c, 7)
     bias = graph.constant(weights[f"{convolution}/bias"])
@@ -117,7 +94,7 @@ def _middle_block(graph: _Graph, x: str, weights: Mapping[str, Array], convoluti
     return graph.affine(rectified, scale[:, None], shift[:, None])
 
 
-def _back_end(graph: _Graph, x: str, weights: Mapping[str, Array]) -> None:
+def _back_end(graph: Graph, x: str, weights: Mapping[str, Float32Array]) -> None:
     """Add pooling over time and the dense layers, and name the outputs."""
     loudest = graph.add("ReduceMax", x, axes=[2], keepdims=1)
     mean = graph.add("ReduceMean", x, axes=[2], keepdims=1)
@@ -131,24 +108,5 @@ def _back_end(graph: _Graph, x: str, weights: Mapping[str, Array]) -> None:
     logits = graph.add(
         "Gemm", penultimate, graph.constant(weights["dense_1/kernel"]), graph.constant(weights["dense_1/bias"])
     )
-    graph.nodes.append(helper.make_node("Identity", [penultimate], ["penultimate"]))
-    graph.nodes.append(helper.make_node("Sigmoid", [logits], ["tags"]))
-
-
-def _serialise(graph: _Graph, tag_count: int) -> bytes:
-    def value(name: str, shape: list[str | int]) -> onnx.ValueInfoProto:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "musicnn",
-            [value("mel", ["batch", "frames", N_MELS])],
-            [value("penultimate", ["batch", PENULTIMATE]), value("tags", ["batch", tag_count])],
-            graph.constants,
-        ),
-        opset_imports=[helper.make_opsetid("", _OPSET)],
-        ir_version=8,
-    )
-    serialised: bytes = model.SerializeToString()
-    return serialised
+    graph.name_output(penultimate, "penultimate")
+    graph.name_output(graph.add("Sigmoid", logits), "tags")
