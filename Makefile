@@ -67,6 +67,12 @@ protos: install-dev ## Generate protos/gen from the contracts, and schema.graphq
 bench: install-dev ## Run the benchmarks; each prints one table of ratios
 	@for file in benchmarks/*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py); done
 
+.PHONY: evaluate
+evaluate: install-dev ## Judge encoders on MUSIC=DIR; ENCODERS="a b", MUQ=FOLDER, SPLIT=test and CHECK=1 as wanted
+	@$(BIN)/python -m training.evaluate --music "$${MUSIC:?name a folder: make evaluate MUSIC=DIR}" \
+	  $(foreach encoder,$(ENCODERS),--encoder $(encoder)) $(if $(MUQ),--muq "$(MUQ)") $(if $(SPLIT),--split $(SPLIT)) \
+	  $(if $(CHECK),--check)
+
 .PHONY: lock
 lock: install-dev ## Resolve every version anew into requirements/lock.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \

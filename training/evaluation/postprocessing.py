@@ -1,0 +1,95 @@
+"""Changes the vectors of any encoder after the fact: centring, standardising, whitening, powers, two side by side.
+
+Statistics come from the windows of soundtracks that are not judged; each track weighs the same, however long. What is
+fitted is applied to windows, before they are pooled, as an embedder would.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.embedder.model import Float32Array, centre, pool, unit
+from training.evaluation.embedding import TrackVectors
+
+Float64Array = NDArray[np.float64]
+Change = Callable[[Float32Array], Float32Array]
+
+# Share of a sphere in the covariance: directions that a few soundtracks hardly use are not blown up.
+SHRINKAGE = 0.1
+_SMALLEST_DEVIATION = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Moments of windows' unit vectors.
+
+    Attributes:
+        mean: Shape (dim,), float64.
+        covariance: Shape (dim, dim), float64.
+    """
+
+    mean: Float64Array
+    covariance: Float64Array
+
+
+def measure(tracks: Sequence[TrackVectors]) -> Statistics:
+    """Measure the windows of tracks, each track with the same weight.
+
+    Raises:
+        ValueError: There are no tracks.
+    """
+    if not tracks:
+        raise ValueError("no tracks to take statistics of")
+    windows = np.concatenate([track.windows for track in tracks]).astype(np.float64)  # (n, dim)
+    weights = np.concatenate([np.full(len(track.windows), 1 / len(track.windows)) for track in tracks])
+    weights /= weights.sum()
+    mean = weights @ windows
+    rest = windows - mean
+    return Statistics(mean, rest.T @ (weights[:, None] * rest))
+
+
+def centring(statistics: Statistics) -> Change:
+    """Subtract the mean; what `centre` does with a manifest's tensor."""
+    mean = statistics.mean.astype(np.float32)
+    return lambda vectors: centre(vectors, mean)
+
+
+def standardising(statistics: Statistics) -> Change:
+    """Give every dimension mean 0 and deviation 1 (z-scores)."""
+    deviation = np.sqrt(np.diag(statistics.covariance))
+    scale = np.where(deviation > _SMALLEST_DEVIATION, 1 / np.maximum(deviation, _SMALLEST_DEVIATION), 0.0)
+    return lambda vectors: unit(((vectors - statistics.mean) * scale).astype(np.float32))
+
+
+def whitening(statistics: Statistics, shrinkage: float = SHRINKAGE) -> Change:
+    """Give every direction the same variance, of a covariance that is shrunk towards a sphere (Ledoit & Wolf 2004)."""
+    dim = len(statistics.mean)
+    sphere = np.trace(statistics.covariance) / dim * np.eye(dim)
+    values, directions = np.linalg.eigh((1 - shrinkage) * statistics.covariance + shrinkage * sphere)
+    matrix = directions / np.sqrt(np.maximum(values, _SMALLEST_DEVIATION**2))  # (dim, dim)
+    return lambda vectors: unit(((vectors - statistics.mean) @ matrix).astype(np.float32))
+
+
+def power(exponent: float) -> Change:
+    """Raise each number's size to a power and keep its sign, which tames a few large dimensions."""
+    return lambda vectors: unit((np.sign(vectors) * np.abs(vectors) ** exponent).astype(np.float32))
+
+
+def pooled(tracks: Sequence[TrackVectors], change: Change | None = None) -> Float32Array:
+    """Return the tracks' vectors, shape (n, dim), float32, unit norm; each window is changed before they are pooled."""
+    return np.stack(
+        [pool(track.windows if change is None else change(track.windows), track.seconds) for track in tracks]
+    )
+
+
+def fuse(first: Float32Array, second: Float32Array, share: float = 0.5) -> Float32Array:
+    """Put two encoders' vectors of the same tracks side by side; the cosine is then the weighted mean of theirs.
+
+    Args:
+        first: Shape (n, dim).
+        second: Shape (n, other dim).
+        share: Of the first in the cosine, in [0, 1].
+    """
+    return unit(np.concatenate([np.sqrt(share) * unit(first), np.sqrt(1 - share) * unit(second)], axis=1))
