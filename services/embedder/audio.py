@@ -4,7 +4,7 @@ Limits of length and the wholeness of the sound are checked here; the file is op
 """
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from services.embedder.errors import (
 from services.embedder.sources import DecoderStopped, Source, open_source
 
 Float32Array = NDArray[np.float32]
+Listen = Callable[[Float32Array, int], None]
 
 _RATES_HZ = (2_000, 768_000)
 # Far beyond any scale that a tool writes floats in; larger ones overflow in a spectrogram.
@@ -55,12 +56,15 @@ class AudioSummary:
     channels: int
 
 
-def decode(descriptor: int, spec: DecodeSpec) -> Generator[Float32Array, None, AudioSummary]:
+def decode(
+    descriptor: int, spec: DecodeSpec, listen: Listen | None = None
+) -> Generator[Float32Array, None, AudioSummary]:
     """Decode, mix to mono and resample, holding one block at a time.
 
     Args:
         descriptor: A regular file, opened for reading, at its beginning.
         spec: Rate, block length and limits.
+        listen: Gets every block of the file's own channels, shape (frames, channels), and the file's rate in Hz.
 
     Yields:
         Blocks of shape (spec.block_samples,), float32; the last may be shorter.
@@ -78,7 +82,7 @@ def decode(descriptor: int, spec: DecodeSpec) -> Generator[Float32Array, None, A
     container.check_complete(descriptor, size_bytes)
     source = open_source(descriptor)
     _check_header(source, spec)
-    resampled = _resample(_mono(source, spec, descriptor, size_bytes), source.rate_hz, spec.sample_rate_hz)
+    resampled = _resample(_mono(source, spec, descriptor, size_bytes, listen), source.rate_hz, spec.sample_rate_hz)
     seconds = yield from _cut(resampled, spec)
     return AudioSummary(seconds, source.codec, source.rate_hz, source.channels)
 
@@ -97,7 +101,9 @@ def _check_header(source: Source, spec: DecodeSpec) -> None:
         raise AudioTooLong.of(stated_s, spec.max_seconds)
 
 
-def _mono(source: Source, spec: DecodeSpec, descriptor: int, size_bytes: int) -> Iterator[Float32Array]:
+def _mono(
+    source: Source, spec: DecodeSpec, descriptor: int, size_bytes: int, listen: Listen | None
+) -> Iterator[Float32Array]:
     """Mix to mono and check: shape (frames,) per block, at the file's own rate."""
     delivered = 0
     failure: DecoderStopped | None = None
@@ -111,6 +117,8 @@ def _mono(source: Source, spec: DecodeSpec, descriptor: int, size_bytes: int) ->
             mono = block[:, 0] if source.channels == 1 else block.mean(axis=1)
             if not np.abs(mono).max() <= _LARGEST_SAMPLE:  # written so that NaN is refused too
                 raise AudioCorrupt("the file holds samples that are not finite, or beyond any scale", field="audio")
+            if listen is not None:
+                listen(block, source.rate_hz)
             yield mono
     except DecoderStopped as stopped:
         failure = stopped

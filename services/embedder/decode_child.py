@@ -18,6 +18,7 @@ import numpy as np
 
 from services.chassis.errors import DomainError
 from services.embedder.audio import AudioSummary, DecodeSpec, decode
+from services.embedder.descriptors import Describer, Descriptors
 from services.embedder.errors import AudioCorrupt, DecodeLimit, to_fields
 
 FRAME_HEADER = struct.Struct("<cI")
@@ -103,8 +104,8 @@ def _serve(channel: socket.socket, request: dict[str, float], descriptor: int, m
         int(request["sample_rate_hz"]), int(request["block_samples"]), request["min_seconds"], request["max_seconds"]
     )
     try:
-        summary = _stream(channel, spec, descriptor)
-        _send(channel, END, json.dumps(asdict(summary)).encode())
+        summary, descriptors = _stream(channel, spec, descriptor)
+        _send(channel, END, json.dumps({"summary": asdict(summary), "descriptors": asdict(descriptors)}).encode())
         return
     except DomainError as error:
         refusal = error
@@ -119,14 +120,16 @@ def _serve(channel: socket.socket, request: dict[str, float], descriptor: int, m
         sys.exit(0)  # what is left of the address space may be in pieces
 
 
-def _stream(channel: socket.socket, spec: DecodeSpec, descriptor: int) -> AudioSummary:
-    blocks = decode(descriptor, spec)
+def _stream(channel: socket.socket, spec: DecodeSpec, descriptor: int) -> tuple[AudioSummary, Descriptors]:
+    describer = Describer(spec.sample_rate_hz)
+    blocks = decode(descriptor, spec, describer.hear_source)
     while True:
         try:
             block = next(blocks)
         except StopIteration as stop:
             summary: AudioSummary = stop.value
-            return summary
+            return summary, describer.describe()
+        describer.hear(block)
         _send(channel, SOUND, block.view(np.uint8).data)
 
 

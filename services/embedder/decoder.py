@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from services.embedder.audio import AudioSummary, DecodeSpec
 from services.embedder.decode_child import FRAME_HEADER, READY, REFUSED, REQUEST_HEADER, SOUND
+from services.embedder.descriptors import Descriptors
 from services.embedder.errors import AudioCorrupt, DecodeLimit, DecoderLost, EmbedderBusy, audio_error
 
 Float32Array = NDArray[np.float32]
@@ -47,13 +48,14 @@ class DecodeLimits:
 
 
 class Decoding:
-    """The blocks of one file as they come: iterate, then read `summary`."""
+    """The blocks of one file as they come: iterate, then read `summary` and `descriptors`."""
 
     def __init__(self, process: "_Process", limits: DecodeLimits) -> None:
         self._process = process
         self._limits = limits
         self._waited_s = 0.0
         self._summary: AudioSummary | None = None
+        self._descriptors: Descriptors | None = None
         self._is_over = False
         self.is_reusable = False
 
@@ -63,6 +65,13 @@ class Decoding:
         if self._summary is None:
             raise RuntimeError("the file is not decoded to its end")
         return self._summary
+
+    @property
+    def descriptors(self) -> Descriptors:
+        """What was measured of the sound, known after the last block."""
+        if self._descriptors is None:
+            raise RuntimeError("the file is not decoded to its end")
+        return self._descriptors
 
     def __aiter__(self) -> "Decoding":
         return self
@@ -86,7 +95,8 @@ class Decoding:
             self.is_reusable = not isinstance(error, DecodeLimit)  # a process at its limit ends itself
             raise error
         self.is_reusable = True
-        self._summary = AudioSummary(**found)
+        self._summary = AudioSummary(**found["summary"])
+        self._descriptors = Descriptors(**found["descriptors"])
         raise StopAsyncIteration
 
     async def _receive(self) -> tuple[bytes, bytearray]:

@@ -11,6 +11,7 @@ import numpy as np
 from services.embedder.audio import DecodeSpec
 from services.embedder.batcher import Batcher, EncodedWindow, Lane
 from services.embedder.decoder import DecoderPool, Decoding
+from services.embedder.descriptors import Descriptors
 from services.embedder.errors import AudioEmpty, AudioSilent, AudioTooLarge
 from services.embedder.model import Encoder, Float32Array, pool
 from services.embedder.windows import WindowChoice
@@ -46,12 +47,14 @@ class TrackEmbedding:
         windows: Vectors of the windows that voted, in order of time, shape (n, dim), float32, unit L2 norm.
         tags: Names and scores in [0, 1], best first.
         duration_seconds: Length of the decoded audio, silence included.
+        descriptors: Measures that no model makes.
     """
 
     vector: Float32Array
     windows: Float32Array
     tags: tuple[tuple[str, float], ...]
     duration_seconds: float
+    descriptors: Descriptors
 
 
 class TrackEmbedder:
@@ -100,7 +103,7 @@ class TrackEmbedder:
             await run.finish()
         finally:
             run.cancel()
-        return run.result(decoding.summary.seconds)
+        return run.result(decoding.summary.seconds, decoding.descriptors)
 
 
 class _Run:
@@ -157,7 +160,7 @@ class _Run:
             if not future.cancel() and not future.cancelled():
                 future.exception()  # seen: the first failure is the one that is told
 
-    def result(self, duration_seconds: float) -> TrackEmbedding:
+    def result(self, duration_seconds: float, descriptors: Descriptors) -> TrackEmbedding:
         """Pool what came back.
 
         Raises:
@@ -175,4 +178,4 @@ class _Run:
         scores = np.average([window.tags for window in self._done], axis=0, weights=weights)
         best_first = np.argsort(-scores, kind="stable")
         tags = tuple((self._manifest.tags[column], float(scores[column])) for column in best_first)
-        return TrackEmbedding(pool(windows, weights), windows, tags, duration_seconds)
+        return TrackEmbedding(pool(windows, weights), windows, tags, duration_seconds, descriptors)

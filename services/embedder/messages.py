@@ -2,6 +2,7 @@
 
 from museed.embedder.v1 import embedder_pb2
 from services.chassis import vectors
+from services.embedder.descriptors import Descriptors
 from services.embedder.embedding import TrackEmbedding
 
 
@@ -20,6 +21,20 @@ def to_message(embedding: TrackEmbedding, encoder_id: str, windows_digest: bytes
         window_count=len(embedding.windows),
         windows_digest=windows_digest,
         tags=[embedder_pb2.TagScore(name=name, score=score) for name, score in embedding.tags],
+        descriptors=_descriptors(embedding.descriptors),
+    )
+
+
+def _descriptors(found: Descriptors) -> embedder_pb2.Descriptors:
+    """Build the message of descriptors; what is not known stays unset."""
+    return embedder_pb2.Descriptors(
+        revision=found.revision,
+        loudness_lufs=found.loudness_lufs,
+        peak_dbfs=found.peak_dbfs,
+        tempo_bpm=found.tempo_bpm,
+        key=found.key or "",
+        key_confidence=found.key_confidence,
+        energy=found.energy,
     )
 
 

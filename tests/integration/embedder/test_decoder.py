@@ -256,7 +256,8 @@ async def test_flac_bomb_without_length_is_refused_with_flat_memory(decoders: De
         await read(decoders, endless, blocks.append)
     assert blocks == [160_000] * 119  # the last is still in the resampler when the limit is met
     assert decoders.process_ids == [process_id]
-    assert psutil.Process(process_id).memory_info().rss - before < 24 * MIB
+    # Most of it is code of FFmpeg's filters, and the seconds that the loudness of eight channels keeps.
+    assert psutil.Process(process_id).memory_info().rss - before < 48 * MIB
 
 
 async def test_memory_does_not_grow_with_the_length(decoders: DecoderPool, bomb: Path) -> None:

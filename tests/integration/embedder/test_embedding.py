@@ -47,6 +47,25 @@ async def test_windows_are_pooled_by_their_length(rig: Rig, tmp_path: Path) -> N
     np.testing.assert_allclose([score for _, score in found.tags], [1 - loud, loud], atol=1e-3)
 
 
+async def test_descriptors_are_those_of_the_file_itself(rig: Rig, tmp_path: Path) -> None:
+    # The encoder hears one channel up to 500 Hz; loudness and peak are of both channels at the file's own rate.
+    time = np.arange(12 * 44_100) / 44_100
+    sound = 0.5 * np.sin(2 * np.pi * 1000 * time) + 0.005 * np.sin(2 * np.pi * 200 * time)
+    stereo = np.stack([sound, -0.1 * sound], axis=1).astype(np.float32)
+    found = (await embed(rig, audio_files.write(tmp_path / "tone.wav", stereo, subtype="FLOAT"))).descriptors
+    assert found.loudness_lufs == pytest.approx(20 * np.log10(0.5) + 10 * np.log10(1.01 / 2), abs=0.1)
+    assert found.peak_dbfs == pytest.approx(20 * np.log10(0.5), abs=0.1)
+    assert (found.tempo_bpm, found.revision) == (None, 1)
+
+
+async def test_descriptors_do_not_carry_over_to_the_next_file(rig: Rig, tmp_path: Path) -> None:
+    loud = audio_files.write(tmp_path / "loud.wav", audio_files.music(12))
+    quiet = audio_files.write(tmp_path / "quiet.wav", 0.1 * audio_files.music(12))
+    alone = (await embed(rig, quiet)).descriptors
+    await embed(rig, loud)
+    assert (await embed(rig, quiet)).descriptors == alone
+
+
 async def test_silence_does_not_move_the_vector(rig: Rig, tmp_path: Path) -> None:
     plain = await embed(rig, levels(tmp_path, (10, 0.3)))
     padded = await embed(rig, levels(tmp_path, (20, 0), (10, 0.3), (20, 0)))

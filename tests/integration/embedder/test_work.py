@@ -117,6 +117,9 @@ async def test_track_becomes_an_event_with_its_windows_in_the_blob_store(
     windows = np.frombuffer(stored, dtype="<f2").reshape(4, 2)
     np.testing.assert_allclose(windows, np.tile(vectors.decode(found.vector, 2), (4, 1)), atol=1e-3)
     assert [tag.name for tag in found.tags] == ["quiet", "loud"]
+    assert (found.descriptors.revision, round(found.descriptors.peak_dbfs, 2)) == (1, -10.46)
+    # A file at 2 kHz: what has no meaning there is unset, and not 0.
+    assert not any(found.descriptors.HasField(name) for name in ("loudness_lufs", "key_confidence", "energy"))
     assert len(payload) < 64 * 1024
 
 

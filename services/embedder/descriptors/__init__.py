@@ -1,0 +1,3 @@
+from services.embedder.descriptors.describer import Describer, Descriptors
+
+__all__ = ["Describer", "Descriptors"]
