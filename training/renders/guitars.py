@@ -79,7 +79,7 @@ def amplify(song: Song, strings: Float32Array, drive: float) -> Float32Array:
     """
     dice = song.dice
     tight = peak(highpass(strings, dice.uniform(70, 140)), dice.uniform(600, 1200), 6)
-    crunch = distort(lowpass(tight, 6000), drive, bias=0.2)
+    crunch = distort(lowpass(tight, dice.uniform(2500, 6000)), drive, bias=0.2)
     saturated = distort(highpass(crunch, 60), 1 + drive / 3)
     scooped = peak(saturated, dice.uniform(350, 600), -dice.uniform(0, 6))
     lively = peak(scooped, dice.uniform(1800, 3000), dice.uniform(2, 6))
