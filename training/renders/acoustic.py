@@ -26,6 +26,7 @@ from training.renders.harmony import (
 )
 from training.renders.song import BEATS_PER_BAR, Float32Array, Note, Song
 from training.renders.soundfont import Part, play
+from training.renders.voices import rap, sing
 
 _STRINGS = (40, 41, 42, 44, 48, 49)
 _WINDS = (68, 69, 70, 71, 72, 73)
@@ -185,7 +186,12 @@ def folk(dice: Random, seconds: float) -> Float32Array:
         )
     if dice.random() < 0.2:
         parts.append(Part([Note(0, 4.0 * song.bars, song.pitch(0, 48), 0.6)], 109))
-    return _in_hall(dice, play(song, parts), dice.uniform(0.3, 1.5))
+    mix = level(play(song, parts), 0.1)
+    if dice.random() < 0.4:
+        is_woman = dice.random() < 0.5
+        tune = melody(song, chords, 57 if is_woman else 48, dice.choice((0, 1)), 0.15)
+        mix += level(sing(song, tune, is_woman), dice.uniform(0.06, 0.12))
+    return _in_hall(dice, mix, dice.uniform(0.3, 1.5))
 
 
 def world(dice: Random, seconds: float) -> Float32Array:
@@ -237,7 +243,15 @@ def hip_hop(dice: Random, seconds: float) -> Float32Array:
     bass = Part(bass_line(song, chords, 29, rhythms.random_steps(dice, 0.3)), dice.choice((33, 36, 38, 39)))
     mix += level(lowpass(play(song, [bass]), 600), dice.uniform(0.08, 0.14))
     notes = rhythms.drum_part(song, rhythms.HIP_HOP, 0.04, fills=False)
-    mix += level(drums.beat(song, notes, drums.deep_kit(song)), dice.uniform(0.12, 0.22))
+    mix += level(drums.beat(song, notes, drums.deep_kit(song)), dice.uniform(0.16, 0.3))
+    if dice.random() < 0.85:
+        flow = [
+            Note(BEATS_PER_BAR * bar + step / 4, 0.24, 45)
+            for bar in range(song.bars)
+            for step, mark in enumerate(rhythms.random_steps(dice, 0.85, 1))
+            if mark == "x" and step < 14
+        ]
+        mix += level(rap(song, flow, dice.random() < 0.2), dice.uniform(0.12, 0.2))
     if dice.random() < 0.5:
         mix += level(bandpass(song.noise(song.count), 500, 6000), 0.003)
     return compress(distort(mix, dice.uniform(0.5, 2)), -10, 2)

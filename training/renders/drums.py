@@ -1,7 +1,6 @@
 """Synthesized drums: each kit is drawn anew, from round 808s to clicking metal kicks."""
 
-from collections.abc import Callable, Sequence
-from random import Random
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -56,7 +55,7 @@ def chip_kit(song: Song) -> Kit:
     hold = 6
     coarse = np.repeat(np.sign(song.noise(8000 // hold + 1)), hold)[:8000].astype(np.float32)
     snare = coarse * _fall(len(coarse), 0.08)
-    return _kit(song, np.round(kick * 7) / 7, snare, 7000)
+    return _kit(song, np.round(kick * np.float32(7)) / np.float32(7), snare, 7000)
 
 
 def _kit(song: Song, kick: Float32Array, snare: Float32Array, hiss_hz: float) -> Kit:
@@ -85,7 +84,8 @@ def _kick(song: Song, low_hz: float, ratio: float, decay_s: float, click: float)
     sweep_hz = low_hz * (1 + ratio * np.exp(-time_s / 0.02))
     body = np.sin(2 * np.pi * np.cumsum(sweep_hz) / SAMPLE_RATE_HZ) * np.exp(-time_s / decay_s)
     tick = highpass(song.noise(len(time_s)), 2500) * np.exp(-time_s / 0.004)
-    return (body + click * tick).astype(np.float32)
+    kick: Float32Array = (body + click * tick).astype(np.float32)
+    return kick
 
 
 def _snare(song: Song, body_hz: float, decay_s: float, rattle: float) -> Float32Array:
@@ -111,9 +111,9 @@ def _burst(song: Song, seconds: float, decay_s: float) -> Float32Array:
 def _ring(song: Song, seconds: float, decay_s: float) -> Float32Array:
     """Strike metal: square waves that stand in no harmony, as in drum machines."""
     time_s = _times(seconds)
-    dice: Random = song.dice
-    waves: Callable[[float], Float32Array] = lambda hz: np.sign(np.sin(2 * np.pi * hz * time_s))  # noqa: E731
-    metal = sum((waves(dice.uniform(300, 900)) for _ in range(6)), np.zeros(len(time_s)))
+    metal = np.zeros(len(time_s))
+    for _ in range(6):
+        metal += np.sign(np.sin(2 * np.pi * song.dice.uniform(300, 900) * time_s))
     return (metal * np.exp(-time_s / decay_s)).astype(np.float32)
 
 
@@ -122,7 +122,8 @@ def _times(seconds: float) -> np.ndarray:
 
 
 def _fall(count: int, decay_s: float) -> Float32Array:
-    return np.exp(-np.arange(count, dtype=np.float32) / np.float32(decay_s * SAMPLE_RATE_HZ))
+    fall: Float32Array = np.exp(-np.arange(count, dtype=np.float32) / np.float32(decay_s * SAMPLE_RATE_HZ))
+    return fall
 
 
 def _whole(stroke: Float32Array) -> Float32Array:

@@ -54,7 +54,8 @@ def distort(samples: Float32Array, drive: float, bias: float = 0.0) -> Float32Ar
         Samples within [-1, 1], without the bias's constant part.
     """
     driven = np.tanh(np.float32(drive / max(_peak_of(samples), 1e-9)) * samples + np.float32(bias))
-    return driven - np.float32(np.tanh(bias))
+    unbiased: Float32Array = driven - np.float32(np.tanh(bias))
+    return unbiased
 
 
 def echo(samples: Float32Array, delay_s: float, feedback: float, times: int = 4) -> Float32Array:
@@ -95,7 +96,8 @@ def pump(samples: Float32Array, beat_s: float, depth: float) -> Float32Array:
     """Duck the samples on every beat, as a compressor does that listens to the kick."""
     since = np.arange(len(samples), dtype=np.float32) / np.float32(SAMPLE_RATE_HZ) % np.float32(beat_s)
     rise = np.minimum(since / np.float32(0.6 * beat_s), 1)
-    return samples * (1 - np.float32(depth) * (1 - rise) ** 2)
+    ducked: Float32Array = samples * (1 - np.float32(depth) * (1 - rise) ** 2)
+    return ducked
 
 
 def chorus(samples: Float32Array, depth_s: float = 0.002, rate_hz: float = 0.6) -> Float32Array:

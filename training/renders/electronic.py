@@ -1,5 +1,6 @@
 """Electronic music: house, techno, trance, drum and bass, synthwave, ambient and chiptunes, all synthesized."""
 
+from dataclasses import replace
 from random import Random
 
 from training.renders import drums, rhythms, soundfont
@@ -21,6 +22,7 @@ from training.renders.harmony import (
 )
 from training.renders.oscillators import Patch, synthesize
 from training.renders.song import BEATS_PER_BAR, Float32Array, Note, Song
+from training.renders.voices import sing
 
 _WAVES = ("saw", "saw", "square", "pulse", "hollow", "triangle")
 
@@ -111,6 +113,9 @@ def house(dice: Random, seconds: float) -> Float32Array:
     if dice.random() < 0.4:
         lead = soundfont.Part(melody(song, chords, 64, 1, 0.3), dice.choice((53, 54, 61, 65, 73, 85)))
         mix += level(soundfont.play(song, [lead]), 0.07)
+    if dice.random() < 0.3:
+        is_woman = dice.random() < 0.7
+        mix += sing(song, melody(song, chords, 57 if is_woman else 48, 1, 0.3), is_woman)
     mix = pump(reverb(mix, 1.2, 0.2, dice.getrandbits(32)), 60 / song.tempo_qpm, dice.uniform(0, 0.6))
     return _mixed(song, mix, _beat(song, rhythms.FOUR_ON_THE_FLOOR), dice.uniform(0.13, 0.22))
 
@@ -189,15 +194,16 @@ def chiptune(dice: Random, seconds: float) -> Float32Array:
         dice, dice.uniform(100, 180), seconds, dice.randrange(12), dice.choice((MAJOR, MINOR, HARMONIC_MINOR, DORIAN))
     )
     chords = progression(song, 1)
-    flat = {"cutoff_hz": 14_000.0, "resonance": 0.7, "release_s": 0.01, "attack_s": 0.001}
-    lead = Patch(dice.choice(("square", "pulse")), vibrato=dice.choice((0, 0.3)), sustain=dice.uniform(0.2, 1), **flat)
+    chip = Patch(cutoff_hz=14_000, resonance=0.7, attack_s=0.001, release_s=0.01)
+    lead = replace(
+        chip, wave=dice.choice(("square", "pulse")), vibrato=dice.choice((0, 0.3)), sustain=dice.uniform(0.2, 1)
+    )
     mix = 0.10 * synthesize(song, melody(song, chords, 69, dice.choice((1, 2, 3)), 0.1), lead)
     if dice.random() < 0.8:
-        mix += 0.07 * synthesize(
-            song, arpeggio(song, chords, 60, dice.choice((0.125, 0.25)), 1), Patch("pulse", **flat)
-        )
+        chords_run = arpeggio(song, chords, 60, dice.choice((0.125, 0.25)), 1)
+        mix += 0.07 * synthesize(song, chords_run, replace(chip, wave="pulse"))
     bass = bass_line(song, chords, 36, dice.choice(("x-x-x-x-x-x-x-x-", "x-xxx-xxx-xxx-xx")), 0.4)
-    mix += 0.14 * synthesize(song, bass, Patch("triangle", sustain=1, **flat))
+    mix += 0.14 * synthesize(song, bass, replace(chip, wave="triangle", sustain=1))
     notes = rhythms.drum_part(song, dice.choice((rhythms.ROCK, rhythms.BREAKS)))
     mix += dice.uniform(0.05, 0.12) * drums.beat(song, notes, drums.chip_kit(song))
     return mix

@@ -56,8 +56,8 @@ def _string(pitch: int, brightness: float, variant: int) -> Float32Array:
     for row in range(len(cycles)):
         cycles[row] = wave
         wave = loss * (blend * wave + (1 - blend) * np.roll(wave, 1))
-    string: Float32Array = cycles.ravel()
-    return string / np.abs(string).max()
+    string: Float32Array = cycles.ravel() / np.abs(cycles).max()
+    return string
 
 
 def power_chords(notes: Sequence[Note], octave: bool = True) -> list[Note]:

@@ -19,6 +19,7 @@ from training.renders.harmony import (
     progression,
 )
 from training.renders.song import BEATS_PER_BAR, Float32Array, Note, Song
+from training.renders.voices import sing
 
 _LOW_STRING = 36
 _LOOSE_S = 0.012
@@ -84,11 +85,14 @@ def rock(dice: Random, seconds: float) -> Float32Array:
         parts.append(soundfont.Part(held_chords(song, chords, 57), dice.choice((25, 27, 0))))
     if parts:
         mix += level(soundfont.play(song, parts), dice.uniform(0.05, 0.12))
-    if dice.random() < 0.6:
+    if dice.random() < 0.35:
         lead = melody(song, chords, 60, dice.choice((1, 2)), 0.2)
-        sung = dice.random() < 0.5
-        voice = soundfont.play(song, [soundfont.Part(lead, dice.choice((52, 53, 54, 85)) if sung else 29)])
-        mix += dice.uniform(0.5, 0.9) * amplify(song, voice, 1 if sung else dice.uniform(5, 12))
+        lead_guitar = soundfont.play(song, [soundfont.Part(lead, dice.choice((29, 30)))])
+        mix += dice.uniform(0.4, 0.8) * amplify(song, lead_guitar, dice.uniform(5, 12))
+    elif dice.random() < 0.8:
+        is_woman = dice.random() < 0.4
+        verse = melody(song, chords, 57 if is_woman else 50, dice.choice((1, 1, 2)), 0.15)
+        mix += dice.uniform(1.2, 2.2) * sing(song, verse, is_woman)
     return compress(reverb(mix, dice.uniform(0.4, 1.2), dice.uniform(0.05, 0.2), dice.getrandbits(32)), -10, 2)
 
 

@@ -126,17 +126,13 @@ def _bank(wave: str, pitch: int, resonance: float) -> Float32Array:
 
 
 def _harmonics(wave: str, order: np.ndarray) -> np.ndarray:
-    if wave == "saw":
-        return 0.6 / order
-    if wave == "square":
-        return (order % 2) / order
-    if wave == "pulse":
-        return np.sin(np.pi * order * 0.15) / order
-    if wave == "triangle":
-        return np.where(order % 2 == 1, np.where(order % 4 == 1, 1.0, -1.0) / order**2, 0.0)
-    if wave == "organ":
-        return np.where(np.isin(order, (1, 2, 3, 4, 6, 8)), 0.5 / np.sqrt(order), 0.0)
-    if wave == "hollow":
-        return np.where(order % 3 != 0, 0.5 / order**1.5, 0.0)
-    assert wave == "sine", wave
-    return np.where(order == 1, 1.0, 0.0)
+    amplitudes: dict[str, np.ndarray] = {
+        "saw": 0.6 / order,
+        "square": (order % 2) / order,
+        "pulse": np.sin(np.pi * order * 0.15) / order,
+        "triangle": np.where(order % 2 == 1, np.where(order % 4 == 1, 1.0, -1.0) / order**2, 0.0),
+        "organ": np.where(np.isin(order, (1, 2, 3, 4, 6, 8)), 0.5 / np.sqrt(order), 0.0),
+        "hollow": np.where(order % 3 != 0, 0.5 / order**1.5, 0.0),
+        "sine": np.where(order == 1, 1.0, 0.0),
+    }
+    return amplitudes[wave]

@@ -5,7 +5,7 @@ from random import Random
 
 import numpy as np
 
-from training.renders import acoustic, electronic, metal
+from training.renders import acoustic, arrangements, electronic, metal
 from training.renders.effects import compress, distort, highpass, lowpass, peak, reverb, tilt
 from training.renders.song import SAMPLE_RATE_HZ, Float32Array
 
@@ -30,6 +30,7 @@ _COMPOSERS: dict[str, tuple[Callable[[Random, float], Float32Array], float]] = {
     "folk": (acoustic.folk, 1),
     "world": (acoustic.world, 0.7),
     "hip_hop": (acoustic.hip_hop, 1),
+    "score": (arrangements.arrangement, 3),
 }
 
 STYLES = tuple(_COMPOSERS)
