@@ -55,7 +55,7 @@ def chip_kit(song: Song) -> Kit:
     hold = 6
     coarse = np.repeat(np.sign(song.noise(8000 // hold + 1)), hold)[:8000].astype(np.float32)
     snare = coarse * _fall(len(coarse), 0.08)
-    return _kit(song, np.round(kick * np.float32(7)) / np.float32(7), snare, 7000)
+    return _kit(song, (np.round(7 * kick) / 7).astype(np.float32), snare, 7000)
 
 
 def _kit(song: Song, kick: Float32Array, snare: Float32Array, hiss_hz: float) -> Kit:
