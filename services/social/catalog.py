@@ -61,6 +61,19 @@ class ReadPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Descriptors:
+    """Measures of a sound as the embedder defines them, in this revision of its definitions; None is not known."""
+
+    revision: int
+    loudness_lufs: float | None
+    peak_dbfs: float | None
+    tempo_bpm: float | None
+    key: str | None
+    key_confidence: float | None
+    energy: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     """A recording of the library as everybody may see it. Tags are (name, score), best first."""
 
@@ -79,6 +92,7 @@ class Track:
     created_at: datetime
     audio_hash: bytes
     read_point: ReadPoint | None
+    descriptors: Descriptors | None
 
 
 @dataclass(frozen=True, slots=True)

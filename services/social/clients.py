@@ -7,7 +7,7 @@ import grpc
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
 from services.chassis import channel
-from services.social.catalog import ReadPoint
+from services.social.catalog import Descriptors, ReadPoint
 from services.social.ids import EncoderId, TrackId
 from services.social.jobs import Recipe
 from services.social.playlists import ChosenTrack
@@ -109,6 +109,19 @@ def to_embedding(message: embedder_pb2.Embedding) -> Embedding:
         message.window_count,
         message.windows_digest,
         [(tag.name, round(tag.score, 6)) for tag in message.tags],
+        _descriptors(message.descriptors) if message.HasField("descriptors") else None,
+    )
+
+
+def _descriptors(message: embedder_pb2.Descriptors) -> Descriptors:
+    return Descriptors(
+        max(1, message.revision),
+        message.loudness_lufs if message.HasField("loudness_lufs") else None,
+        message.peak_dbfs if message.HasField("peak_dbfs") else None,
+        message.tempo_bpm if message.HasField("tempo_bpm") else None,
+        message.key or None,
+        message.key_confidence if message.HasField("key_confidence") else None,
+        message.energy if message.HasField("energy") else None,
     )
 
 

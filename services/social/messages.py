@@ -8,6 +8,7 @@ from services.social.catalog import folder_of
 from services.social.ids import EncoderId, TrackId
 from services.social.store.vector_log import TrackState
 from services.social.store.work import WorkMessage
+from services.social.wire import descriptors
 
 _MOST_TAGS = 10
 
@@ -52,5 +53,6 @@ def track_vector(encoder_id: EncoderId, track_id: TrackId, state: TrackState | N
         duration_seconds=state.duration_seconds,
         audio_hash=state.audio_hash,
         tags=[name for name, _ in state.tags[:_MOST_TAGS]],
+        descriptors=descriptors(state.descriptors),
     )
     return Message(subject, message.SerializeToString(), state.version)

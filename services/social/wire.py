@@ -1,8 +1,11 @@
-"""Translates single values between the domain and protobuf messages."""
+"""Translates values that several messages carry from the domain to protobuf."""
 
 from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from museed.social.v1 import catalog_pb2
+from services.social.catalog import Descriptors
 
 
 def timestamp(moment: datetime) -> Timestamp:
@@ -10,3 +13,17 @@ def timestamp(moment: datetime) -> Timestamp:
     message = Timestamp()
     message.FromDatetime(moment.astimezone(UTC))
     return message
+
+
+def descriptors(found: Descriptors | None) -> catalog_pb2.Descriptors | None:
+    """Return what was measured of a sound; what is not known stays unset."""
+    if found is None:
+        return None
+    return catalog_pb2.Descriptors(
+        loudness_lufs=found.loudness_lufs,
+        peak_dbfs=found.peak_dbfs,
+        tempo_bpm=found.tempo_bpm,
+        key=found.key or "",
+        key_confidence=found.key_confidence,
+        energy=found.energy,
+    )

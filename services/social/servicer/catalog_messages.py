@@ -5,7 +5,7 @@ from services.social.catalog import Media, ReadPoint, Track
 from services.social.registration import Registered
 from services.social.store.stats import FailedTrack
 from services.social.uploads import Upload
-from services.social.wire import timestamp
+from services.social.wire import descriptors, timestamp
 
 
 def track(found: Track) -> catalog_pb2.Track:
@@ -26,6 +26,7 @@ def track(found: Track) -> catalog_pb2.Track:
         created_at=timestamp(found.created_at),
         audio_hash=found.audio_hash,
         read_point=read_point(found.read_point),
+        descriptors=descriptors(found.descriptors),
     )
 
 

@@ -6,6 +6,7 @@ import asyncpg
 
 from services.social.catalog import EmbeddingState, Media, ReadPoint, Track, TrackFile
 from services.social.ids import RootId, TrackId
+from services.social.store import descriptors
 from services.social.store.database import Connection
 
 INSERT_ROOT = """
@@ -42,12 +43,12 @@ WHERE tracks.root_id = $1 AND tracks.track_id = given.track_id
 """
 
 # What everybody may see of a track, under the encoder that is served.
-TRACK_COLUMNS = """
+TRACK_COLUMNS = f"""
     track.track_id, track.title, track.artist, track.album, track.genre, track.raw_genre, track.year, track.created_at,
     track.audio_hash, coalesce(embedding.duration_seconds, track.header_seconds) AS duration_seconds,
     coalesce(embedding.tags, '[]'::jsonb) AS tags, coalesce(progress.state, 'PENDING') AS state,
     coalesce(progress.failure_reason, '') AS failure_reason, coalesce(progress.failure_message, '') AS failure_message,
-    progress.stream_created_at, progress.sequence
+    progress.stream_created_at, progress.sequence, {descriptors.COLUMNS}
 """
 TRACK_TABLES = """
     tracks AS track
@@ -56,6 +57,7 @@ TRACK_TABLES = """
         ON progress.encoder_id = serving.encoder_id AND progress.track_id = track.track_id
     LEFT JOIN embeddings AS embedding
         ON embedding.encoder_id = serving.encoder_id AND embedding.audio_hash = track.audio_hash
+    LEFT JOIN descriptors AS measured ON measured.audio_hash = track.audio_hash
 """
 SELECT_TRACKS = f"SELECT {TRACK_COLUMNS} FROM {TRACK_TABLES} WHERE track.track_id = ANY ($1::uuid[])"
 
@@ -143,6 +145,7 @@ def to_track(row: asyncpg.Record) -> Track:
         row["created_at"],
         row["audio_hash"],
         read_point,
+        descriptors.from_row(row),
     )
 
 

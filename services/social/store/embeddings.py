@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.social.catalog import EmbeddingState
+from services.social.catalog import Descriptors, EmbeddingState
 from services.social.ids import EncoderId, TrackId
 from services.social.store import outbox
 from services.social.store.database import Connection
+from services.social.store.descriptors import store_descriptors
 
 # Who inserts a row has locked the sound, and who finds one waits until its result is stored, or finds it stored.
 LOCK_SOUNDS = """
@@ -115,13 +116,14 @@ WHERE encoder_id = $1 AND audio_hash = $2 AND state = 'PENDING' AND ($5::uuid IS
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """What a model hears in a sound. Tags are (name, score), best first; the vector is little-endian float32."""
+    """What a model hears in a sound, and its measures. Tags are (name, score), best first; the vector is float32."""
 
     vector: bytes
     duration_seconds: float
     window_count: int
     windows_digest: bytes
     tags: list[tuple[str, float]]
+    descriptors: Descriptors | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,8 @@ async def store_embedding(
         embedding.windows_digest,
         embedding.tags,
     )
+    if embedding.descriptors is not None:
+        await store_descriptors(connection, audio_hash, embedding.descriptors)
     await connection.execute(DELETE_FAILURE, encoder_id, audio_hash)
     await connection.execute(DELETE_WORK, encoder_id, audio_hash)
     track_ids = [TrackId(row["track_id"]) for row in await connection.fetch(MARK_EMBEDDED, encoder_id, audio_hash)]

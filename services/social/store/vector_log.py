@@ -4,18 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import asyncpg
+
 from services.chassis.bus import VECTORS
-from services.social.catalog import ReadPoint
+from services.social.catalog import Descriptors, ReadPoint
 from services.social.ids import EncoderId, TrackId
+from services.social.store import descriptors
 from services.social.store.database import Connection
 
-SELECT_STATES = """
+SELECT_STATES = f"""
 SELECT progress.track_id, progress.version, embedding.vector, embedding.duration_seconds, embedding.tags,
-    track.title, track.artist, track.album, track.genre, track.year, track.relative_path, track.audio_hash
+    track.title, track.artist, track.album, track.genre, track.year, track.relative_path, track.audio_hash,
+    {descriptors.COLUMNS}
 FROM track_embeddings AS progress
 JOIN tracks AS track USING (track_id)
 JOIN embeddings AS embedding
     ON embedding.encoder_id = progress.encoder_id AND embedding.audio_hash = progress.audio_hash
+LEFT JOIN descriptors AS measured ON measured.audio_hash = embedding.audio_hash
 WHERE progress.encoder_id = $1 AND progress.track_id = ANY ($2::uuid[]) AND progress.state IN ('EMBEDDED', 'INDEXED')
 """
 LOCK_TRACKS = """
@@ -90,6 +95,7 @@ class TrackState:
     year: int
     relative_path: bytes
     audio_hash: bytes
+    descriptors: Descriptors | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,25 @@ async def states(
 ) -> dict[TrackId, TrackState]:
     """Return what the log should hold of tracks, by id; it should hold nothing of those that are left out."""
     rows = await connection.fetch(SELECT_STATES, encoder_id, track_ids)
-    return {TrackId(row["track_id"]): TrackState(**row) for row in rows}
+    return {TrackId(row["track_id"]): _state(row) for row in rows}
+
+
+def _state(row: asyncpg.Record) -> TrackState:
+    return TrackState(
+        TrackId(row["track_id"]),
+        row["version"],
+        row["vector"],
+        row["duration_seconds"],
+        row["tags"],
+        row["title"],
+        row["artist"],
+        row["album"],
+        row["genre"],
+        row["year"],
+        row["relative_path"],
+        row["audio_hash"],
+        descriptors.from_row(row),
+    )
 
 
 async def mark_published(connection: Connection, encoder_id: EncoderId, told: Sequence[Told]) -> None:

@@ -89,6 +89,9 @@ def embedding(sound: bytes, encoder_id: str = ENCODER_ID) -> embedder_pb2.Embedd
         window_count=6,
         windows_digest=hashlib.sha256(b"windows" + sound).digest(),
         tags=[embedder_pb2.TagScore(name="guitar", score=0.75), embedder_pb2.TagScore(name="rock", score=0.5)],
+        descriptors=embedder_pb2.Descriptors(
+            revision=1, loudness_lufs=-14.5, peak_dbfs=-0.25, key="A minor", key_confidence=0.5, energy=0.75
+        ),
     )
 
 

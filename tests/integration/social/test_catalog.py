@@ -35,6 +35,10 @@ REFUSED = catalog_pb2.REGISTRATION_OUTCOME_REFUSED
 PENDING = catalog_pb2.EMBEDDING_STATE_PENDING
 INDEXED = catalog_pb2.EMBEDDING_STATE_INDEXED
 FAILED = catalog_pb2.EMBEDDING_STATE_FAILED
+# What the fake embedder measures: no tempo.
+DESCRIPTORS = catalog_pb2.Descriptors(
+    loudness_lufs=-14.5, peak_dbfs=-0.25, key="A minor", key_confidence=0.5, energy=0.75
+)
 
 
 @dataclass
@@ -139,10 +143,13 @@ async def test_track_goes_from_registration_to_the_index(ingest: Ingest) -> None
         duration_seconds=61.5,
         audio_hash=sha("audio song"),
         tags=["guitar", "rock"],
+        descriptors=DESCRIPTORS,
     )
     track = await ingest.social.track(created.track_id)
     assert [(tag.name, tag.score) for tag in track.tags] == [("guitar", 0.75), ("rock", 0.5)]
     assert (track.duration_seconds, track.raw_genre, track.genre) == (61.5, "Rock", "Rock")
+    assert track.descriptors == DESCRIPTORS
+    assert not track.descriptors.HasField("tempo_bpm")
     point = await ingest.social.catalog.GetReadPoint(catalog_pb2.GetReadPointRequest(), timeout=TIMEOUT_S)
     assert point.read_point == track.read_point
     info = await ingest.watcher.jetstream.stream_info(VECTORS)
