@@ -48,6 +48,36 @@ class Tag:
     score: float = field(description="Between 0 and 1.")
 
 
+@strawberry.type(description="What was measured of a recording, whatever encoder heard it. Null is not known.")
+class Descriptors:
+    """Measures as social knows them."""
+
+    loudness_lufs: float | None = field(
+        description="Integrated loudness of the file by EBU R 128 in LUFS, −70 to 10; mono counts as two channels."
+    )
+    peak_dbfs: float | None = field(
+        description="Largest sample of any channel in dB; 0 is full scale, and files of floats may go above."
+    )
+    tempo_bpm: float | None = field(
+        description="Beats in a minute, 40 to 240; half or double of what a listener taps is possible."
+    )
+    key: str | None = field(description='One of 24, for example "C major" or "F# minor"; sharps, never flats.')
+    key_confidence: float | None = field(description="How far the key lies before the next best one, 0 to 1.")
+    energy: float | None = field(description="From calm, 0, to intense, 1: loudness, onsets and brightness.")
+
+    @classmethod
+    def from_message(cls, message: catalog_pb2.Descriptors) -> Self:
+        """Translate social's message."""
+        return cls(
+            loudness_lufs=message.loudness_lufs if message.HasField("loudness_lufs") else None,
+            peak_dbfs=message.peak_dbfs if message.HasField("peak_dbfs") else None,
+            tempo_bpm=message.tempo_bpm if message.HasField("tempo_bpm") else None,
+            key=message.key or None,
+            key_confidence=message.key_confidence if message.HasField("key_confidence") else None,
+            energy=message.energy if message.HasField("energy") else None,
+        )
+
+
 @strawberry.type(description="A recording of the library.")
 class Track(relay.Node):
     """A track as social knows it."""
@@ -66,9 +96,10 @@ class Track(relay.Node):
     failure_reason: str | None = field(description="Stable code when FAILED.")
     failure_message: str | None = field(description="Sentence for people when FAILED.")
     created_at: datetime = field(description="When it was registered.")
+    descriptors: Descriptors | None = field(description="What was measured of its sound; null when nothing was.")
     heard: strawberry.Private[Sequence[catalog_pb2.Tag]]
 
-    @resolver("How it sounds to the model, best first.")
+    @resolver("How it sounds to the encoder that is served, best first; none before that has heard it.")
     def tags(self, first: First = 10) -> list[Tag]:
         """Take the best: the model has a score for every tag that it knows."""
         check_page_size(first)
@@ -98,6 +129,7 @@ class Track(relay.Node):
             failure_reason=message.failure_reason or None,
             failure_message=message.failure_message or None,
             created_at=to_datetime(message.created_at),
+            descriptors=Descriptors.from_message(message.descriptors) if message.HasField("descriptors") else None,
             heard=message.tags,
         )
 

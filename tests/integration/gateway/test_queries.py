@@ -155,6 +155,37 @@ async def test_what_social_leaves_empty_is_null(gateway: Gateway) -> None:
     }
 
 
+async def test_descriptors_come_with_the_track_and_what_is_not_known_is_null(gateway: Gateway) -> None:
+    measured = catalog_pb2.Descriptors(
+        loudness_lufs=-14.5, peak_dbfs=0.0, tempo_bpm=128.0, key="F# minor", key_confidence=0.25, energy=0.75
+    )
+    tracks = [
+        make_track("Measured", descriptors=measured),
+        make_track("Noise", descriptors=catalog_pb2.Descriptors(energy=0.0)),
+        make_track("Old"),
+    ]
+    for track in tracks:
+        gateway.social.tracks[track.track_id] = track
+    playlist = gateway.social.add_playlist(tracks)
+    document = """query($id: ID!) { playlist(id: $id) { entries { nodes { track {
+      descriptors { loudnessLufs peakDbfs tempoBpm key keyConfidence energy } tags(first: 3) { name score } } } } } }"""
+    nodes = (await gateway.data(document, {"id": playlist.playlist_id}))["playlist"]["entries"]["nodes"]
+    unknown = {"loudnessLufs": None, "peakDbfs": None, "tempoBpm": None, "key": None, "keyConfidence": None}
+    assert [node["track"]["descriptors"] for node in nodes] == [
+        {
+            "loudnessLufs": -14.5,
+            "peakDbfs": 0.0,
+            "tempoBpm": 128.0,
+            "key": "F# minor",
+            "keyConfidence": 0.25,
+            "energy": 0.75,
+        },
+        unknown | {"energy": 0.0},
+        None,
+    ]
+    assert gateway.behind.spent() == {"GetPlaylist": 1, "BatchGetTracks": 1}
+
+
 async def test_best_tags_come_first_with_the_digits_that_they_have(gateway: Gateway) -> None:
     heard = [catalog_pb2.Tag(name=f"tag {number}", score=1 / (number + 3)) for number in range(50)]
     track = make_track("Heard", tags=heard)
