@@ -1,4 +1,4 @@
-"""Makes a model from a folder of music: lists it, makes takes, learns, and writes the artifact that the embedder serves.
+"""Makes a model from a folder of music: lists it, makes takes, learns, and writes an artifact to serve.
 
     python -m training --config mini --music DIR [--work DIR] [--minutes 135] [--section.key=value …]
 
@@ -61,7 +61,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
         folder,
         name=options.name,
         vector=options.vector,
-        is_centred=options.centred,
+        is_centred=not options.raw,
     )
     size_mb = artifact.weights_path.stat().st_size / 1e6
     print(f"{artifact.manifest.encoder_id}: {artifact.manifest.dim} dimensions, {size_mb:.1f} MB in {folder}")
@@ -84,8 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the network")
     parser.add_argument("--name", default="museed-mini", help="of the encoder")
     parser.add_argument("--out", type=Path, help="folder of the artifact (default: NAME below the work folder)")
-    parser.add_argument("--vector", choices=("msd", "joined", "pooled"), default="msd", help="which outputs are served")
-    parser.add_argument("--centred", action="store_true", help="subtract the mean of all tracks")
+    parser.add_argument(
+        "--vector", choices=("msd", "joined", "pooled"), default="joined", help="which outputs are served"
+    )
+    parser.add_argument("--raw", action="store_true", help="do not subtract the mean of all tracks")
     return parser
 
 

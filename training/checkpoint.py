@@ -1,6 +1,7 @@
 """One file that a run goes on from: weights, the optimiser's state, the step, and the configuration they belong to."""
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,6 @@ def _read(path: Path) -> dict[str, Any]:  # what torch.save was given
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         state["config"], state["step"], state["network"], state["optimiser"]
-    except (OSError, RuntimeError, KeyError, EOFError, ValueError) as error:
+    except (OSError, RuntimeError, KeyError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise CheckpointMismatch(f"{path} is no checkpoint of a training run: {error!r}") from error
     return state

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from services.embedder.model import unit
 from training.config import CropsConfig
 from training.corpus import N_MELS, Content, Corpus, Kind, Take
 from training.errors import ManifestInvalid
@@ -21,6 +22,7 @@ _BANDS = 6
 _LOWEST_CUT = 64  # of 128 bands: about 3.2 kHz
 _CUT_DB = 50.0
 _NEPER = np.float32(np.log(10) / 10)  # of a decibel of power
+_WINDOW_PATCHES = 8  # those that lie within ten seconds
 _MOST_MASKED_FRAMES = 50
 _MOST_MASKED_BANDS = 12
 
@@ -92,6 +94,23 @@ class Crops:
             _mean(contents, "tags"),
             torch.from_numpy(self._groups[rows]),
         )
+
+
+def teacher_mean(corpus: Corpus, takes: Sequence[Take]) -> Float32Array:
+    """Return the mean of the teachers' unit vectors over the windows of real music, shape (400,)."""
+    total: NDArray[np.float64] = np.zeros(1)
+    count = 0
+    for take in takes:
+        if take.kind is Kind.ORIGINAL:
+            vectors = corpus.read(take.take_id, start_s=0, seconds=take.seconds).vectors.astype(np.float32)
+            rows = unit(
+                np.stack([vectors[at : at + _WINDOW_PATCHES].mean(axis=0) for at in range(0, len(vectors), 10)])
+            )
+            total = total + rows.sum(axis=0, dtype=np.float64)
+            count += len(rows)
+    if not count:
+        raise ManifestInvalid(f"{corpus.folder} holds no real music, which the mean of all music is taken of")
+    return np.asarray(total / count, np.float32)
 
 
 def change(mel_db: Float32Array, config: CropsConfig, generator: np.random.Generator) -> Float32Array:

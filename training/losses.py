@@ -7,6 +7,17 @@ from torch.nn import functional
 _TINY = 1e-8
 
 
+def centred(vectors: Tensor, mean: Tensor) -> Tensor:
+    """Make rows unit, subtract a mean, and make them unit again, as the embedder serves them.
+
+    Args:
+        vectors: Shape (batch, dim).
+        mean: Shape (dim,), on the scale of unit vectors; where dim is another one, nothing is subtracted.
+    """
+    unit = functional.normalize(vectors, dim=1)
+    return functional.normalize(unit - mean, dim=1) if unit.shape[1:] == mean.shape else unit
+
+
 def cosine_distillation(student: Tensor, teacher: Tensor) -> Tensor:
     """Return one minus the cosine to the teacher's vector.
 
@@ -66,7 +77,8 @@ def tag_distillation(logits: Tensor, probabilities: Tensor) -> Tensor:
     Returns:
         Scalar, not negative, summed over tags.
     """
-    entropy = functional.binary_cross_entropy(probabilities, probabilities, reduction="sum")
+    doubts = 1 - probabilities
+    entropy = -(torch.xlogy(probabilities, probabilities) + torch.xlogy(doubts, doubts)).sum()
     told = functional.binary_cross_entropy_with_logits(logits, probabilities, reduction="sum")
     return (told - entropy) / len(logits)
 

@@ -61,8 +61,7 @@ class Network(nn.Module):
         dim: int = self.muq.config.encoder_dim
         self.embedding = nn.Linear(dim, config.embedding_dim) if config.embedding_dim else nn.Identity()
         self.tags = nn.Linear(dim, config.tags) if config.tags else nn.Identity()
-        hidden = nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, config.projection_dim)
-        self.projection = nn.Sequential(*hidden) if config.projection_dim else nn.Identity()
+        self.projection = _projection(dim, config.projection_dim) if config.projection_dim else nn.Identity()
         self._freeze(config.trained_layers)
         head = found.get("heads.embedding.weight")
         if head is not None and isinstance(self.embedding, nn.Linear) and head.shape == self.embedding.weight.shape:
@@ -79,7 +78,7 @@ class Network(nn.Module):
         with torch.autocast(mel.device.type, torch.bfloat16, enabled=self._is_half):
             stem = self.muq.model.conv(mel.transpose(1, 2))  # (batch, frames / 4, dim)
             hidden = self.muq.model.conformer(stem).last_hidden_state
-        pooled = hidden.float().mean(dim=1)  # (batch, dim)
+        pooled = hidden.to(mel_db.dtype).mean(dim=1)  # (batch, dim)
         return Outputs(pooled, self.embedding(pooled), self.tags(pooled), self.projection(pooled))
 
     def train(self, mode: bool = True) -> "Network":
@@ -113,6 +112,10 @@ class Network(nn.Module):
             for layer in self.muq.model.conformer.layers[-trained_layers:]:
                 for weight in layer.parameters():
                     weight.requires_grad = True
+
+
+def _projection(dim: int, projection_dim: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, projection_dim))
 
 
 def muq_options(config: NetworkConfig) -> dict[str, Any]:  # values of JSON

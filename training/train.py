@@ -21,10 +21,11 @@ from training.catalogue import Split
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.config import Config, LossConfig, OptimiserConfig
 from training.corpus import Corpus
-from training.crops import Batch, Crops
+from training.crops import Batch, Crops, teacher_mean
 from training.errors import LossNotFinite
 from training.gradient_cache import Terms, backward
 from training.losses import (
+    centred,
     cosine_distillation,
     hardest_negatives,
     nt_xent,
@@ -64,7 +65,8 @@ def train(config: Config, work: Path, *, minutes: float = math.inf) -> bool:
     takes = list(corpus.takes())
     taught = [take for take in takes if take.split is Split.TRAIN or config.corpus.everything]
     crops = Crops(corpus, taught, config.crops, config.run.batch, config.run.seed)
-    validation = Validation(corpus, takes)
+    mean = torch.from_numpy(teacher_mean(corpus, taught))
+    validation = Validation(corpus, takes, mean)
     network = Network(config.network, config.run.precision).train()
     optimiser = make_optimiser(network, config.optimiser)
     checkpoint = work / CHECKPOINT_FILE
@@ -83,7 +85,7 @@ def train(config: Config, work: Path, *, minutes: float = math.inf) -> bool:
             batch = crops.draw(step)
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(step, config.run.steps, config.optimiser)
-            terms = backward(network, batch.mel_db, partial(compare, batch, config.loss), config.run.micro_batch)
+            terms = backward(network, batch.mel_db, partial(compare, batch, config.loss, mean), config.run.micro_batch)
             check_finite(terms, batch, step)
             norm = torch.nn.utils.clip_grad_norm_([w for _, w in network.trained()], config.optimiser.clip_norm)
             optimiser.step()
@@ -101,12 +103,24 @@ def train(config: Config, work: Path, *, minutes: float = math.inf) -> bool:
     return step >= config.run.steps
 
 
-def compare(batch: Batch, config: LossConfig, outputs: Outputs) -> Terms:
-    """Compute every loss that has a weight, weighted; row i of each view is of take i."""
+def compare(batch: Batch, config: LossConfig, mean: Tensor, outputs: Outputs) -> Terms:
+    """Compute every loss that has a weight, weighted.
+
+    Directions and similarities are compared where they will be served: of unit vectors without the mean of all music,
+    which is most of what any two tracks share.
+
+    Args:
+        batch: What the teachers said; row i of each view is of take i.
+        config: Weights.
+        mean: Of the teachers' unit vectors, shape (400,).
+        outputs: What the network said.
+    """
+    vectors = centred(outputs.vectors, mean)
+    wanted = centred(batch.vectors, mean)
     losses: dict[str, Callable[[], Tensor]] = {
-        "cosine": lambda: cosine_distillation(outputs.vectors, batch.vectors),
+        "cosine": lambda: cosine_distillation(vectors, wanted),
         "scale": lambda: scale_distillation(outputs.vectors, batch.vectors),
-        "similarity": lambda: similarity_distillation(outputs.vectors, batch.vectors),
+        "similarity": lambda: similarity_distillation(vectors, wanted),
         "tags": lambda: tag_distillation(outputs.tags, batch.tags),
         "nt_xent": lambda: _between_views(outputs.projected, config.temperature),
         "triplet": lambda: _batch_hard(outputs.pooled, batch.groups, config.margin),

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from services.embedder.model import unit
 from training.catalogue import Split, Track, read_catalogue, split_of
 from training.corpus import Corpus, Kind, Take
 from training.evaluation.retrieval import score_families
+from training.losses import centred
 from training.network import Network
 
 Float32Array = NDArray[np.float32]
@@ -32,10 +34,12 @@ class Validation:
     Args:
         corpus: The store.
         takes: All takes of the store.
+        mean: Of the teachers' unit vectors, shape (400,).
     """
 
-    def __init__(self, corpus: Corpus, takes: Sequence[Take]) -> None:
+    def __init__(self, corpus: Corpus, takes: Sequence[Take], mean: Tensor) -> None:
         self._corpus = corpus
+        self._mean = mean
         tracks = {track.path: track for track in read_catalogue() if track.is_labelled}
         middles: dict[str, list[Take]] = {}
         for take in takes:
@@ -86,8 +90,9 @@ class Validation:
             ]
             with torch.no_grad():
                 found = network(torch.from_numpy(np.stack([one.mel.astype(np.float32) for one in read])))
-            outputs.append((unit(found.vectors.numpy()), unit(found.pooled.numpy())))
-            teachers.append(np.stack([one.vectors.astype(np.float32).mean(axis=0) for one in read]))
+            outputs.append((centred(found.vectors, self._mean).numpy(), unit(found.pooled.numpy())))
+            heard = np.stack([one.vectors.astype(np.float32).mean(axis=0) for one in read])
+            teachers.append(centred(torch.from_numpy(heard), self._mean).numpy())
         network.train()
         owners = np.array([piece for piece, _ in windows])
         parts = [np.concatenate(part) for part in (*zip(*outputs, strict=True), teachers)]
