@@ -73,6 +73,12 @@ evaluate: install-dev ## Judge encoders on MUSIC=DIR; ENCODERS="a b", MUQ=FOLDER
 	  $(foreach encoder,$(ENCODERS),--encoder $(encoder)) $(if $(MUQ),--muq "$(MUQ)") $(if $(SPLIT),--split $(SPLIT)) \
 	  $(if $(CHECK),--check)
 
+.PHONY: listening-test
+listening-test: install-dev ## Compare ENCODERS="a b" on MUSIC=DIR by ear, blind; REPORT=FILE prints what was rated
+	@$(BIN)/python -m training.listening_test $(if $(REPORT),--report "$(REPORT)", \
+	  --music "$${MUSIC:?name a folder: make listening-test MUSIC=DIR}" \
+	  $(foreach encoder,$(ENCODERS),--encoder $(encoder)) $(if $(OUT),--out "$(OUT)"))
+
 .PHONY: lock
 lock: install-dev ## Resolve every version anew into requirements/lock.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from services.embedder.artifact import Manifest
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
-from training.catalogue import LABELS_FILE, Split, Track, present, read_catalogue
+from training.catalogue import LABELS_FILE, Split, present, read_catalogue
 from training.evaluation import baselines, sections
 from training.evaluation.collection import Collection, Embedding
 from training.evaluation.encoders import EncoderChoice
@@ -40,16 +40,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ArtifactInvalid, EncoderUnavailable) as error:
         print(f"{error.reason}: {error}", file=sys.stderr)
         return 2
-    tracks = present(read_catalogue(options.labels), options.music)
+    catalogue = read_catalogue(options.labels)
+    tracks = present(catalogue, options.music)
     if not any(track.is_labelled for track in tracks):
         print(f"{options.music} holds none of the labelled pieces of {options.labels}", file=sys.stderr)
         return 2
-    committed = json.loads((options.out / TABLE_JSON).read_text(encoding="utf-8")) if options.check else None
+    table = options.out / TABLE_JSON
+    if options.check and not table.is_file():
+        print(f"{table} is missing: run once without --check", file=sys.stderr)
+        return 2
     embedding = Embedding(options.music, VectorStore(options.cache))
-    report, collection = judge(embedding, tracks, encoders, _splits(options.split), options.variants)
+    tunes = find_tunes([track for track in tracks if track.family != _NOT_MUSIC])
+    if options.pieces == "labelled":
+        tunes = [tune for tune in tunes if tune.kept.is_labelled]
+    report, collection = judge(embedding, tunes, encoders, _splits(options.split), options.variants)
+    if missing := len(catalogue) - len(tracks):
+        report.facts.append(f"{missing} of {len(catalogue)} pieces are not in the folder.")
     print(report.text())
-    if committed is not None:
-        return _tell_differences(compare(report, committed))
+    if options.check:
+        return _tell_differences(compare(report, json.loads(table.read_text(encoding="utf-8"))))
     report.write(options.out)
     draw_maps(options.out / PICTURE_FILE, *sections.family_vectors(collection))
     return 0
@@ -57,22 +66,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def judge(
     embedding: Embedding,
-    tracks: Sequence[Track],
+    tunes: Sequence[Tune],
     encoders: Encoders,
     splits: Sequence[Split | None],
     variant_tracks: int = TRACKS,
 ) -> tuple[Report, Collection]:
-    """Embed tracks with all encoders and make the report; blocks for up to hours where nothing is kept yet.
+    """Embed tunes with all encoders and make the report; blocks for up to hours where nothing is kept yet.
 
     Args:
-        embedding: Of the folder that the tracks lie in.
-        tracks: Pieces that are there.
+        embedding: Of the folder that the pieces lie in.
+        tunes: Whose kept pieces are there.
         encoders: By name; one of them is the reference.
         splits: Whose tracks ask; None is every part.
         variant_tracks: How many tracks robustness is measured with; 0 leaves it out.
     """
-    tunes = find_tunes([track for track in tracks if track.family != _NOT_MUSIC])
     collection = embedding.collect(kept_tracks(tunes), encoders)
+    splits = [split for split in splits if (collection.labelled() & collection.in_split(split)).any()]
     reference = REFERENCE if REFERENCE in encoders else next(iter(encoders))
     tables = [sections.retrieval_table(collection, split, reference) for split in splits]
     learnt = [name for name in encoders if name not in _BASELINES]
@@ -114,9 +123,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=Path(".museed/evaluation"), help="where vectors are kept")
     parser.add_argument("--artifacts", type=Path, default=Path(".museed/artifacts"), help="where wheels are unpacked")
     parser.add_argument("--labels", type=Path, default=LABELS_FILE, help="a catalogue of other music")
+    parser.add_argument(
+        "--pieces", choices=["all", "labelled"], default="all", help="labelled: less than half the sound, no hubs"
+    )
     parser.add_argument("--variants", type=int, default=TRACKS, help="tracks to measure robustness with; 0 for none")
     parser.add_argument("--check", action="store_true", help="compare with the tables in --out instead of writing them")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.check and options.pieces != "all":
+        parser.error("--check needs --pieces all: centring and z-scores are of all pieces that train")
+    return options
 
 
 def _choices(options: argparse.Namespace) -> list[str]:
