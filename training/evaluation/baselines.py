@@ -6,20 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import scipy.fft
+from safetensors.numpy import save
 
-from services.embedder.artifact import Manifest
+from services.embedder import mini
+from services.embedder.artifact import Manifest, write_artifact
+from services.embedder.choice import load_encoder
 from services.embedder.mel import mel_power
 from services.embedder.model import Encoded, Encoder, Float32Array, unit
-from services.embedder.muq import MuqEncoder
 from services.embedder.musicnn import PATCH_FRAMES, MusicnnEncoder, patch_starts
+from training.config import NetworkConfig
 from training.evaluation.embedding import TrackVectors, embed_file
 from training.evaluation.store import VectorStore
 
 MFCC = "mfcc"
 UNTRAINED_MINI = "untrained-mini"
 JOINED = "musicnn-joined"
-
-_SEED = 20_240_501
 
 
 class MfccEncoder:
@@ -105,19 +106,34 @@ def embed_and_keep(encoder: Encoder, store: VectorStore, path: Path, key: str) -
     store.write(encoder.manifest.encoder_id, key, vectors)
 
 
-def untrained_mini(seed: int = _SEED) -> MuqEncoder:
-    """Build the architecture of museed-mini with random weights: what its shape alone hears."""
-    import muq
+def untrained_mini(artifacts_folder: Path, threads: int) -> Encoder:
+    """Build the architecture of museed-mini with random weights: what its shape alone hears.
+
+    Its vector is the mean of the last layer. Torch draws the weights, from the seed that muq sets whatever was set
+    before; the artifact made of them is kept in the folder.
+    """
+    config = NetworkConfig()
+    folder = artifacts_folder / f"{UNTRAINED_MINI}-{config.encoder_dim}-{config.encoder_depth}-{config.conv_dim}"
+    if not folder.is_dir():
+        _write_untrained(folder, config)
+    return load_encoder(str(folder), artifacts_folder=artifacts_folder, muq_folder=None, threads=threads)
+
+
+def _write_untrained(folder: Path, config: NetworkConfig) -> None:
     import torch
 
-    from training.config import NetworkConfig
-    from training.network import muq_options
+    from training.network import Network, muq_options
 
-    config = muq_options(NetworkConfig())
-    torch.manual_seed(seed)
-    model = muq.MuQ(muq.MuQConfig(**config)).eval()
-    manifest = _describe(UNTRAINED_MINI, config["encoder_dim"], 24_000, source=f"{config}, seed {seed}")
-    return MuqEncoder(model, manifest, "cpu")
+    with torch.random.fork_rng():
+        network = Network(config)
+    dim = config.encoder_dim
+    weights = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in network.living_state().items()}
+    weights["heads.embedding.weight"] = np.eye(dim, dtype=np.float32)
+    weights["heads.embedding.bias"] = np.zeros(dim, np.float32)
+    weights["heads.tags.weight"] = np.zeros((0, dim), np.float32)
+    weights["heads.tags.bias"] = np.zeros(0, np.float32)
+    manifest = _describe(UNTRAINED_MINI, dim, 24_000, source="random weights")
+    write_artifact(folder, save(weights), replace(manifest, architecture=mini.ARCHITECTURE, config=muq_options(config)))
 
 
 def _describe(name: str, dim: int, sample_rate_hz: int, source: str, tags: tuple[str, ...] = ()) -> Manifest:

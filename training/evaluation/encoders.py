@@ -10,7 +10,7 @@ from training.evaluation import baselines
 
 _BASELINES: dict[str, Callable[["EncoderChoice"], Encoder]] = {
     baselines.MFCC: lambda choice: baselines.MfccEncoder(),
-    baselines.UNTRAINED_MINI: lambda choice: baselines.untrained_mini(),
+    baselines.UNTRAINED_MINI: lambda choice: baselines.untrained_mini(choice.artifacts_folder, choice.threads),
     baselines.JOINED: lambda choice: baselines.JoinedMusicnn(
         choice.other("musicnn-msd").load(), choice.other("musicnn-mtt").load()
     ),

@@ -52,10 +52,10 @@ class GroupBootstrap:
         names, members = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
         self._strata = np.asarray(strata, dtype=str)
         self._members = members
-        self._group_count = len(names)
-        draws = np.random.default_rng(seed).multinomial(
-            len(names), np.full(len(names), 1 / max(1, len(names))), size=resamples
-        )
+        draws = np.zeros((resamples, 0), np.int64)
+        if len(names):
+            even = np.full(len(names), 1 / len(names))
+            draws = np.random.default_rng(seed).multinomial(len(names), even, size=resamples)
         self._weights = draws[:, members].astype(np.float64)  # (resamples, queries)
 
     def over_all(self, values: Float64Array) -> Estimate:

@@ -1,7 +1,7 @@
 """Asks simple classifiers how much of a label lies in vectors, and how well the labels' clouds are apart.
 
 Folds never tear a group apart: else a composer's habits would answer for the style. Every fold's predictions are
-collected first and scored once.
+collected first and scored once. Two folds are the least: see `fold_count`.
 """
 
 from collections.abc import Sequence
@@ -67,8 +67,14 @@ def silhouette(vectors: Float32Array, labels: Sequence[str]) -> float:
     return float(silhouette_score(unit(vectors), np.asarray(labels), metric="cosine"))
 
 
+def fold_count(labels: Sequence[str], groups: Sequence[str]) -> int:
+    """Return how many folds can hold every label: 5, or as many groups as the rarest label has."""
+    pairs = set(zip(labels, groups, strict=True))
+    return min([FOLDS, *(sum(label == one for label, _ in pairs) for one in set(labels))])
+
+
 def _folds(truth: Labels, groups: Sequence[str]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=_SEED)
+    folds = StratifiedGroupKFold(fold_count(list(truth), groups), shuffle=True, random_state=_SEED)
     return list(folds.split(np.zeros(len(truth)), truth, np.asarray(groups)))
 
 

@@ -9,10 +9,10 @@ from training.catalogue import Split, Track
 from training.evaluation import postprocessing
 from training.evaluation.collection import Collection
 from training.evaluation.embedding import TrackVectors
-from training.evaluation.hubness import measure_hubness
+from training.evaluation.hubness import K, measure_hubness
 from training.evaluation.intervals import GroupBootstrap
 from training.evaluation.postprocessing import Change, fuse, pooled
-from training.evaluation.probes import knn_probe, linear_probe, silhouette
+from training.evaluation.probes import fold_count, knn_probe, linear_probe, silhouette
 from training.evaluation.report import Cell, Cells, Table
 from training.evaluation.retrieval import BoolArray, QueryScores, score_families, score_soundtracks
 from training.evaluation.robustness import ORIGINAL, VARIANTS, measure_robustness
@@ -143,23 +143,8 @@ def space_table(collection: Collection) -> Table:
     rows = {}
     for name, tracks in collection.vectors.items():
         vectors = pooled(tracks)
-        soundtracks = score_soundtracks(vectors, packages)
-        knn, linear = (probe(vectors[labelled], families, groups) for probe in (knn_probe, linear_probe))
-        hubness = measure_hubness(vectors)
-        cells = {
-            "soundtrack P@5": soundtracks.precision_at_5.mean(),
-            "soundtrack mAP": soundtracks.average_precision.mean(),
-            "kNN accuracy": knn.accuracy,
-            "kNN macro F1": knn.macro_f1,
-            "linear accuracy": linear.accuracy,
-            "linear macro F1": linear.macro_f1,
-            **{f"linear F1 {family}": value for family, value in linear.f1.items()},
-            "silhouette": silhouette(vectors[labelled], families),
-            "hubness": hubness.skewness,
-            "largest hub": hubness.largest_hub,
-            "never named": hubness.never_named,
-        }
-        rows[name] = {column: Cell(float(value)) for column, value in cells.items()}
+        figures = {**_neighbourhood(vectors, packages), **_families(vectors[labelled], families, groups)}
+        rows[name] = {column: Cell(float(value)) for column, value in figures.items()}
     return Table(
         title="The space",
         note=(
@@ -169,6 +154,33 @@ def space_table(collection: Collection) -> Table:
         ),
         rows=rows,
     )
+
+
+def _neighbourhood(vectors: Float32Array, packages: Sequence[str]) -> dict[str, float]:
+    soundtracks = score_soundtracks(vectors, packages)
+    figures = {
+        "soundtrack P@5": float(soundtracks.precision_at_5.mean()),
+        "soundtrack mAP": float(soundtracks.average_precision.mean()),
+    }
+    if len(vectors) > K:
+        hubness = measure_hubness(vectors)
+        figures["hubness"] = hubness.skewness
+        figures["largest hub"], figures["never named"] = hubness.largest_hub, hubness.never_named
+    return figures
+
+
+def _families(vectors: Float32Array, families: Sequence[str], groups: Sequence[str]) -> dict[str, float]:
+    if len(set(families)) < 2 or fold_count(families, groups) < 2:
+        return {}  # too little music to learn from one part and ask in another
+    knn, linear = knn_probe(vectors, families, groups), linear_probe(vectors, families, groups)
+    return {
+        "kNN accuracy": knn.accuracy,
+        "kNN macro F1": knn.macro_f1,
+        "linear accuracy": linear.accuracy,
+        "linear macro F1": linear.macro_f1,
+        **{f"linear F1 {family}": value for family, value in linear.f1.items()},
+        "silhouette": silhouette(vectors, families),
+    }
 
 
 def robustness_table(variants: Mapping[str, Mapping[str, Sequence[TrackVectors]]]) -> Table:

@@ -20,15 +20,16 @@ class VectorStore:
         self.folder = folder
 
     def has(self, encoder_id: str, key: str) -> bool:
-        """Say whether there is something under a key."""
-        return self._path(encoder_id, key).is_file()
+        """Say whether there is something under a key that can be read: a torn file is embedded anew."""
+        return self.read(encoder_id, key) is not None
 
     def read(self, encoder_id: str, key: str) -> TrackVectors | None:
         """Return what is kept; None where there is nothing, or something that cannot be read."""
         try:
-            with np.load(self._path(encoder_id, key), allow_pickle=False) as found:
+            # Opened here: numpy leaves a torn file open.
+            with self._path(encoder_id, key).open("rb") as file, np.load(file, allow_pickle=False) as found:
                 return TrackVectors(found["windows"], found["seconds"], found["tags"], float(found["duration_seconds"]))
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile, EOFError):
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
             return None
 
     def write(self, encoder_id: str, key: str, vectors: TrackVectors) -> None:

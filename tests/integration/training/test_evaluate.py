@@ -1,0 +1,180 @@
+"""The bench over real files: worker processes, bad files, what is kept, the command and its check."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from services.embedder.choice import load_encoder
+from tests.fakes.killing_task import kill_at_three
+from training import evaluate
+from training.evaluation.baselines import JoinedMusicnn, MfccEncoder, untrained_mini
+from training.evaluation.embedding import embed_file
+from training.evaluation.encoders import EncoderChoice
+from training.evaluation.store import VectorStore
+from training.evaluation.workers import Work, embed_all
+
+RATE = 16_000
+Float32Array = NDArray[np.float32]
+
+
+def song(family: str, seed: int, seconds: float = 12.0) -> Float32Array:
+    """Return chords (orchestral), pulses (electronic) or clipped noise (metal): easily told apart."""
+    random = np.random.default_rng(seed)
+    time = np.arange(round(seconds * RATE)) / RATE
+    chord = sum(np.sin(2 * np.pi * hz * time) for hz in random.uniform(150, 900, 4)) / 8
+    if family == "electronic":
+        chord = chord * (np.sin(2 * np.pi * random.uniform(2, 4) * time) > 0)
+    if family == "metal":
+        chord = np.clip(8 * chord + random.standard_normal(len(time)), -0.4, 0.4)
+    return np.asarray(chord, dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three soundtracks with two pieces of each family, a broken file, a silent one and one that is not there."""
+    folder = tmp_path_factory.mktemp("music")
+    rows = []
+    for package in ("one", "two", "three"):
+        (folder / package).mkdir()
+        for number, family in enumerate(("electronic", "metal", "orchestral") * 2):
+            path = f"{package}/{number}.wav"
+            soundfile.write(folder / path, song(family, seed=len(rows)), RATE)
+            rows.append([path, f"{package}:{number}", family, "tag", "", "", "", "12.0"])
+    (folder / "one/broken.ogg").write_bytes(b"OggS but no more")
+    soundfile.write(folder / "one/silent.wav", np.zeros(12 * RATE, np.float32), RATE)
+    for path in ("one/broken.ogg", "one/silent.wav", "one/missing.wav"):
+        rows.append([path, "one:9", "metal", "tag", "", "", "", "12.0"])
+    with (folder / "labels.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "group", "family", "evidence", "title", "artist", "album", "seconds"])
+        writer.writerows(rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("artifacts")
+
+
+@pytest.fixture
+def arguments(music: Path, artifacts: Path, tmp_path: Path) -> list[str]:
+    return [
+        f"--music={music}",
+        f"--labels={music / 'labels.csv'}",
+        f"--artifacts={artifacts}",
+        f"--cache={tmp_path / 'cache'}",
+        f"--out={tmp_path / 'results'}",
+        "--encoder=mfcc",
+        "--variants=0",
+    ]
+
+
+def test_command_writes_tables_that_its_check_accepts(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main(arguments) == 0
+    printed = capsys.readouterr().out
+    results = tmp_path / "results"
+    assert sorted(path.name for path in results.iterdir()) == ["maps.png", "table.json", "table.md"]
+    assert (results / "table.md").read_text() in printed
+    assert "18 pieces, one a tune, 18 of them with a family." in printed
+    assert "Left out: broken.ogg: " in printed
+    assert "Left out: silent.wav: AudioSilent: " in printed
+    assert "1 of 21 pieces are not in the folder." in printed
+    assert evaluate.main([*arguments, "--check"]) == 0
+    assert "the committed table holds" in capsys.readouterr().err
+
+
+def test_check_names_the_rows_that_differ(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main([*arguments, "--split=all"]) == 0
+    table = tmp_path / "results" / "table.json"
+    before = table.read_text()
+    table.write_text(before.replace('"silhouette": {\n      "value": ', '"silhouette": {\n      "value": 7'))
+    assert table.read_text() != before
+    capsys.readouterr()
+    assert evaluate.main([*arguments, "--split=all", "--check"]) == 1
+    told = capsys.readouterr().err
+    assert "The space: mfcc: silhouette (value): found " in told
+    assert "2 figures differ" in told
+
+
+def test_second_run_embeds_nothing(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main(arguments) == 0
+    assert "embedding with mfcc" in capsys.readouterr().err
+    assert evaluate.main(arguments) == 0
+    assert "18/" not in capsys.readouterr().err
+
+
+def test_unknown_encoder_and_foreign_music_are_told(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main([*arguments, "--encoder=no-such-thing"]) == 2
+    assert "ENCODER_UNAVAILABLE: no encoder 'no-such-thing'" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert evaluate.main([*arguments, f"--music={tmp_path / 'empty'}"]) == 2
+    assert "holds none of the labelled pieces" in capsys.readouterr().err
+    assert evaluate.main([*arguments, "--check"]) == 2
+    assert "table.json is missing: run once without --check" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        evaluate.main([*arguments, "--check", "--pieces=labelled"])
+    assert not (tmp_path / "results").exists()
+
+
+def test_both_networks_joined_give_each_alone_on_the_way(music: Path, artifacts: Path) -> None:
+    msd, mtt = (load_encoder(name, artifacts_folder=artifacts, muq_folder=None, threads=1) for name in
+                ("musicnn-msd", "musicnn-mtt"))  # fmt: skip
+    joined = JoinedMusicnn(msd, mtt)
+    path = music / "one/0.wav"
+    found = embed_file(joined, path)
+    assert found.windows.shape == (1, 400)
+    for encoder in (msd, mtt):
+        part, alone = joined.split(found)[encoder.manifest.encoder_id], embed_file(encoder, path)
+        np.testing.assert_allclose(part.windows, alone.windows, atol=1e-5)
+        np.testing.assert_allclose(part.tags, alone.tags, atol=1e-5)
+        assert part.tags.shape == (1, len(encoder.manifest.tags))
+    sound: Float32Array = soundfile.read(path, dtype="float32")[0][None, : 10 * RATE]
+    mel = joined.networks[0].log_mel(sound)[0]
+    patches = np.stack([mel[start : start + 187] for start in (0, 220, 439)])
+    raw = np.concatenate([network.run_patches(patches)[0].mean(axis=0) for network in joined.networks])
+    np.testing.assert_allclose(found.windows[0], raw / np.linalg.norm(raw), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # muq and what it imports warn of what is not ours to change
+def test_untrained_mini_is_the_same_each_time(tmp_path: Path) -> None:
+    sound = song("metal", 1, 10.0)[None]
+    first, again = (untrained_mini(tmp_path / name, threads=1) for name in ("first", "again"))
+    assert first.manifest.encoder_id == again.manifest.encoder_id
+    assert first.manifest.architecture == "museed-mini/1"
+    window = np.repeat(sound, 2, axis=1)[:, :240_000]
+    np.testing.assert_array_equal(first.encode(window).vectors, again.encode(window).vectors)
+
+
+def test_mfcc_do_not_hear_gain() -> None:
+    sound = song("metal", 2, 10.0)[None]
+    encoder = MfccEncoder()
+    plain, louder = (encoder.encode(window).vectors for window in (sound, 2 * sound))
+    assert plain.shape == (1, 60)
+    np.testing.assert_allclose(plain, louder, atol=1e-4)
+
+
+def test_a_file_that_kills_its_process_is_listed_and_the_others_are_embedded(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3]))  # workers import the task by its name
+    store = VectorStore(tmp_path / "store")
+    choice = EncoderChoice("mfcc", tmp_path)
+    encoder_id = choice.load().manifest.encoder_id
+    works = [Work(music / f"one/{number}.wav", f"digest {number}", f"key {number}") for number in range(6)]
+    done: list[str] = []
+    failures = embed_all(choice, encoder_id, works, store, kill_at_three, lambda work: done.append(work.key))
+    assert [(failure.path.name, failure.reason) for failure in failures] == [
+        ("3.wav", "the process that decoded it died")
+    ]
+    assert sorted(done) == [work.key for work in works]
+    assert [store.has(encoder_id, work.key) for work in works] == [True, True, True, False, True, True]
