@@ -50,6 +50,18 @@ def test_playlist_from_a_track_has_its_seed_first_and_obeys_the_rules(mesh: Runn
     assert all(entry["track"]["tags"] for entry in rest)
 
 
+def test_every_track_was_measured_on_its_way(mesh: RunningMesh) -> None:
+    document = """query($id: ID!) { track(id: $id) {
+      tags(first: 3) { name score } descriptors { loudnessLufs peakDbfs tempoBpm key keyConfidence energy } } }"""
+    with mesh.person("ann") as client:
+        track = client.query(document, id=a_track(client)["trackId"])["track"]
+    found = track["descriptors"]
+    assert len(track["tags"]) == 3
+    assert found["peakDbfs"] == pytest.approx(-6.02, abs=0.01)  # the tones reach half of full scale
+    assert -30 < found["loudnessLufs"] < found["peakDbfs"]
+    assert 0 < found["energy"] < 1
+
+
 def test_upload_finds_what_sounds_like_it_and_is_not_in_the_list(mesh: RunningMesh, tmp_path: Path) -> None:
     # Between two pieces of artist 3, whose pieces share a register nobody else has.
     upload = write_track(tmp_path / "demo.flac", tone(12, 110 * 2**3 * 1.03, 11, 3.5, seed=99), title="My demo")

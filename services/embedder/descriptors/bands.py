@@ -54,7 +54,7 @@ class CriticalBands:
         """
         if not self.count:
             return np.zeros((len(frames), 0), np.float32)
-        power = power_spectra(frames)[:, : self._bins[-1]]
+        power = power_spectra(frames, 0, self._bins[-1])
         bands: Float32Array = np.add.reduceat(power, self._bins[:-1], axis=1)
         bands[~is_audible(bands, self.frame_samples)] = 0.0
         return bands ** np.float32(_EXPONENT)

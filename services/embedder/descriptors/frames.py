@@ -58,16 +58,18 @@ class Framer:
         self._take(np.lib.stride_tricks.sliding_window_view(filled, self._frame)[:: self._hop])
 
 
-def power_spectra(frames: Float32Array) -> Float32Array:
-    """Compute the power of each bin under a Hann window.
+def power_spectra(frames: Float32Array, first: int, end: int) -> Float32Array:
+    """Compute the power of some bins under a Hann window.
 
     Args:
         frames: Shape (n, samples), float32.
+        first: First bin.
+        end: Bin after the last, at most samples // 2 + 1.
 
     Returns:
-        Shape (n, samples // 2 + 1), float32, not negative.
+        Shape (n, end - first), float32, not negative.
     """
-    spectrum = np.fft.rfft(frames * hann(frames.shape[1]), axis=-1)
+    spectrum = np.fft.rfft(frames * hann(frames.shape[1]), axis=-1)[:, first:end]
     return np.square(spectrum.real) + np.square(spectrum.imag)
 
 
@@ -91,8 +93,7 @@ def hann(samples: int) -> Float32Array:
 
 def finite(block: Float32Array) -> Float32Array:
     """Return the block with samples that are no number made 0 and those beyond any scale cut; usually itself."""
-    if not np.isfinite(block).all():
-        block = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
-    if len(block) and max(block.max(), -block.min()) > _LARGEST_SAMPLE:
-        block = np.clip(block, -_LARGEST_SAMPLE, _LARGEST_SAMPLE)
-    return block
+    if not block.size or (block.min() >= -_LARGEST_SAMPLE and block.max() <= _LARGEST_SAMPLE):  # false for NaN
+        return block
+    numbers = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.clip(numbers, -_LARGEST_SAMPLE, _LARGEST_SAMPLE)

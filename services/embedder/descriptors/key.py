@@ -57,7 +57,6 @@ class KeyMeter:
 
     def __init__(self, sample_rate_hz: int) -> None:
         self.frame_samples = 2 * max(1, round(FRAME_SECONDS * sample_rate_hz / 2))
-        self.hop_samples = self.frame_samples // 2
         hz_per_bin = sample_rate_hz / self.frame_samples
         self._first = round(_LOW_HZ / hz_per_bin)
         self._last = min(round(_HIGH_HZ / hz_per_bin), self.frame_samples // 2)
@@ -68,7 +67,7 @@ class KeyMeter:
         """Take the next frames, shape (n, frame_samples), float32."""
         if self._last - self._first < 3:
             return
-        power = power_spectra(frames)[:, self._first - 1 : self._last + 1]
+        power = power_spectra(frames, self._first - 1, self._last + 1)
         power = power[is_audible(power, self.frame_samples)]
         middle = power[:, 1:-1]
         is_peak = (middle > power[:, :-2]) & (middle >= power[:, 2:])

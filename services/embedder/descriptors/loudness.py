@@ -36,7 +36,7 @@ class LoudnessMeter:
         self._is_unknown = False
         self._layout = ""
         self._frames = 0
-        self._lufs = _NOTHING_LUFS
+        self._last: AudioFrame | None = None
 
     def push(self, block: Float32Array, rate_hz: int) -> None:
         """Take the next samples, shape (frames, channels), float32; rate and channels never change."""
@@ -62,17 +62,21 @@ class LoudnessMeter:
 
     def integrated_lufs(self) -> float | None:
         """Return the loudness of everything so far that fills steps of 100 ms, None where there is none."""
-        return None if self._is_unknown or self._lufs <= _NOTHING_LUFS else min(self._lufs, _LOUDEST_LUFS)
+        if self._is_unknown or self._last is None:
+            return None
+        found = float(self._last.metadata.get(_KEY, _NOTHING_LUFS))
+        return None if found <= _NOTHING_LUFS else min(found, _LOUDEST_LUFS)
 
     def _read(self) -> None:
         if self._graph is None:
             raise AssertionError("read before anything was pushed")
         while True:
             try:
-                metadata = self._graph.pull().metadata
+                frame = self._graph.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
-            self._lufs = float(metadata.get(_KEY, self._lufs))
+            if isinstance(frame, AudioFrame):
+                self._last = frame  # only the last one's figures matter, and reading them costs a quarter of all
 
 
 class PeakMeter:
