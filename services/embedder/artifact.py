@@ -84,6 +84,22 @@ class Manifest:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ArtifactInvalid(f"encoder name {self.name!r} must match {_NAME.pattern}", field="name")
+        try:
+            is_sound = all(0 <= share <= 1 and -1 <= cosine <= 1 for share, cosine in self.cosine_quantiles)
+        except (AttributeError, TypeError, ValueError):
+            is_sound = False
+        if not is_sound:
+            raise ArtifactInvalid(
+                f"random_pair_cosine is {self.random_pair_cosine!r}, it must give cosines by shares of 0 to 1",
+                field="random_pair_cosine",
+                value=self.random_pair_cosine,
+            )
+
+    @property
+    def cosine_quantiles(self) -> tuple[tuple[float, float], ...]:
+        """Shares of random pairs of tracks and the cosine at or below which they lie, by rising share."""
+        quantiles = self.random_pair_cosine or {}
+        return tuple(sorted((float(share), float(cosine)) for share, cosine in quantiles.items()))
 
     @property
     def encoder_id(self) -> str:

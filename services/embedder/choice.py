@@ -4,7 +4,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from services.embedder import muq, musicnn, musicnn_wheel
+from services.embedder import mini, muq, musicnn, musicnn_wheel
 from services.embedder.artifact import MANIFEST_FILE, Artifact, open_artifact
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
 from services.embedder.model import Encoder
@@ -13,6 +13,10 @@ logger = logging.getLogger(__name__)
 
 AUTO = "auto"
 OFFLINE_DEFAULT = musicnn_wheel.MSD.name
+# The repository ships it beside the code: a checkout, `pip install -e` and the images have it, a wheel has not.
+MINI_FOLDER = Path(__file__).resolve().parents[2] / "models" / mini.NAME
+
+_NAMES = (AUTO, mini.NAME, *musicnn_wheel.NETWORKS)
 
 
 def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None, threads: int) -> Encoder:
@@ -21,7 +25,8 @@ def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None
     `auto` is MuQ where its weights and a GPU are at hand, else the offline default.
 
     Args:
-        choice: "auto", "musicnn-msd", "musicnn-mtt", a hub name with a slash, or a folder: an artifact or one of MuQ.
+        choice: "auto", "museed-mini", "musicnn-msd", "musicnn-mtt", a hub name with a slash, or a folder: an artifact
+            or one of MuQ.
         artifacts_folder: Where encoders made of wheels are kept.
         muq_folder: A MuQ folder or artifact that `auto` may take; None asks the hub's cache only.
         threads: Threads of the model on a CPU; 0 takes one a core.
@@ -36,6 +41,8 @@ def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None
             return _load_folder(folder, threads)
         logger.info("encoder_chosen", extra={"encoder": OFFLINE_DEFAULT, "muq_weights": folder is not None})
         choice = OFFLINE_DEFAULT
+    if choice == mini.NAME:
+        return mini.MiniEncoder(_shipped_mini(), threads)
     if network := musicnn_wheel.NETWORKS.get(choice):
         return musicnn.MusicnnEncoder(_musicnn_artifact(artifacts_folder / choice, network), threads)
     if choice and Path(choice).is_dir():
@@ -43,11 +50,21 @@ def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None
     if choice.count("/") == 1 and not choice.startswith(("/", ".")):
         return muq.load_folder(muq.download_from_hub(choice), revision=choice)
     raise EncoderUnavailable(
-        f"no encoder {choice!r}: use {', '.join((AUTO, *musicnn_wheel.NETWORKS))}, a model folder,"
-        f" or a hub name such as {muq.HUB_NAME}",
+        f"no encoder {choice!r}: use {', '.join(_NAMES)}, a model folder, or a hub name such as {muq.HUB_NAME}",
         field="encoder",
         value=choice,
     )
+
+
+def _shipped_mini() -> Artifact:
+    if not MINI_FOLDER.is_dir():
+        raise EncoderUnavailable(
+            f"encoder {mini.NAME} ships in the repository and is not at {MINI_FOLDER}:"
+            f" install with pip install -e from a checkout, or use {musicnn_wheel.MSD.name}",
+            field="encoder",
+            value=mini.NAME,
+        )
+    return open_artifact(MINI_FOLDER)
 
 
 def _musicnn_artifact(folder: Path, network: musicnn_wheel.Network) -> Artifact:
@@ -72,11 +89,14 @@ def _load_folder(folder: Path, threads: int) -> Encoder:
     match artifact.manifest.architecture:
         case musicnn.ARCHITECTURE:
             return musicnn.MusicnnEncoder(artifact, threads)
+        case mini.ARCHITECTURE:
+            return mini.MiniEncoder(artifact, threads)
         case muq.ARCHITECTURE:
             return muq.load_artifact(artifact)
         case other:
             raise EncoderUnavailable(
-                f"{folder} is of architecture {other}, this process runs {musicnn.ARCHITECTURE} and {muq.ARCHITECTURE}",
+                f"{folder} is of architecture {other}, this process runs {mini.ARCHITECTURE}, {musicnn.ARCHITECTURE}"
+                f" and {muq.ARCHITECTURE}",
                 field="encoder",
                 value=other,
             )

@@ -2,6 +2,7 @@
 
 from museed.embedder.v1 import embedder_pb2
 from services.chassis import vectors
+from services.embedder.artifact import Manifest
 from services.embedder.descriptors import Descriptors
 from services.embedder.embedding import TrackEmbedding
 
@@ -23,6 +24,11 @@ def to_message(embedding: TrackEmbedding, encoder_id: str, windows_digest: bytes
         tags=[embedder_pb2.TagScore(name=name, score=score) for name, score in embedding.tags],
         descriptors=_descriptors(embedding.descriptors),
     )
+
+
+def quantile_messages(manifest: Manifest) -> list[embedder_pb2.CosineQuantile]:
+    """Build the messages of how alike random pairs of tracks are, by rising share; none where it is not known."""
+    return [embedder_pb2.CosineQuantile(share=share, cosine=cosine) for share, cosine in manifest.cosine_quantiles]
 
 
 def _descriptors(found: Descriptors) -> embedder_pb2.Descriptors:

@@ -12,7 +12,7 @@ from services.chassis.server import time_left_s
 from services.embedder.batcher import Lane
 from services.embedder.embedding import AudioLimits, TrackEmbedder
 from services.embedder.errors import EmbedderBusy, EncoderMismatch, UploadMalformed
-from services.embedder.messages import to_message
+from services.embedder.messages import quantile_messages, to_message
 from services.embedder.model import Encoder
 from services.embedder.spool import Spool, SpooledFile
 
@@ -106,6 +106,8 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
             precision=manifest.precision,
             license=manifest.licence,
             tag_names=manifest.tags,
+            random_pair_cosine=quantile_messages(manifest),
+            is_centred=manifest.centring is not None,
         )
 
     @contextlib.contextmanager

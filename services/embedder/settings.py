@@ -21,7 +21,8 @@ class EmbedderSettings(Settings):
     blob_store_url: str = Field(pattern=r"^(file|s3)://.+")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
-    # "auto", "musicnn-msd", "musicnn-mtt", a model folder, or a hub name such as OpenMuQ/MuQ-large-msd-iter.
+    # "auto", "museed-mini", "musicnn-msd", "musicnn-mtt", a model folder, or a hub name such as
+    # OpenMuQ/MuQ-large-msd-iter.
     encoder: str = "auto"
     artifact_folder: Path = Path(".museed/artifacts")
     # A MuQ folder that `auto` may take where there is a GPU.

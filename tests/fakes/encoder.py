@@ -17,6 +17,8 @@ MANIFEST = Manifest(
     window_seconds=10,
     hop_seconds=10,
     weights_sha256="00" * 32,
+    centring="centring.mean",
+    random_pair_cosine={"0.99": 0.75, "0.5": 0.125},
     tags=("loud", "quiet"),
 )
 POISON = 0.666

@@ -124,6 +124,11 @@ async def test_model_is_described_to_everybody(calls: Calls) -> None:
         device="cpu",
         precision="fp32",
         tag_names=["loud", "quiet"],
+        random_pair_cosine=[
+            embedder_pb2.CosineQuantile(share=0.5, cosine=0.125),
+            embedder_pb2.CosineQuantile(share=0.99, cosine=0.75),
+        ],
+        is_centred=True,
     )
 
 

@@ -180,7 +180,7 @@ def test_missing_package_says_what_to_install(folder: Path, monkeypatch: pytest.
 
 
 def test_unknown_choice_lists_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(EncoderUnavailable, match="use auto, musicnn-msd, musicnn-mtt, a model folder"):
+    with pytest.raises(EncoderUnavailable, match="use auto, museed-mini, musicnn-msd, musicnn-mtt, a model folder"):
         load_encoder("nothing-like-that", artifacts_folder=tmp_path, muq_folder=None, threads=1)
 
 

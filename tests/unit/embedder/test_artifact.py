@@ -80,6 +80,18 @@ def test_name_must_be_fit_for_a_subject(name: str) -> None:
         dataclasses.replace(MANIFEST, name=name)
 
 
+def test_quantiles_rise() -> None:
+    manifest = dataclasses.replace(MANIFEST, random_pair_cosine={"0.999": 0.9, "0.01": -0.25, "0.5": 0.1})
+    assert manifest.cosine_quantiles == ((0.01, -0.25), (0.5, 0.1), (0.999, 0.9))
+    assert dataclasses.replace(MANIFEST, random_pair_cosine=None).cosine_quantiles == ()
+
+
+@pytest.mark.parametrize("quantiles", [{"half": 0.1}, {"1.5": 0.1}, {"0.5": 1.5}, {"0.5": None}, {"nan": 0}, [0.5]])
+def test_quantiles_must_be_cosines_by_share(quantiles: Any) -> None:
+    with pytest.raises(ArtifactInvalid, match="random_pair_cosine is"):
+        dataclasses.replace(MANIFEST, random_pair_cosine=quantiles)
+
+
 @pytest.fixture
 def artifact(tmp_path: Path) -> Artifact:
     return write_artifact(tmp_path / "models" / "fake", b"weights", MANIFEST)

@@ -1,11 +1,13 @@
 """The mel front end against librosa and against a slow transform."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import librosa
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.embedder.mel import frame_count, mel_power
+from services.embedder.mel import frame_count, htk_filters, mel_power, power_spectra
 
 RATE, N_FFT, HOP, N_MELS = 16_000, 512, 256, 96
 
@@ -41,3 +43,25 @@ def test_rows_do_not_mix() -> None:
     a, b = noise(4096, 2), noise(4096, 3)
     together = mel_power(np.stack([a, b]), RATE, N_FFT, HOP, N_MELS)
     np.testing.assert_allclose(together[1], mel_power(b[None], RATE, N_FFT, HOP, N_MELS)[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("samples", [240_000, 103_200, 2048])
+def test_htk_mels_equal_torchaudio(samples: int) -> None:
+    import torch
+    import torchaudio
+
+    sound = noise(samples)
+    transform = torchaudio.transforms.MelSpectrogram(sample_rate=24_000, n_fft=2048, hop_length=240, n_mels=128)
+    wanted = transform(torch.from_numpy(sound)).T.numpy()
+    found = power_spectra(sound[None], 2048, 240)[0] @ htk_filters(24_000, 2048, 128)
+    assert found.shape == wanted.shape == (frame_count(samples, 240), 128)
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_threads_and_batches_change_no_bit() -> None:
+    sound = np.stack([noise(60_000, seed) for seed in range(3)])
+    wanted = np.concatenate([power_spectra(row[None], 2048, 240) for row in sound])
+    with ThreadPoolExecutor(2) as executor:
+        found = power_spectra(sound, 2048, 240, executor=executor, threads=2)
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(power_spectra(sound, 2048, 240, frames=70), wanted[:, :70])

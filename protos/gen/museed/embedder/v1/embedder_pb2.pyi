@@ -188,6 +188,8 @@ class DescribeModelResponse(_message.Message):
     PRECISION_FIELD_NUMBER: _builtins.int
     LICENSE_FIELD_NUMBER: _builtins.int
     TAG_NAMES_FIELD_NUMBER: _builtins.int
+    RANDOM_PAIR_COSINE_FIELD_NUMBER: _builtins.int
+    IS_CENTRED_FIELD_NUMBER: _builtins.int
     encoder_id: _builtins.str
     """Digest of the weights and of everything that moves the vector."""
     name: _builtins.str
@@ -204,9 +206,15 @@ class DescribeModelResponse(_message.Message):
     """For example "fp32"."""
     license: _builtins.str
     """Licence of the weights."""
+    is_centred: _builtins.bool
+    """Whether the mean of many tracks is subtracted from every vector, so that strangers have cosines around 0."""
     @_builtins.property
     def tag_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the tags that come with every embedding; empty when the encoder has none."""
+
+    @_builtins.property
+    def random_pair_cosine(self) -> _containers.RepeatedCompositeFieldContainer[Global___CosineQuantile]:
+        """How alike random pairs of tracks are, by rising share; empty when unknown."""
 
     def __init__(
         self,
@@ -220,14 +228,42 @@ class DescribeModelResponse(_message.Message):
         precision: _builtins.str = ...,
         license: _builtins.str = ...,
         tag_names: _abc.Iterable[_builtins.str] | None = ...,
+        random_pair_cosine: _abc.Iterable[Global___CosineQuantile] | None = ...,
+        is_centred: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "dimension", b"dimension", "encoder_id", b"encoder_id", "license", b"license", "name", b"name", "precision", b"precision", "sample_rate_hz", b"sample_rate_hz", "tag_names", b"tag_names", "window_seconds", b"window_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "dimension", b"dimension", "encoder_id", b"encoder_id", "is_centred", b"is_centred", "license", b"license", "name", b"name", "precision", b"precision", "random_pair_cosine", b"random_pair_cosine", "sample_rate_hz", b"sample_rate_hz", "tag_names", b"tag_names", "window_seconds", b"window_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DescribeModelResponse: _TypeAlias = DescribeModelResponse  # noqa: Y015
+
+@_typing.final
+class CosineQuantile(_message.Message):
+    """A point of the distribution of cosines."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_FIELD_NUMBER: _builtins.int
+    COSINE_FIELD_NUMBER: _builtins.int
+    share: _builtins.float
+    """Share of the pairs that lie at or below the cosine, 0 to 1."""
+    cosine: _builtins.float
+    """Between -1 and 1."""
+    def __init__(
+        self,
+        *,
+        share: _builtins.float = ...,
+        cosine: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cosine", b"cosine", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CosineQuantile: _TypeAlias = CosineQuantile  # noqa: Y015
 
 @_typing.final
 class Embedding(_message.Message):

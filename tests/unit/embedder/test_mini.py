@@ -1,0 +1,129 @@
+"""The contract of museed-mini, kept by ONNX Runtime and by the reference in torch alike, and that both agree."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save
+
+from services.embedder.artifact import Artifact, write_artifact
+from services.embedder.mel import power_spectra
+from services.embedder.mini import MiniEncoder
+from services.embedder.mini_graph import HOP, N_FFT, build_graph
+from services.embedder.mini_weights import MiniConfig, MiniWeights
+from services.embedder.model import Encoder, centre
+from tests.fakes.mini import CENTRING, DIM, FULL, RATE, TAGS, TINY, MiniInTorch, sounds, write_mini
+
+SHORTEST_S = MiniEncoder.min_samples / RATE
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("artifacts")
+
+
+@pytest.fixture(scope="module")
+def tiny(folder: Path) -> Artifact:
+    return write_mini(folder / "tiny", TINY)
+
+
+@pytest.fixture(scope="module")
+def full(folder: Path) -> Artifact:
+    return write_mini(folder / "full", FULL, seed=1)
+
+
+@pytest.fixture(scope="module", params=["onnx", "torch"])
+def encoder(request: pytest.FixtureRequest, tiny: Artifact) -> Encoder:
+    return MiniEncoder(tiny, threads=2) if request.param == "onnx" else MiniInTorch(tiny)
+
+
+def rows_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(np.sum(a * b, axis=1), dtype=np.float32)
+
+
+def test_vectors_are_unit_and_tags_are_scores(encoder: Encoder) -> None:
+    encoded = encoder.encode(sounds(3, 2))
+    assert (encoder.device, encoder.manifest.name) == ("cpu", "museed-mini")
+    assert (encoded.vectors.shape, encoded.tags.shape) == ((2, DIM), (2, len(TAGS)))
+    assert encoded.vectors.dtype == encoded.tags.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(encoded.vectors, axis=1), 1, atol=1e-6)
+    assert ((encoded.tags > 0) & (encoded.tags < 1)).all()
+
+
+def test_different_sounds_have_different_vectors(encoder: Encoder) -> None:
+    vectors = encoder.encode(sounds(3, 6)).vectors
+    assert np.triu(vectors @ vectors.T, 1).max() < 0.99
+
+
+@pytest.mark.parametrize("seconds", [10.0, 4.3, SHORTEST_S])
+def test_a_window_has_the_same_vector_alone_and_in_any_batch(encoder: Encoder, seconds: float) -> None:
+    windows = sounds(seconds, 5)
+    together = encoder.encode(windows)
+    alone = [encoder.encode(window[None]) for window in windows]
+    shuffled = encoder.encode(windows[::-1])
+    assert rows_cosine(together.vectors, np.concatenate([one.vectors for one in alone])).min() >= 1 - 1e-4
+    assert rows_cosine(together.vectors, shuffled.vectors[::-1]).min() >= 1 - 1e-4
+    np.testing.assert_allclose(together.tags, np.concatenate([one.tags for one in alone]), atol=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [10.0, 4.3, SHORTEST_S])
+@pytest.mark.parametrize("size", ["tiny", "full"])
+def test_onnx_equals_torch(request: pytest.FixtureRequest, size: str, seconds: float) -> None:
+    artifact: Artifact = request.getfixturevalue(size)
+    windows = sounds(seconds, 3, seed=5)
+    found, wanted = MiniEncoder(artifact, threads=2).encode(windows), MiniInTorch(artifact).encode(windows)
+    assert rows_cosine(found.vectors, wanted.vectors).min() >= 0.99999
+    np.testing.assert_allclose(found.tags, wanted.tags, atol=1e-4)
+
+
+def test_the_graph_takes_any_batch(tiny: Artifact) -> None:
+    graph = build_graph(MiniConfig.of(tiny.manifest), MiniWeights(tiny.weights_path))
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    power = power_spectra(sounds(2, 3), N_FFT, HOP, frames=200)
+    together, tags = session.run(["embedding", "tags"], {"power": power})
+    assert (together.shape, tags.shape) == ((3, DIM), (3, len(TAGS)))
+    alone = [session.run(["embedding"], {"power": row[None]})[0] for row in power]
+    np.testing.assert_allclose(together, np.concatenate(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_silence_and_full_scale_have_vectors(encoder: Encoder) -> None:
+    extremes = np.stack([np.zeros(RATE), np.where(np.arange(RATE) % 50 < 25, 1, -1)]).astype(np.float32)
+    assert np.isfinite(encoder.encode(extremes).vectors).all()
+
+
+def test_precision_of_the_stored_weights_hardly_moves_a_vector(folder: Path, full: Artifact) -> None:
+    exact = write_mini(folder / "exact", FULL, seed=1, dtype=torch.float32)
+    assert (full.manifest.precision, exact.manifest.precision) == ("fp16", "fp32")
+    windows = sounds(4, 3)
+    found, wanted = (MiniEncoder(artifact, threads=1).encode(windows).vectors for artifact in (full, exact))
+    assert rows_cosine(found, wanted).min() >= 0.999
+
+
+def test_vector_follows_the_centring_of_the_manifest(tiny: Artifact) -> None:
+    bare = Artifact(tiny.folder, replace(tiny.manifest, centring=None))
+    windows = sounds(2, 2)
+    mean = load_file(tiny.weights_path)[CENTRING].astype(np.float32)
+    wanted = centre(MiniEncoder(bare, threads=1).encode(windows).vectors, mean)
+    np.testing.assert_allclose(MiniEncoder(tiny, threads=1).encode(windows).vectors, wanted, atol=1e-5)
+
+
+def test_rotary_frequencies_are_of_the_config_and_not_of_the_file(tiny: Artifact, tmp_path: Path) -> None:
+    weights = load_file(tiny.weights_path)
+    weights["model.conformer.embed_positions.inv_freq"] = np.full(4, 9, np.float16)
+    other = write_artifact(tmp_path / "other", save(weights), tiny.manifest)
+    windows = sounds(2, 1)
+    found, wanted = (MiniEncoder(artifact, threads=1).encode(windows).vectors for artifact in (other, tiny))
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_encoder_without_tags(tiny: Artifact, tmp_path: Path) -> None:
+    weights = {name: tensor for name, tensor in load_file(tiny.weights_path).items() if "tags" not in name}
+    bare = write_artifact(tmp_path / "bare", save(weights), replace(tiny.manifest, tags=()))
+    windows = sounds(2, 2)
+    encoded = MiniEncoder(bare, threads=1).encode(windows)
+    assert encoded.tags.shape == (2, 0)
+    np.testing.assert_array_equal(encoded.vectors, MiniEncoder(tiny, threads=1).encode(windows).vectors)
