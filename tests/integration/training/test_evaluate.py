@@ -37,7 +37,7 @@ def song(family: str, seed: int, seconds: float = 12.0) -> Float32Array:
 def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three soundtracks with two pieces of each family, a broken file, a silent one and one that is not there."""
     folder = tmp_path_factory.mktemp("music")
-    rows = []
+    rows: list[list[str]] = []
     for package in ("one", "two", "three"):
         (folder / package).mkdir()
         for number, family in enumerate(("electronic", "metal", "orchestral") * 2):
