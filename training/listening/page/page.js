@@ -47,8 +47,17 @@ async function start() {
     kept.rater = rater.value.trim();
     keep();
     await askSaved();
-    show(shown, false);
+    // Built anew only where something differs: who walks by the keyboard is on the way to the next field.
+    const locked = [...document.querySelectorAll(".playlist")].map((form) => find("[type=submit]", form).disabled);
+    const saved = study.seeds[shown].playlists.map((playlist) => isSaved(playlist.id));
+    if (String(locked) !== String(saved)) show(shown, false);
+    else showSteps();
   });
+  find("#seeds").append(...study.seeds.map((_, number) => {
+    const button = make("button", { type: "button" });
+    button.addEventListener("click", () => show(number));
+    return button;
+  }));
   await askSaved();
   show(0, false);
 }
@@ -78,12 +87,10 @@ function show(number, move = true) {
 
 function showSteps() {
   const done = (seed) => seed.playlists.every((playlist) => isSaved(playlist.id));
-  find("#seeds").replaceChildren(...study.seeds.map((seed, number) => {
-    const button = make("button", { type: "button", textContent: `Seed ${number + 1}${done(seed) ? " ✓" : ""}` });
+  for (const [number, button] of [...find("#seeds").children].entries()) {
+    button.textContent = `Seed ${number + 1}${done(study.seeds[number]) ? " ✓" : ""}`;
     button.setAttribute("aria-current", String(number === shown));
-    button.addEventListener("click", () => show(number));
-    return button;
-  }));
+  }
   const all = study.seeds.flatMap((seed) => seed.playlists);
   const count = all.filter((playlist) => isSaved(playlist.id)).length;
   find("#progress").textContent = count === all.length
