@@ -42,7 +42,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
         import torch
 
         from training.corpus import Corpus
-        from training.export import export_checkpoint
+        from training.export import ExportOptions, export_checkpoint
         from training.prepare import prepare
         from training.train import CHECKPOINT_FILE, TAKES_FOLDER, train
 
@@ -59,9 +59,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
         config,
         Corpus(options.work / TAKES_FOLDER),
         folder,
-        name=options.name,
-        vector=options.vector,
-        is_centred=not options.raw,
+        ExportOptions(options.name, options.vector, is_centred=not options.raw),
     )
     size_mb = artifact.weights_path.stat().st_size / 1e6
     print(f"{artifact.manifest.encoder_id}: {artifact.manifest.dim} dimensions, {size_mb:.1f} MB in {folder}")

@@ -41,7 +41,8 @@ def load_checkpoint(path: Path, *, config: Config, network: nn.Module, optimiser
         CheckpointMismatch: The file belongs to another configuration, or is none.
     """
     state = _read(path)
-    theirs, ours = state["config"], config.flat()
+    # A key that is younger than the checkpoint had its default in effect.
+    theirs, ours = {**Config().flat(), **state["config"]}, config.flat()
     differing = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
     if differing:
         told = "\n".join(f"  {key}: {theirs.get(key)!r} there, {ours.get(key)!r} here" for key in differing)

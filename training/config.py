@@ -17,6 +17,7 @@ class CorpusConfig:
     """Which takes there are to learn from.
 
     Attributes:
+        files: Files of each split, evenly spread over their list; 0 takes all.
         train_chapters: Minutes of each training file, from its middle; 0 takes all.
         validation_chapters: Minutes of each validation file, from its middle.
         varied: Takes whose speed, pitch, tempo, colour or codec was changed.
@@ -27,6 +28,7 @@ class CorpusConfig:
         seed: Of the plan.
     """
 
+    files: int = 0
     train_chapters: int = 0
     validation_chapters: int = 1
     varied: int = 800

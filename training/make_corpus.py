@@ -15,7 +15,7 @@ import soxr
 from training.catalogue import Split
 from training.config import CorpusConfig
 from training.corpus import Content, Corpus, Kind
-from training.manifest import Manifest
+from training.manifest import Entry, Manifest
 from training.progress import Progress
 from training.recipes import (
     SAMPLE_RATE_HZ,
@@ -41,9 +41,10 @@ class _Job:
 
 def plan(manifest: Manifest, config: CorpusConfig) -> list[Recipe]:
     """List every take: originals, and so many varied, mixed and rendered ones in turn."""
-    training = manifest.of(Split.TRAIN)
+    training = _some(manifest.of(Split.TRAIN), config.files)
     recipes = plan_originals(training, most_chapters=config.train_chapters)
-    recipes += plan_originals(manifest.of(Split.VALIDATION), most_chapters=config.validation_chapters)
+    validation = _some(manifest.of(Split.VALIDATION), config.files)
+    recipes += plan_originals(validation, most_chapters=config.validation_chapters)
     made = [
         plan_changes(training, kind=Kind.VARIED, count=config.varied, seconds=config.take_seconds, seed=config.seed),
         plan_changes(training, kind=Kind.MIXED, count=config.mixed, seconds=config.take_seconds, seed=config.seed),
@@ -51,6 +52,10 @@ def plan(manifest: Manifest, config: CorpusConfig) -> list[Recipe]:
     ]
     longest = max(map(len, made))
     return recipes + [some[at] for at in range(longest) for some in made if at < len(some)]
+
+
+def _some(entries: list[Entry], files: int) -> list[Entry]:
+    return entries if not files else entries[:: -(-len(entries) // files)]
 
 
 def make_corpus(recipes: Sequence[Recipe], music: Path, corpus: Corpus, *, artifacts: Path, workers: int = 0) -> int:

@@ -23,6 +23,7 @@ from training.errors import ConfigInvalid
 _STATISTICS = {"melspec_2048_mean": 6.768444971712967, "melspec_2048_std": 18.417922652295623}
 # Weights of MuQ that no embedding depends on.
 _DEAD = ("model.cls_token", "model.linear.", "model.quantizer_", "model.conformer.pos_conv_embed.")
+_TRAINING_OPTIONS = ("resume_checkpoint", "rvq_ckpt_path", "recon_loss_ratio", "mask_hop", "mask_prob")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,10 @@ class Network(nn.Module):
             for name, tensor in state.items()
             if not name.startswith(_DEAD) and not name.endswith("num_batches_tracked")
         }
+
+    def options(self) -> dict[str, Any]:  # values of JSON
+        """Return the arguments of `muq.MuQConfig` that make this MuQ, without those of its own training."""
+        return {name: value for name, value in vars(self.muq.config).items() if name not in _TRAINING_OPTIONS}
 
     def _freeze(self, trained_layers: int) -> None:
         for name, weight in self.muq.named_parameters():

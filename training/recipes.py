@@ -83,14 +83,14 @@ class Recipe:
         return Take(self.take_id, self.kind, self.split, group, " ".join(map(str, self.segments)), seconds)
 
 
-def plan_originals(entries: Sequence[Entry], *, most_chapters: int | None = None) -> list[Recipe]:
-    """Cut files into chapters of a minute; with `most_chapters` only so many, from the middle of each file."""
+def plan_originals(entries: Sequence[Entry], *, most_chapters: int = 0) -> list[Recipe]:
+    """Cut files into chapters of a minute: all of them, or so many from the middle of each file."""
     recipes: list[Recipe] = []
     for entry in entries:
         starts = list(range(0, max(1, int(entry.seconds)), CHAPTER_SECONDS))
         if len(starts) > 1 and entry.seconds - starts[-1] < _SHORTEST_CHAPTER_S:
             starts.pop()
-        if most_chapters is not None and len(starts) > most_chapters:
+        if most_chapters and len(starts) > most_chapters:
             first = (len(starts) - most_chapters) // 2
             starts = starts[first : first + most_chapters]
         for start in starts:

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from services.embedder.model import unit
 from training.catalogue import Split, Track, read_catalogue, split_of
-from training.corpus import Corpus, Kind, Take
+from training.corpus import Corpus, Take
 from training.evaluation.retrieval import score_families
 from training.losses import centred
 from training.network import Network
+from training.tracks import WINDOW_SECONDS, files_of, window_starts
 
 Float32Array = NDArray[np.float32]
 
-WINDOW_SECONDS = 10
 _BATCH = 24
 
 
@@ -41,19 +41,12 @@ class Validation:
         self._corpus = corpus
         self._mean = mean
         tracks = {track.path: track for track in read_catalogue() if track.is_labelled}
-        middles: dict[str, list[Take]] = {}
-        for take in takes:
-            if take.kind is Kind.ORIGINAL and take.seconds >= WINDOW_SECONDS:
-                middles.setdefault(_path(take), []).append(take)
         self._pieces: list[_Piece] = []
-        for path, chapters in sorted(middles.items()):
-            take = sorted(chapters, key=lambda chapter: float(chapter.source.rpartition("@")[2].partition("+")[0]))[
-                len(chapters) // 2
-            ]
+        for path, chapters in files_of(takes).items():
+            take = chapters[len(chapters) // 2]
             track = tracks.get(path)
             if take.split is Split.VALIDATION or (track is not None and split_of(track) is Split.TRAIN):
-                starts = tuple(range(0, int(take.seconds) - WINDOW_SECONDS + 1, WINDOW_SECONDS))
-                self._pieces.append(_Piece(take, track, starts))
+                self._pieces.append(_Piece(take, track, tuple(window_starts(take))))
 
     def __len__(self) -> int:
         return len(self._pieces)
@@ -108,7 +101,3 @@ class Validation:
         families = [track.family for track in tracks if track is not None]
         packages = [track.package for track in tracks if track is not None]
         return float(score_families(vectors[rows], families, packages, is_query).precision_at_5.mean())
-
-
-def _path(take: Take) -> str:
-    return take.source.rpartition("@")[0]
