@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{table} is missing: run once without --check", file=sys.stderr)
         return 2
     embedding = Embedding(options.music, VectorStore(options.cache))
-    tunes = find_tunes([track for track in tracks if track.family != _NOT_MUSIC])
+    tunes = find_tunes([track for track in tracks if track.family != _NOT_MUSIC], catalogue)
     if options.pieces == "labelled":
         tunes = [tune for tune in tunes if tune.kept.is_labelled]
     report, collection = judge(embedding, tunes, encoders, _splits(options.split), options.variants)
@@ -85,7 +85,9 @@ def judge(
     reference = REFERENCE if REFERENCE in encoders else next(iter(encoders))
     tables = [sections.retrieval_table(collection, split, reference) for split in splits]
     learnt = [name for name in encoders if name not in _BASELINES]
-    tables += [sections.postprocessing_table(collection, split, learnt, reference) for split in splits]
+    # Joined networks are two encoders side by side already.
+    pairs = [name for name in learnt if name != baselines.JOINED]
+    tables += [sections.postprocessing_table(collection, split, learnt, pairs, reference) for split in splits[:1]]
     tables.append(sections.space_table(collection))
     if variant_tracks:
         chosen = choose_tracks(collection.tracks, variant_tracks)

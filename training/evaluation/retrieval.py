@@ -26,13 +26,15 @@ class QueryScores:
         precision_at_1: Whether the nearest neighbour is relevant.
         precision_at_5: Share of relevant ones among the five nearest.
         average_precision: Mean of the precisions at each relevant neighbour; 0 where there is none.
-        chance: Share of relevant ones among all candidates: what a random order scores.
+        chance: Share of relevant ones among all candidates: the precision of a random order.
+        chance_average_precision: Mean of the average precision over all orders.
     """
 
     precision_at_1: Float64Array
     precision_at_5: Float64Array
     average_precision: Float64Array
     chance: Float64Array
+    chance_average_precision: Float64Array
 
 
 def score_families(
@@ -100,6 +102,7 @@ def _score(similarity: Float64Array, is_relevant: BoolArray, is_candidate: BoolA
         precision_at_5=np.array([_mean(row[:5]) for row in ranked]),
         average_precision=np.array([_average_precision(row) for row in ranked]),
         chance=np.array([_mean(row) for row in ranked]),
+        chance_average_precision=np.array([_chance_average_precision(row) for row in ranked]),
     )
 
 
@@ -110,3 +113,12 @@ def _mean(row: BoolArray) -> float:
 def _average_precision(ranked: BoolArray) -> float:
     places = np.flatnonzero(ranked)
     return float(np.mean(np.arange(1, len(places) + 1) / (places + 1))) if len(places) else 0.0
+
+
+def _chance_average_precision(row: BoolArray) -> float:
+    """Return the mean over all orders; it follows from how often two places are relevant at once."""
+    count, relevant = len(row), int(row.sum())
+    if not relevant:
+        return 0.0
+    harmonic = float(np.sum(1 / np.arange(1, count + 1)))
+    return (harmonic + (count - harmonic) * (relevant - 1) / max(1, count - 1)) / count

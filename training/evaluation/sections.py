@@ -1,6 +1,7 @@
 """Makes the tables of a report out of a collection: which figure of which encoder stands where. Embeds nothing."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -21,6 +22,7 @@ P_AT_5 = "P@5"
 Vectors = Mapping[str, Float32Array]
 
 _EVERYTHING = "all parts"
+_SHORT_COLUMNS = ("P@1", P_AT_5, "mAP", "P@5 macro", "P@5 difference", "macro difference")
 
 
 class FamilyRetrieval:
@@ -68,7 +70,7 @@ class FamilyRetrieval:
     def chance(self, scores: QueryScores) -> Cells:
         """Return the row of a random order."""
         overall = Cell(float(scores.chance.mean()))
-        cells = {column: overall for column in ("P@1", P_AT_5)}
+        cells = {"P@1": overall, P_AT_5: overall, "mAP": Cell(float(scores.chance_average_precision.mean()))}
         cells["P@5 macro"] = Cell(self.bootstrap.macro(scores.chance).mean)
         for family in self.families:
             cells[f"P@5 {family}"] = Cell(self.bootstrap.of_stratum(scores.chance, family).mean)
@@ -101,19 +103,23 @@ def retrieval_table(collection: Collection, split: Split | None, reference: str)
     )
 
 
-def postprocessing_table(collection: Collection, split: Split | None, names: Sequence[str], reference: str) -> Table:
-    """Judge what can be made of encoders afterwards, and of each two of them."""
+def postprocessing_table(
+    collection: Collection, split: Split | None, names: Sequence[str], pairs: Sequence[str], reference: str
+) -> Table:
+    """Judge what can be made of encoders afterwards, and of each two of `pairs`."""
     retrieval = retrieval_of(collection, split)
-    of_reference = retrieval.score(pooled(collection.vectors[reference]))
-    rows: dict[str, Cells] = {}
-    for name in names:
-        tracks = collection.vectors[name]
-        for change_name, change in _changes(collection, name).items():
-            rows[f"{name} · {change_name}"] = retrieval.cells(pooled(tracks, change), None, of_reference)
-    for at, first in enumerate(names):
-        for second in names[at + 1 :]:
-            fused = fuse(pooled(collection.vectors[first]), pooled(collection.vectors[second]))
-            rows[f"{first} + {second}"] = retrieval.cells(fused, None, of_reference)
+    raw = {name: pooled(collection.vectors[name]) for name in {*names, *pairs, reference}}
+    of_reference = retrieval.score(raw[reference])
+    changed = {
+        f"{name} · {change_name}": pooled(collection.vectors[name], change)
+        for name in names
+        for change_name, change in _changes(collection, name).items()
+    }
+    changed |= {f"{first} + {second}": fuse(raw[first], raw[second]) for first, second in combinations(pairs, 2)}
+    rows = {}
+    for name, vectors in changed.items():
+        cells = retrieval.cells(vectors, None, of_reference)
+        rows[name] = {column: cell for column, cell in cells.items() if column in _SHORT_COLUMNS}
     return Table(
         title=f"After the fact, {split.value + ' part' if split else _EVERYTHING}",
         note=(

@@ -38,12 +38,17 @@ class Tune:
     merged: tuple[Track, ...]
 
 
-def find_tunes(tracks: Sequence[Track]) -> list[Tune]:
+def find_tunes(tracks: Sequence[Track], catalogue: Sequence[Track] | None = None) -> list[Tune]:
     """Group pieces into tunes, in the order of each tune's first piece.
 
     A labelled piece is kept before one without a label, a mix before a stem, a longer piece before a shorter one.
+
+    Args:
+        tracks: Pieces that are there.
+        catalogue: All pieces, which tell what a title names; None where all are there.
     """
-    shared_titles = Counter((track.group, normalise(track.title)) for track in tracks)
+    among = tracks if catalogue is None else catalogue
+    shared_titles = Counter((track.group, normalise(track.title)) for track in among)
     tunes: dict[tuple[str, str], list[Track]] = {}
     for track in tracks:
         title = normalise(track.title)

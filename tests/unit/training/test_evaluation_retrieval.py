@@ -1,5 +1,7 @@
 """Retrieval scores against numbers worked out by hand and against a slow reference."""
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -23,6 +25,9 @@ def test_scores_are_those_of_a_ranking_worked_out_by_hand() -> None:
     np.testing.assert_allclose(scores.precision_at_5, [2 / 5])
     np.testing.assert_allclose(scores.average_precision, [(1 / 1 + 2 / 3 + 3 / 6) / 3])
     np.testing.assert_allclose(scores.chance, [3 / 6])
+    orders = list(itertools.permutations([True, True, True, False, False, False]))
+    slow = np.mean([np.mean([sum(row[: at + 1]) / (at + 1) for at in range(6) if row[at]]) for row in orders])
+    np.testing.assert_allclose(scores.chance_average_precision, [slow])
 
 
 def test_neighbours_of_the_own_package_do_not_count() -> None:

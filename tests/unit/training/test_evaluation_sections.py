@@ -93,7 +93,7 @@ def test_statistics_are_of_the_soundtracks_that_train(collection: Collection) ->
 
 
 def test_changes_and_pairs_are_rows(collection: Collection) -> None:
-    table = sections.postprocessing_table(collection, None, ["first", "second"], "first")
+    table = sections.postprocessing_table(collection, None, ["first", "second"], ["first", "second"], "first")
     changes = ("centred", "standardised", "whitened", "square root")
     assert list(table.rows) == [
         *(f"first · {change}" for change in changes),

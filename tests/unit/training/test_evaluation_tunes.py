@@ -41,6 +41,7 @@ def test_a_title_that_many_pieces_share_is_not_their_name() -> None:
     caves = [track(f"g/{name}.ogg", title="Living Caves") for name in ("hell", "jungle", "motion", "desert")]
     assert len(merged(*caves)) == 4
     assert len(merged(*caves[:3])) == 1
+    assert len(find_tunes(caves[:3], caves)) == 3  # that one is not there makes no title of it
 
 
 def test_a_labelled_piece_is_kept_then_the_longest() -> None:
