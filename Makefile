@@ -67,6 +67,15 @@ protos: install-dev ## Generate protos/gen from the contracts, and schema.graphq
 bench: install-dev ## Run the benchmarks; each prints one table of ratios
 	@for file in benchmarks/*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py); done
 
+.PHONY: music
+music: install-dev ## Fetch the soundtracks that models are made of and judged on into MUSIC=DIR (1.3 GB)
+	@$(BIN)/python -m training.fetch_music "$${MUSIC:?name a folder: make music MUSIC=DIR}"
+
+.PHONY: train-mini
+train-mini: install-dev ## Make museed-mini from MUSIC=DIR; goes on where it was; CONFIG=mini-smoke, ARGS="--minutes=135"
+	@$(BIN)/python -m training --config $(or $(CONFIG),mini) --music "$${MUSIC:?name a folder: make train-mini MUSIC=DIR}" \
+	  --work .museed/training/$(or $(CONFIG),mini) $(ARGS)
+
 .PHONY: evaluate
 evaluate: install-dev ## Judge encoders on MUSIC=DIR; ENCODERS="a b", MUQ=FOLDER, SPLIT=test and CHECK=1 as wanted
 	@$(BIN)/python -m training.evaluate --music "$${MUSIC:?name a folder: make evaluate MUSIC=DIR}" \
