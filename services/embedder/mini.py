@@ -36,6 +36,7 @@ class MiniEncoder:
         centring = artifact.manifest.centring
         self._mean = None if centring is None else weights.take(centring, config.vector_dim)
         options = onnxruntime.SessionOptions()
+        # A window a thread: with 8 windows on two busy cores less than half the time of ONNX Runtime's own threads.
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
         graph = build_graph(config, weights)

@@ -76,8 +76,9 @@ def test_onnx_equals_torch(request: pytest.FixtureRequest, size: str, seconds: f
     artifact: Artifact = request.getfixturevalue(size)
     windows = sounds(seconds, 3, seed=5)
     found, wanted = MiniEncoder(artifact, threads=2).encode(windows), MiniInTorch(artifact).encode(windows)
-    assert rows_cosine(found.vectors, wanted.vectors).min() >= 0.99999
-    np.testing.assert_allclose(found.tags, wanted.tags, atol=1e-4)
+    # Found 1 - 1e-7. An error in the base of the rotary positions costs 1e-5, one frame of padding 1e-4.
+    assert rows_cosine(found.vectors, wanted.vectors).min() >= 1 - 1e-6
+    np.testing.assert_allclose(found.tags, wanted.tags, atol=1e-5)
 
 
 def test_the_graph_takes_any_batch(tiny: Artifact) -> None:
@@ -90,9 +91,12 @@ def test_the_graph_takes_any_batch(tiny: Artifact) -> None:
     np.testing.assert_allclose(together, np.concatenate(alone), rtol=1e-4, atol=1e-5)
 
 
-def test_silence_and_full_scale_have_vectors(encoder: Encoder) -> None:
-    extremes = np.stack([np.zeros(RATE), np.where(np.arange(RATE) % 50 < 25, 1, -1)]).astype(np.float32)
-    assert np.isfinite(encoder.encode(extremes).vectors).all()
+def test_silence_and_full_scale_equal_torch(tiny: Artifact) -> None:
+    square = np.where(np.arange(RATE) % 50 < 25, 1, -1)
+    half_silent = np.where(np.arange(RATE) < RATE / 2, 0, 0.1 * square)
+    extremes = np.stack([np.zeros(RATE), half_silent, square]).astype(np.float32)
+    found, wanted = MiniEncoder(tiny, threads=1).encode(extremes), MiniInTorch(tiny).encode(extremes)
+    assert rows_cosine(found.vectors, wanted.vectors).min() >= 1 - 1e-6
 
 
 def test_precision_of_the_stored_weights_hardly_moves_a_vector(folder: Path, full: Artifact) -> None:

@@ -1,0 +1,154 @@
+"""How long does each encoder take for a 10-s window, against MuQ-large in the same run, and how far from the bound?
+
+All networks have random weights but those of musicnn and, where it is there, the museed-mini that ships. MuQ-large is
+built from its published sizes and needs 1.5 GB of memory; nothing is fetched. Times say something as ratios only.
+
+Usage: python -m benchmarks.encoders [ROUNDS]
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnxruntime.quantization import quantize_dynamic
+from torch.utils.flop_counter import FlopCounterMode
+
+from services.embedder.artifact import Artifact, open_artifact
+from services.embedder.choice import MINI_FOLDER, load_encoder
+from services.embedder.mel import power_spectra
+from services.embedder.mini import MiniEncoder
+from services.embedder.mini_graph import HOP, N_FFT, build_graph
+from services.embedder.mini_weights import MiniConfig, MiniWeights
+from tests.fakes.mini import FULL, MiniInTorch, build_muq, muq_options, sounds, write_mini
+
+GOAL = 0.03
+MUQ_LARGE = {"encoder_dim": 1024, "encoder_depth": 12, "conv_dim": 512, "intermediate_size": 4096, "heads": 16}
+_BATCH = 8
+_SIDE = 2048
+_LARGE = "MuQ-large, torch"
+_IN_TORCH = "museed-mini, torch"
+_MINI = "museed-mini, ONNX Runtime"
+_OF_BATCH = f"  one of {_BATCH} windows"
+
+Call = Callable[[], object]
+
+
+class Cost(NamedTuple):
+    """Seconds on the clock, and of all cores together."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def timed(calls: dict[str, Call], rounds: int) -> dict[str, Cost]:
+    """Return the median cost of each call; the calls take turns, so that a busy machine is so to all of them."""
+    taken: dict[str, list[Cost]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            began, worked = time.perf_counter(), time.process_time()
+            call()
+            taken[name].append(Cost(time.perf_counter() - began, time.process_time() - worked))
+    return {
+        name: Cost(*(statistics.median(column) for column in zip(*costs, strict=True))) for name, costs in taken.items()
+    }
+
+
+def count_gflop(call: Call) -> float:
+    """Run a call and return torch's work in products and convolutions, in 10⁹ operations; 0 where torch has none."""
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops() / 1e9
+
+
+def peak_gflops() -> float:
+    """Return what one core reaches in a product of float32 matrices, in 10⁹ operations in a second of its time."""
+    matrix = torch.rand(_SIDE, _SIDE)
+    return 2 * _SIDE**3 / min(timed({"": lambda: matrix @ matrix}, 1)[""].cpu_s for _ in range(6)) / 1e9
+
+
+def measure(folder: Path, artifact: Artifact, rounds: int) -> None:
+    """Print one table of times."""
+    mini, in_torch = MiniEncoder(artifact), MiniInTorch(artifact)
+    musicnn = load_encoder("musicnn-msd", artifacts_folder=folder, muq_folder=None, threads=0)
+    large = build_muq(muq_options(MUQ_LARGE)).eval()
+    window, batch = sounds(10, 1), sounds(10, _BATCH)
+
+    def run_large() -> None:
+        with torch.no_grad():
+            large(torch.from_numpy(window), output_hidden_states=False)
+
+    calls: dict[str, Call] = {
+        _LARGE: run_large,
+        _IN_TORCH: lambda: in_torch.encode(window),
+        _MINI: lambda: mini.encode(window),
+        "  its spectra": lambda: power_spectra(window, N_FFT, HOP),
+        _OF_BATCH: lambda: mini.encode(batch),
+        "musicnn-msd, ONNX Runtime": lambda: musicnn.encode(window[:, : musicnn.manifest.window_samples]),
+    }
+    work = {name: count_gflop(call) for name, call in calls.items()}  # which warms up as well
+    costs = timed(calls, rounds)
+    costs[_OF_BATCH] = Cost(*(value / _BATCH for value in costs[_OF_BATCH]))
+    peak = peak_gflops()
+    work |= {_MINI: work[_IN_TORCH], _OF_BATCH: work[_IN_TORCH]}
+    print(f"{len(os.sched_getaffinity(0))} cores of {peak:.0f} GFLOP/s; bound: operations of the network over that")
+    print(f"{'10-s window, fp32':30} {'ms':>8} {'× large':>8} {'CPU ms':>8} {'× large':>8} {'bound':>7} {'× bound':>8}")
+    for name, cost in costs.items():
+        row = f"{name:30} {1000 * cost.wall_s:8.1f} {cost.wall_s / costs[_LARGE].wall_s:8.4f}"
+        row += f" {1000 * cost.cpu_s:8.1f} {cost.cpu_s / costs[_LARGE].cpu_s:8.4f}"
+        if work[name]:
+            bound_s = work[name] / peak
+            row += f" {1000 * bound_s:7.1f} {cost.cpu_s / bound_s:8.2f}"
+        print(row)
+    ratio = costs[_MINI].wall_s / costs[_LARGE].wall_s
+    print(
+        f"goal: {GOAL} × the time of MuQ-large; museed-mini takes {ratio:.4f}: {'met' if ratio <= GOAL else 'MISSED'}"
+    )
+
+
+def quantised(artifact: Artifact, folder: Path) -> MiniEncoder:
+    """Return an encoder whose products run in int8, with scales found anew for each input."""
+    graph, smaller = folder / "fp32.onnx", folder / "int8.onnx"
+    graph.write_bytes(build_graph(MiniConfig.of(artifact.manifest), MiniWeights(artifact.weights_path)))
+    quantize_dynamic(graph, smaller, op_types_to_quantize=["MatMul", "Gemm"], extra_options={"DefaultTensorType": 1})
+    encoder = MiniEncoder(artifact)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    encoder._session = onnxruntime.InferenceSession(smaller, options, providers=["CPUExecutionProvider"])
+    return encoder
+
+
+def compare_precisions(folder: Path, halves: Artifact, rounds: int) -> None:
+    """Print what lower precisions gain and cost; they count from a cosine of 0.999."""
+    exact = MiniEncoder(write_mini(folder / "exact", FULL, dtype=torch.float32))
+    windows = sounds(10, 4, seed=3)
+    stored = lowest_cosine(MiniEncoder(halves), exact, windows)
+    print(f"stored in fp16, computed in fp32, random weights: lowest cosine to fp32 {stored:.6f}")
+    trained = open_artifact(MINI_FOLDER) if MINI_FOLDER.is_dir() else halves
+    full, eight = MiniEncoder(trained), quantised(trained, folder)
+    costs = timed({"fp32": lambda: full.encode(windows), "int8": lambda: eight.encode(windows)}, rounds)
+    print(
+        f"dynamic int8, {'random' if trained is halves else 'trained'} weights: lowest cosine to fp32"
+        f" {lowest_cosine(eight, full, windows):.6f}, {costs['int8'].cpu_s / costs['fp32'].cpu_s:.2f} × its time"
+    )
+
+
+def lowest_cosine(one: MiniEncoder, other: MiniEncoder, windows: NDArray[np.float32]) -> float:
+    """Return the lowest cosine of the vectors that two encoders give to the same windows."""
+    return float(np.sum(one.encode(windows).vectors * other.encode(windows).vectors, axis=1).min())
+
+
+if __name__ == "__main__":
+    repeated = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    with tempfile.TemporaryDirectory(prefix="museed-bench-") as place:
+        untrained = write_mini(Path(place) / "mini", FULL)
+        measure(Path(place), untrained, repeated)
+        compare_precisions(Path(place), untrained, repeated)
