@@ -23,9 +23,9 @@ _FINE_STEPS = np.linspace(0.96, 1.04, 81)
 _MULTIPLES = np.arange(1, 5)
 # A window whose loudness rises less than this share of itself from frame to frame has no onsets worth a correlation.
 _MIN_FLUX = 0.02
-# Correlation of onsets one beat apart. By chance it reaches 3.5 / √frames, which is 0.2 for noise of 4 s.
+# Correlation of onsets one beat apart. By chance it reaches 4 / √frames, which is 0.27 for noise of 3.5 s.
 _MIN_CLARITY = 0.12
-_CHANCE = 3.5
+_CHANCE = 4.5
 
 
 class TempoMeter:

@@ -71,6 +71,24 @@ def test_gain_moves_loudness_peak_and_energy_and_nothing_else() -> None:
     assert louder.energy == pytest.approx(plain.energy + 0.125, abs=0.002)
 
 
+def test_offset_of_the_whole_signal_does_not_matter() -> None:
+    plain, shifted = described(song()), described(song() + np.float32(0.2))
+    assert (shifted.tempo_bpm, shifted.key) == (plain.tempo_bpm, plain.key)
+    assert shifted.energy == pytest.approx(plain.energy, abs=0.005)
+
+
+def test_hiss_that_nobody_hears_counts_no_more_than_silence() -> None:
+    hiss = np.concatenate([song(), noise(40, 3e-5)])
+    silence = np.concatenate([song(), np.zeros(40 * RATE, np.float32)])
+    found, expected = described(hiss), described(silence)
+    assert (found.tempo_bpm, found.key, found.loudness_lufs) == (
+        expected.tempo_bpm,
+        expected.key,
+        expected.loudness_lufs,
+    )
+    assert found.energy == pytest.approx(expected.energy, abs=0.002)
+
+
 NOTHING = Descriptors(None, None, None, None, None, None)
 
 

@@ -42,6 +42,10 @@ def test_gain_does_not_matter(gain_db: float) -> None:
     assert tempo(sound * np.float32(10 ** (gain_db / 20))) == tempo(sound)
 
 
+def test_short_noise_has_no_pulse_by_chance() -> None:
+    assert [tempo(noise(3.5, seed=seed)) for seed in range(12)] == [None] * 12
+
+
 @pytest.mark.parametrize(
     "sound",
     [
