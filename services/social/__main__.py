@@ -7,7 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from museed.social.v1 import accounts_pb2_grpc, catalog_pb2_grpc, jobs_pb2_grpc, playlists_pb2_grpc
+from museed.social.v1 import (
+    accounts_pb2_grpc,
+    catalog_pb2_grpc,
+    encoders_pb2_grpc,
+    jobs_pb2_grpc,
+    playlists_pb2_grpc,
+)
 from services.chassis import server
 from services.chassis.auth import Revocations, TokenVerifier
 from services.chassis.blobs import open_blob_store
@@ -15,7 +21,7 @@ from services.chassis.bus import Bus, BusSettings
 from services.chassis.settings import load
 from services.chassis.telemetry import configure_logging
 from services.social.background import Bells, Nudge, raise_if_cancelled
-from services.social.clients import EmbedderClient, RetrieverClient, connect_embedder, connect_retriever
+from services.social.clients import EmbedderClient, Embedders, RetrieverClient, connect_embedder, connect_retriever
 from services.social.consumer import EmbedderEvents
 from services.social.generation import Generator, Patience
 from services.social.migrate import migrate, read_migrations
@@ -25,12 +31,14 @@ from services.social.reconciler import EncoderKeeper, StreamKeeper, Sweeper
 from services.social.servicer.access import ACCESS
 from services.social.servicer.accounts import REVOCATION_MEMORY, AccountServicer
 from services.social.servicer.catalog import CatalogServicer
+from services.social.servicer.encoders import EncoderServicer
 from services.social.servicer.jobs import JobServicer
 from services.social.servicer.playlists import PlaylistServicer
 from services.social.settings import SocialSettings
 from services.social.store import accounts
 from services.social.store.database import Database
 from services.social.store.locks import LaneLocks
+from services.social.switching import EncoderSwitch
 from services.social.tokens import TokenIssuer, new_signing_key
 from services.social.worker import Worker, WorkerBounds
 
@@ -70,20 +78,26 @@ async def running(settings: SocialSettings, bus_settings: BusSettings) -> AsyncI
         stack.push_async_callback(database.close)
         async with database.transaction() as connection:
             issuer = TokenIssuer(await accounts.signing_keys(connection, new_signing_key()))
-        embedder = EmbedderClient(await stack.enter_async_context(connect_embedder(settings.embedder_address)))
+        addresses = filter(None, (settings.embedder_address, settings.second_embedder_address))
+        channels = [await stack.enter_async_context(connect_embedder(address)) for address in addresses]
+        embedders = Embedders([EmbedderClient(channel) for channel in channels])
         retriever = RetrieverClient(await stack.enter_async_context(connect_retriever(settings.retriever_address)))
+        begun = Nudge()
+        switch = EncoderSwitch(database, embedders, retriever, begun)
         hasher = PasswordHasher(settings.password_concurrency, settings.password_queue_size)
         stack.callback(hasher.close)
-        worker = _worker(settings, database, embedder, retriever, issuer, bells, due)
+        worker = _worker(settings, database, embedders, retriever, issuer, bells, due)
         revocations = _revocations(database)
         grpc_server = server.Server(settings.listen, ACCESS, TokenVerifier(_own_keys(issuer), revocations))
         _add_servicers(grpc_server, settings, database, hasher, issuer, worker, bells, due)
+        encoder_servicer = EncoderServicer(database, embedders, switch)
+        encoders_pb2_grpc.add_EncoderServiceServicer_to_server(encoder_servicer, grpc_server.grpc)
         blobs = open_blob_store(settings.blob_store_url) if settings.blob_store_url else None
         background = asyncio.create_task(
             _together(
                 worker.run(),
                 revocations.run(),
-                EncoderKeeper(database, embedder).run(),
+                EncoderKeeper(database, embedders, switch, begun).run(),
                 Sweeper(database, blobs, _now).run(),
                 _on_bus(settings, bus_settings, database, committed),
             )
@@ -118,14 +132,14 @@ async def _on_bus(settings: SocialSettings, bus_settings: BusSettings, database:
 def _worker(
     settings: SocialSettings,
     database: Database,
-    embedder: EmbedderClient,
+    embedders: Embedders,
     retriever: RetrieverClient,
     issuer: TokenIssuer,
     bells: Bells,
     due: Nudge,
 ) -> Worker:
     patience = Patience(settings.embed_timeout_s, settings.search_timeout_s)
-    generator = Generator(database, embedder, retriever, issuer, bells, patience, _now)
+    generator = Generator(database, embedders, retriever, issuer, bells, patience, _now)
     bounds = WorkerBounds(settings.generation_concurrency, settings.job_lease_s, settings.job_give_up_s)
     return Worker(database, generator, bells, due, bounds, _now)
 

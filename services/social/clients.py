@@ -1,5 +1,7 @@
 """What social asks of embedder and retriever: one thin function for each call, domain values in and out."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -7,26 +9,30 @@ import grpc
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
 from services.chassis import channel
+from services.chassis.errors import DomainError, FailedPrecondition
 from services.social.catalog import Descriptors, ReadPoint
+from services.social.encoders import Encoder
+from services.social.errors import EncoderAway, NotIndexedYet
 from services.social.ids import EncoderId, TrackId
 from services.social.jobs import Recipe
 from services.social.playlists import ChosenTrack
 from services.social.store.embeddings import Embedding
-from services.social.store.encoders import Encoder
 from services.social.wire import timestamp
 
 _DESCRIBE_TIMEOUT_S = 5.0
+_MISMATCH = "ENCODER_MISMATCH"
 
 
 def connect_embedder(address: str) -> grpc.aio.Channel:
-    """Open a channel to the embedder."""
+    """Open a channel to an embedder; one that is away says so at once when it is asked what it serves."""
     service = "/museed.embedder.v1.EmbedderService"
-    return channel.connect(address, idempotent=[f"{service}/EmbedBlob", f"{service}/DescribeModel"])
+    return channel.connect(address, idempotent=[f"{service}/EmbedBlob"])
 
 
 def connect_retriever(address: str) -> grpc.aio.Channel:
     """Open a channel to the retriever."""
-    return channel.connect(address, idempotent=["/museed.retriever.v1.RetrieverService/BuildPlaylist"])
+    service = "/museed.retriever.v1.RetrieverService"
+    return channel.connect(address, idempotent=[f"{service}/BuildPlaylist", f"{service}/DescribeIndex"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,62 @@ class EmbedderClient:
         return to_embedding(answer.embedding)
 
 
+class Embedders:
+    """The embedders of a mesh: one for each encoder that is kept. Which serves which is asked, and asked again.
+
+    Args:
+        clients: One for each address; the first to answer says who is served on a fresh mesh.
+    """
+
+    def __init__(self, clients: Sequence[EmbedderClient]) -> None:
+        self._clients = clients
+        self._by_encoder: dict[EncoderId, EmbedderClient] = {}
+
+    async def describe(self) -> list[Encoder]:
+        """Ask all of them which encoder they serve; those that do not answer are left out.
+
+        Raises:
+            DomainError: None answers.
+        """
+        asked = (client.describe_model() for client in self._clients)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        found: dict[EncoderId, EmbedderClient] = {}
+        seen: list[Encoder] = []
+        away: list[DomainError] = []
+        for client, answer in zip(self._clients, answers, strict=True):
+            if isinstance(answer, DomainError):
+                away.append(answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            elif answer.encoder_id and answer.dimension > 0 and answer.encoder_id not in found:
+                found[answer.encoder_id] = client
+                seen.append(answer)
+        self._by_encoder = found
+        if len(away) == len(self._clients):
+            raise away[0]
+        return seen
+
+    async def embed_blob(self, digest: bytes, encoder_id: EncoderId, token: str, timeout_s: float) -> Embedding:
+        """Let the embedder of this encoder hear a file.
+
+        Raises:
+            EncoderAway: No embedder serves this encoder now.
+            DomainError: What the embedder refuses.
+        """
+        if encoder_id not in self._by_encoder:
+            await self.describe()
+        client = self._by_encoder.get(encoder_id)
+        if client is None:
+            raise EncoderAway(encoder_id)
+        try:
+            return await client.embed_blob(digest, encoder_id, token, timeout_s)
+        except FailedPrecondition as error:
+            if error.reason != _MISMATCH:
+                raise
+            self._by_encoder.pop(encoder_id, None)
+            raise EncoderAway(encoder_id) from error
+
+
 class RetrieverClient:
     """Calls of the retriever; each raises the DomainError that the retriever raised."""
 
@@ -75,7 +137,12 @@ class RetrieverClient:
         token: str,
         timeout_s: float,
     ) -> list[ChosenTrack]:
-        """Let the retriever choose and order tracks, after it has applied `read_point`."""
+        """Let the retriever choose and order tracks of this encoder's index, after that has applied `read_point`.
+
+        Raises:
+            EncoderAway: The retriever does not hold this encoder's index.
+            DomainError: What the retriever refuses.
+        """
         request = retriever_pb2.BuildPlaylistRequest(
             seeds=[_seed(seed) for seed in seeds],
             encoder_id=encoder_id,
@@ -86,9 +153,11 @@ class RetrieverClient:
             exclude_track_ids=recipe.exclude_track_ids,
         )
         if read_point is not None:
-            request.min_read_point.sequence = read_point.sequence
-            request.min_read_point.stream_created_at.CopyFrom(timestamp(read_point.stream_created_at))
-        answer = await self._stub.BuildPlaylist(request, timeout=timeout_s, metadata=_authorization(token))
+            request.min_read_point.CopyFrom(_read_point(read_point))
+        try:
+            answer = await self._stub.BuildPlaylist(request, timeout=timeout_s, metadata=_authorization(token))
+        except FailedPrecondition as error:
+            raise EncoderAway(encoder_id) if error.reason == _MISMATCH else error from error
         return [
             ChosenTrack(
                 TrackId(track.track_id),
@@ -99,6 +168,24 @@ class RetrieverClient:
             )
             for track in answer.tracks
         ]
+
+    async def until_ready(self, encoder_id: EncoderId, read_point: ReadPoint | None) -> None:
+        """Wait until an encoder's index has applied a point and answers searches.
+
+        Args:
+            encoder_id: Whose index.
+            read_point: None where nothing of it was ever published.
+
+        Raises:
+            NotIndexedYet: It is still being read.
+            DomainError: It does not reach the point in time, or there is no such index.
+        """
+        request = retriever_pb2.DescribeIndexRequest(encoder_id=encoder_id)
+        if read_point is not None:
+            request.min_read_point.CopyFrom(_read_point(read_point))
+        answer = await self._stub.DescribeIndex(request, timeout=_DESCRIBE_TIMEOUT_S)
+        if not answer.is_caught_up:
+            raise NotIndexedYet
 
 
 def to_embedding(message: embedder_pb2.Embedding) -> Embedding:
@@ -123,6 +210,10 @@ def _descriptors(message: embedder_pb2.Descriptors) -> Descriptors:
         message.key_confidence if message.HasField("key_confidence") else None,
         message.energy if message.HasField("energy") else None,
     )
+
+
+def _read_point(point: ReadPoint) -> retriever_pb2.ReadPoint:
+    return retriever_pb2.ReadPoint(sequence=point.sequence, stream_created_at=timestamp(point.stream_created_at))
 
 
 def _seed(seed: SeedSound) -> retriever_pb2.Seed:

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from services.social import events
 from services.social.background import Bells
 from services.social.catalog import EmbeddingState, ReadPoint
-from services.social.clients import EmbedderClient, RetrieverClient, SeedSound
+from services.social.clients import Embedders, RetrieverClient, SeedSound
 from services.social.errors import NoCandidates, NotIndexedYet, TrackFailed, TrackNotFound, UploadNotFound
 from services.social.ids import EncoderId, PlaylistId, TrackId, UploadId, new_id
 from services.social.jobs import PROGRESS, Job, JobState
 from services.social.playlists import ChosenTrack
-from services.social.store import catalog, encoders, jobs, outbox, playlists, uploads, vector_log
+from services.social.store import catalog, embeddings, encoders, jobs, outbox, playlists, uploads, vector_log
 from services.social.store.database import Database
 from services.social.tokens import TokenIssuer
 
@@ -41,7 +41,7 @@ class Generator:
 
     Args:
         database: Where jobs and playlists are.
-        embedder: Hears uploads.
+        embedders: Hear uploads.
         retriever: Chooses and orders tracks.
         issuer: Signs the token under which both are called.
         bells: Rung with the job's id when it has ended.
@@ -52,7 +52,7 @@ class Generator:
     def __init__(
         self,
         database: Database,
-        embedder: EmbedderClient,
+        embedders: Embedders,
         retriever: RetrieverClient,
         issuer: TokenIssuer,
         bells: Bells,
@@ -60,7 +60,7 @@ class Generator:
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
-        self._embedder = embedder
+        self._embedders = embedders
         self._retriever = retriever
         self._issuer = issuer
         self._bells = bells
@@ -70,16 +70,19 @@ class Generator:
     async def generate(self, job: Job) -> None:
         """Make the playlist. What an attempt before this one has heard already is not heard again.
 
+        An attempt keeps to the encoder with which it began, whatever is served meanwhile: no vector of one is ever
+        compared with those of another.
+
         Raises:
             AttemptLost: The job is not this worker's any more.
             DomainError: It did not work; `jobs.is_transient` says whether trying again can help.
         """
         recipe = job.request.recipe
         async with self._database.connection() as connection:
-            encoder_id = (await encoders.serving(connection)).encoder_id
+            encoder_id = await encoders.serving(connection)
         heard = await self._hear_uploads(job, encoder_id)
         job = await self._enter(job, JobState.SEARCHING, PROGRESS[JobState.SEARCHING])
-        read_point = await self._until_indexed(recipe.track_ids)
+        read_point = await self._until_indexed(recipe.track_ids, encoder_id)
         tracks = await self._retriever.build_playlist(
             recipe,
             [
@@ -110,7 +113,7 @@ class Generator:
                 raise UploadNotFound(upload_id)
             start, end = PROGRESS[JobState.EMBEDDING], PROGRESS[JobState.SEARCHING]
             job = await self._enter(job, JobState.EMBEDDING, start + (end - start) * index / len(missing))
-            embedding = await self._embedder.embed_blob(
+            embedding = await self._embedders.embed_blob(
                 lent[upload_id].digest, encoder_id, self._token(job, self._patience.embed_s), self._patience.embed_s
             )
             async with self._database.connection() as connection:
@@ -127,8 +130,8 @@ class Generator:
             if seed.upload_id is not None
         }
 
-    async def _until_indexed(self, track_ids: list[TrackId]) -> ReadPoint | None:
-        """Wait until the log holds these tracks and is whole; return the point up to which it must be read.
+    async def _until_indexed(self, track_ids: list[TrackId], encoder_id: EncoderId) -> ReadPoint | None:
+        """Wait until the encoder's log holds these tracks and is whole; return the point up to which it must be read.
 
         Raises:
             TrackNotFound, TrackFailed: A seed can never be found.
@@ -137,15 +140,17 @@ class Generator:
         deadline = time.monotonic() + _INDEX_PATIENCE_S
         while True:
             async with self._database.connection() as connection:
-                seeds = {track.track_id: track for track in await catalog.find_tracks(connection, track_ids)}
+                there = {track.track_id for track in await catalog.find_tracks(connection, track_ids)}
+                seeds = await embeddings.progress_of(connection, encoder_id, track_ids)
                 is_rebuilding = await vector_log.is_rebuilding(connection)
-                read_point = await vector_log.read_point(connection)
+                read_point = await vector_log.read_point(connection, encoder_id)
             for track_id in track_ids:
-                if track_id not in seeds:
+                if track_id not in there:
                     raise TrackNotFound(track_id)
-                if seeds[track_id].state is EmbeddingState.FAILED:
+                if track_id in seeds and seeds[track_id].state is EmbeddingState.FAILED:
                     raise TrackFailed(track_id, "track_id", seeds[track_id].failure_message)
-            if not is_rebuilding and all(seed.state is EmbeddingState.INDEXED for seed in seeds.values()):
+            indexed = {track_id for track_id, seed in seeds.items() if seed.state is EmbeddingState.INDEXED}
+            if not is_rebuilding and indexed.issuperset(track_ids):
                 return read_point
             if time.monotonic() > deadline:
                 raise NotIndexedYet

@@ -9,21 +9,22 @@ import nats.errors
 import nats.js.errors
 
 from services.chassis.blobs import BlobStore
-from services.chassis.bus import EMBED_WORK, EMBEDDER_EVENTS, VECTORS, Bus
+from services.chassis.bus import EMBED_WORK, EMBEDDER_EVENTS, VECTORS, Bus, embed_track_subject
 from services.chassis.errors import Unavailable
-from services.social.background import repeat
-from services.social.clients import EmbedderClient
+from services.social.background import Nudge, repeat
+from services.social.clients import Embedders
 from services.social.consumer import DURABLE
+from services.social.encoders import Roles
 from services.social.errors import NoEncoder
 from services.social.store import accounts, embeddings, encoders, jobs, uploads, vector_log, work
 from services.social.store.database import Database
-from services.social.store.encoders import Encoder
+from services.social.switching import EncoderSwitch
 
 logger = logging.getLogger(__name__)
 
 _STREAM_INTERVAL_S = 2.0
 _FIND_LOST_INTERVAL_S = 30.0
-_NO_ENCODER_INTERVAL_S = 1.0
+_ENCODER_STEP_S = 1.0
 _ENCODER_INTERVAL_S = 60.0
 _SWEEP_INTERVAL_S = 60.0
 _MOST_LOSSES = 3
@@ -95,9 +96,33 @@ class StreamKeeper:
         first = queue.state.first_seq if queue.state.messages else queue.state.last_seq + 1
         await self._resend(before, first_sequence=first, most_losses=_MOST_LOSSES)
         async with self._database.transaction() as connection:
-            for encoder_id, track_ids in (await embeddings.forgotten(connection, before, _WANT_BATCH_SIZE)).items():
-                logger.warning("tracks_forgotten", extra={"count": len(track_ids)})
-                await embeddings.want(connection, encoder_id, track_ids)
+            roles = await encoders.share_roles(connection)
+            kept = [] if roles is None else roles.kept
+            found = await embeddings.forgotten(connection, kept, before, _WANT_BATCH_SIZE)
+            for encoder_id in kept:
+                if track_ids := found.get(encoder_id):
+                    logger.warning("tracks_forgotten", extra={"count": len(track_ids)})
+                    await embeddings.want(connection, encoder_id, track_ids)
+
+    async def drop_retired(self) -> None:
+        """Take work out of the queue that no embedder will ever take: that of encoders which are not kept any more.
+
+        It would lie there for ever, and hide from `find_lost` how far the queue was worked off.
+
+        Raises:
+            Unavailable: NATS or the database does not answer; the next call goes on.
+        """
+        async with self._database.transaction() as connection:
+            roles = await encoders.share_roles(connection)
+            if roles is None:
+                return
+            await work.drop_retired(connection, roles.kept)
+            retired = [one for one in await encoders.known(connection) if one not in roles.kept]
+        for encoder_id in retired:
+            try:
+                await self._bus.jetstream.purge_stream(EMBED_WORK, subject=embed_track_subject(encoder_id))
+            except nats.errors.Error as error:
+                raise Unavailable(f"queue cannot be purged: {error}", reason="BUS_UNAVAILABLE") from error
 
     async def _has_answers_waiting(self) -> bool:
         try:
@@ -111,6 +136,7 @@ class StreamKeeper:
     async def _keep(self) -> None:
         await self.keep_streams()
         if time.monotonic() >= self._find_due_at:
+            await self.drop_retired()
             await self.find_lost()
             self._find_due_at = time.monotonic() + _FIND_LOST_INTERVAL_S
 
@@ -138,49 +164,58 @@ class StreamKeeper:
 
 
 class EncoderKeeper:
-    """Serves the first encoder that is seen, and lets it hear tracks that came before it.
+    """Serves the first encoder that is seen, lets those that are kept hear what they missed, and ends switches.
 
     Args:
         database: The truth.
-        embedder: Says which encoder it serves.
+        embedders: Say which encoders they serve.
+        switch: Takes a switch under way to its end.
+        begun: Rung when there is something new to hear.
     """
 
-    def __init__(self, database: Database, embedder: EmbedderClient) -> None:
+    def __init__(self, database: Database, embedders: Embedders, switch: EncoderSwitch, begun: Nudge) -> None:
         self._database = database
-        self._embedder = embedder
-        self._other: Encoder | None = None
+        self._embedders = embedders
+        self._switch = switch
+        self._begun = begun
+        self._missing = ""
+        self._caught_up: Roles | None = None
         self._due_at = 0.0
 
     async def run(self) -> None:
-        """Look for an encoder often until there is one, then now and then whether it is still the same."""
-        await repeat("encoder", self._keep_when_due, _NO_ENCODER_INTERVAL_S)
+        """Look often while there is no encoder or a switch is under way, then now and then."""
+        await repeat("encoders", self._keep_when_due, _ENCODER_STEP_S, self._begun)
 
-    async def keep_encoder(self) -> None:
-        """Serve the embedder's encoder where none is served yet; never switch by itself.
+    async def keep_encoders(self) -> None:
+        """Serve the first that is seen where none is served yet; one that is merely seen is never switched to.
 
         Raises:
-            DomainError: The embedder or the database does not answer; the next call goes on.
+            DomainError: No embedder or the database does not answer; the next call goes on.
         """
-        seen = await self._embedder.describe_model()
-        if not seen.encoder_id or seen.dimension < 1:
+        seen = await self._embedders.describe()
+        if not seen:
             raise NoEncoder
         async with self._database.transaction() as connection:
-            serving = await encoders.serve_first(connection, seen)
-        if serving.encoder_id != seen.encoder_id and seen != self._other:
-            extra = {"serving": serving.encoder_id, "embedder": seen.encoder_id}
-            logger.warning("embedder_serves_another_encoder", extra=extra)
-            self._other = seen
-        while True:
-            async with self._database.transaction() as connection:
-                track_ids = await embeddings.never_wanted(connection, serving.encoder_id, _WANT_BATCH_SIZE)
-                await embeddings.want(connection, serving.encoder_id, track_ids)
-            if len(track_ids) < _WANT_BATCH_SIZE:
-                return
+            await encoders.serve_first(connection, seen[0])
+            for encoder in seen[1:]:
+                await encoders.note_seen(connection, encoder)
+            serving = await encoders.serving(connection)
+        missing = "" if serving in {encoder.encoder_id for encoder in seen} else serving
+        if missing and missing != self._missing:
+            extra = {"serving": serving, "embedders": [encoder.encoder_id for encoder in seen]}
+            logger.warning("embedders_serve_other_encoders", extra=extra)
+        self._missing = missing
+        await self._switch.catch_up()
 
     async def _keep_when_due(self) -> None:
-        if time.monotonic() >= self._due_at:
-            await self.keep_encoder()
+        async with self._database.connection() as connection:
+            roles = await encoders.find_roles(connection)
+        if roles is None or roles != self._caught_up or time.monotonic() >= self._due_at:
+            await self.keep_encoders()
+            self._caught_up = roles
             self._due_at = time.monotonic() + _ENCODER_INTERVAL_S
+        if roles is not None and roles.candidate is not None:
+            await self._switch.advance()
 
 
 class Sweeper:

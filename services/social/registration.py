@@ -80,17 +80,21 @@ async def _write(connection: Connection, root_id: RootId, files: Sequence[TrackF
 
 
 async def _send_on(connection: Connection, steps: Sequence[_Step]) -> dict[TrackId, Progress]:
-    """Want the sound of what is new, tell the index of what is called otherwise; return how far every track is."""
-    encoder = await encoders.find_serving(connection)
-    if encoder is None:
+    """Want the sound of what is new, tell the index of what is called otherwise; return how far every track is.
+
+    Every encoder that is kept is asked and told. How far a track is, is said of the one that is served.
+    """
+    roles = await encoders.share_roles(connection)
+    if roles is None:
         return {}  # the reconciler wants them all as soon as an encoder is seen
     fresh = [step.track_id for step in steps if step.outcome in (Outcome.CREATED, Outcome.REPLACED)]
-    kept = [step.track_id for step in steps if step.outcome in (Outcome.UNCHANGED, Outcome.RETAGGED)]
-    again = await embeddings.unsettled(connection, encoder.encoder_id, kept)
-    await embeddings.want(connection, encoder.encoder_id, fresh + again)
+    same = [step.track_id for step in steps if step.outcome in (Outcome.UNCHANGED, Outcome.RETAGGED)]
     retagged = [step.track_id for step in steps if step.outcome is Outcome.RETAGGED]
-    await embeddings.touch(connection, encoder.encoder_id, retagged)
-    return await embeddings.progress_of(connection, encoder.encoder_id, [step.track_id for step in steps])
+    for encoder_id in roles.kept:
+        again = await embeddings.unsettled(connection, encoder_id, same)
+        await embeddings.want(connection, encoder_id, fresh + again)
+        await embeddings.touch(connection, encoder_id, retagged)
+    return await embeddings.progress_of(connection, roles.serving, [step.track_id for step in steps])
 
 
 def _registered(step: _Step, progress: dict[TrackId, Progress]) -> Registered:

@@ -12,6 +12,8 @@ class SocialSettings(Settings):
 
     database_url: SecretStr
     embedder_address: str
+    # A second encoder's, while one takes the other's place and as long as one can go back; empty where there is none.
+    second_embedder_address: str = ""
     retriever_address: str
     listen: str = "127.0.0.1:7401"
     log_level: str = "INFO"

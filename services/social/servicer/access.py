@@ -12,6 +12,10 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.USER: "CreateUpload GetUpload",
         Access.ADMIN: "RegisterRoot RegisterTracks GetIngestProgress ListFailedTracks",
     },
+    "EncoderService": {
+        Access.PUBLIC: "GetServingEncoder",
+        Access.ADMIN: "ListEncoders SwitchEncoder RollBackEncoder",
+    },
     "PlaylistService": {
         Access.PUBLIC: "GetPlaylist",
         Access.USER: "ListMyPlaylists UpdatePlaylist DeletePlaylist",

@@ -66,15 +66,21 @@ WHERE track.track_id = ANY ($2::uuid[]) AND (progress.state IS NULL OR (
         WHERE known.encoder_id = $1 AND known.audio_hash = progress.audio_hash)
 ))
 """
-SELECT_NEVER_WANTED = """
-SELECT track_id FROM tracks AS track
-WHERE NOT EXISTS (
-    SELECT FROM track_embeddings AS progress WHERE progress.encoder_id = $1 AND progress.track_id = track.track_id)
-ORDER BY track_id LIMIT $2
+# What an encoder has missed while it was not kept: tracks that came, that sound or are called otherwise since, or whose
+# work was dropped. Wanting them again uses what is known of their sound.
+SELECT_BEHIND = """
+SELECT track.track_id FROM tracks AS track
+LEFT JOIN track_embeddings AS progress ON progress.encoder_id = $1 AND progress.track_id = track.track_id
+WHERE progress.state IS NULL
+    OR progress.audio_hash <> track.audio_hash
+    OR (progress.state IN ('EMBEDDED', 'INDEXED') AND progress.changed_at < track.updated_at)
+    OR (progress.state = 'PENDING' AND NOT EXISTS (
+        SELECT FROM embedding_work AS work WHERE work.encoder_id = $1 AND work.audio_hash = progress.audio_hash))
+ORDER BY track.track_id LIMIT $2
 """
 SELECT_FORGOTTEN = """
 SELECT encoder_id, track_id FROM track_embeddings AS progress
-WHERE state = 'PENDING' AND changed_at < $1 AND NOT EXISTS (
+WHERE encoder_id = ANY ($3::text[]) AND state = 'PENDING' AND changed_at < $1 AND NOT EXISTS (
     SELECT FROM embedding_work AS work
     WHERE work.encoder_id = progress.encoder_id AND work.audio_hash = progress.audio_hash)
 LIMIT $2
@@ -155,15 +161,17 @@ async def unsettled(connection: Connection, encoder_id: EncoderId, track_ids: Se
     return [TrackId(row["track_id"]) for row in await connection.fetch(SELECT_UNSETTLED, encoder_id, track_ids)]
 
 
-async def never_wanted(connection: Connection, encoder_id: EncoderId, limit: int) -> list[TrackId]:
-    """Return tracks that this encoder was never asked for."""
-    return [TrackId(row["track_id"]) for row in await connection.fetch(SELECT_NEVER_WANTED, encoder_id, limit)]
+async def behind(connection: Connection, encoder_id: EncoderId, limit: int) -> list[TrackId]:
+    """Return tracks of which this encoder does not know what they are now, and is not being asked."""
+    return [TrackId(row["track_id"]) for row in await connection.fetch(SELECT_BEHIND, encoder_id, limit)]
 
 
-async def forgotten(connection: Connection, before: datetime, limit: int) -> dict[EncoderId, list[TrackId]]:
+async def forgotten(
+    connection: Connection, encoder_ids: Sequence[EncoderId], before: datetime, limit: int
+) -> dict[EncoderId, list[TrackId]]:
     """Return tracks, by encoder, that wait since before and for which nothing is under way: there should be none."""
     found: dict[EncoderId, list[TrackId]] = {}
-    for row in await connection.fetch(SELECT_FORGOTTEN, before, limit):
+    for row in await connection.fetch(SELECT_FORGOTTEN, before, limit, encoder_ids):
         found.setdefault(EncoderId(row["encoder_id"]), []).append(TrackId(row["track_id"]))
     return found
 

@@ -37,7 +37,7 @@ WHERE progress.encoder_id = $1 AND progress.track_id = told.track_id AND stream.
 
 SELECT_READ_POINT = """
 SELECT stream_created_at, sequence FROM track_embeddings
-WHERE encoder_id = (SELECT encoder_id FROM serving_encoder)
+WHERE encoder_id = coalesce($2, (SELECT encoder_id FROM serving_encoder))
     AND stream_created_at = (SELECT created_at FROM streams WHERE name = $1) AND sequence IS NOT NULL
 ORDER BY sequence DESC LIMIT 1
 """
@@ -150,9 +150,14 @@ async def mark_published(connection: Connection, encoder_id: EncoderId, told: Se
     )
 
 
-async def read_point(connection: Connection) -> ReadPoint | None:
-    """Return the newest point of the log that is confirmed, None where nothing was ever published."""
-    row = await connection.fetchrow(SELECT_READ_POINT, VECTORS)
+async def read_point(connection: Connection, encoder_id: EncoderId | None = None) -> ReadPoint | None:
+    """Return the newest confirmed point of an encoder's part of the log, None where nothing was ever published.
+
+    Args:
+        connection: To the truth.
+        encoder_id: None means the serving encoder.
+    """
+    row = await connection.fetchrow(SELECT_READ_POINT, VECTORS, encoder_id)
     return None if row is None else ReadPoint(row["stream_created_at"], row["sequence"])
 
 

@@ -25,6 +25,7 @@ DELETE FROM embedding_work AS work WHERE sent_at < $1 AND NOT EXISTS (
     WHERE progress.encoder_id = work.encoder_id AND progress.audio_hash = work.audio_hash
         AND progress.state = 'PENDING')
 """
+DELETE_RETIRED = "DELETE FROM embedding_work WHERE encoder_id <> ALL ($1::text[])"
 # Lost is what lies neither in the outbox nor, at or after a sequence, in the queue. Whose file is heard is chosen anew.
 RESEND = """
 UPDATE embedding_work AS work
@@ -102,6 +103,11 @@ async def database_time(connection: Connection) -> datetime:
 async def drop_unwanted(connection: Connection, before: datetime) -> None:
     """Forget work whose result nobody waits for, of those sent before."""
     await connection.execute(DELETE_UNWANTED, before)
+
+
+async def drop_retired(connection: Connection, kept: Sequence[EncoderId]) -> None:
+    """Forget the work of all encoders but those that are kept; on their return it is wanted anew."""
+    await connection.execute(DELETE_RETIRED, kept)
 
 
 async def resend(

@@ -18,6 +18,8 @@ from museed.social.v1 import (
     accounts_pb2_grpc,
     catalog_pb2,
     catalog_pb2_grpc,
+    encoders_pb2,
+    encoders_pb2_grpc,
     jobs_pb2,
     jobs_pb2_grpc,
     playlists_pb2,
@@ -32,6 +34,7 @@ from services.social.settings import SocialSettings
 from services.social.store.database import Database
 from tests.conftest import NatsServer, free_port
 from tests.integration.social.fakes import (
+    ENCODER_ID,
     FakeEmbedder,
     FakeRetriever,
     embedding,
@@ -79,6 +82,10 @@ class Client:
     @property
     def catalog(self) -> "catalog_pb2_grpc.CatalogServiceAsyncStub":
         return catalog_pb2_grpc.CatalogServiceStub(self.channel)
+
+    @property
+    def encoders(self) -> "encoders_pb2_grpc.EncoderServiceAsyncStub":
+        return encoders_pb2_grpc.EncoderServiceStub(self.channel)
 
     @property
     def playlists(self) -> "playlists_pb2_grpc.PlaylistServiceAsyncStub":
@@ -132,6 +139,20 @@ class Client:
         request = jobs_pb2.GetJobRequest(job_id=job_id, wait_ms=wait_ms)
         return (await self.jobs.GetJob(request, timeout=TIMEOUT_S, metadata=who.metadata)).job
 
+    async def roles(self) -> tuple[str, str, str]:
+        """The serving encoder, the candidate, and the one before."""
+        request = encoders_pb2.GetServingEncoderRequest()
+        roles = (await self.encoders.GetServingEncoder(request, timeout=TIMEOUT_S)).roles
+        return roles.serving_id, roles.candidate_id, roles.previous_id
+
+    async def switch(self, admin: Person, encoder_id: str) -> encoders_pb2.EncoderRoles:
+        request = encoders_pb2.SwitchEncoderRequest(encoder_id=encoder_id)
+        return (await self.encoders.SwitchEncoder(request, timeout=TIMEOUT_S, metadata=admin.metadata)).roles
+
+    async def roll_back(self, admin: Person) -> encoders_pb2.RollBackEncoderResponse:
+        request = encoders_pb2.RollBackEncoderRequest()
+        return await self.encoders.RollBackEncoder(request, timeout=TIMEOUT_S, metadata=admin.metadata)
+
     async def playlist(self, who: Person | None, playlist_id: str) -> playlists_pb2.GetPlaylistResponse:
         request = playlists_pb2.GetPlaylistRequest(playlist_id=playlist_id)
         metadata = None if who is None else who.metadata
@@ -156,9 +177,12 @@ def registration(name: str, **more: object) -> catalog_pb2.TrackRegistration:
     return catalog_pb2.TrackRegistration(**{**fields, **more})  # type: ignore[arg-type]  # any field
 
 
-async def publish_embedded(bus: Bus, track_id: str, audio_hash: bytes, event_id: str = "") -> None:
+async def publish_embedded(
+    bus: Bus, track_id: str, audio_hash: bytes, event_id: str = "", encoder_id: str = ENCODER_ID
+) -> None:
     """What an embedder says when it has embedded a track."""
-    event = embedder_events_pb2.TrackEmbedded(track_id=track_id, audio_hash=audio_hash, embedding=embedding(audio_hash))
+    heard = embedding(audio_hash, encoder_id)
+    event = embedder_events_pb2.TrackEmbedded(track_id=track_id, audio_hash=audio_hash, embedding=heard)
     await bus.publish(EMBEDDED, event.SerializeToString(), event_id or new_id())
 
 
@@ -263,8 +287,7 @@ async def make_library(mesh: Mesh, client: Client, count: int = 6) -> Library:
     names = [f"Track {number}" for number in range(count)]
 
     async def is_encoder_known() -> bool:
-        tracks = await client.register(admin, root_id, [registration(names[0])])
-        return bool(tracks)
+        return (await client.roles())[0] != ""
 
     await until(is_encoder_known)
     tracks = await client.register(admin, root_id, [registration(name) for name in names])

@@ -24,7 +24,10 @@ EMBEDDER_ACCESS = {
     "/museed.embedder.v1.EmbedderService/DescribeModel": Access.PUBLIC,
     "/museed.embedder.v1.EmbedderService/EmbedBlob": Access.WORKER,
 }
-RETRIEVER_ACCESS = {"/museed.retriever.v1.RetrieverService/BuildPlaylist": Access.WORKER}
+RETRIEVER_ACCESS = {
+    "/museed.retriever.v1.RetrieverService/BuildPlaylist": Access.WORKER,
+    "/museed.retriever.v1.RetrieverService/DescribeIndex": Access.PUBLIC,
+}
 
 
 def unit_vector(seed: bytes) -> bytes:
@@ -101,6 +104,8 @@ class FakeRetriever(retriever_pb2_grpc.RetrieverServiceServicer):
         self.failure: DomainError | None = None
         self.requests: list[retriever_pb2.BuildPlaylistRequest] = []
         self.gate = Gate()
+        self.is_caught_up = True
+        self.describe_gate = Gate()
 
     async def BuildPlaylist(
         self, request: retriever_pb2.BuildPlaylistRequest, context: object
@@ -129,8 +134,11 @@ class FakeRetriever(retriever_pb2_grpc.RetrieverServiceServicer):
     async def Search(self, request: object, context: object) -> retriever_pb2.SearchResponse:
         raise Unimplemented("social never searches")
 
-    async def DescribeIndex(self, request: object, context: object) -> retriever_pb2.DescribeIndexResponse:
-        raise Unimplemented("social never asks")
+    async def DescribeIndex(
+        self, request: retriever_pb2.DescribeIndexRequest, context: object
+    ) -> retriever_pb2.DescribeIndexResponse:
+        await self.describe_gate.pass_through()
+        return retriever_pb2.DescribeIndexResponse(encoder_id=request.encoder_id, is_caught_up=self.is_caught_up)
 
 
 def fetch_jwks_from(social_address: Callable[[], str]) -> Callable[[], Awaitable[str]]:
