@@ -2,19 +2,17 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from museed.retriever.v1 import retriever_pb2_grpc
 from services.chassis import channel, settings, telemetry
 from services.chassis.auth import Revocations, TokenVerifier
 from services.chassis.bus import Bus, BusSettings
 from services.chassis.server import Server, run, wait_for_signal
-from services.retriever.clients import IDEMPOTENT, Accounts
-from services.retriever.consumer import LogConsumer
-from services.retriever.index import TrackIndex
-from services.retriever.live import LiveIndex
+from services.retriever.clients import IDEMPOTENT, Accounts, Encoders
+from services.retriever.collection import Collection, Collections
 from services.retriever.servicer import ACCESS, Servicer
 from services.retriever.settings import RetrieverSettings
-from services.retriever.snapshots import SnapshotFolder, SnapshotKeeper
 
 logger = logging.getLogger(__name__)
 
@@ -26,43 +24,40 @@ class Retriever:
         self._bus_settings = bus_settings
         self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
         accounts = Accounts(self._social)
+        self._encoders = Encoders(self._social)
         self._revocations = Revocations(accounts.fetch_revoked_sessions)
-        self.live = LiveIndex(TrackIndex(chosen.encoder_id))
         self.server = Server(
             chosen.listen,
             ACCESS,
             TokenVerifier(accounts.fetch_jwks, self._revocations),
             chosen.max_concurrent_calls,
         )
-        self._keeper = SnapshotKeeper(
-            self.live,
-            SnapshotFolder(chosen.snapshot_folder, chosen.encoder_id),
-            chosen.snapshot_after_changes,
-            chosen.snapshot_interval_s,
-        )
-        self._consumer = LogConsumer(self.live, self.server.set_serving)
-        retriever_pb2_grpc.add_RetrieverServiceServicer_to_server(
-            Servicer(self.live, lambda: self._consumer.refused_count), self.server.grpc
-        )
+
+        def make(encoder_id: str, on_ready: Callable[[bool], Awaitable[None]]) -> Collection:
+            return Collection(
+                encoder_id,
+                chosen.snapshot_folder,
+                chosen.snapshot_after_changes,
+                chosen.snapshot_interval_s,
+                on_ready,
+            )
+
+        self._collections = Collections(chosen.encoder_id, make, self.server.set_serving)
+        retriever_pb2_grpc.add_RetrieverServiceServicer_to_server(Servicer(self._collections), self.server.grpc)
 
     async def serve(self) -> None:
-        """Listen, restore the index and follow the log, until cancelled."""
+        """Listen, restore the indexes, follow the log and what social keeps, until cancelled; saves what changed."""
         await self.server.start()
-        await self._keeper.restore()
         bus = await Bus.connect(self._bus_settings, "retriever")
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._consumer.run(bus), name="log-consumer")
-                tasks.create_task(self._keeper.run(), name="snapshot-keeper")
+                tasks.create_task(self._collections.run(bus, self._encoders.fetch_kept), name="collections")
                 tasks.create_task(self._revocations.run(), name="revocations")
         finally:
             await bus.close()
 
     async def close(self) -> None:
-        """Save what changed, and end the threads."""
-        await self._keeper.save()
-        self._keeper.close()
-        self.live.close()
+        """Close the channel to social."""
         await self._social.close()
 
 

@@ -8,7 +8,7 @@ from museed.retriever.v1 import retriever_pb2
 from services.chassis import vectors
 from services.chassis.bus import LogPosition
 from services.chassis.errors import InvalidArgument
-from services.retriever.errors import EncoderMismatch, MissingInput, OutOfRange, UnknownTrack
+from services.retriever.errors import MissingInput, OutOfRange, UnknownTrack
 from services.retriever.index import TrackIndex
 from services.retriever.recipe import Recipe, Seed
 from services.retriever.similarity import Float32Array
@@ -22,16 +22,6 @@ MAX_EXCLUDED = 1000
 _AUDIO_HASH_BYTES = 32
 
 N = TypeVar("N", int, float)
-
-
-def check_encoder(encoder_id: str, serving: str) -> None:
-    """Refuse vectors of another encoder; an unnamed one counts as the serving one.
-
-    Raises:
-        EncoderMismatch: It is another.
-    """
-    if encoder_id not in ("", serving):
-        raise EncoderMismatch(encoder_id, serving)
 
 
 def number_of_hits(request: retriever_pb2.SearchRequest) -> int:
@@ -141,7 +131,9 @@ def unit_vector(index: TrackIndex, data: bytes, field: str) -> Float32Array:
     return unit
 
 
-def read_point(request: retriever_pb2.SearchRequest | retriever_pb2.BuildPlaylistRequest) -> LogPosition | None:
+def read_point(
+    request: retriever_pb2.SearchRequest | retriever_pb2.BuildPlaylistRequest | retriever_pb2.DescribeIndexRequest,
+) -> LogPosition | None:
     """Return the point of the log that the answer must contain, None where the caller does not mind."""
     if not request.HasField("min_read_point"):
         return None

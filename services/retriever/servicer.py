@@ -1,7 +1,5 @@
 """The gRPC side of the retriever: checks a request, reads the live index, tells what was found."""
 
-from collections.abc import Callable
-
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
@@ -9,8 +7,8 @@ from services.chassis.auth import Access
 from services.chassis.bus import LogPosition
 from services.chassis.server import time_left_s
 from services.retriever import requests
+from services.retriever.collection import Collections
 from services.retriever.index import Hit, TrackIndex
-from services.retriever.live import LiveIndex
 from services.retriever.playlist import Playlist, PlaylistTrack, build_playlist
 
 _SERVICE = "/museed.retriever.v1.RetrieverService"
@@ -27,20 +25,18 @@ _LONGEST_WAIT_S = 30.0
 
 
 class Servicer(retriever_pb2_grpc.RetrieverServiceServicer):
-    """Answers from a live index. Who may call what stands in ACCESS.
+    """Answers from the live index of the encoder that is asked for. Who may call what stands in ACCESS.
 
     Args:
-        live: The index.
-        refused_count: Returns how many messages of the log were passed over.
+        collections: The indexes.
     """
 
-    def __init__(self, live: LiveIndex, refused_count: Callable[[], int]) -> None:
-        self._live = live
-        self._refused_count = refused_count
+    def __init__(self, collections: Collections) -> None:
+        self._collections = collections
 
     async def Search(self, request: retriever_pb2.SearchRequest, context: object) -> retriever_pb2.SearchResponse:
         """Find the tracks nearest to a vector or to a track."""
-        requests.check_encoder(request.encoder_id, self._live.encoder_id)
+        live = self._collections.of(request.encoder_id).live
         k = requests.number_of_hits(request)
         excluded = requests.excluded(request.exclude_track_ids)
 
@@ -50,47 +46,52 @@ class Servicer(retriever_pb2_grpc.RetrieverServiceServicer):
                 return index.search(query, k, excluded | {request.track_id})
             return index.search(requests.unit_vector(index, request.vector, "vector"), k, excluded)
 
-        hits = await self._live.read(search, requests.read_point(request), _time_to_wait_s())
+        hits = await live.read(search, requests.read_point(request), _time_to_wait_s())
         return retriever_pb2.SearchResponse(
             hits=[retriever_pb2.Hit(track_id=hit.track.track_id, similarity=hit.similarity) for hit in hits],
-            encoder_id=self._live.encoder_id,
+            encoder_id=live.encoder_id,
         )
 
     async def BuildPlaylist(
         self, request: retriever_pb2.BuildPlaylistRequest, context: object
     ) -> retriever_pb2.BuildPlaylistResponse:
         """Choose and order the tracks of a playlist."""
-        requests.check_encoder(request.encoder_id, self._live.encoder_id)
+        live = self._collections.of(request.encoder_id).live
         requests.check_seeds(request.seeds)
         recipe = requests.recipe(request)
 
         def build(index: TrackIndex) -> Playlist:
             return build_playlist(index.tracks, index.vectors, requests.resolve_seeds(index, request.seeds), recipe)
 
-        playlist = await self._live.read(build, requests.read_point(request), _time_to_wait_s())
+        playlist = await live.read(build, requests.read_point(request), _time_to_wait_s())
         return retriever_pb2.BuildPlaylistResponse(
             tracks=[_playlist_track(track) for track in playlist.tracks],
-            encoder_id=self._live.encoder_id,
+            encoder_id=live.encoder_id,
             removed=[retriever_pb2.RuleCount(rule=rule, count=count) for rule, count in playlist.removed.items()],
         )
 
     async def DescribeIndex(
         self, request: retriever_pb2.DescribeIndexRequest, context: object
     ) -> retriever_pb2.DescribeIndexResponse:
-        """Say what is indexed and how far the log has been applied."""
+        """Say what is indexed and how far the log has been applied; with a point, after it has been."""
+        collection = self._collections.of(request.encoder_id)
+        live = collection.live
 
         def describe(index: TrackIndex) -> retriever_pb2.DescribeIndexResponse:
             return retriever_pb2.DescribeIndexResponse(
                 encoder_id=index.encoder_id,
                 dimension=index.dimension,
                 track_count=len(index),
-                applied=_read_point(self._live.position),
+                applied=_read_point(live.position),
                 kind=index.kind,
-                is_caught_up=self._live.is_caught_up,
-                refused_count=self._refused_count(),
+                is_caught_up=live.is_caught_up,
+                refused_count=collection.consumer.refused_count,
             )
 
-        return await self._live.run(describe)
+        wanted = requests.read_point(request)
+        if wanted is None:
+            return await live.run(describe)
+        return await live.read(describe, wanted, _time_to_wait_s())
 
 
 def _time_to_wait_s() -> float:

@@ -14,7 +14,7 @@ class RetrieverSettings(Settings):
 
     listen: str = "127.0.0.1:7403"
     social_address: str
-    # It is a token of a NATS subject and the name of a folder.
+    # Served until social says which encoder is. It is a token of a NATS subject and the name of a folder.
     encoder_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")
     snapshot_folder: Path
     snapshot_after_changes: int = Field(default=5_000, ge=1)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,19 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from museed.retriever.v1 import retriever_pb2_grpc
-from museed.social.v1 import accounts_pb2, accounts_pb2_grpc, events_pb2
+from museed.social.v1 import accounts_pb2, accounts_pb2_grpc, encoders_pb2, encoders_pb2_grpc, events_pb2
 from services.chassis import vectors
 from services.chassis.auth import Access, TokenVerifier
 from services.chassis.bus import Bus, PublishAck, vector_subject
 from services.chassis.channel import connect
 from services.chassis.server import Server
+from services.retriever.clients import Kept
+from services.retriever.collection import Collection, Collections
 from services.retriever.consumer import LogConsumer
-from services.retriever.index import TrackIndex
 from services.retriever.live import LiveIndex
 from services.retriever.servicer import ACCESS, Servicer
 from services.retriever.similarity import Float32Array
-from services.retriever.snapshots import SnapshotFolder, SnapshotKeeper
+from services.retriever.snapshots import SnapshotKeeper
 from tests.conftest import NatsServer
 from tests.fakes.tokens import TokenSigner
 
@@ -83,14 +84,25 @@ def log(bus: Bus) -> Log:
 
 @dataclass
 class Retriever:
-    """A running retriever of this process, with what its health was told."""
+    """A running retriever of this process, with what its health was told. `kept` is what social answers."""
 
-    live: LiveIndex
-    consumer: LogConsumer
-    keeper: SnapshotKeeper
+    collections: Collections
     stub: "retriever_pb2_grpc.RetrieverServiceAsyncStub"  # a name of the type hints only
     channel: grpc.aio.Channel
+    kept: Kept = field(default_factory=lambda: Kept(ENCODER_ID))
     readiness: list[bool] = field(default_factory=list)
+
+    @property
+    def live(self) -> LiveIndex:
+        return self.collections.of(ENCODER_ID).live
+
+    @property
+    def consumer(self) -> LogConsumer:
+        return self.collections.of(ENCODER_ID).consumer
+
+    @property
+    def keeper(self) -> SnapshotKeeper:
+        return self.collections.of(ENCODER_ID).keeper
 
     async def until(self, is_true: Callable[[], bool], timeout_s: float = 20.0) -> None:
         """Wait until a claim about the live index is true."""
@@ -106,35 +118,36 @@ async def running_retriever(
 ) -> AsyncIterator[Retriever]:
     """Run a retriever until the block ends, then save its snapshot."""
     readiness: list[bool] = []
-    live = LiveIndex(TrackIndex(ENCODER_ID))
     access = ACCESS if verifier is not None else dict.fromkeys(ACCESS, Access.PUBLIC)
     server = Server("127.0.0.1:0", access, verifier)
 
-    async def on_ready(is_ready: bool) -> None:
+    async def set_serving(is_ready: bool) -> None:
         readiness.append(is_ready)
         await server.set_serving(is_ready)
 
-    consumer = LogConsumer(live, on_ready)
-    keeper = SnapshotKeeper(live, SnapshotFolder(snapshot_folder, ENCODER_ID), after_changes=10_000, interval_s=3600)
-    servicer = Servicer(live, lambda: consumer.refused_count)
-    retriever_pb2_grpc.add_RetrieverServiceServicer_to_server(servicer, server.grpc)
+    def make(encoder_id: str, on_ready: Callable[[bool], Awaitable[None]]) -> Collection:
+        return Collection(encoder_id, snapshot_folder, 10_000, 3600, on_ready)
+
+    collections = Collections(ENCODER_ID, make, set_serving)
+    retriever_pb2_grpc.add_RetrieverServiceServicer_to_server(Servicer(collections), server.grpc)
     await server.start()
-    await keeper.restore()
     bus = await Bus.connect(nats_server.settings("retriever"), "retriever")
     channel = connect(f"127.0.0.1:{server.port}")
-    task = asyncio.create_task(consumer.run(bus))
     stub = retriever_pb2_grpc.RetrieverServiceStub(channel)
+    found = Retriever(collections, stub, channel, readiness=readiness)
+
+    async def fetch_kept() -> Kept:
+        return found.kept
+
+    task = asyncio.create_task(collections.run(bus, fetch_kept))
     try:
-        yield Retriever(live, consumer, keeper, stub, channel, readiness)
+        yield found
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
         await channel.close()
         await server.drain(1.0)
-        await keeper.save()
-        keeper.close()
-        live.close()
         await bus.close()
 
 
@@ -163,6 +176,16 @@ class FakeAccounts(accounts_pb2_grpc.AccountServiceServicer):
         return accounts_pb2.ListRevokedSessionsResponse(session_ids=self.revoked)
 
 
+class FakeEncoders(encoders_pb2_grpc.EncoderServiceServicer):
+    """Social's side of encoders: one is served, and nothing else."""
+
+    async def GetServingEncoder(
+        self, request: encoders_pb2.GetServingEncoderRequest, context: object
+    ) -> encoders_pb2.GetServingEncoderResponse:
+        await asyncio.sleep(0)
+        return encoders_pb2.GetServingEncoderResponse(roles=encoders_pb2.EncoderRoles(serving_id=ENCODER_ID))
+
+
 @dataclass(frozen=True)
 class Social:
     """Where the fake social listens, and its inside."""
@@ -175,9 +198,14 @@ class Social:
 async def social() -> AsyncIterator[Social]:
     accounts = FakeAccounts(TokenSigner())  # type: ignore[abstract]  # nobody here calls the other RPCs
     service = "/museed.social.v1.AccountService"
-    server = Server(
-        "127.0.0.1:0", {f"{service}/GetJwks": Access.PUBLIC, f"{service}/ListRevokedSessions": Access.PUBLIC}
-    )
+    public = [
+        f"{service}/GetJwks",
+        f"{service}/ListRevokedSessions",
+        "/museed.social.v1.EncoderService/GetServingEncoder",
+    ]
+    server = Server("127.0.0.1:0", dict.fromkeys(public, Access.PUBLIC))
+    encoders = FakeEncoders()  # type: ignore[abstract]  # nobody here calls the other RPCs
+    encoders_pb2_grpc.add_EncoderServiceServicer_to_server(encoders, server.grpc)
     accounts_pb2_grpc.add_AccountServiceServicer_to_server(accounts, server.grpc)
     await server.start()
     yield Social(f"127.0.0.1:{server.port}", accounts)

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from museed.retriever.v1 import retriever_pb2
 from services.chassis import vectors
 from services.chassis.bus import LogPosition
-from services.chassis.errors import DomainError, FailedPrecondition, InvalidArgument, NotFound
+from services.chassis.errors import DomainError, InvalidArgument, NotFound
 from services.retriever import requests
 from services.retriever.index import TrackIndex
 from services.retriever.recipe import Recipe
@@ -136,17 +136,6 @@ def test_an_empty_index_refuses_broken_vectors_too(vector: bytes) -> None:
     with pytest.raises(InvalidArgument):
         requests.unit_vector(TrackIndex("enc"), vector, "vector")
     assert requests.unit_vector(TrackIndex("enc"), X, "vector").shape == (3,)
-
-
-@pytest.mark.parametrize("encoder_id", ["", "enc"])
-def test_the_serving_encoder_is_accepted(encoder_id: str) -> None:
-    requests.check_encoder(encoder_id, "enc")
-
-
-def test_another_encoder_is_refused_and_the_serving_one_named() -> None:
-    with pytest.raises(FailedPrecondition) as refused:
-        requests.check_encoder("other", "enc")
-    assert told(refused.value) == ("ENCODER_MISMATCH", "encoder_id", "other", "enc")
 
 
 def test_a_read_point_is_compared_to_the_microsecond() -> None:
