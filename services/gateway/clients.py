@@ -6,7 +6,14 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from museed.retriever.v1 import retriever_pb2_grpc
-from museed.social.v1 import accounts_pb2, accounts_pb2_grpc, catalog_pb2_grpc, jobs_pb2_grpc, playlists_pb2_grpc
+from museed.social.v1 import (
+    accounts_pb2,
+    accounts_pb2_grpc,
+    catalog_pb2_grpc,
+    encoders_pb2_grpc,
+    jobs_pb2_grpc,
+    playlists_pb2_grpc,
+)
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError
 
@@ -29,6 +36,7 @@ _IDEMPOTENT_SOCIAL = [
         "CatalogService/BatchGetTracks",
         "CatalogService/GetTrackMedia",
         "CatalogService/GetStats",
+        "EncoderService/ListEncoders",
         "PlaylistService/GetPlaylist",
         "PlaylistService/ListMyPlaylists",
         "JobService/CreateGenerationJob",
@@ -58,6 +66,7 @@ class Upstream:
         social = self._channels["social"]
         self.accounts = accounts_pb2_grpc.AccountServiceStub(social)
         self.catalog = catalog_pb2_grpc.CatalogServiceStub(social)
+        self.encoders = encoders_pb2_grpc.EncoderServiceStub(social)
         self.playlists = playlists_pb2_grpc.PlaylistServiceStub(social)
         self.jobs = jobs_pb2_grpc.JobServiceStub(social)
         self.retriever = retriever_pb2_grpc.RetrieverServiceStub(self._channels["retriever"])

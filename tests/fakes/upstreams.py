@@ -19,6 +19,8 @@ from museed.social.v1 import (
     accounts_pb2_grpc,
     catalog_pb2,
     catalog_pb2_grpc,
+    encoders_pb2,
+    encoders_pb2_grpc,
     jobs_pb2,
     jobs_pb2_grpc,
     playlists_pb2,
@@ -48,6 +50,7 @@ _SOCIAL_ROWS: dict[str, dict[Access, str]] = {
         Access.USER: "CreateUpload",
         Access.ADMIN: "RegisterRoot RegisterTracks GetIngestProgress ListFailedTracks",
     },
+    "EncoderService": {Access.ADMIN: "ListEncoders SwitchEncoder RollBackEncoder"},
     "PlaylistService": {Access.PUBLIC: "GetPlaylist", Access.USER: "ListMyPlaylists UpdatePlaylist DeletePlaylist"},
     "JobService": {Access.USER: "CreateGenerationJob GetJob CancelJob"},
 }
@@ -128,6 +131,7 @@ class FakeSocial(
     _Fake,
     accounts_pb2_grpc.AccountServiceServicer,
     catalog_pb2_grpc.CatalogServiceServicer,
+    encoders_pb2_grpc.EncoderServiceServicer,
     playlists_pb2_grpc.PlaylistServiceServicer,
     jobs_pb2_grpc.JobServiceServicer,
 ):
@@ -146,6 +150,7 @@ class FakeSocial(
         self.users: dict[str, accounts_pb2.User] = {}
         self.failures: list[catalog_pb2.FailedTrack] = []
         self.revoked: list[str] = []
+        self.encoders: list[encoders_pb2.Encoder] = []
 
     def add_tracks(self, count: int) -> list[catalog_pb2.Track]:
         made = [make_track(f"Track {number:03}") for number in range(count)]
@@ -310,6 +315,31 @@ class FakeSocial(
         return catalog_pb2.ListFailedTracksResponse(
             failures=self.failures[start:end], next_page_token=str(end) if end < len(self.failures) else ""
         )
+
+    async def GetServingEncoder(
+        self, request: encoders_pb2.GetServingEncoderRequest, context: object
+    ) -> encoders_pb2.GetServingEncoderResponse:
+        raise NotImplementedError("the gateway never asks")
+
+    async def ListEncoders(
+        self, request: encoders_pb2.ListEncodersRequest, context: object
+    ) -> encoders_pb2.ListEncodersResponse:
+        await self.note("ListEncoders", request)
+        return encoders_pb2.ListEncodersResponse(encoders=self.encoders)
+
+    async def SwitchEncoder(
+        self, request: encoders_pb2.SwitchEncoderRequest, context: object
+    ) -> encoders_pb2.SwitchEncoderResponse:
+        await self.note("SwitchEncoder", request)
+        roles = encoders_pb2.EncoderRoles(serving_id="fake-0123456789abcdef", candidate_id=request.encoder_id)
+        return encoders_pb2.SwitchEncoderResponse(roles=roles)
+
+    async def RollBackEncoder(
+        self, request: encoders_pb2.RollBackEncoderRequest, context: object
+    ) -> encoders_pb2.RollBackEncoderResponse:
+        await self.note("RollBackEncoder", request)
+        roles = encoders_pb2.EncoderRoles(serving_id="fake-0123456789abcdef")
+        return encoders_pb2.RollBackEncoderResponse(roles=roles, given_up_id="other-1")
 
     async def SearchTracks(
         self, request: catalog_pb2.SearchTracksRequest, context: object
@@ -544,6 +574,7 @@ async def upstreams(signer: TokenSigner) -> AsyncGenerator[Upstreams, None]:
     both = Upstreams(signer)
     accounts_pb2_grpc.add_AccountServiceServicer_to_server(both.social, both.social_server.grpc)
     catalog_pb2_grpc.add_CatalogServiceServicer_to_server(both.social, both.social_server.grpc)
+    encoders_pb2_grpc.add_EncoderServiceServicer_to_server(both.social, both.social_server.grpc)
     playlists_pb2_grpc.add_PlaylistServiceServicer_to_server(both.social, both.social_server.grpc)
     jobs_pb2_grpc.add_JobServiceServicer_to_server(both.social, both.social_server.grpc)
     retriever_pb2_grpc.add_RetrieverServiceServicer_to_server(both.retriever, both.retriever_server.grpc)

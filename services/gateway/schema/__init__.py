@@ -6,6 +6,7 @@ from strawberry.schema.config import StrawberryConfig
 from services.gateway.limits import GatewaySchema, limits
 from services.gateway.schema.account import AccountMutation, AccountQuery
 from services.gateway.schema.admin import AdminMutation, AdminQuery
+from services.gateway.schema.encoder import EncoderMutation, EncoderQuery
 from services.gateway.schema.errors import REFUSAL_HANDLERS
 from services.gateway.schema.job import JobMutation, JobQuery, JobSubscription
 from services.gateway.schema.node import NodeQuery
@@ -16,12 +17,12 @@ from services.gateway.schema.track import TrackQuery
 
 
 @strawberry.type(description="What can be read.")
-class Query(AdminQuery, StatsQuery, NodeQuery, JobQuery, PlaylistQuery, TrackQuery, AccountQuery):
+class Query(AdminQuery, EncoderQuery, StatsQuery, NodeQuery, JobQuery, PlaylistQuery, TrackQuery, AccountQuery):
     """All queries."""
 
 
 @strawberry.type(description="What can be done.")
-class Mutation(AdminMutation, JobMutation, PlaylistMutation, AccountMutation):
+class Mutation(AdminMutation, EncoderMutation, JobMutation, PlaylistMutation, AccountMutation):
     """All mutations."""
 
 
