@@ -1,10 +1,7 @@
 """The `museed` command: starts the mesh on this machine, and is a client of its gateway."""
 
 import asyncio
-import contextlib
 import signal
-from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -14,12 +11,14 @@ from dotenv import load_dotenv
 
 from deploy.local import account
 from deploy.local.client import ClientError
+from deploy.local.encoder_commands import DEFAULT_STATE, StateOption, list_encoders, show_encoders
+from deploy.local.encoder_commands import app as encoder_app
 from deploy.local.mesh import running_mesh
 from deploy.local.playlists import make_playlist, search_tracks, seed_input
-from deploy.local.process import StartError
 from deploy.local.progress import ingest_with_progress, show_ingest
 from deploy.local.settings import LocalSettings
-from deploy.local.tables import command, console, errors, show_counts, show_playlist, show_tracks, show_urls
+from deploy.local.tables import command, console, show_counts, show_playlist, show_tracks, show_urls
+from deploy.local.trouble import told_errors
 from services.chassis.settings import load
 
 app = typer.Typer(
@@ -29,11 +28,10 @@ app = typer.Typer(
 )
 ingest_app = typer.Typer(no_args_is_help=True, help="Bring music into the library.")
 app.add_typer(ingest_app, name="ingest")
+app.add_typer(encoder_app, name="encoder")
 
-StateOption = Annotated[
-    Path, typer.Option("--state", envvar="MUSEED_STATE", help="Folder that holds everything the mesh keeps.")
-]
-DEFAULT_STATE = Path(".museed")
+# How the gateway refuses what only admins may see.
+_NOT_FOR_EVERYBODY = frozenset({"PERMISSION_DENIED", "LOGIN_REQUIRED"})
 
 
 @app.callback(invoke_without_command=True)
@@ -54,7 +52,7 @@ def up(
 ) -> None:
     """Serve the whole mesh on this machine until Ctrl-C. Ports are settings: MUSEED_GATEWAY_PORT and so on."""
     settings = load(LocalSettings).model_copy(update={"state": state, "encoder": encoder})
-    with _told_errors():
+    with told_errors():
         asyncio.run(_serve(settings))
 
 
@@ -86,7 +84,7 @@ def demo(
     """Ingest a folder, make a playlist from an upload and one from a track, and stop."""
     from deploy.local.demo import run_demo  # music21 is slow to load, and only the demo needs it
 
-    with _told_errors():
+    with told_errors():
         asyncio.run(run_demo(music, state))
 
 
@@ -97,7 +95,7 @@ def ingest_folder_command(
     report: Annotated[Path | None, typer.Option(help="Write every file that was left out here, as JSONL.")] = None,
 ) -> None:
     """Bring every track of a folder into the library. Safe to stop and to repeat."""
-    with _told_errors(), account.connect(state) as client:
+    with told_errors(), account.connect(state) as client:
         if report is not None:
             report.touch()  # a report that cannot be written is told before the work, not after it
         show_ingest(ingest_with_progress(client, folder), report)
@@ -113,7 +111,7 @@ def playlist(
     state: StateOption = DEFAULT_STATE,
 ) -> None:
     """Make a playlist from one or more seeds."""
-    with _told_errors(), account.connect(state) as client:
+    with told_errors(), account.connect(state) as client:
         seeds = [seed_input(client, text) for text in seed]
         with console.status("asking …") as status:
             made = make_playlist(
@@ -136,7 +134,7 @@ def search(
     state: StateOption = DEFAULT_STATE,
 ) -> None:
     """Find tracks of the library."""
-    with _told_errors(), account.connect(state) as client:
+    with told_errors(), account.connect(state) as client:
         rows = search_tracks(client, text, limit)
         if rows:
             show_tracks(rows, f"{len(rows)} tracks like {text!r}")
@@ -148,7 +146,7 @@ def search(
 def status(state: StateOption = DEFAULT_STATE) -> None:
     """Show what the mesh holds."""
     document = "{ stats { trackCount indexedCount userCount playlistCount genres { genre trackCount } } }"
-    with _told_errors(), account.connect(state) as client:
+    with told_errors(), account.connect(state) as client:
         stats = client.query(document)["stats"]
         console.print(f"The mesh at {client.url} is up.")
         names = {
@@ -162,23 +160,11 @@ def status(state: StateOption = DEFAULT_STATE) -> None:
             show_counts("genres", {row["genre"]: row["trackCount"] for row in stats["genres"]})
         else:
             console.print(f"The library is empty. Fill it with: {command('ingest folder ~/Music')}")
-
-
-@contextlib.contextmanager
-def _told_errors() -> Iterator[None]:
-    """Say expected errors in one sentence and exit with 1."""
-    try:
-        yield
-    except ClientError as error:
-        where = f" ({error.field}: {error.value})" if error.field and error.value else ""
-        errors.print(f"error: {error.code}: {error}{where}")
-        raise typer.Exit(1) from None
-    except (StartError, OSError, BrokenProcessPool) as error:
-        errors.print(f"error: {error}")
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        errors.print("Interrupted; run it again to go on.")
-        raise typer.Exit(130) from None
+        try:
+            show_encoders(list_encoders(client))
+        except ClientError as error:
+            if error.code not in _NOT_FOR_EVERYBODY:
+                raise
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def ingest_folder(
     except OSError as error:
         raise ClientError(f"cannot read the folder {folder}: {error.strerror}", "UNREADABLE") from error
     report = IngestReport(
-        _patiently(lambda: client.mutate(_REGISTER_ROOT, {"location": str(folder)}))["rootId"], files=len(found)
+        patiently(lambda: client.mutate(_REGISTER_ROOT, {"location": str(folder)}))["rootId"], files=len(found)
     )
     report.other_files = tally.other_files
     report.left_out += [_row(item) for item in found if isinstance(item, Skipped)]
@@ -125,7 +125,7 @@ def ingest_folder(
     return report
 
 
-def _patiently(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def patiently(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Repeat a call, which must be safe to repeat, while a part of the mesh is away."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
@@ -149,7 +149,7 @@ def _register(client: GatewayClient, report: IngestReport, batch: list[TrackFile
     if not batch:
         return
     request = {"rootId": report.root_id, "tracks": [_registration(file) for file in batch]}
-    answer = _patiently(lambda: client.mutate(_REGISTER_TRACKS, request))
+    answer = patiently(lambda: client.mutate(_REGISTER_TRACKS, request))
     for file, track in zip(batch, answer["tracks"], strict=True):
         report.outcomes[track["outcome"]] = report.outcomes.get(track["outcome"], 0) + 1
         if track["outcome"] == "REFUSED":
@@ -174,7 +174,7 @@ def _registration(file: TrackFile) -> dict[str, Any]:
 
 def _tell_embedding(client: GatewayClient, report: IngestReport, progress: IngestProgress) -> bool:
     """Ask how far the mesh is and pass it on; returns whether nothing is under way."""
-    counts = _patiently(lambda: client.query(_PROGRESS, rootId=report.root_id))["ingestProgress"]
+    counts = patiently(lambda: client.query(_PROGRESS, rootId=report.root_id))["ingestProgress"]
     report.indexed = counts["indexed"]
     under_way = counts["pending"] + counts["embedded"]
     done = counts["indexed"] + counts["failed"]
@@ -185,7 +185,7 @@ def _tell_embedding(client: GatewayClient, report: IngestReport, progress: Inges
 def _failures(client: GatewayClient, root_id: str) -> Iterator[tuple[str, str, str]]:
     after = None
     while True:
-        page = _patiently(partial(client.query, _FAILED, rootId=root_id, first=_PAGE_SIZE, after=after))["failedTracks"]
+        page = patiently(partial(client.query, _FAILED, rootId=root_id, first=_PAGE_SIZE, after=after))["failedTracks"]
         for track in page["nodes"]:
             yield (track["relativePath"], track["reason"], track["message"])
         if not page["pageInfo"]["hasNextPage"]:

@@ -6,20 +6,22 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 from deploy.local import account, nats
+from deploy.local.encoders import Encoders
 from deploy.local.parts import Parts
 from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.postgres import Postgres, PostgresError
 from deploy.local.process import Spec, StartError, SupervisedProcess
 from deploy.local.settings import LocalSettings
-from deploy.local.state import State
-from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+from deploy.local.state import Pin, State
 from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
 from services.chassis.channel import connect
 from services.chassis.errors import AlreadyExists
 
 Announce = Callable[[str], None]
+_AUTO = "auto"
 
 
 class Mesh:
@@ -39,6 +41,8 @@ class Mesh:
         self._postgres = Postgres.at(state / "postgres", state.secret("postgres"))
         self._parts = Parts(state, self.ports, self._postgres)
         self._running: list[SupervisedProcess] = []
+        self._watching: asyncio.TaskGroup | None = None
+        self._encoders = Encoders(state, self.ports, self._parts.embedder, self._add, self._drop, announce)
 
     async def start(self) -> None:
         """Start everything in order and wait until the gateway says that it is ready.
@@ -50,8 +54,7 @@ class Mesh:
             await self._prepare_postgres()
             self._write_nats_config()
             await self._launch(self._parts.postgres(), self._parts.nats())
-            await self._launch(self._parts.embedder(self._encoder_name()))
-            encoder_id = await self._pin_encoder()
+            encoder_id = await self._start_encoder()
             await self._launch(self._parts.social(), self._parts.retriever(encoder_id))
             await self._make_operator()
             await self._launch(self._parts.gateway())
@@ -63,9 +66,11 @@ class Mesh:
     async def watch(self) -> None:
         """Keep every part running, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            self._watching = tasks
             for process in self._running:
                 tasks.create_task(process.watch())
             tasks.create_task(self._record())
+            tasks.create_task(self._encoders.follow())
 
     async def stop(self) -> None:
         """Stop everything in reverse order: first the door, last the truth."""
@@ -79,12 +84,26 @@ class Mesh:
         processes = [SupervisedProcess(spec, self._state / "logs", self._announce) for spec in specs]
         self._running += processes
         results = await asyncio.gather(*(process.start() for process in processes), return_exceptions=True)
-        for result in results:
+        for process, result in zip(processes, results, strict=True):
             if isinstance(result, BaseException):
+                if isinstance(result, StartError):
+                    self._running.remove(process)
                 raise result
         self._record_now()
         names = ", ".join(spec.name for spec in specs)
         self._announce(f"{names} ready in {time.monotonic() - started:.1f} s")
+
+    async def _add(self, spec: Spec) -> SupervisedProcess:
+        """Start a process, before or while the others are watched."""
+        await self._launch(spec)
+        process = self._running[-1]
+        if self._watching is not None:
+            self._watching.create_task(process.watch())
+        return process
+
+    async def _drop(self, process: SupervisedProcess) -> None:
+        await process.stop()
+        self._running.remove(process)
 
     async def _record(self) -> None:
         while True:
@@ -119,28 +138,31 @@ class Mesh:
         path.touch(mode=0o600)
         path.write_text(nats.render_config(self.ports.nats, self._state / "nats", passwords))
 
-    def _encoder_name(self) -> str:
-        pinned = self._state.read_json("encoder.json")
-        return (
-            str(pinned["name"]) if self._settings.encoder == "auto" and pinned is not None else self._settings.encoder
-        )
-
-    async def _pin_encoder(self) -> str:
-        """Read which encoder is served, and keep to it: vectors of two encoders do not mix in one library."""
-        async with connect(f"{LOOPBACK}:{self.ports.embedder}") as channel:
-            stub = embedder_pb2_grpc.EmbedderServiceStub(channel)
-            model = await stub.DescribeModel(embedder_pb2.DescribeModelRequest(), timeout=10)
-        pinned = self._state.read_json("encoder.json")
-        if pinned is None:
-            self._state.write_json("encoder.json", {"name": model.name, "encoder_id": model.encoder_id})
-        elif pinned["encoder_id"] != model.encoder_id:
+    async def _start_encoder(self) -> str:
+        """Start the encoder that serves this library; vectors of two encoders do not mix, so no other will do."""
+        pin = Pin.read(self._state)
+        choice = _resolved(self._settings.encoder)
+        if choice == _AUTO and pin is not None:
+            choice = pin.choice
+        model = await self._encoders.start(choice)
+        if pin is None:
+            name = model.name if choice == _AUTO else choice
+            Pin(model.encoder_id).remember(model.encoder_id, name).write(self._state)
+        elif pin.encoder_id != model.encoder_id:
             raise StartError(
-                f"this library was embedded by {pinned['encoder_id']}, and now {model.encoder_id} would be served.\n"
-                "Their vectors cannot be compared. Start with the old encoder "
-                f"(MUSEED_ENCODER={pinned['name']}), or use another state folder (museed up --state OTHER)."
+                f"this library is served by {pin.encoder_id}, and now {model.encoder_id} would be.\n"
+                "Their vectors cannot be compared. Start with the encoder that it has "
+                f"(MUSEED_ENCODER=auto takes {pin.choice}), and then, from another terminal, let the new one take its "
+                f"place: museed encoder switch {choice}\n"
+                "Or use another state folder: museed up --state OTHER"
             )
         self._announce(f"encoder {model.encoder_id}: {model.dimension} dimensions on {model.device}")
         return model.encoder_id
+
+
+def _resolved(choice: str) -> str:
+    """Make a folder absolute: it is kept, and read again from elsewhere."""
+    return str(Path(choice).resolve()) if Path(choice).is_dir() else choice
 
 
 @contextlib.asynccontextmanager

@@ -70,18 +70,18 @@ class Parts:
 
         return Spec("nats", nats.command(self._state / "nats.json"), answers)
 
-    def embedder(self, encoder: str) -> Spec:
-        """Describe the embedder with the encoder of this name."""
+    def embedder(self, name: str, port: int, encoder: str) -> Spec:
+        """Describe an embedder with the encoder of this name or folder."""
         environment = {
-            "EMBEDDER_LISTEN": f"{LOOPBACK}:{self._ports.embedder}",
+            "EMBEDDER_LISTEN": f"{LOOPBACK}:{port}",
             "EMBEDDER_SOCIAL_ADDRESS": f"{LOOPBACK}:{self._ports.social}",
             "EMBEDDER_ENCODER": encoder,
             "EMBEDDER_ARTIFACT_FOLDER": str(self._state / "artifacts"),
             "EMBEDDER_BLOB_STORE_URL": self._blob_store_url,
             **self._nats_environment("embedder"),
         }
-        probe = self._healthy(self._ports.embedder)
-        return Spec("embedder", self._python("services.embedder"), probe, environment, start_timeout_s=180.0)
+        probe = self._healthy(port)
+        return Spec(name, self._python("services.embedder"), probe, environment, start_timeout_s=180.0)
 
     def social(self) -> Spec:
         """Describe social, which migrates the database first."""
@@ -89,6 +89,7 @@ class Parts:
             "SOCIAL_LISTEN": f"{LOOPBACK}:{self._ports.social}",
             "SOCIAL_DATABASE_URL": self._postgres.url(),
             "SOCIAL_EMBEDDER_ADDRESS": f"{LOOPBACK}:{self._ports.embedder}",
+            "SOCIAL_SECOND_EMBEDDER_ADDRESS": f"{LOOPBACK}:{self._ports.second_embedder}",
             "SOCIAL_RETRIEVER_ADDRESS": f"{LOOPBACK}:{self._ports.retriever}",
             "SOCIAL_BLOB_STORE_URL": self._blob_store_url,
             **self._nats_environment("social"),

@@ -9,7 +9,7 @@ from deploy.local.settings import LocalSettings
 from deploy.local.state import StateError
 
 LOOPBACK = "127.0.0.1"
-_PORT_SETTINGS = ("gateway_port", "social_port", "embedder_port", "retriever_port", "nats_port")
+_PORT_SETTINGS = ("gateway_port", "social_port", "embedder_port", "retriever_port", "nats_port", "second_embedder_port")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Ports:
     embedder: int
     retriever: int
     nats: int
+    second_embedder: int
 
     @classmethod
     def choose(cls, settings: LocalSettings) -> "Ports":

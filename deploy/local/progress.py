@@ -18,17 +18,19 @@ COLUMNS = (
 )
 
 
-class _Bars:
-    """Two progress bars of an ingest: files that are read here, tracks that are heard by the mesh."""
+class Bars:
+    """Two progress bars: files that are read here, tracks that are heard by the mesh."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
 
     def reading(self, done: int, total: int) -> None:
+        """Show how many files were read."""
         self._show("reading files", done, total)
 
     def embedding(self, done: int, total: int) -> None:
+        """Show how many tracks were heard, how many a second, and how long the rest takes."""
         self._show("hearing tracks", done, total)
 
     def _show(self, name: str, done: int, total: int) -> None:
@@ -50,7 +52,7 @@ class _Bars:
 def ingest_with_progress(client: GatewayClient, folder: Path, exclude: frozenset[str] = frozenset()) -> IngestReport:
     """Ingest a folder while two bars show how far it is."""
     with Progress(*COLUMNS, console=console) as progress:
-        return ingest_folder(client, folder, _Bars(progress), exclude)
+        return ingest_folder(client, folder, Bars(progress), exclude)
 
 
 def show_ingest(report: IngestReport, report_file: Path | None = None) -> None:

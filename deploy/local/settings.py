@@ -21,4 +21,6 @@ class LocalSettings(Settings):
     embedder_port: int = Field(default=7402, ge=0, le=65535)
     retriever_port: int = Field(default=7403, ge=0, le=65535)
     nats_port: int = Field(default=7422, ge=0, le=65535)
+    # Of the embedder that serves a second encoder, while there is one; nobody else needs to know it.
+    second_embedder_port: int = Field(default=0, ge=0, le=65535)
     encoder: str = "auto"

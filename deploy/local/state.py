@@ -5,9 +5,9 @@ import fcntl
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import psutil
 
@@ -120,6 +120,45 @@ class State:
                 process.kill()
         psutil.wait_procs(alive, timeout=5)
         return sorted(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The encoder that serves a library, and what to start for every encoder that ever did: `encoder.json`.
+
+    Attributes:
+        encoder_id: Served when it was last looked.
+        choices: Name or absolute folder by encoder id.
+    """
+
+    encoder_id: str
+    choices: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, state: State) -> Self | None:
+        """Read the pin of a library; None for a new one."""
+        found = state.read_json("encoder.json")
+        if found is None:
+            return None
+        # Before there were switches, the name of the one encoder stood here.
+        return cls(found["encoder_id"], found.get("choices") or {found["encoder_id"]: found["name"]})
+
+    def write(self, state: State) -> None:
+        """Replace the pin of a library."""
+        state.write_json("encoder.json", asdict(self))
+
+    @property
+    def choice(self) -> str:
+        """What to start for the encoder that serves."""
+        return self.choices[self.encoder_id]
+
+    def serving(self, encoder_id: str) -> Self:
+        """Return a pin that says that this encoder serves."""
+        return replace(self, encoder_id=encoder_id)
+
+    def remember(self, encoder_id: str, choice: str) -> Self:
+        """Return a pin that knows what to start for this encoder."""
+        return replace(self, choices={**self.choices, encoder_id: choice})
 
 
 def write_atomically(path: Path, text: str) -> None:

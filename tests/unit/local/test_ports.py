@@ -13,8 +13,8 @@ def settings(retriever_port: int = 0) -> LocalSettings:
 
 def test_zero_picks_different_free_ports() -> None:
     ports = Ports.choose(settings())
-    chosen = {ports.gateway, ports.social, ports.embedder, ports.retriever, ports.nats}
-    assert len(chosen) == 5
+    chosen = {ports.gateway, ports.social, ports.embedder, ports.retriever, ports.nats, ports.second_embedder}
+    assert len(chosen) == 6
     assert 0 not in chosen
 
 
