@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def test_a_folder_becomes_an_artifact_that_the_embedder_serves(
 @pytest.mark.parametrize("config", ["muq-contrastive", "muq-triplet"])
 def test_a_published_muq_is_fine_tuned_in_its_last_layers_only(music: Path, tmp_path: Path, config: str) -> None:
     base = tmp_path / "base"
-    save_tiny_muq(base, NetworkConfig(**{**vars_of(TINY), "encoder_depth": 2}))
+    save_tiny_muq(base, replace(TINY, encoder_depth=2))
     arguments = ["--config", config, *SMALL, "--run.micro_batch=2", f"--network.base={base}", "--crops.seconds=4"]
     fast = ["--network.trained_layers=1", "--optimiser.learning_rate=0.01", "--optimiser.warmup_steps=1"]
     assert run(music, tmp_path / "work", *arguments, *fast, "--name", "muq-tuned") == 0
@@ -129,7 +130,3 @@ def save_tiny_muq(folder: Path, config: NetworkConfig) -> None:
 
     torch.manual_seed(0)
     MuQ(MuQConfig(**muq_options(config), codebook_size=16)).save_pretrained(folder)
-
-
-def vars_of(config: NetworkConfig) -> dict[str, int]:
-    return {name: getattr(config, name) for name in config.__dataclass_fields__}
