@@ -71,6 +71,17 @@ def test_gain_moves_loudness_peak_and_energy_and_nothing_else() -> None:
     assert louder.energy == pytest.approx(plain.energy + 0.125, abs=0.002)
 
 
+def test_onsets_count_wherever_they_fall() -> None:
+    # Bursts 1.024 s apart, which is as long as a batch of frames; so all of them fall on one place in it.
+    time = np.arange(20 * RATE) / RATE
+    hiss = noise(20, 0.2)
+    energies = [
+        described((hiss * np.exp(-15 * ((time + shift) % 1.024))).astype(np.float32)).energy
+        for shift in np.arange(0, 1.024, 0.064)
+    ]
+    assert max(filter(None, energies)) - min(filter(None, energies)) < 0.015
+
+
 def test_offset_of_the_whole_signal_does_not_matter() -> None:
     plain, shifted = described(song()), described(song() + np.float32(0.2))
     assert (shifted.tempo_bpm, shifted.key) == (plain.tempo_bpm, plain.key)
