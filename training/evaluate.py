@@ -89,8 +89,7 @@ def judge(
     pairs = [name for name in learnt if name != baselines.JOINED]
     tables += [sections.postprocessing_table(collection, split, learnt, pairs, reference) for split in splits[:1]]
     tables.append(sections.space_table(collection))
-    if variant_tracks:
-        chosen = choose_tracks(collection.tracks, variant_tracks)
+    if chosen := choose_tracks(collection.tracks, variant_tracks):
         found = {name: embedding.collect_variants(chosen, name, *encoder) for name, encoder in encoders.items()}
         tables.append(sections.robustness_table(found))
     ids = {name: manifest.encoder_id for name, manifest in collection.manifests.items()}

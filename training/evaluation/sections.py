@@ -190,18 +190,18 @@ def _families(vectors: Float32Array, families: Sequence[str], groups: Sequence[s
 
 
 def robustness_table(variants: Mapping[str, Mapping[str, Sequence[TrackVectors]]]) -> Table:
-    """Judge vectors of changed files, given by encoder and variant."""
-    rows = {}
-    count = 0
+    """Judge vectors of changed files, given by encoder and variant; an encoder without any has no row."""
+    rows: dict[str, Cells] = {}
     for name, found in variants.items():
+        if not found[ORIGINAL]:
+            continue
         originals = pooled(found[ORIGINAL])
-        count = len(originals)
-        cells = {}
+        rows[name] = {}
         for variant in VARIANTS:
             figures = measure_robustness(originals, pooled(found[variant]))
-            cells[f"{variant}: cosine"] = Cell(figures.cosine)
-            cells[f"{variant}: own nearest"] = Cell(figures.own_nearest)
-        rows[name] = cells
+            rows[name][f"{variant}: cosine"] = Cell(figures.cosine)
+            rows[name][f"{variant}: own nearest"] = Cell(figures.own_nearest)
+    count = max((len(found[ORIGINAL]) for found in variants.values()), default=0)
     return Table(
         title="Robustness",
         note=f"60 s of {count} pieces: cosine to the original, and share whose nearest original is their own.",

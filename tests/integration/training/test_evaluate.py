@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 from services.embedder.choice import load_encoder
 from tests.fakes.killing_task import kill_at_three
 from training import evaluate
+from training.catalogue import Track
+from training.evaluation import sections
 from training.evaluation.baselines import JoinedMusicnn, MfccEncoder, untrained_mini
+from training.evaluation.collection import Embedding
 from training.evaluation.embedding import embed_file
 from training.evaluation.encoders import EncoderChoice
+from training.evaluation.robustness import ORIGINAL, VARIANTS
 from training.evaluation.store import VectorStore
 from training.evaluation.workers import Work, embed_all
 
@@ -153,6 +157,25 @@ def test_untrained_mini_is_the_same_each_time(tmp_path: Path) -> None:
     assert first.manifest.architecture == "museed-mini/1"
     window = np.repeat(sound, 2, axis=1)[:, :240_000]
     np.testing.assert_array_equal(first.encode(window).vectors, again.encode(window).vectors)
+
+
+def test_variants_are_their_own_nearest_and_a_broken_file_is_listed(tmp_path: Path) -> None:
+    paths = [f"one/{family}.wav" for family in ("electronic", "metal", "orchestral")]
+    (tmp_path / "one").mkdir()
+    for number, path in enumerate(paths):
+        soundfile.write(tmp_path / path, song(Path(path).stem, number, seconds=62.0), RATE)
+    (tmp_path / "one/broken.ogg").write_bytes(b"OggS but no more")
+    tracks = [Track(path, "one", "metal", "tag", "", "", "", 62.0) for path in [*paths, "one/broken.ogg"]]
+    embedding = Embedding(tmp_path, VectorStore(tmp_path / "store"))
+    choice = EncoderChoice("mfcc", tmp_path)
+    found = embedding.collect_variants(tracks, "mfcc", choice, choice.load().manifest)
+    assert {variant: len(of_tracks) for variant, of_tracks in found.items()} == dict.fromkeys((ORIGINAL, *VARIANTS), 3)
+    assert {one.duration_seconds for one in found[ORIGINAL]} == {60.0}
+    row = sections.robustness_table({"mfcc": found}).rows["mfcc"]
+    assert [cell.value for column, cell in row.items() if column.endswith("own nearest")] == [1.0] * len(VARIANTS)
+    assert row["+3 dB: cosine"].value > 0.999 > row["mp3 64 kbit/s: cosine"].value
+    failures = embedding.collect([], {}).failures
+    assert [failure.path.name for failure in failures] == ["broken.ogg"]
 
 
 def test_mfcc_do_not_hear_gain() -> None:

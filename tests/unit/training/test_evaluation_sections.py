@@ -125,3 +125,5 @@ def test_each_variant_is_compared_with_the_originals(collection: Collection) -> 
     assert row["-3 dB: own nearest"].value == 1.0
     assert row["+3 dB: own nearest"].value == 0.0
     assert len(row) == 2 * len(VARIANTS)
+    nothing: dict[str, list[TrackVectors]] = {variant: [] for variant in (ORIGINAL, *VARIANTS)}
+    assert sections.robustness_table({"first": nothing}).rows == {}
