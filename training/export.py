@@ -16,6 +16,7 @@ from services.embedder.model import centre, pool
 from services.embedder.muq import ARCHITECTURE as MUQ
 from services.embedder.musicnn_graph import PENULTIMATE
 from services.embedder.musicnn_wheel import NETWORKS
+from training.calibration import settle_batch_norm
 from training.catalogue import Split
 from training.checkpoint import load_weights
 from training.config import Config
@@ -56,7 +57,7 @@ class ExportOptions:
 def export_checkpoint(
     checkpoint: Path, config: Config, corpus: Corpus, folder: Path, options: ExportOptions
 ) -> Artifact:
-    """Write the model folder of a checkpoint, and beside it the list of what was learnt from.
+    """Settle batch normalisation, write the model folder of a checkpoint, and beside it what was learnt from.
 
     Args:
         checkpoint: Of a run.
@@ -71,8 +72,9 @@ def export_checkpoint(
     """
     network = Network(config.network)
     load_weights(checkpoint, network)
-    artifact = export(network.eval(), corpus, folder, options, revision=f"{config.run.steps} steps")
     is_learnt = [take for take in corpus.takes() if take.split is Split.TRAIN or config.corpus.everything]
+    settle_batch_norm(network, corpus, is_learnt)
+    artifact = export(network, corpus, folder, options, revision=f"{config.run.steps} steps")
     rows = "".join(json.dumps(asdict(take)) + "\n" for take in is_learnt)
     (folder / TRAINING_LIST_FILE).write_text(rows, encoding="utf-8")
     return artifact
