@@ -9,11 +9,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from services.embedder import mini
 from services.embedder.artifact import Manifest
+from services.embedder.choice import MINI_FOLDER
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
 from training.catalogue import LABELS_FILE, Split, present, read_catalogue
 from training.evaluation import baselines, sections
-from training.evaluation.collection import Collection, Embedding
+from training.evaluation.collection import Collection, Embedding, joined_first
 from training.evaluation.encoders import EncoderChoice
 from training.evaluation.picture import draw_maps
 from training.evaluation.report import TABLE_JSON, Report, compare
@@ -22,11 +24,9 @@ from training.evaluation.store import VectorStore
 from training.evaluation.tunes import Tune, find_tunes, kept_tracks
 
 REFERENCE = "musicnn-msd"
-MINI_FOLDER = Path("models/museed-mini")
 PICTURE_FILE = "maps.png"
 _NOT_MUSIC = "not_music"
-# Joined first: it makes the vectors of both networks on the way.
-_DEFAULT_ENCODERS = (baselines.JOINED, REFERENCE, "musicnn-mtt", baselines.MFCC, baselines.UNTRAINED_MINI)
+_DEFAULT_ENCODERS = (baselines.MFCC, baselines.UNTRAINED_MINI, REFERENCE, "musicnn-mtt", baselines.JOINED)
 _BASELINES = frozenset({baselines.MFCC, baselines.UNTRAINED_MINI})
 
 Encoders = dict[str, tuple[EncoderChoice, Manifest]]
@@ -90,8 +90,8 @@ def judge(
     tables += [sections.postprocessing_table(collection, split, learnt, pairs, reference) for split in splits[:1]]
     tables.append(sections.space_table(collection))
     if chosen := choose_tracks(collection.tracks, variant_tracks):
-        found = {name: embedding.collect_variants(chosen, name, *encoder) for name, encoder in encoders.items()}
-        tables.append(sections.robustness_table(found))
+        found = {name: embedding.collect_variants(chosen, name, *encoders[name]) for name in joined_first(encoders)}
+        tables.append(sections.robustness_table({name: found[name] for name in encoders}))
     ids = {name: manifest.encoder_id for name, manifest in collection.manifests.items()}
     return Report(_facts(collection, tunes, ids), ids, tables), collection
 
@@ -138,7 +138,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _choices(options: argparse.Namespace) -> list[str]:
     chosen = [*options.encoder, REFERENCE] if options.encoder else list(_DEFAULT_ENCODERS)
     if not options.encoder and MINI_FOLDER.is_dir():
-        chosen.append(str(MINI_FOLDER))
+        chosen.append(mini.NAME)
     return [*chosen, str(options.muq)] if options.muq else chosen
 
 

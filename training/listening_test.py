@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from services.embedder.choice import MINI_FOLDER
 from services.embedder.errors import ArtifactInvalid, AudioError, EncoderUnavailable
 from training.catalogue import LABELS_FILE, Track, read_catalogue
 from training.errors import TrainingError
-from training.evaluate import MINI_FOLDER, REFERENCE, Encoders, describe_encoders
+from training.evaluate import REFERENCE, Encoders, describe_encoders
 from training.evaluation.collection import Collection, Embedding
 from training.evaluation.store import VectorStore
 from training.listening.excerpts import SUFFIX, write_excerpt

@@ -8,6 +8,7 @@ import numpy as np
 
 from services.embedder.artifact import Manifest
 from training.catalogue import Split, Track, split_of
+from training.evaluation.baselines import JOINED
 from training.evaluation.embedding import TrackVectors
 from training.evaluation.encoders import EncoderChoice
 from training.evaluation.postprocessing import Statistics, measure
@@ -49,6 +50,11 @@ class Collection:
         return measure([vectors for vectors, is_in in zip(self.vectors[name], chosen, strict=True) if is_in])
 
 
+def joined_first(names: Iterable[str]) -> list[str]:
+    """Return names in the order of least work: joined networks make the vectors of each on the way."""
+    return sorted(names, key=lambda name: name != JOINED)
+
+
 class Embedding:
     """Makes sure that files are embedded.
 
@@ -65,7 +71,8 @@ class Embedding:
 
     def collect(self, tracks: Sequence[Track], encoders: dict[str, tuple[EncoderChoice, Manifest]]) -> Collection:
         """Embed whole tracks with all encoders; a track that one of them refuses is left out for all."""
-        for name, (choice, manifest) in encoders.items():
+        for name in joined_first(encoders):
+            choice, manifest = encoders[name]
             self._embed(name, choice, manifest.encoder_id, self._works(tracks, lambda digest: digest), embed_track)
         vectors: dict[str, list[TrackVectors]] = {name: [] for name in encoders}
         kept = []
