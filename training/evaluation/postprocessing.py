@@ -79,9 +79,11 @@ def power(exponent: float) -> Change:
 
 def pooled(tracks: Sequence[TrackVectors], change: Change | None = None) -> Float32Array:
     """Return the tracks' vectors, shape (n, dim), float32, unit norm; each window is changed before they are pooled."""
-    return np.stack(
-        [pool(track.windows if change is None else change(track.windows), track.seconds) for track in tracks]
-    )
+    windows = [track.windows for track in tracks]
+    if change is not None:
+        ends = np.cumsum([len(of_track) for of_track in windows])
+        windows = np.split(change(np.concatenate(windows)), ends[:-1])
+    return np.stack([pool(of_track, track.seconds) for of_track, track in zip(windows, tracks, strict=True)])
 
 
 def fuse(first: Float32Array, second: Float32Array, share: float = 0.5) -> Float32Array:
