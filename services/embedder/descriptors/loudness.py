@@ -12,6 +12,8 @@ Float32Array = NDArray[np.float32]
 _MIN_RATE_HZ = 8_000
 # Files with more are no music; measuring every channel of a thousand would only take time.
 _MAX_CHANNELS = 8
+# Samples times channels handed over at a time: the filter copies them.
+_PIECE_NUMBERS = 32_768
 _LAYOUTS = {1: "mono", 2: "stereo"}
 _KEY = "lavfi.r128.I"
 # What the filter says where no block passed its gate.
@@ -50,13 +52,9 @@ class LoudnessMeter:
             if self._graph is None:
                 self._layout = _LAYOUTS.get(channels, f"{channels}c")
                 self._graph = _measuring_graph(self._layout, rate_hz)
-            frame = AudioFrame.from_ndarray(
-                np.ascontiguousarray(block, dtype=np.float64).reshape(1, -1), format="dbl", layout=self._layout
-            )
-            frame.sample_rate, frame.pts = rate_hz, self._frames
-            self._frames += len(block)
-            self._graph.push(frame)
-            self._read()
+            step = _PIECE_NUMBERS // channels
+            for start in range(0, len(block), step):
+                self._measure(self._graph, block[start : start + step], rate_hz)
         except (av.error.FFmpegError, ValueError):  # a file may be odd; its track is worth more than its loudness
             self._is_unknown = True
 
@@ -67,16 +65,20 @@ class LoudnessMeter:
         found = float(self._last.metadata.get(_KEY, _NOTHING_LUFS))
         return None if found <= _NOTHING_LUFS else min(found, _LOUDEST_LUFS)
 
-    def _read(self) -> None:
-        if self._graph is None:
-            raise AssertionError("read before anything was pushed")
+    def _measure(self, graph: Graph, piece: Float32Array, rate_hz: int) -> None:
+        frame = AudioFrame.from_ndarray(
+            np.ascontiguousarray(piece, dtype=np.float64).reshape(1, -1), format="dbl", layout=self._layout
+        )
+        frame.sample_rate, frame.pts = rate_hz, self._frames
+        self._frames += len(piece)
+        graph.push(frame)
         while True:
             try:
-                frame = self._graph.pull()
+                measured = graph.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
-            if isinstance(frame, AudioFrame):
-                self._last = frame  # only the last one's figures matter, and reading them costs a quarter of all
+            if isinstance(measured, AudioFrame):
+                self._last = measured  # only the last one's figures matter, and reading them costs a quarter of all
 
 
 class PeakMeter:
