@@ -98,11 +98,7 @@ class Network(nn.Module):
     def living_state(self) -> dict[str, Tensor]:
         """Return MuQ's weights and statistics under its own names, without those that no embedding depends on."""
         state = self.muq.state_dict()
-        return {
-            name: tensor
-            for name, tensor in state.items()
-            if not name.startswith(_DEAD) and not name.endswith("num_batches_tracked")
-        }
+        return {name: tensor for name, tensor in state.items() if _is_living(name)}
 
     def options(self) -> dict[str, Any]:  # values of JSON
         """Return the arguments of `muq.MuQConfig` that make this MuQ, without those of its own training."""
@@ -117,6 +113,11 @@ class Network(nn.Module):
             for layer in self.muq.model.conformer.layers[-trained_layers:]:
                 for weight in layer.parameters():
                     weight.requires_grad = True
+
+
+def _is_living(name: str) -> bool:
+    """Say whether a tensor moves an embedding and cannot be computed from the options."""
+    return not name.startswith(_DEAD) and not name.endswith(("num_batches_tracked", "inv_freq"))
 
 
 def _projection(dim: int, projection_dim: int) -> nn.Module:
@@ -170,7 +171,7 @@ def _load_base(folder: Path) -> tuple["muq.MuQ", dict[str, Tensor]]:
         ) from error
     tensors = {name: tensor.float() for name, tensor in load_file(artifact.weights_path).items()}
     missing = model.load_state_dict(tensors, strict=False).missing_keys
-    if unknown := [name for name in missing if not name.startswith(_DEAD) and not name.endswith("num_batches_tracked")]:
+    if unknown := [name for name in missing if _is_living(name)]:
         raise ConfigInvalid(f"network.base is {folder}, which lacks {', '.join(unknown)}")
     return model, tensors
 
