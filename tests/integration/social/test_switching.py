@@ -94,10 +94,17 @@ async def is_serving(social: Client, encoder_id: str) -> bool:
     return (await social.roles())[0] == encoder_id
 
 
-async def switched(mesh: Mesh, social: Client, library: Library) -> Bus:
+async def begun(social: Client, library: Library, sql: Sql) -> None:
+    """Begin a switch, and wait until the other encoder was asked for every track: nobody answers unasked."""
+    await social.switch(library.admin, OTHER_ID)
+    asked = "SELECT count(*) = (SELECT count(*) FROM tracks) FROM track_embeddings WHERE encoder_id = $1"
+    await until(lambda: sql.fetchval(asked, OTHER_ID))
+
+
+async def switched(mesh: Mesh, social: Client, library: Library, sql: Sql) -> Bus:
     """Take a switch to its end; returns the embedders' bus."""
     bus = await mesh.bus()
-    await social.switch(library.admin, OTHER_ID)
+    await begun(social, library, sql)
     await hear(bus, library, NAMES)
     await until(lambda: is_serving(social, OTHER_ID))
     return bus
@@ -155,7 +162,7 @@ async def test_encoder_that_is_not_in_the_index_yet_is_not_served(
     mesh: Mesh, social: Client, library: Library, second: FakeEmbedder, sql: Sql
 ) -> None:
     mesh.retriever.is_caught_up = False
-    await social.switch(library.admin, OTHER_ID)
+    await begun(social, library, sql)
     await hear(await mesh.bus(), library, NAMES)
     await until(lambda: count_is(sql, OTHER_ID, "INDEXED", 6))
     await asyncio.sleep(1.5)
@@ -169,7 +176,7 @@ async def test_track_that_comes_at_the_last_moment_holds_the_switch_up(
 ) -> None:
     bus = await mesh.bus()
     mesh.retriever.describe_gate.close()
-    await social.switch(library.admin, OTHER_ID)
+    await begun(social, library, sql)
     await hear(bus, library, NAMES)
     await asyncio.wait_for(mesh.retriever.describe_gate.reached.wait(), TIMEOUT_S)  # covered, and about to be served
     (late,) = await social.register(library.admin, library.root_id, [registration("late")])
@@ -186,7 +193,7 @@ async def test_registration_under_way_is_waited_for(
     mesh: Mesh, social: Client, library: Library, switch: EncoderSwitch, sql: Sql
 ) -> None:
     mesh.retriever.is_caught_up = False
-    await social.switch(library.admin, OTHER_ID)
+    await begun(social, library, sql)
     await hear(await mesh.bus(), library, NAMES)
     await until(lambda: count_is(sql, OTHER_ID, "INDEXED", 6))
     await mesh.stack.aclose()
@@ -207,7 +214,7 @@ async def test_encoder_that_hears_nothing_is_never_served(
     mesh: Mesh, social: Client, library: Library, second: FakeEmbedder, sql: Sql
 ) -> None:
     bus = await mesh.bus()
-    await social.switch(library.admin, OTHER_ID)
+    await begun(social, library, sql)
     for name, track_id in zip(NAMES, library.track_ids, strict=True):
         failure = embedder_events_pb2.TrackEmbeddingFailed(
             track_id=track_id, audio_hash=sha(f"audio {name}"), encoder_id=OTHER_ID, reason="EMBEDDING_FAILED"
@@ -272,7 +279,7 @@ async def test_encoder_that_returns_hears_only_what_it_has_missed(
     mesh: Mesh, social: Client, library: Library, second: FakeEmbedder, sql: Sql
 ) -> None:
     bus, watcher = await mesh.bus(), await mesh.bus("social")
-    await social.switch(library.admin, OTHER_ID)
+    await begun(social, library, sql)
     await hear(bus, library, NAMES[:4])
     await until(lambda: count_is(sql, OTHER_ID, "INDEXED", 4))
     await social.roll_back(library.admin)
@@ -306,7 +313,7 @@ async def test_encoder_that_returns_hears_only_what_it_has_missed(
 async def test_rollback_is_done_at_once_since_both_hear_what_comes(
     mesh: Mesh, social: Client, library: Library, second: FakeEmbedder, sql: Sql
 ) -> None:
-    bus = await switched(mesh, social, library)
+    bus = await switched(mesh, social, library, sql)
     (new,) = await social.register(library.admin, library.root_id, [registration("new")])
     for encoder_id in (ENCODER_ID, OTHER_ID):
         await publish_embedded(bus, new.track_id, sha("audio new"), encoder_id=encoder_id)
@@ -317,9 +324,9 @@ async def test_rollback_is_done_at_once_since_both_hear_what_comes(
 
 
 async def test_rollback_waits_for_what_the_encoder_before_has_not_heard(
-    mesh: Mesh, social: Client, library: Library, second: FakeEmbedder
+    mesh: Mesh, social: Client, library: Library, second: FakeEmbedder, sql: Sql
 ) -> None:
-    bus = await switched(mesh, social, library)
+    bus = await switched(mesh, social, library, sql)
     (new,) = await social.register(library.admin, library.root_id, [registration("new")])
     await publish_embedded(bus, new.track_id, sha("audio new"), encoder_id=OTHER_ID)
     done = await social.roll_back(library.admin)
@@ -336,7 +343,7 @@ async def test_job_whose_encoder_is_gone_is_done_again_under_the_one_that_serves
     mesh.embedder.gate.close()
     job = await social.generate(person, jobs_pb2.GenerationSeed(upload_id=upload_id), wait_ms=1)
     await asyncio.wait_for(mesh.embedder.gate.reached.wait(), TIMEOUT_S)
-    await switched(mesh, social, library)
+    await switched(mesh, social, library, sql)
     mesh.embedder.failure = FailedPrecondition("another is served", reason="ENCODER_MISMATCH")
     mesh.embedder.gate.opened.set()
     job = await succeeded(social, person, job)
@@ -356,7 +363,7 @@ async def test_job_that_began_before_the_switch_ends_under_its_own_encoder(
     job = await social.generate(person, upload, seed(library), wait_ms=1)
     await asyncio.wait_for(mesh.embedder.gate.reached.wait(), TIMEOUT_S)
     newest = await sql.fetchval("SELECT max(sequence) FROM track_embeddings WHERE encoder_id = $1", ENCODER_ID)
-    await switched(mesh, social, library)
+    await switched(mesh, social, library, sql)
     mesh.embedder.gate.opened.set()
     job = await succeeded(social, person, job)
     assert (await social.playlist(person, job.playlist_id)).playlist.encoder_id == ENCODER_ID
@@ -367,7 +374,7 @@ async def test_job_that_began_before_the_switch_ends_under_its_own_encoder(
 async def test_encoders_are_listed_with_what_they_know(
     mesh: Mesh, social: Client, library: Library, second: FakeEmbedder, sql: Sql
 ) -> None:
-    await social.switch(library.admin, OTHER_ID)
+    await begun(social, library, sql)
     await hear(await mesh.bus(), library, NAMES[:2])
     await until(lambda: count_is(sql, OTHER_ID, "INDEXED", 2))
     mesh.embedder.encoder_id = ""  # it has lost its model
@@ -383,9 +390,9 @@ async def test_encoders_are_listed_with_what_they_know(
 
 
 async def test_switch_survives_a_social_that_is_killed(
-    mesh: Mesh, social: Client, library: Library, second: FakeEmbedder
+    mesh: Mesh, social: Client, library: Library, second: FakeEmbedder, sql: Sql
 ) -> None:
-    await social.switch(library.admin, OTHER_ID)
+    await begun(social, library, sql)
     await mesh.stack.aclose()
     again = await mesh.start()
     assert await again.roles() == (ENCODER_ID, OTHER_ID, "")
