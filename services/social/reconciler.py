@@ -26,6 +26,7 @@ _STREAM_INTERVAL_S = 2.0
 _FIND_LOST_INTERVAL_S = 30.0
 _ENCODER_STEP_S = 1.0
 _ENCODER_INTERVAL_S = 60.0
+_SWITCH_INTERVAL_S = 5.0
 _SWEEP_INTERVAL_S = 60.0
 _MOST_LOSSES = 3
 _WANT_BATCH_SIZE = 500
@@ -180,7 +181,7 @@ class EncoderKeeper:
         self._begun = begun
         self._missing = ""
         self._caught_up: Roles | None = None
-        self._due_at = 0.0
+        self._kept_at = float("-inf")
 
     async def run(self) -> None:
         """Look often while there is no encoder or a switch is under way, then now and then."""
@@ -210,11 +211,14 @@ class EncoderKeeper:
     async def _keep_when_due(self) -> None:
         async with self._database.connection() as connection:
             roles = await encoders.find_roles(connection)
-        if roles is None or roles != self._caught_up or time.monotonic() >= self._due_at:
+        is_switching = roles is not None and roles.candidate is not None
+        # Roles that are the same again may have been others in between: a switch is not left waiting for that.
+        interval_s = _SWITCH_INTERVAL_S if is_switching else _ENCODER_INTERVAL_S
+        if roles is None or roles != self._caught_up or time.monotonic() >= self._kept_at + interval_s:
             await self.keep_encoders()
             self._caught_up = roles
-            self._due_at = time.monotonic() + _ENCODER_INTERVAL_S
-        if roles is not None and roles.candidate is not None:
+            self._kept_at = time.monotonic()
+        if is_switching:
             await self._switch.advance()
 
 
