@@ -65,7 +65,7 @@ def centred(mesh: RunningMesh, folder: Path, name: str, seed: int) -> Path:
 
 
 def museed(mesh: RunningMesh, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [MUSEED, *arguments, "--state", mesh.folder]
+    command: list[str | Path] = [MUSEED, *arguments, "--state", mesh.folder]
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
@@ -200,7 +200,7 @@ def test_switch_and_rollback_lose_and_mix_nothing(mesh: RunningMesh, tmp_path: P
 def test_switch_goes_on_after_ctrl_c_and_kills(mesh: RunningMesh, tmp_path: Path) -> None:
     first = encoders(mesh)["SERVING"]["encoderId"]
     folder = centred(mesh, tmp_path, "other-centre", 2)
-    command = [MUSEED, "encoder", "switch", folder, "--state", mesh.folder]
+    command: list[str | Path] = [MUSEED, "encoder", "switch", folder, "--state", mesh.folder]
     client = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + PATIENCE_S
     while "CANDIDATE" not in (found := encoders(mesh)) and found["SERVING"]["encoderId"] == first:

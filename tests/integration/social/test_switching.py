@@ -317,7 +317,8 @@ async def test_rollback_is_done_at_once_since_both_hear_what_comes(
     (new,) = await social.register(library.admin, library.root_id, [registration("new")])
     for encoder_id in (ENCODER_ID, OTHER_ID):
         await publish_embedded(bus, new.track_id, sha("audio new"), encoder_id=encoder_id)
-        await until(lambda encoder_id=encoder_id: count_is(sql, encoder_id, "INDEXED", 7))
+    await until(lambda: count_is(sql, ENCODER_ID, "INDEXED", 7))
+    await until(lambda: count_is(sql, OTHER_ID, "INDEXED", 7))
     done = await social.roll_back(library.admin)
     assert (done.roles.serving_id, done.roles.candidate_id, done.roles.previous_id) == (ENCODER_ID, "", OTHER_ID)
     assert (await social.track(new.track_id)).embedding_state == catalog_pb2.EMBEDDING_STATE_INDEXED
