@@ -1,6 +1,7 @@
 """Makes the artifact that the embedder serves out of a checkpoint: weights in half precision and a manifest."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,7 +21,7 @@ from training.calibration import settle_batch_norm
 from training.catalogue import Split
 from training.checkpoint import load_weights
 from training.config import Config
-from training.corpus import Corpus
+from training.corpus import Corpus, Take
 from training.errors import TrainingError
 from training.network import Network
 from training.tags import WORDS, mixing_matrix
@@ -62,7 +63,7 @@ def export_checkpoint(
     Args:
         checkpoint: Of a run.
         config: Of that run.
-        corpus: What it learnt from; centring and quantiles are of its original files.
+        corpus: What it learnt from; centring and quantiles are of the real music in it that was learnt from.
         folder: Where to; must not exist.
         options: What is served.
 
@@ -72,20 +73,22 @@ def export_checkpoint(
     """
     network = Network(config.network)
     load_weights(checkpoint, network)
-    is_learnt = [take for take in corpus.takes() if take.split is Split.TRAIN or config.corpus.everything]
-    settle_batch_norm(network, corpus, is_learnt)
-    artifact = export(network, corpus, folder, options, revision=f"{config.run.steps} steps")
-    rows = "".join(json.dumps(asdict(take)) + "\n" for take in is_learnt)
+    learnt = [take for take in corpus.takes() if take.split is Split.TRAIN or config.corpus.everything]
+    settle_batch_norm(network, corpus, learnt)
+    artifact = export(network, corpus, learnt, folder, options, revision=f"{config.run.steps} steps")
+    rows = "".join(json.dumps(asdict(take)) + "\n" for take in learnt)
     (folder / TRAINING_LIST_FILE).write_text(rows, encoding="utf-8")
     return artifact
 
 
-def export(network: Network, corpus: Corpus, folder: Path, options: ExportOptions, *, revision: str) -> Artifact:
-    """Write the model folder of a network in evaluation; arguments and errors as for `export_checkpoint`."""
+def export(
+    network: Network, corpus: Corpus, takes: Sequence[Take], folder: Path, options: ExportOptions, *, revision: str
+) -> Artifact:
+    """Write the model folder of a network in evaluation; `takes` are what it learnt from, the rest is as above."""
     is_mini = isinstance(network.embedding, nn.Linear)
     weights = _mini_weights(network, options.vector) if is_mini else _muq_weights(network)
     head = weights.get("heads.embedding.weight"), weights.get("heads.embedding.bias")
-    files = embed_files(network, corpus, *head)
+    files = embed_files(network, corpus, takes, *head)
     if len(files) < 2:
         raise TrainingError(f"{corpus.folder} holds {len(files)} files of real music, centring needs at least 2")
     mean = np.mean([file.windows.mean(axis=0) for file in files], axis=0) if options.is_centred else None

@@ -47,18 +47,23 @@ def window_starts(take: Take) -> range:
 
 
 def embed_files(
-    network: Network, corpus: Corpus, head: Float32Array | None = None, bias: Float32Array | None = None
+    network: Network,
+    corpus: Corpus,
+    takes: Sequence[Take],
+    head: Float32Array | None = None,
+    bias: Float32Array | None = None,
 ) -> list[EmbeddedFile]:
-    """Embed every file of real music; blocks for as long as all its windows take.
+    """Embed the real music among takes; blocks for as long as all its windows take.
 
     Args:
         network: In evaluation.
         corpus: The store.
+        takes: Of the store; those of real music are embedded, file by file.
         head: Of the pooled output, shape (dim, encoder_dim); None takes the pooled output as it is.
         bias: Shape (dim,).
     """
     files = []
-    for path, chapters in files_of(list(corpus.takes())).items():
+    for path, chapters in files_of(takes).items():
         mels = [
             corpus.read(take.take_id, start_s=start, seconds=WINDOW_SECONDS).mel.astype(np.float32)
             for take in chapters

@@ -47,7 +47,8 @@ def main(version: Annotated[bool, typer.Option("--version", help="Show the versi
 def up(
     state: StateOption = DEFAULT_STATE,
     encoder: Annotated[
-        str, typer.Option(envvar="MUSEED_ENCODER", help="auto, musicnn-msd, musicnn-mtt, or a folder with a MuQ model.")
+        str,
+        typer.Option(envvar="MUSEED_ENCODER", help="auto, musicnn-msd, musicnn-mtt, museed-mini, or a model folder."),
     ] = "auto",
 ) -> None:
     """Serve the whole mesh on this machine until Ctrl-C. Ports are settings: MUSEED_GATEWAY_PORT and so on."""

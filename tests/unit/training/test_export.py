@@ -27,7 +27,9 @@ def network() -> Network:
 
 def test_an_artifact_holds_the_living_weights_heads_statistics_and_quantiles(tmp_path: Path) -> None:
     corpus, net = fill(tmp_path / "takes"), network()
-    artifact = export(net, corpus, tmp_path / "mini", ExportOptions("museed-mini"), revision="7 steps")
+    artifact = export(
+        net, corpus, list(corpus.takes()), tmp_path / "mini", ExportOptions("museed-mini"), revision="7 steps"
+    )
     manifest = open_artifact(tmp_path / "mini").manifest
     assert manifest == artifact.manifest
     assert (manifest.name, manifest.architecture, manifest.dim) == ("museed-mini", "museed-mini/1", 400)
@@ -51,10 +53,10 @@ def test_an_artifact_holds_the_living_weights_heads_statistics_and_quantiles(tmp
 
 def test_the_mean_that_is_subtracted_is_that_of_all_files(tmp_path: Path) -> None:
     corpus, net = fill(tmp_path / "takes"), network()
-    artifact = export(net, corpus, tmp_path / "mini", ExportOptions("museed-mini"), revision="")
+    artifact = export(net, corpus, list(corpus.takes()), tmp_path / "mini", ExportOptions("museed-mini"), revision="")
     weights = load_file(artifact.weights_path)
     head = net.embedding.weight.detach().numpy(), net.embedding.bias.detach().numpy()  # type: ignore[operator]
-    files = embed_files(net, corpus, *head)
+    files = embed_files(net, corpus, list(corpus.takes()), *head)
     assert len(files) == 12
     np.testing.assert_allclose(weights[CENTRING], np.mean([file.windows[0] for file in files], axis=0), atol=1e-6)
     centred = centre(np.concatenate([file.windows for file in files]), weights[CENTRING])
@@ -63,8 +65,12 @@ def test_the_mean_that_is_subtracted_is_that_of_all_files(tmp_path: Path) -> Non
 
 def test_the_first_teacher_s_half_is_the_first_rows_of_both(tmp_path: Path) -> None:
     corpus, net = fill(tmp_path / "takes"), network()
-    both = load_file(export(net, corpus, tmp_path / "a", ExportOptions("mini"), revision="").weights_path)
-    half = export(net, corpus, tmp_path / "b", ExportOptions("mini", "msd", is_centred=False), revision="")
+    both = load_file(
+        export(net, corpus, list(corpus.takes()), tmp_path / "a", ExportOptions("mini"), revision="").weights_path
+    )
+    half = export(
+        net, corpus, list(corpus.takes()), tmp_path / "b", ExportOptions("mini", "msd", is_centred=False), revision=""
+    )
     assert half.manifest.dim == 200
     assert half.manifest.centring is None
     rows = load_file(half.weights_path)
@@ -77,13 +83,15 @@ def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path) -> None
     with torch.no_grad():
         net.muq.model.conv.linear.weight[0, 0] = float("nan")
     with pytest.raises(TrainingError, match=r"model\.conv\.linear\.weight holds values that are not finite"):
-        export(net, corpus, tmp_path / "mini", ExportOptions("mini", is_centred=False), revision="")
+        export(
+            net, corpus, list(corpus.takes()), tmp_path / "mini", ExportOptions("mini", is_centred=False), revision=""
+        )
     assert not (tmp_path / "mini").exists()
 
 
 def test_a_network_starts_from_an_artifact(tmp_path: Path) -> None:
     corpus, net = fill(tmp_path / "takes"), network()
-    export(net, corpus, tmp_path / "mini", ExportOptions("museed-mini"), revision="")
+    export(net, corpus, list(corpus.takes()), tmp_path / "mini", ExportOptions("museed-mini"), revision="")
     again = Network(replace(Config(network=TINY).network, base=str(tmp_path / "mini"))).eval()
     mel = torch.randn(2, 1000, 128, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
