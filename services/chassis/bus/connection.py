@@ -1,5 +1,6 @@
 """One NATS connection of a process: streams are provisioned and read back, publishing is confirmed."""
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,7 +92,8 @@ class Bus:
 
     async def close(self) -> None:
         """Close the connection; unfinished messages are delivered again later, here or elsewhere."""
-        await self.client.close()
+        with contextlib.suppress(OSError):  # what cannot be flushed to a server that has gone comes again later, too
+            await self.client.close()
 
     @property
     def is_connected(self) -> bool:

@@ -14,7 +14,7 @@ from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from services.chassis import vectors
 from services.chassis.auth import TokenVerifier
 from services.chassis.channel import connect
-from services.chassis.errors import DomainError
+from services.chassis.errors import DomainError, Internal
 from services.chassis.server import Server
 from services.embedder.embedding import AudioLimits
 from services.embedder.servicer import ACCESS, Servicer
@@ -28,6 +28,10 @@ SIGNER = TokenSigner()
 USER = (("authorization", f"Bearer {SIGNER.token()}"),)
 WORKER = (("authorization", f"Bearer {SIGNER.job_token()}"),)
 TIMEOUT_S = 20
+
+
+# A refusal that overtakes the client's next message: gRPC's client then knows no more than that its write failed.
+LOST_STATUSES = 5
 
 
 @dataclass
@@ -57,7 +61,13 @@ class Calls:
             for message in messages:
                 yield message
 
-        return (await self.stub.Embed(stream(), timeout=TIMEOUT_S, metadata=metadata)).embedding
+        for _ in range(LOST_STATUSES):
+            try:
+                return (await self.stub.Embed(stream(), timeout=TIMEOUT_S, metadata=metadata)).embedding
+            except Internal as error:
+                if "Internal error from Core" not in str(error):
+                    raise
+        raise AssertionError(f"gRPC lost the status {LOST_STATUSES} times")
 
     async def embed_blob(
         self, digest: bytes, metadata: tuple[tuple[str, str], ...] = WORKER, encoder_id: str = ""

@@ -158,7 +158,8 @@ def test_all_bad_settings_are_told_at_once(embedder: EmbedderProcess) -> None:
 def test_unknown_encoder_is_told(embedder: EmbedderProcess) -> None:
     embedder.environment["EMBEDDER_ENCODER"] = "no-such-thing"
     text = stopped_with(embedder)
-    assert "ENCODER_UNAVAILABLE: no encoder 'no-such-thing': use auto, musicnn-msd, musicnn-mtt, a model folder" in text
+    names = "auto, museed-mini, musicnn-msd, musicnn-mtt"
+    assert f"ENCODER_UNAVAILABLE: no encoder 'no-such-thing': use {names}, a model folder" in text
 
 
 def test_damaged_artifact_is_told(embedder: EmbedderProcess, tmp_path: Path) -> None:
