@@ -152,7 +152,7 @@ class RunConfig:
         precision: What the network computes in; losses and heads stay in fp32.
         validate_steps: Steps between two looks at the validation soundtracks.
         checkpoint_steps: Steps between two checkpoints.
-        seed: Of weights and crops.
+        seed: Of the crops; building a MuQ sets a seed of its own, so that its first weights are always the same.
     """
 
     steps: int = 2000
