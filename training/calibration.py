@@ -5,6 +5,7 @@ anew after the last step is what stochastic weight averaging does (Izmailov et a
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -50,6 +51,13 @@ def settle_batch_norm(network: Network, corpus: Corpus, takes: Sequence[Take], *
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
     network.eval()
+
+
+def settled(network: Network, corpus: Corpus, takes: Sequence[Take]) -> Network:
+    """Return a copy of a network that still learns, as export would leave it: what a look at it should judge."""
+    copy = deepcopy(network)
+    settle_batch_norm(copy, corpus, takes)
+    return copy
 
 
 def _window(corpus: Corpus, takes: Sequence[Take], generator: np.random.Generator) -> np.ndarray:

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from training.config import Config
 from training.errors import CheckpointMismatch
+from training.optimiser import Optimiser
 
 
-def save_checkpoint(path: Path, *, config: Config, step: int, network: nn.Module, optimiser: Optimizer) -> None:
+def save_checkpoint(path: Path, *, config: Config, step: int, network: nn.Module, optimiser: Optimiser) -> None:
     """Write so that a reader, or a run after a crash, finds the whole of this checkpoint or of the one before.
 
     Args:
@@ -34,7 +34,7 @@ def save_checkpoint(path: Path, *, config: Config, step: int, network: nn.Module
     os.replace(draft, path)
 
 
-def load_checkpoint(path: Path, *, config: Config, network: nn.Module, optimiser: Optimizer) -> int:
+def load_checkpoint(path: Path, *, config: Config, network: nn.Module, optimiser: Optimiser) -> int:
     """Put a run where it was; returns how many steps are done.
 
     Raises:

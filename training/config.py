@@ -103,6 +103,7 @@ class LossConfig:
 
     Attributes:
         cosine: Direction of the teacher's vector.
+        patches: Direction and length of what the teacher said of each patch of 3 s, by the frames under it.
         scale: Its direction and length.
         similarity: Similarities of all pairs of the batch.
         tags: The teacher's tags.
@@ -113,6 +114,7 @@ class LossConfig:
     """
 
     cosine: float = 1.0
+    patches: float = 0.0
     scale: float = 1.0
     similarity: float = 1.0
     tags: float = 1.0
@@ -124,9 +126,10 @@ class LossConfig:
 
 @dataclass(frozen=True, slots=True)
 class OptimiserConfig:
-    """AdamW with warm-up and a cosine to the end.
+    """Warm-up and a cosine to the end.
 
     Attributes:
+        name: "adamw" for all weights; "muon" for the matrices of the conformer's layers, and AdamW for the rest.
         learning_rate: At its highest.
         final_learning_rate: In the last step.
         weight_decay: Of matrices; vectors are not decayed.
@@ -134,6 +137,7 @@ class OptimiserConfig:
         warmup_steps: Steps until the highest rate.
     """
 
+    name: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 1e-3
     final_learning_rate: float = 1e-5
     weight_decay: float = 0.01

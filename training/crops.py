@@ -13,7 +13,7 @@ from torch import Tensor
 
 from services.embedder.model import unit
 from training.config import CropsConfig
-from training.corpus import N_MELS, Content, Corpus, Kind, Take
+from training.corpus import N_MELS, Corpus, Kind, Take
 from training.errors import ManifestInvalid
 
 Float32Array = NDArray[np.float32]
@@ -34,7 +34,8 @@ class Batch:
     Attributes:
         names: Take and second of every crop, views one after the other.
         mel_db: Shape (views × batch, frames, 128), float32.
-        vectors: Of the teachers, shape (views × batch, 400), float32.
+        vectors: Of the teachers, shape (views × batch, 400), float32: the mean of the patches.
+        patches: Of the teachers at every second, shape (views × batch, patches, 400), float32.
         tags: Of the teachers, shape (views × batch, 100), float32.
         groups: A number for each soundtrack, shape (batch,), int64.
     """
@@ -42,6 +43,7 @@ class Batch:
     names: tuple[str, ...]
     mel_db: Tensor
     vectors: Tensor
+    patches: Tensor
     tags: Tensor
     groups: Tensor
 
@@ -86,12 +88,14 @@ class Crops:
                 start = int(generator.integers(int(take.seconds) - self._config.seconds + 1))
                 names.append(f"{take.take_id}@{start}")
                 contents.append(self._corpus.read(take.take_id, start_s=start, seconds=self._config.seconds))
+        patches = torch.from_numpy(np.stack([one.vectors.astype(np.float32) for one in contents]))
         changed = [change(one.mel.astype(np.float32), self._config, generator) for one in contents]
         return Batch(
             tuple(names),
             torch.from_numpy(np.stack(changed)),
-            _mean(contents, "vectors"),
-            _mean(contents, "tags"),
+            patches.mean(dim=1),
+            patches,
+            torch.from_numpy(np.stack([one.tags.astype(np.float32).mean(axis=0) for one in contents])),
             torch.from_numpy(self._groups[rows]),
         )
 
@@ -161,8 +165,3 @@ def _weigh(takes: Sequence[Take], config: CropsConfig) -> NDArray[np.float64]:
             weights[of_kind] *= share / weights[of_kind].sum()
     total = weights.sum()
     return weights / total if total > 0 else weights
-
-
-def _mean(contents: Sequence[Content], name: str) -> Tensor:
-    rows = [getattr(one, name).astype(np.float32).mean(axis=0) for one in contents]
-    return torch.from_numpy(np.stack(rows))

@@ -49,8 +49,8 @@ def backward(network: nn.Module, mel_db: Tensor, loss: Callable[[Outputs], Terms
     return {name: term.detach() for name, term in terms.items()}
 
 
-def _fields(outputs: Outputs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return outputs.pooled, outputs.vectors, outputs.tags, outputs.projected
+def _fields(outputs: Outputs) -> tuple[Tensor, ...]:
+    return outputs.pooled, outputs.vectors, outputs.patches, outputs.tags, outputs.projected
 
 
 def _total(terms: Terms) -> Tensor:

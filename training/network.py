@@ -18,11 +18,13 @@ from services.embedder.artifact import open_artifact
 from services.embedder.errors import ArtifactInvalid
 from training.config import NetworkConfig
 from training.errors import ConfigInvalid
+from training.teacher import GRID_SECONDS, PATCH_SECONDS
 
 # Of the published MuQ: what its authors normalise by.
 _STATISTICS = {"melspec_2048_mean": 6.768444971712967, "melspec_2048_std": 18.417922652295623}
 # Weights of MuQ that no embedding depends on.
 _DEAD = ("model.cls_token", "model.linear.", "model.quantizer_", "model.conformer.pos_conv_embed.")
+_HIDDEN_PER_SECOND = 25
 _TRAINING_OPTIONS = ("resume_checkpoint", "rvq_ckpt_path", "recon_loss_ratio", "mask_hop", "mask_prob")
 
 
@@ -33,12 +35,14 @@ class Outputs:
     Attributes:
         pooled: Mean of the last layer over time, shape (batch, encoder_dim).
         vectors: Of the embedding head, shape (batch, embedding_dim); `pooled` without one.
+        patches: The same of the frames under each patch that a teacher hears, shape (batch, patches, embedding_dim).
         tags: Logits, shape (batch, tags); `pooled` without a head for them.
         projected: Of the contrastive head, shape (batch, projection_dim); `pooled` without one.
     """
 
     pooled: Tensor
     vectors: Tensor
+    patches: Tensor
     tags: Tensor
     projected: Tensor
 
@@ -79,8 +83,10 @@ class Network(nn.Module):
         with torch.autocast(mel.device.type, torch.bfloat16, enabled=self._is_half):
             stem = self.muq.model.conv(mel.transpose(1, 2))  # (batch, frames / 4, dim)
             hidden = self.muq.model.conformer(stem).last_hidden_state
-        pooled = hidden.to(mel_db.dtype).mean(dim=1)  # (batch, dim)
-        return Outputs(pooled, self.embedding(pooled), self.tags(pooled), self.projection(pooled))
+        hidden = hidden.to(mel_db.dtype)
+        pooled = hidden.mean(dim=1)  # (batch, dim)
+        patches = self.embedding(_under_patches(hidden))
+        return Outputs(pooled, self.embedding(pooled), patches, self.tags(pooled), self.projection(pooled))
 
     def train(self, mode: bool = True) -> "Network":
         """Switch to learning; batch normalisation stays in evaluation where it is frozen."""
@@ -113,6 +119,12 @@ class Network(nn.Module):
             for layer in self.muq.model.conformer.layers[-trained_layers:]:
                 for weight in layer.parameters():
                     weight.requires_grad = True
+
+
+def _under_patches(hidden: Tensor) -> Tensor:
+    """Average the frames under each patch of the teachers' grid: (batch, frames, dim) to (batch, patches, dim)."""
+    length, hop = (round(seconds * _HIDDEN_PER_SECOND) for seconds in (PATCH_SECONDS, GRID_SECONDS))
+    return nn.functional.avg_pool1d(hidden.transpose(1, 2), length, hop).transpose(1, 2)
 
 
 def _is_living(name: str) -> bool:

@@ -17,6 +17,7 @@ from types import FrameType
 import torch
 from torch import Tensor
 
+from training.calibration import settled
 from training.catalogue import Split
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.config import Config, LossConfig, OptimiserConfig
@@ -36,6 +37,7 @@ from training.losses import (
 )
 from training.metrics import Metrics
 from training.network import Network, Outputs
+from training.optimiser import Optimiser
 from training.progress import Progress
 from training.validation import Validation
 
@@ -68,7 +70,7 @@ def train(config: Config, work: Path, *, minutes: float = math.inf) -> bool:
     mean = torch.from_numpy(teacher_mean(corpus, taught))
     validation = Validation(corpus, takes, mean)
     network = Network(config.network, config.run.precision).train()
-    optimiser = make_optimiser(network, config.optimiser)
+    optimiser = Optimiser(network, config.optimiser)
     checkpoint = work / CHECKPOINT_FILE
     first = 0
     if checkpoint.is_file():
@@ -83,18 +85,16 @@ def train(config: Config, work: Path, *, minutes: float = math.inf) -> bool:
     with _Interruption() as interruption, Progress("learning", config.run.steps, "steps", done=first) as progress:
         while step < config.run.steps and not interruption.is_wanted and time.monotonic() < deadline:
             batch = crops.draw(step)
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(step, config.run.steps, config.optimiser)
+            optimiser.set_learning_rate(learning_rate(step, config.run.steps, config.optimiser))
             terms = backward(network, batch.mel_db, partial(compare, batch, config.loss, mean), config.run.micro_batch)
             check_finite(terms, batch, step)
-            norm = torch.nn.utils.clip_grad_norm_([w for _, w in network.trained()], config.optimiser.clip_norm)
+            norm = torch.nn.utils.clip_grad_norm_(optimiser.weights(), config.optimiser.clip_norm)
             optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
             step += 1
             values = {name: float(term) for name, term in terms.items()}
             metrics.add(step, {"loss": sum(values.values()), **values, "gradient_norm": float(norm)})
             if step % config.run.validate_steps == 0 or step == config.run.steps:
-                metrics.add(step, validation(network), name="validation")
+                metrics.add(step, validation(settled(network, corpus, taught)), name="validation")
             if step % config.run.checkpoint_steps == 0:
                 keep(step)
             progress.advance(f"loss {sum(values.values()):.3f}")
@@ -119,6 +119,7 @@ def compare(batch: Batch, config: LossConfig, mean: Tensor, outputs: Outputs) ->
     wanted = centred(batch.vectors, mean)
     losses: dict[str, Callable[[], Tensor]] = {
         "cosine": lambda: cosine_distillation(vectors, wanted),
+        "patches": lambda: _of_patches(outputs.patches, batch.patches, mean),
         "scale": lambda: scale_distillation(outputs.vectors, batch.vectors),
         "similarity": lambda: similarity_distillation(vectors, wanted),
         "tags": lambda: tag_distillation(outputs.tags, batch.tags),
@@ -127,6 +128,11 @@ def compare(batch: Batch, config: LossConfig, mean: Tensor, outputs: Outputs) ->
     }
     weights = {name: float(getattr(config, name)) for name in losses}
     return {name: weights[name] * losses[name]() for name in losses if weights[name]}
+
+
+def _of_patches(said: Tensor, wanted: Tensor, mean: Tensor) -> Tensor:
+    one, other = said.flatten(0, 1), wanted.flatten(0, 1)  # (crops × patches, dim)
+    return cosine_distillation(centred(one, mean), centred(other, mean)) + scale_distillation(one, other)
 
 
 def _between_views(views: Tensor, temperature: float) -> Tensor:
@@ -149,16 +155,6 @@ def check_finite(terms: Terms, batch: Batch, step: int) -> None:
     if wrong:
         told = ", ".join(f"{name} is {value}" for name, value in wrong.items())
         raise LossNotFinite(f"step {step}: {told}; the batch was {' '.join(batch.names)}")
-
-
-def make_optimiser(network: Network, config: OptimiserConfig) -> torch.optim.AdamW:
-    """Make AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); biases and norms are not decayed."""
-    weights = [weight for _, weight in network.trained()]
-    groups = [
-        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
 def learning_rate(step: int, steps: int, config: OptimiserConfig) -> float:

@@ -52,7 +52,7 @@ class Validation:
         return len(self._pieces)
 
     def __call__(self, network: Network) -> dict[str, float]:
-        """Judge a network; blocks for as long as some hundred windows take.
+        """Judge a network, which is left in evaluation; blocks for as long as some hundred windows take.
 
         Returns:
             `cosine` and `teacher_gap` (mean cosine to the teachers on validation windows; mean absolute difference of
@@ -86,7 +86,6 @@ class Validation:
             outputs.append((centred(found.vectors, self._mean).numpy(), unit(found.pooled.numpy())))
             heard = np.stack([one.vectors.astype(np.float32).mean(axis=0) for one in read])
             teachers.append(centred(torch.from_numpy(heard), self._mean).numpy())
-        network.train()
         owners = np.array([piece for piece, _ in windows])
         parts = [np.concatenate(part) for part in (*zip(*outputs, strict=True), teachers)]
         means = [np.stack([part[owners == at].mean(axis=0) for at in range(len(self._pieces))]) for part in parts]

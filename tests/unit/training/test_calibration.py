@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from tests.unit.training.networks import TINY, fill
-from training.calibration import settle_batch_norm
+from training.calibration import settle_batch_norm, settled
 from training.network import Network
 
 
@@ -46,3 +46,15 @@ def test_frozen_statistics_stay(tmp_path: Path) -> None:
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     settle_batch_norm(network, corpus, list(corpus.takes()), windows=24)
     assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in before.items())
+
+
+def test_a_look_at_a_network_leaves_its_own_statistics(tmp_path: Path) -> None:
+    corpus = fill(tmp_path, takes=4)
+    torch.manual_seed(1)
+    network = Network(TINY).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    looked_at = settled(network, corpus, list(corpus.takes()))
+    assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in before.items())
+    assert network.training
+    settle_batch_norm(network, corpus, list(corpus.takes()))
+    assert all(torch.equal(tensor, looked_at.state_dict()[name]) for name, tensor in network.state_dict().items())

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ import torch
 from tests.unit.training.networks import TINY, fill
 from training.config import Config, CropsConfig, LossConfig, OptimiserConfig, RunConfig
 from training.corpus import Corpus
+from training.crops import Crops
 from training.errors import CheckpointMismatch, LossNotFinite
 from training.metrics import Metrics
-from training.train import CHECKPOINT_FILE, TAKES_FOLDER, learning_rate, train
+from training.network import Outputs
+from training.train import CHECKPOINT_FILE, TAKES_FOLDER, compare, learning_rate, train
 
 CONFIG = Config(
     network=TINY,
@@ -49,11 +52,13 @@ def test_a_run_learns_and_leaves_checkpoint_metrics_and_picture(tmp_path: Path) 
     assert (work / "loss.png").stat().st_size > 1_000
 
 
-def test_a_run_in_legs_has_the_curve_and_weights_of_one_without(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_a_run_in_legs_has_the_curve_and_weights_of_one_without(tmp_path: Path, name: Literal["adamw", "muon"]) -> None:
+    config = replace(CONFIG, optimiser=replace(CONFIG.optimiser, name=name))
     whole, legs = work_folder(tmp_path / "whole"), work_folder(tmp_path / "legs")
-    assert train(CONFIG, whole)
+    assert train(config, whole)
     for _ in range(40):
-        if train(CONFIG, legs, minutes=0.002):
+        if train(config, legs, minutes=0.002):
             break
     assert curve(legs) == curve(whole)
     weights = [torch.load(work / CHECKPOINT_FILE, weights_only=True)["network"] for work in (whole, legs)]
@@ -150,3 +155,15 @@ def test_lines_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
         file.write('{"step": 4, "lo')
     Metrics(tmp_path, 2)
     assert [row["step"] for row in curve(tmp_path)] == [1, 2]
+
+
+def test_the_loss_of_patches_is_nought_for_a_student_that_says_what_the_teacher_says(tmp_path: Path) -> None:
+    batch = Crops(fill(tmp_path), list(Corpus(tmp_path).takes()), CropsConfig(seconds=5), 4, 1).draw(0)
+    assert batch.patches.shape == (4, 3, 400)
+    mean = torch.zeros(400)
+    config = LossConfig(cosine=0, scale=0, similarity=0, tags=0, patches=2.0)
+    nothing = torch.zeros(4, 1)
+    agreeing = Outputs(nothing, batch.vectors, batch.patches, nothing, nothing)
+    assert compare(batch, config, mean, agreeing)["patches"].item() == pytest.approx(0, abs=1e-5)
+    turned = Outputs(nothing, batch.vectors, batch.patches.roll(1, dims=0), nothing, nothing)
+    assert compare(batch, config, mean, turned)["patches"].item() > 1
