@@ -68,8 +68,8 @@ bench: install-dev ## Run the benchmarks; each prints one table of ratios
 	@for file in benchmarks/*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py); done
 
 .PHONY: music
-music: install-dev ## Fetch the soundtracks that models are made of and judged on into MUSIC=DIR (1.3 GB)
-	@$(BIN)/python -m training.fetch_music "$${MUSIC:?name a folder: make music MUSIC=DIR}"
+music: install-dev ## Fetch the soundtracks that models are judged on into MUSIC=DIR (1.3 GB); MORE=1: and those only learnt from (6 GB)
+	@$(BIN)/python -m training.fetch_music "$${MUSIC:?name a folder: make music MUSIC=DIR}" $(if $(MORE),--more)
 
 .PHONY: train-mini
 train-mini: install-dev ## Make museed-mini from MUSIC=DIR; goes on where it was; CONFIG=mini-smoke, ARGS="--minutes=135"

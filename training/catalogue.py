@@ -2,7 +2,8 @@
 
 `labels.csv` lists every piece of at least 30 s in sixteen freely licensed soundtracks that Debian packages. Their music
 is fetched by `training/fetch_music` and never committed. A soundtrack is split as a whole: two pieces of one composer
-sound alike for reasons that say nothing about similarity.
+sound alike for reasons that say nothing about similarity. `more_music.txt` names packages whose music has no labels and
+is only learnt from.
 """
 
 import csv
@@ -12,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 LABELS_FILE = Path(__file__).with_name("labels.csv")
+MORE_MUSIC_FILE = Path(__file__).with_name("more_music.txt")
 
 # The families that enough soundtracks share to be retrieved across soundtracks.
 FAMILIES = ("electronic", "metal", "orchestral")
@@ -99,6 +101,12 @@ def read_catalogue(path: Path = LABELS_FILE) -> list[Track]:
 def split_of(track: Track) -> Split:
     """Say what a piece is for; a package that is named nowhere trains."""
     return _SPLITS.get(track.package, Split.TRAIN)
+
+
+def more_packages(path: Path = MORE_MUSIC_FILE) -> list[str]:
+    """Name the packages that are only learnt from, in the order of the file; a line after # is a remark."""
+    names = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return [name for name in names if name]
 
 
 def present(tracks: Iterable[Track], music: Path) -> list[Track]:

@@ -81,6 +81,7 @@ class CropsConfig:
         gain_db: Loudness changes by up to so much, up or down.
         equaliser_db: Standard deviation of the gains of six bands.
         equaliser, low_pass, noise, masks: How often each happens, 0 to 1.
+        warp: How often tempo and pitch change a little.
     """
 
     seconds: int = 6
@@ -95,6 +96,7 @@ class CropsConfig:
     low_pass: float = 0.15
     noise: float = 0.2
     masks: float = 0.5
+    warp: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

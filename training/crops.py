@@ -15,6 +15,7 @@ from services.embedder.model import unit
 from training.config import CropsConfig
 from training.corpus import N_MELS, Corpus, Kind, Take
 from training.errors import ManifestInvalid
+from training.warp import draw_warp, warp
 
 Float32Array = NDArray[np.float32]
 
@@ -118,7 +119,9 @@ def teacher_mean(corpus: Corpus, takes: Sequence[Take]) -> Float32Array:
 
 
 def change(mel_db: Float32Array, config: CropsConfig, generator: np.random.Generator) -> Float32Array:
-    """Change loudness, colour, bandwidth and noise, and hide parts (SpecAugment, Park et al. 2019, arXiv:1904.08779).
+    """Change loudness, pace, pitch, colour, bandwidth and noise, and hide parts.
+
+    The last is SpecAugment (Park et al. 2019, arXiv:1904.08779).
 
     Args:
         mel_db: Decibels, shape (frames, 128).
@@ -129,6 +132,8 @@ def change(mel_db: Float32Array, config: CropsConfig, generator: np.random.Gener
         A changed copy of the same shape.
     """
     changed = mel_db + np.float32(generator.uniform(-config.gain_db, config.gain_db))
+    if config.warp and generator.random() < config.warp:
+        changed = warp(changed, **draw_warp(generator))
     if generator.random() < config.equaliser:
         gains = generator.normal(0, config.equaliser_db, _BANDS)
         curve = np.interp(np.arange(N_MELS), np.linspace(0, N_MELS - 1, _BANDS), gains)

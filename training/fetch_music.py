@@ -1,9 +1,10 @@
 """Fetches the soundtracks of the catalogue from Debian's packages into a folder. Needs `apt-get` and `dpkg-deb`.
 
-    python -m training.fetch_music DIR [PACKAGE …]
+    python -m training.fetch_music DIR [--more] [PACKAGE …]
 
-Each package becomes DIR/PACKAGE with its audio and its licence; one that is there already is left alone. The recordings
-keep their own licences, which is why they are fetched and never committed.
+Without names it fetches what the catalogue labels, and with --more also what is only learnt from. Each package becomes
+DIR/PACKAGE with its audio and its licence; one that is there already is left alone. The recordings keep their own
+licences, which is why they are fetched and never committed.
 """
 
 import argparse
@@ -15,10 +16,10 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from training.catalogue import read_catalogue
+from training.catalogue import more_packages, read_catalogue
 
 _AUDIO = frozenset({".flac", ".mp3", ".oga", ".ogg", ".opus"})
-_ARCHIVE = ".pk3"  # a zip of games, which holds the music of some
+_ARCHIVES = frozenset({".pk3", ".zip"})  # which hold the music of some games
 _COMPLETE = ".complete"
 _TIMEOUT_S = 1_800
 
@@ -28,7 +29,7 @@ class CannotFetch(Exception):
 
 
 def packages() -> list[str]:
-    """Name the packages of the catalogue."""
+    """Name the packages whose music is labelled."""
     return sorted({track.package for track in read_catalogue()})
 
 
@@ -66,7 +67,7 @@ def unpack(deb: Path, destination: Path) -> int:
             if path.suffix.lower() in _AUDIO or path.name == "copyright":
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, kept)
-            elif path.suffix.lower() == _ARCHIVE:
+            elif path.suffix.lower() in _ARCHIVES:
                 _unpack_archive(path, kept.with_name(kept.name + ".d"))
     destination.mkdir(parents=True, exist_ok=True)
     (destination / _COMPLETE).touch()
@@ -92,14 +93,15 @@ def _run(command: Sequence[str], folder: Path) -> None:
 
 
 def main() -> int:
-    """Fetch what is named, or everything; returns 1 when something could not be fetched."""
+    """Fetch what is named, or all; returns 1 when something could not be fetched."""
     parser = argparse.ArgumentParser(prog="python -m training.fetch_music", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("folder", type=Path, help="where to; about 1.3 GB for all packages")
-    parser.add_argument("package", nargs="*", help=f"some of: {', '.join(packages())}")
+    parser.add_argument("folder", type=Path, help="where to; about 1.3 GB")
+    parser.add_argument("package", nargs="*", help=f"some of: {', '.join([*packages(), *more_packages()])}")
+    parser.add_argument("--more", action="store_true", help=f"{len(more_packages())} packages more, 6 GB to fetch")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     failed = 0
-    for package in options.package or packages():
+    for package in options.package or [*packages(), *(more_packages() if options.more else ())]:
         try:
             count = fetch(package, options.folder)
         except CannotFetch as error:

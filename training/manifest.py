@@ -9,7 +9,7 @@ from pathlib import Path
 
 import soundfile
 
-from training.catalogue import Split, read_catalogue, split_of
+from training.catalogue import Split, more_packages, read_catalogue, split_of
 from training.errors import ManifestInvalid
 
 MIN_SECONDS = 30.0
@@ -58,8 +58,9 @@ class Manifest:
 def list_music(music: Path) -> Manifest:
     """List every piece of at least 30 s below a folder, in the order of its path.
 
-    Soundtracks of the catalogue keep its groups and splits. Other files are grouped by their topmost folder, and a
-    group falls into a split by a digest of its name: eight in ten train.
+    Soundtracks of the catalogue keep its groups and splits. Other files are grouped by their topmost folder; those that
+    the catalogue has for learning train, and any other group falls into a split by a digest of its name: eight in ten
+    train.
 
     Raises:
         ManifestInvalid: There is no such folder, or no piece of music in it.
@@ -68,6 +69,7 @@ def list_music(music: Path) -> Manifest:
         raise ManifestInvalid(f"{music} is not a folder: name one with music, MUSIC=DIR")
     known = {track.path: track for track in read_catalogue()}
     known_packages = {track.package for track in known.values()}
+    learnt_packages = set(more_packages())
     entries: list[Entry] = []
     left_out: list[LeftOut] = []
     for path in sorted(path for path in music.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file()):
@@ -86,7 +88,8 @@ def list_music(music: Path) -> Manifest:
         elif top in known_packages:
             left_out.append(LeftOut(name, "is no music by the catalogue of its soundtrack"))
         else:
-            entries.append(Entry(name, top, _split_by_digest(top), seconds))
+            split = Split.TRAIN if top in learnt_packages else _split_by_digest(top)
+            entries.append(Entry(name, top, split, seconds))
     if not entries:
         raise ManifestInvalid(
             f"no music in {music}: no file of at least {MIN_SECONDS:.0f} s ({len(left_out)} left out)"

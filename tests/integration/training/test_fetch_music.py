@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from training.catalogue import more_packages
 from training.fetch_music import CannotFetch, fetch, packages, unpack
 
 
@@ -26,6 +27,8 @@ def deb(tmp_path: Path) -> Path:
         archive.writestr("music/two.ogg", b"two")
         archive.writestr("../../escape.ogg", b"out")
         archive.writestr("readme.txt", b"no music")
+    with zipfile.ZipFile(games / "mod.zip", "w") as archive:
+        archive.writestr("audio/three.Opus", b"three")
     (control / "control").write_text(
         "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n", encoding="utf-8"
     )
@@ -37,7 +40,7 @@ def test_audio_and_licence_are_kept_below_the_folder_and_nothing_else(deb: Path,
     destination = tmp_path / "music" / "x"
     destination.mkdir(parents=True)
     (destination / "half.ogg").write_bytes(b"of a fetch that was cut off")
-    assert unpack(deb, destination) == 3
+    assert unpack(deb, destination) == 4
     kept = {path.relative_to(destination).as_posix() for path in destination.rglob("*") if path.is_file()}
     assert kept == {
         ".complete",
@@ -45,6 +48,7 @@ def test_audio_and_licence_are_kept_below_the_folder_and_nothing_else(deb: Path,
         "usr/share/games/x/music/One.OGG",
         "usr/share/games/x/data.pk3.d/music/two.ogg",
         "usr/share/games/x/data.pk3.d/escape.ogg",
+        "usr/share/games/x/mod.zip.d/audio/three.Opus",
     }
     assert fetch("x", tmp_path / "music") == 0
 
@@ -55,5 +59,8 @@ def test_a_package_that_does_not_exist_is_told(tmp_path: Path) -> None:
     assert not (tmp_path / "no-such-package-of-museed").exists()
 
 
-def test_the_catalogue_names_sixteen_packages() -> None:
+def test_the_catalogue_names_sixteen_packages_and_none_of_them_again_for_learning() -> None:
     assert len(packages()) == 16
+    more = more_packages()
+    assert len(set(more)) == len(more) >= 30
+    assert not set(more) & set(packages())

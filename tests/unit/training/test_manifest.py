@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.catalogue import Split, present, read_catalogue, split_of
+from training.catalogue import Split, more_packages, present, read_catalogue, split_of
 from training.errors import ManifestInvalid
-from training.manifest import Entry, check_splits, list_music, read_manifest, write_manifest
+from training.manifest import Entry, _split_by_digest, check_splits, list_music, read_manifest, write_manifest
 
 
 def write_sound(path: Path, seconds: float) -> None:
@@ -46,6 +46,18 @@ def test_eight_in_ten_unknown_groups_train(tmp_path: Path) -> None:
     assert splits.count(Split.TRAIN) in range(70, 91)
     assert splits.count(Split.VALIDATION) > 0
     assert splits.count(Split.TEST) > 0
+
+
+def test_packages_for_learning_train_whatever_their_digest(tmp_path: Path) -> None:
+    sound = tmp_path / "sound.wav"
+    write_sound(sound, 30)
+    for name in more_packages():
+        (tmp_path / "music" / name).mkdir(parents=True)
+        (tmp_path / "music" / name / "a.wav").symlink_to(sound)
+    entries = list_music(tmp_path / "music").entries
+    assert [entry.group for entry in entries] == sorted(more_packages())
+    assert {entry.split for entry in entries} == {Split.TRAIN}
+    assert {_split_by_digest(name) for name in more_packages()} > {Split.TRAIN}  # else this would show nothing
 
 
 def test_a_folder_without_music_is_refused(tmp_path: Path) -> None:
