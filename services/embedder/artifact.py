@@ -20,6 +20,14 @@ MANIFEST_FILE = "manifest.json"
 # The id is part of NATS subjects: no dots, blanks or wildcards.
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _READ_BYTES = 4 * 1024 * 1024
+# What may be meant: a window is held in memory, and a vector travels with every track.
+_SECONDS = (0.1, 600)
+_RATES_HZ = (1, 384_000)
+_DIMS = (1, 16_384)
+_TEXTS = ("name", "architecture", "resampler", "weights_sha256", "source", "revision", "precision", "licence")
+# What the embedder does; a manifest that asks for something else would be served as if it did not.
+_POOLING_METHOD = "weighted_mean"
+_RESAMPLER = "soxr/HQ"
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -34,9 +42,14 @@ class Pooling:
         min_part_seconds: A last part window shorter than this is dropped when the track has a full one.
     """
 
-    method: str = "weighted_mean"
+    method: str = _POOLING_METHOD
     silence_rms: float = 1e-3
     min_part_seconds: float = 3.0
+
+    def __post_init__(self) -> None:
+        _check(isinstance(self.method, str), "pooling.method", self.method, "text")
+        check_number("pooling.silence_rms", self.silence_rms, 0, 1)
+        check_number("pooling.min_part_seconds", self.min_part_seconds, 0, _SECONDS[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +85,7 @@ class Manifest:
     weights_sha256: str
     pooling: Pooling = field(default_factory=Pooling)
     centring: str | None = None
-    resampler: str = "soxr/HQ"
+    resampler: str = _RESAMPLER
     config: dict[str, Any] = field(default_factory=dict)  # JSON values, as the architecture wants them
     source: str = ""
     revision: str = ""
@@ -82,11 +95,21 @@ class Manifest:
     random_pair_cosine: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
+        for field_name in _TEXTS:
+            value = getattr(self, field_name)
+            _check(isinstance(value, str), field_name, value, "text")
+        _check(self.centring is None or isinstance(self.centring, str), "centring", self.centring, "text or null")
+        _check(isinstance(self.config, dict), "config", self.config, "an object")
+        _check(all(isinstance(tag, str) for tag in self.tags), "tags", self.tags, "a list of text")
+        check_number("dim", self.dim, *_DIMS, whole=True)
+        check_number("sample_rate_hz", self.sample_rate_hz, *_RATES_HZ, whole=True)
+        check_number("window_seconds", self.window_seconds, *_SECONDS)
+        check_number("hop_seconds", self.hop_seconds, *_SECONDS)
         if not _NAME.fullmatch(self.name):
             raise ArtifactInvalid(f"encoder name {self.name!r} must match {_NAME.pattern}", field="name")
         try:
             is_sound = all(0 <= share <= 1 and -1 <= cosine <= 1 for share, cosine in self.cosine_quantiles)
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError, OverflowError):
             is_sound = False
         if not is_sound:
             raise ArtifactInvalid(
@@ -138,6 +161,22 @@ class Artifact:
         return self.folder / WEIGHTS_FILE
 
 
+def check_number(field: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:  # a JSON value
+    """Refuse what is no number, or none from `low` to `high`.
+
+    Raises:
+        ArtifactInvalid: Naming field, value and limits.
+    """
+    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    kind = "a whole number" if whole else "a number"
+    _check(is_number and low <= value <= high, field, value, f"{kind} from {low:g} to {high:g}")
+
+
+def _check(is_so: bool, field: str, value: Any, wanted: str) -> None:  # a JSON value
+    if not is_so:
+        raise ArtifactInvalid(f"{field} is {value!r:.60}, it must be {wanted}", field=field, value=value, limit=wanted)
+
+
 def digest_file(path: Path) -> str:
     """Return a file's SHA-256 in hex; blocks, about a second per gigabyte."""
     digest = hashlib.sha256()
@@ -175,7 +214,16 @@ def open_artifact(folder: Path) -> Artifact:
             value=stated_id,
             limit=manifest.encoder_id,
         )
+    _check_is_served(manifest)
     return Artifact(folder, manifest)
+
+
+def _check_is_served(manifest: Manifest) -> None:
+    """Refuse what a manifest may say and no code here does."""
+    _check(manifest.pooling.method == _POOLING_METHOD, "pooling.method", manifest.pooling.method, _POOLING_METHOD)
+    _check(manifest.resampler == _RESAMPLER, "resampler", manifest.resampler, _RESAMPLER)
+    is_gapless = manifest.hop_seconds == manifest.window_seconds
+    _check(is_gapless, "hop_seconds", manifest.hop_seconds, f"window_seconds, {manifest.window_seconds:g}")
 
 
 def _read_manifest(path: Path) -> tuple[Manifest, str]:
@@ -183,9 +231,14 @@ def _read_manifest(path: Path) -> tuple[Manifest, str]:
         found = json.loads(path.read_text(encoding="utf-8"))
         stated_id = str(found.pop("encoder_id"))
         found["pooling"] = Pooling(**found["pooling"])
+        _check(isinstance(found["tags"], list), "tags", found["tags"], "a list of text")
         found["tags"] = tuple(found["tags"])
-        return Manifest(**found), stated_id
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        manifest = Manifest(**found)
+        _ = manifest.encoder_id  # a config with NaN or without end has none
+        return manifest, stated_id
+    except ArtifactInvalid as error:
+        raise ArtifactInvalid(f"{path}: {error}", field=error.field, value=error.value, limit=error.limit) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtifactInvalid(f"{path} is not a manifest: {error!r}", field="manifest", value=path) from error
 
 

@@ -40,6 +40,7 @@ class MiniEncoder:
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
         graph = build_graph(config, weights)
+        weights.check_all_taken()
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         self._threads = threads or len(os.sched_getaffinity(0))
         self._executor = ThreadPoolExecutor(self._threads, "mini")

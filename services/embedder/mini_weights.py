@@ -8,7 +8,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from services.embedder.artifact import Manifest
+from services.embedder.artifact import Manifest, check_number
 from services.embedder.errors import ArtifactInvalid
 from services.embedder.model import Float32Array
 
@@ -18,6 +18,11 @@ ROTARY = "rotary"
 # What the graph is built for; MuQ's own defaults.
 _FIXED = {"features": ["melspec_2048"], "hop_length": 240, "is_flash": False, "label_rate": 25, "n_mels": 128}
 _ACTIVATIONS = ("swish", "silu")
+_LAYERS = "w2v2_config"
+_HEADS = f"{_LAYERS}.num_attention_heads"
+_KERNEL = f"{_LAYERS}.conv_depthwise_kernel_size"
+# Part of MuQ's state by accident: it follows from the config.
+_DERIVED = frozenset({"model.conformer.embed_positions.inv_freq"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,40 +64,66 @@ class MiniConfig:
         Raises:
             ArtifactInvalid: An option is missing, of the wrong kind, or not one that this code runs.
         """
-        options = manifest.config
         for key, wanted in _FIXED.items():
-            _require(options.get(key, wanted) == wanted, f"config.{key}", options.get(key), wanted)
+            _require(manifest.config.get(key, wanted) == wanted, f"config.{key}", manifest.config.get(key), wanted)
         _require(manifest.sample_rate_hz == SAMPLE_RATE_HZ, "sample_rate_hz", manifest.sample_rate_hz, SAMPLE_RATE_HZ)
-        try:
-            layers, statistics = options["w2v2_config"], options["stat"]
-            _require(layers["position_embeddings_type"] == ROTARY, "config.w2v2_config.position_embeddings_type",
-                     layers["position_embeddings_type"], ROTARY)  # fmt: skip
-            _require(layers["hidden_act"] in _ACTIVATIONS, "config.w2v2_config.hidden_act",
-                     layers["hidden_act"], _ACTIVATIONS)  # fmt: skip
-            config = cls(
-                conv_dim=int(options["conv_dim"]),
-                dim=int(options["encoder_dim"]),
-                depth=int(options["encoder_depth"]),
-                heads=int(layers["num_attention_heads"]),
-                intermediate=int(layers["intermediate_size"]),
-                kernel=int(layers["conv_depthwise_kernel_size"]),
-                rotary_base=float(layers["rotary_embedding_base"]),
-                epsilon=float(layers["layer_norm_eps"]),
-                mel_mean=float(statistics["melspec_2048_mean"]),
-                mel_deviation=float(statistics["melspec_2048_std"]),
-                vector_dim=manifest.dim,
-                tags=len(manifest.tags),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactInvalid(f"the config of {manifest.name} is not one: {error!r}", field="config") from error
-        config._check()
+        options = _Options(manifest)
+        position, activation = f"{_LAYERS}.position_embeddings_type", f"{_LAYERS}.hidden_act"
+        _require(options.take(position) == ROTARY, f"config.{position}", options.take(position), ROTARY)
+        _require(
+            options.take(activation) in _ACTIVATIONS, f"config.{activation}", options.take(activation), _ACTIVATIONS
+        )
+        config = cls(
+            conv_dim=options.whole("conv_dim", 4_096),
+            dim=options.whole("encoder_dim", 16_384),
+            depth=options.whole("encoder_depth", 256),
+            heads=options.whole(_HEADS, 1_024),
+            intermediate=options.whole(f"{_LAYERS}.intermediate_size", 65_536),
+            kernel=options.whole(_KERNEL, 1_023),
+            # Below 1 the positions would turn ever faster; at 0 they are no numbers.
+            rotary_base=options.number(f"{_LAYERS}.rotary_embedding_base", 1, 1e9),
+            epsilon=options.number(f"{_LAYERS}.layer_norm_eps", 1e-12, 1),
+            mel_mean=options.number("stat.melspec_2048_mean", -1_000, 1_000),
+            mel_deviation=options.number("stat.melspec_2048_std", 1e-3, 1_000),
+            vector_dim=manifest.dim,
+            tags=len(manifest.tags),
+        )
+        is_even = config.dim % (2 * config.heads) == 0
+        _require(is_even, f"config.{_HEADS}", config.heads, f"a divisor of half of {config.dim}")
+        _require(config.kernel % 2 == 1, f"config.{_KERNEL}", config.kernel, "an odd number")
         return config
 
-    def _check(self) -> None:
-        for name in ("conv_dim", "dim", "depth", "heads", "intermediate", "kernel", "mel_deviation", "epsilon"):
-            _require(getattr(self, name) > 0, f"config.{name}", getattr(self, name), "above 0")
-        _require(self.dim % (2 * self.heads) == 0, "config.num_attention_heads", self.heads, f"divides {self.dim} / 2")
-        _require(self.kernel % 2 == 1, "config.conv_depthwise_kernel_size", self.kernel, "odd")
+
+class _Options:
+    """Takes values out of a manifest's config by their path, for example `stat.melspec_2048_std`."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._config = manifest.config
+
+    def take(self, path: str) -> Any:  # a JSON value
+        """Return what is at a path.
+
+        Raises:
+            ArtifactInvalid: There is nothing.
+        """
+        found: Any = self._config
+        for key in path.split("."):
+            if not isinstance(found, dict) or key not in found:
+                raise ArtifactInvalid(f"config.{path} is missing", field=f"config.{path}")
+            found = found[key]
+        return found
+
+    def whole(self, path: str, high: int) -> int:
+        """Return a whole number from 1 to `high`; raises ArtifactInvalid for anything else."""
+        value: int = self.take(path)
+        check_number(f"config.{path}", value, 1, high, whole=True)
+        return value
+
+    def number(self, path: str, low: float, high: float) -> float:
+        """Return a number from `low` to `high`; raises ArtifactInvalid for anything else."""
+        value = self.take(path)
+        check_number(f"config.{path}", value, low, high)
+        return float(value)
 
 
 class MiniWeights:
@@ -107,6 +138,7 @@ class MiniWeights:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._taken: set[str] = set()
         try:
             self._tensors = load_file(path)
         except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a dtype that numpy does not have
@@ -118,6 +150,7 @@ class MiniWeights:
         Raises:
             ArtifactInvalid: It is missing, has another shape, is neither float16 nor float32, or is not finite.
         """
+        self._taken.add(name)
         tensor = self._tensors.get(name)
         if tensor is None:
             raise self._invalid(name, "is missing")
@@ -135,6 +168,16 @@ class MiniWeights:
         if tensor.min() < 0:
             raise self._invalid(name, f"has a value of {tensor.min():g}, it must not be negative")
         return tensor
+
+    def check_all_taken(self) -> None:
+        """Refuse tensors that nobody took: the config then asks for another network than the one that was trained.
+
+        Raises:
+            ArtifactInvalid: There are such tensors, and they hold something.
+        """
+        rest = sorted(self._tensors.keys() - self._taken - _DERIVED)
+        if unused := [name for name in rest if self._tensors[name].size]:
+            raise self._invalid(unused[0], f"is one of {len(unused)} that the config has no use for")
 
     def _invalid(self, name: str, what: str) -> ArtifactInvalid:
         return ArtifactInvalid(f"{self._path}: the tensor {name} {what}", field="weights", value=name)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from services.embedder.artifact import (
     Pooling,
     open_artifact,
     write_artifact,
+    write_manifest,
 )
 from services.embedder.errors import ArtifactInvalid
 
@@ -125,6 +127,63 @@ def test_changed_manifest_is_refused(artifact: Artifact) -> None:
     assert (caught.value.reason, caught.value.field) == ("ARTIFACT_CORRUPT", "encoder_id")
 
 
+@pytest.mark.parametrize(
+    ("change", "field", "told"),
+    [
+        ({"window_seconds": 1e9}, "window_seconds", "is 1000000000.0, it must be a number from 0.1 to 600"),
+        ({"window_seconds": 0}, "window_seconds", "is 0, it must be a number from 0.1 to 600"),
+        ({"window_seconds": -1}, "window_seconds", "is -1, it must be"),
+        ({"window_seconds": "10"}, "window_seconds", "is '10', it must be a number"),
+        ({"window_seconds": float("nan")}, "window_seconds", "is nan, it must be"),
+        ({"window_seconds": True}, "window_seconds", "is True, it must be"),
+        ({"hop_seconds": 0}, "hop_seconds", "is 0, it must be a number from 0.1 to 600"),
+        ({"hop_seconds": None}, "hop_seconds", "is None, it must be"),
+        ({"dim": 0}, "dim", "is 0, it must be a whole number from 1 to 16384"),
+        ({"dim": 4.0}, "dim", "is 4.0, it must be a whole number"),
+        ({"dim": 10**400}, "dim", "is 1000"),
+        ({"sample_rate_hz": "16000"}, "sample_rate_hz", "is '16000', it must be a whole number from 1 to 384000"),
+        ({"tags": [1, 2]}, "tags", r"is \(1, 2\), it must be a list of text"),
+        ({"tags": "rock"}, "tags", "is 'rock', it must be a list of text"),
+        ({"tags": None}, "tags", "is None, it must be a list of text"),
+        ({"config": []}, "config", r"is \[\], it must be an object"),
+        ({"centring": 1}, "centring", "is 1, it must be text or null"),
+        ({"architecture": 1}, "architecture", "is 1, it must be text"),
+        ({"resampler": ["soxr"]}, "resampler", r"is \['soxr'\], it must be text"),
+        ({"random_pair_cosine": {"0.5": 10**400}}, "random_pair_cosine", "is {'0.5': 1000"),
+        ({"pooling": {"method": 1}}, "pooling.method", "is 1, it must be text"),
+        ({"pooling": {"silence_rms": -1}}, "pooling.silence_rms", "is -1, it must be a number from 0 to 1"),
+        ({"pooling": {"min_part_seconds": "3"}}, "pooling.min_part_seconds", "is '3', it must be a number"),
+    ],
+    ids=str,
+)
+def test_what_no_manifest_can_mean_is_refused_by_name(
+    artifact: Artifact, change: dict[str, Any], field: str, told: str
+) -> None:
+    path = artifact.folder / MANIFEST_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ArtifactInvalid, match=f"{re.escape(str(path))}: {field} {told}") as caught:
+        open_artifact(artifact.folder)
+    assert (caught.value.reason, caught.value.field) == ("ARTIFACT_INVALID", field)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "told"),
+    [
+        ({"pooling": Pooling(method="max")}, "pooling.method", "is 'max', it must be weighted_mean"),
+        ({"resampler": "foo"}, "resampler", "is 'foo', it must be soxr/HQ"),
+        ({"hop_seconds": 5}, "hop_seconds", "is 5, it must be window_seconds, 10"),
+    ],
+    ids=str,
+)
+def test_what_the_embedder_does_not_do_is_refused(
+    artifact: Artifact, change: dict[str, Any], field: str, told: str
+) -> None:
+    write_manifest(artifact.folder, dataclasses.replace(artifact.manifest, **change))
+    with pytest.raises(ArtifactInvalid, match=f"^{field} {told}") as caught:
+        open_artifact(artifact.folder)
+    assert (caught.value.reason, caught.value.field) == ("ARTIFACT_INVALID", field)
+
+
 @pytest.mark.parametrize("name", [MANIFEST_FILE, WEIGHTS_FILE])
 def test_missing_file_is_named(artifact: Artifact, name: str) -> None:
     (artifact.folder / name).unlink()
@@ -133,7 +192,18 @@ def test_missing_file_is_named(artifact: Artifact, name: str) -> None:
     assert caught.value.reason == "ARTIFACT_MISSING"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"encoder_id": "x"}', '{"encoder_id": "x", "pooling": {"a": 1}}'])
+def test_a_config_without_an_id_is_refused(artifact: Artifact) -> None:
+    path = artifact.folder / MANIFEST_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"config": {"layers": float("nan")}}))
+    with pytest.raises(ArtifactInvalid, match="is not a manifest"):
+        open_artifact(artifact.folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "[" * 100_000, '{"encoder_id": "x"}', '{"encoder_id": "x", "pooling": {"a": 1}}'],
+    ids=lambda text: text[:30],
+)
 def test_nonsense_manifest_is_refused(artifact: Artifact, text: str) -> None:
     (artifact.folder / MANIFEST_FILE).write_text(text)
     with pytest.raises(ArtifactInvalid) as caught:

@@ -63,6 +63,24 @@ def test_bad_tensor_is_named(
     assert (caught.value.reason, caught.value.value) == ("ARTIFACT_INVALID", name)
 
 
+def test_tensors_of_another_network_are_refused(artifact: Artifact, tmp_path: Path) -> None:
+    config = artifact.manifest.config | {"encoder_depth": 1}
+    shallow = write_artifact(
+        tmp_path / "shallow", artifact.weights_path.read_bytes(), replace(artifact.manifest, config=config)
+    )
+    wanted = r"the tensor model\.conformer\.layers\.1\.\S+ is one of \d+ that the config has no use for"
+    with pytest.raises(ArtifactInvalid, match=wanted):
+        MiniEncoder(shallow, threads=1)
+
+
+def test_empty_tensors_may_stand_beside_the_others(artifact: Artifact, tmp_path: Path) -> None:
+    weights = load_file(artifact.weights_path)
+    weights["heads.tags.weight"] = weights["heads.tags.weight"][:0]
+    weights["heads.tags.bias"] = weights["heads.tags.bias"][:0]
+    bare = write_artifact(tmp_path / "bare", save(weights), replace(artifact.manifest, tags=()))
+    assert MiniEncoder(bare, threads=1).encode(np.ones((1, 4096), np.float32)).tags.shape == (1, 0)
+
+
 def test_half_precision_is_widened_exactly(tmp_path: Path) -> None:
     halves = np.array([1.5, 6.1e-5, 65504], np.float16)
     path = tmp_path / "weights.safetensors"
@@ -87,14 +105,22 @@ def test_file_without_tensors_is_coded(tmp_path: Path, contents: bytes) -> None:
     [
         (("w2v2_config", "position_embeddings_type"), "relative", "config.w2v2_config.position_embeddings_type"),
         (("w2v2_config", "hidden_act"), "gelu", "config.w2v2_config.hidden_act"),
-        (("w2v2_config", "num_attention_heads"), 3, "config.num_attention_heads"),
-        (("w2v2_config", "num_attention_heads"), 0, "config.heads"),
-        (("w2v2_config", "conv_depthwise_kernel_size"), 30, "config.conv_depthwise_kernel_size"),
-        (("stat", "melspec_2048_std"), 0, "config.mel_deviation"),
+        (("w2v2_config", "num_attention_heads"), 3, "config.w2v2_config.num_attention_heads"),
+        (("w2v2_config", "num_attention_heads"), 0, "config.w2v2_config.num_attention_heads"),
+        (("w2v2_config", "num_attention_heads"), 2.5, "config.w2v2_config.num_attention_heads"),
+        (("w2v2_config", "num_attention_heads"), True, "config.w2v2_config.num_attention_heads"),
+        (("w2v2_config", "conv_depthwise_kernel_size"), 30, "config.w2v2_config.conv_depthwise_kernel_size"),
+        (("w2v2_config", "rotary_embedding_base"), 0, "config.w2v2_config.rotary_embedding_base"),
+        (("w2v2_config", "rotary_embedding_base"), 10**400, "config.w2v2_config.rotary_embedding_base"),
+        (("w2v2_config", "layer_norm_eps"), 0, "config.w2v2_config.layer_norm_eps"),
+        (("stat", "melspec_2048_std"), 0, "config.stat.melspec_2048_std"),
+        (("stat", "melspec_2048_mean"), "6.8", "config.stat.melspec_2048_mean"),
         (("label_rate",), 50, "config.label_rate"),
         (("n_mels",), 64, "config.n_mels"),
-        (("encoder_dim",), "wide", "config"),
-        (("encoder_depth",), None, "config"),
+        (("encoder_dim",), "wide", "config.encoder_dim"),
+        (("encoder_depth",), None, "config.encoder_depth"),
+        (("encoder_depth",), 1e9, "config.encoder_depth"),
+        (("w2v2_config",), None, "config.w2v2_config.position_embeddings_type"),
     ],
 )
 def test_config_that_this_code_does_not_run_is_refused(
@@ -106,6 +132,7 @@ def test_config_that_this_code_does_not_run_is_refused(
     with pytest.raises(ArtifactInvalid) as caught:
         MiniConfig.of(replace(artifact.manifest, config=options))
     assert caught.value.field == field
+    assert caught.value.message.startswith(f"{field} is ")
 
 
 @pytest.mark.parametrize("missing", ["encoder_dim", "w2v2_config", "stat"])
