@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from training.listening.study import StudyInvalid
 
@@ -109,13 +109,15 @@ def read_ratings(path: Path) -> list[Rating]:
 
 
 def _read(path: Path) -> Iterator[Rating]:
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        try:
-            entry: dict[str, Any] = json.loads(line)
-            entry.pop("rated_at", None)
-            yield Rating(**entry)
-        except (ValueError, TypeError, AttributeError, ValidationError) as error:
-            raise StudyInvalid(f"{path}, line {number} is no rating: {error}") from error
+    with path.open("rb") as file:
+        # As bytes: text is cut at U+2028 and U+0085 as well, which a comment may hold and JSON leaves as they are.
+        for number, line in enumerate(file, 1):
+            try:
+                entry: dict[str, Any] = json.loads(line)
+                entry.pop("rated_at", None)
+                yield Rating(**entry)
+            except (ValueError, TypeError, AttributeError, RecursionError) as error:
+                raise StudyInvalid(f"{path}, line {number} is no rating: {error}") from error
 
 
 def _drop_cut_line(path: Path) -> None:

@@ -104,7 +104,9 @@ def table(key: Key, ratings: Sequence[Rating]) -> str:
             bootstrap.estimate(_differences(marks[first, question], marks[second, question])) for question in QUESTIONS
         ]
         rows.append([f"{first} − {second}", *(one.text(signed=True) for one in differences), str(differences[0].marks)])
-    heading = f"ratings: {len(known)}, listeners: {len(raters)}; means with 90 % intervals over listeners and seeds"
+    heading = f"ratings: {len(known)}, listeners: {len(raters)}"
+    if raters:
+        heading += "; means with 90 % intervals over listeners and seeds"
     return "\n".join([heading, "", *_aligned(rows)])
 
 

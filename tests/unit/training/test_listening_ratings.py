@@ -37,6 +37,16 @@ def test_ratings_are_read_back_as_they_were_given(tmp_path: Path) -> None:
     assert len(path.read_bytes().splitlines()) == 2
 
 
+@pytest.mark.parametrize("comment", ["a\u2028b", "a\u2029b", "a\x85b", "a\x1cb", "a\x0bb", "a\rb", "a\r\nb"])
+def test_a_comment_with_any_line_break_is_one_line(tmp_path: Path, comment: str) -> None:
+    path = tmp_path / "ratings.jsonl"
+    given = [_rating(comment=comment), _rating(playlist="p2")]
+    for rating in given:
+        RatingFile(path, ["p1", "p2"]).append(rating)
+
+    assert read_ratings(path) == given
+
+
 def test_a_listener_rates_a_playlist_once_also_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "ratings.jsonl"
     RatingFile(path, ["p1"]).append(_rating())
@@ -70,10 +80,11 @@ def test_a_line_that_a_crash_cut_is_dropped_and_may_be_given_again(tmp_path: Pat
     assert [rating.playlist for rating in read_ratings(path)] == ["p1", "p2"]
 
 
-def test_a_file_that_holds_something_else_is_refused_with_its_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [b"[1, 2]", b"", b"\xff", b"[" * 100_000], ids=lambda line: repr(line[:9]))
+def test_a_file_that_holds_something_else_is_refused_with_its_line(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "ratings.jsonl"
     RatingFile(path, ["p1"]).append(_rating())
-    path.write_bytes(path.read_bytes() + b"[1, 2]\n")
+    path.write_bytes(path.read_bytes() + line + b"\n")
 
     with pytest.raises(StudyInvalid, match="line 2 is no rating"):
         RatingFile(path, ["p1"])

@@ -70,7 +70,10 @@ def test_a_playlist_that_only_one_encoder_was_rated_for_is_in_no_pair() -> None:
 
 
 def test_without_ratings_the_table_says_so() -> None:
-    assert table(_KEY, [_rating("Ada", "of another test", 3)]).count("no marks") == 9
+    lines = table(_KEY, [_rating("Ada", "of another test", 3)]).splitlines()
+
+    assert lines[0] == "ratings: 0, listeners: 0"
+    assert "\n".join(lines).count("no marks") == 9
 
 
 def test_intervals_are_those_of_a_slow_resampling_of_listeners_and_seeds() -> None:
