@@ -1,9 +1,9 @@
 """Keeps what encoders made of files, by encoder_id and digest of the file, so that a second run takes seconds."""
 
 import hashlib
+import math
 import os
 import uuid
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +28,10 @@ class VectorStore:
         try:
             # Opened here: numpy leaves a torn file open.
             with self._path(encoder_id, key).open("rb") as file, np.load(file, allow_pickle=False) as found:
-                return TrackVectors(found["windows"], found["seconds"], found["tags"], float(found["duration_seconds"]))
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+                kept = TrackVectors(found["windows"], found["seconds"], found["tags"], float(found["duration_seconds"]))
+                return kept if _is_whole(kept) else None
+        # Damaged bytes have made numpy, zipfile and zlib raise nearly everything, tokenize.TokenError among it.
+        except Exception:
             return None
 
     def write(self, encoder_id: str, key: str, vectors: TrackVectors) -> None:
@@ -49,6 +51,18 @@ class VectorStore:
 
     def _path(self, encoder_id: str, key: str) -> Path:
         return self.folder / encoder_id / f"{key}.npz"
+
+
+def _is_whole(kept: TrackVectors) -> bool:
+    """Say whether arrays fit together, as those that were written do."""
+    arrays = (kept.windows, kept.seconds, kept.tags)
+    return (
+        [array.ndim for array in arrays] == [2, 1, 2]
+        and len(kept.windows) == len(kept.seconds) == len(kept.tags) > 0
+        and all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays)
+        and bool((kept.seconds > 0).all())
+        and math.isfinite(kept.duration_seconds)
+    )
 
 
 def file_key(path: Path) -> str:

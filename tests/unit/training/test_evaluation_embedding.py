@@ -1,6 +1,9 @@
 """Files in, vectors out, and back from the store; with an encoder that is easy to foresee."""
 
+import dataclasses
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,6 +116,46 @@ def test_a_torn_file_is_as_good_as_none(tmp_path: Path, contents: bytes) -> None
     (tmp_path / "level-1" / "key.npz").write_bytes(contents)
     assert store.read("level-1", "key") is None
     assert not store.has("level-1", "key")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_damage_is_more_than_a_file_that_is_not_there(tmp_path: Path, seed: int) -> None:
+    store = VectorStore(tmp_path)
+    store.write("level-1", "key", vectors())
+    path = tmp_path / "level-1" / "key.npz"
+    whole = path.read_bytes()
+    random = np.random.default_rng(seed)
+    for _ in range(100):
+        damaged = bytearray(whole)
+        for at in random.integers(0, len(whole), random.integers(1, 4)):
+            damaged[at] = random.integers(0, 256)
+        path.write_bytes(damaged)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy takes some for files of Python 2
+            found = store.read("level-1", "key")
+        if found is not None:  # what was hit says nothing of the vectors, as a date does
+            np.testing.assert_array_equal(found.windows, vectors().windows)
+            np.testing.assert_array_equal(found.tags, vectors().tags)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"windows": np.zeros((0, 2), np.float32), "seconds": np.zeros(0, np.float32), "tags": np.zeros((0, 1), "f4")},
+        {"windows": np.ones((3, 2), np.float32)},
+        {"windows": np.ones(2, np.float32)},
+        {"windows": np.full((2, 2), np.nan, np.float32)},
+        {"windows": np.ones((2, 2), np.float64)},
+        {"seconds": np.zeros(2, np.float32)},
+        {"tags": np.ones((1, 1), np.float32)},
+        {"duration_seconds": float("inf")},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_arrays_that_do_not_fit_are_as_good_as_none(tmp_path: Path, change: dict[str, Any]) -> None:
+    store = VectorStore(tmp_path)
+    store.write("level-1", "key", dataclasses.replace(vectors(), **change))
+    assert store.read("level-1", "key") is None
 
 
 def test_key_is_of_the_contents(tmp_path: Path) -> None:
