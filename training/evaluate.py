@@ -4,7 +4,6 @@ What encoders made of files is kept, so that a second run takes seconds. Labels 
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,18 +12,21 @@ from services.embedder import mini
 from services.embedder.artifact import Manifest
 from services.embedder.choice import MINI_FOLDER
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
-from training.catalogue import LABELS_FILE, Split, present, read_catalogue
+from training.catalogue import LABELS_FILE, Split, present
+from training.errors import TrainingError
 from training.evaluation import baselines, sections
 from training.evaluation.collection import Collection, Embedding, joined_first
 from training.evaluation.encoders import EncoderChoice
+from training.evaluation.labels import count_unjudged, read_labels
 from training.evaluation.picture import draw_maps
-from training.evaluation.report import TABLE_JSON, Report, compare
+from training.evaluation.report import TABLE_JSON, Report, compare, read_table
 from training.evaluation.robustness import TRACKS, choose_tracks
 from training.evaluation.store import VectorStore
 from training.evaluation.tunes import Tune, find_tunes, kept_tracks
 
 REFERENCE = "musicnn-msd"
 PICTURE_FILE = "maps.png"
+STOPPED = "Stopped; what is embedded is kept."
 _NOT_MUSIC = "not_music"
 _DEFAULT_ENCODERS = (baselines.MFCC, baselines.UNTRAINED_MINI, REFERENCE, "musicnn-mtt", baselines.JOINED)
 _BASELINES = frozenset({baselines.MFCC, baselines.UNTRAINED_MINI})
@@ -33,32 +35,39 @@ Encoders = dict[str, tuple[EncoderChoice, Manifest]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 when all went well, 1 when --check finds a difference, 2 when it cannot run."""
+    """Run the command; 0: all went well, 1: --check finds a difference, 2: it cannot run, 130: it was stopped."""
     options = _parse(arguments)
     try:
-        encoders = describe_encoders(_choices(options), options.artifacts)
+        return _run(options)
     except (ArtifactInvalid, EncoderUnavailable) as error:
         print(f"{error.reason}: {error}", file=sys.stderr)
-        return 2
-    catalogue = read_catalogue(options.labels)
+    except TrainingError as error:
+        print(error, file=sys.stderr)
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        return 130
+    return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    committed = read_table(options.out / TABLE_JSON) if options.check else None
+    catalogue = read_labels(options.labels)
     tracks = present(catalogue, options.music)
     if not any(track.is_labelled for track in tracks):
-        print(f"{options.music} holds none of the labelled pieces of {options.labels}", file=sys.stderr)
-        return 2
-    table = options.out / TABLE_JSON
-    if options.check and not table.is_file():
-        print(f"{table} is missing: run once without --check", file=sys.stderr)
-        return 2
+        raise TrainingError(f"{options.music} holds none of the labelled pieces of {options.labels}")
+    encoders = describe_encoders(_choices(options), options.artifacts)
     embedding = Embedding(options.music, VectorStore(options.cache))
     tunes = find_tunes([track for track in tracks if track.family != _NOT_MUSIC], catalogue)
     if options.pieces == "labelled":
         tunes = [tune for tune in tunes if tune.kept.is_labelled]
     report, collection = judge(embedding, tunes, encoders, _splits(options.split), options.variants)
+    if unjudged := count_unjudged(tracks):
+        report.facts.append(unjudged)
     if missing := len(catalogue) - len(tracks):
         report.facts.append(f"{missing} of {len(catalogue)} pieces are not in the folder.")
     print(report.text())
-    if options.check:
-        return _tell_differences(compare(report, json.loads(table.read_text(encoding="utf-8"))))
+    if committed is not None:
+        return _tell_differences(compare(report, committed))
     report.write(options.out)
     draw_maps(options.out / PICTURE_FILE, *sections.family_vectors(collection))
     return 0
@@ -81,19 +90,24 @@ def judge(
         variant_tracks: How many tracks robustness is measured with; 0 leaves it out.
     """
     collection = embedding.collect(kept_tracks(tunes), encoders)
-    splits = [split for split in splits if (collection.labelled() & collection.in_split(split)).any()]
+    asking = {split: (collection.labelled() & collection.in_split(split)).any() for split in splits}
+    splits = [split for split, any_ask in asking.items() if any_ask]
     reference = REFERENCE if REFERENCE in encoders else next(iter(encoders))
     tables = [sections.retrieval_table(collection, split, reference) for split in splits]
     learnt = [name for name in encoders if name not in _BASELINES]
     # Joined networks are two encoders side by side already.
     pairs = [name for name in learnt if name != baselines.JOINED]
-    tables += [sections.postprocessing_table(collection, split, learnt, pairs, reference) for split in splits[:1]]
+    # What to take is chosen by this table, so it is of the part that such choices are for, where that is there.
+    choosing = [Split.VALIDATION] if Split.VALIDATION in splits else splits[:1]
+    tables += [sections.postprocessing_table(collection, split, learnt, pairs, reference) for split in choosing]
     tables.append(sections.space_table(collection))
     if chosen := choose_tracks(collection.tracks, variant_tracks):
         found = {name: embedding.collect_variants(chosen, name, *encoders[name]) for name in joined_first(encoders)}
         tables.append(sections.robustness_table({name: found[name] for name in encoders}))
     ids = {name: manifest.encoder_id for name, manifest in collection.manifests.items()}
-    return Report(_facts(collection, tunes, ids), ids, tables), collection
+    facts = _facts(collection, tunes, ids)
+    facts += [f"Nothing of the {split} part can ask." for split, any_ask in asking.items() if split and not any_ask]
+    return Report(facts, ids, tables), collection
 
 
 def describe_encoders(names: Sequence[str], artifacts_folder: Path) -> Encoders:

@@ -15,10 +15,11 @@ import numpy as np
 
 from services.embedder.choice import MINI_FOLDER
 from services.embedder.errors import ArtifactInvalid, AudioError, EncoderUnavailable
-from training.catalogue import LABELS_FILE, Track, read_catalogue
+from training.catalogue import LABELS_FILE, Track
 from training.errors import TrainingError
-from training.evaluate import REFERENCE, Encoders, describe_encoders
+from training.evaluate import REFERENCE, STOPPED, Encoders, describe_encoders
 from training.evaluation.collection import Collection, Embedding
+from training.evaluation.labels import read_labels
 from training.evaluation.store import VectorStore
 from training.listening.excerpts import SUFFIX, write_excerpt
 from training.listening.library import list_library
@@ -33,7 +34,7 @@ DEFAULT_PORT = 8077
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 when all went well, 2 when it cannot run."""
+    """Run the command; 0 when all went well, 2 when it cannot run, 130 when it was stopped while it prepared."""
     options = _parse(arguments)
     try:
         if options.report:
@@ -45,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (TrainingError, ArtifactInvalid, AudioError, EncoderUnavailable, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        return 130
     return 0
 
 
@@ -63,7 +67,7 @@ def prepare(options: argparse.Namespace) -> None:
         if read_key(options.out).made_of == made_of:
             return
         raise StudyInvalid(f"{options.out} holds a test of other music, encoders or seeds: name another --out")
-    tracks = list_library(options.music, read_catalogue(options.labels))
+    tracks = list_library(options.music, read_labels(options.labels))
     collection = Embedding(options.music, VectorStore(options.cache)).collect(tracks, encoders)
     _tell_left_out(collection)
     with tempfile.TemporaryDirectory() as drafts:

@@ -1,7 +1,8 @@
 """Changes the vectors of any encoder after the fact: centring, standardising, whitening, powers, two side by side.
 
-Statistics come from the windows of soundtracks that are not judged; each track weighs the same, however long. What is
-fitted is applied to windows, before they are pooled, as an embedder would.
+Statistics come from the windows of the soundtracks that train; each track weighs the same, however long. Which change
+to take is chosen by what the validation part asks, whose soundtracks are in no statistics; the test part chooses
+nothing. What is fitted is applied to windows, before they are pooled, as an embedder would.
 """
 
 from collections.abc import Callable, Sequence

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from training.errors import TrainingError
 from training.evaluation.intervals import Estimate
 
 TABLE_TEXT = "table.md"
@@ -37,6 +38,10 @@ class Cell:
 
 
 Cells = dict[str, Cell]
+
+
+class TableInvalid(TrainingError):
+    """A file that is no table of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,23 @@ class Report:
         (folder / TABLE_JSON).write_text(json.dumps(_finite(asdict(self)), indent=1) + "\n", encoding="utf-8")
 
 
+def read_table(path: Path) -> dict[str, Any]:  # a tree of JSON values
+    """Read a `table.json` that was written.
+
+    Raises:
+        TableInvalid: It is missing, or no such table; the message names file and fault.
+    """
+    if not path.is_file():
+        raise TableInvalid(f"{path} is missing: run once without --check")
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if bad := [place for place, value in _figures(found["tables"]) if not math.isfinite(value)]:
+            raise ValueError(f"{bad[0]} is not finite")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise TableInvalid(f"{path} is no table of a run: {error!r}: write it anew without --check") from error
+    return found
+
+
 def compare(found: Report, committed: Mapping[str, Any]) -> list[str]:
     """Compare a run with the contents of a `table.json`.
 
@@ -117,7 +139,7 @@ def _figures(tables: list[dict[str, Any]]) -> Iterator[tuple[tuple[str, str, str
             for column, cell in cells.items():
                 for part, value in cell.items():
                     if value is not None:
-                        yield (table["title"], row, column, part), float(value)
+                        yield (str(table["title"]), row, column, part), float(value)
 
 
 def _finite(value: Any) -> Any:  # a tree of JSON values

@@ -120,10 +120,11 @@ def postprocessing_table(
     for name, vectors in changed.items():
         cells = retrieval.cells(vectors, None, of_reference)
         rows[name] = {column: cell for column, cell in cells.items() if column in _SHORT_COLUMNS}
+    share = "which ask as well" if split in (None, Split.TRAIN) else "none of which asks"
     return Table(
         title=f"After the fact, {split.value + ' part' if split else _EVERYTHING}",
         note=(
-            "Statistics of the training soundtracks only. A sum of two encoders is the mean of their cosines."
+            f"Statistics of the training soundtracks, {share}. A sum of two encoders is the mean of their cosines."
             f" Differences are to {reference}."
         ),
         rows=rows,

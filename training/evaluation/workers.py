@@ -1,14 +1,17 @@
 """Embeds many files in a few processes, into a store; what cannot be embedded is listed, and nothing stops the rest."""
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import threadpoolctl
 
@@ -68,6 +71,9 @@ def embed_all(
 
     Returns:
         The files that could not be embedded, in the order of `works`.
+
+    Raises:
+        KeyboardInterrupt: Of Ctrl-C, once the workers are gone; what they had written is kept.
     """
     missing = [work for work in works if not store.has(encoder_id, work.key)]
     reasons: dict[str, str] = {}
@@ -91,18 +97,34 @@ def _run(choice: EncoderChoice, store: VectorStore, task: Task, queue: deque[Wor
     context = multiprocessing.get_context("spawn")
     running: dict[Future[str | None], Work] = {}
     processes = min(PROCESSES, len(queue))
+    before = set(multiprocessing.active_children())
     with ProcessPoolExecutor(processes, context, _start, (choice, store, task)) as pool:
         try:
             while queue or running:
                 while queue and len(running) < processes:
-                    running[pool.submit(_embed, queue[0])] = queue[0]
+                    with _deaf_to_ctrl_c():
+                        running[pool.submit(_embed, queue[0])] = queue[0]
                     queue.popleft()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     ended(running[future], future.result())
                     del running[future]
         except BrokenProcessPool:
             return list(running.values())
+        except KeyboardInterrupt:
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
+            raise  # and wait for them
     return []
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment; processes that are started meanwhile never get it: this one tells them to end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def embed_track(encoder: Encoder, store: VectorStore, work: Work) -> None:
@@ -128,6 +150,12 @@ def _start(choice: EncoderChoice, store: VectorStore, task: Task) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     _workers.append(_Worker(choice.load(), store, task))
     threadpoolctl.threadpool_limits(1)
+    # Raised where the task is, so that it removes what it has put into temporary folders.
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(1)
 
 
 def _end_with_parent() -> None:

@@ -1,6 +1,14 @@
 """The bench over real files: worker processes, bad files, what is kept, the command and its check."""
 
+import contextlib
 import csv
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +18,7 @@ from numpy.typing import NDArray
 
 from services.embedder.choice import load_encoder
 from tests.fakes.killing_task import kill_at_three
+from tests.fakes.lingering_task import LINGERS_S, PREFIX, linger
 from training import evaluate
 from training.catalogue import Track
 from training.evaluation import sections
@@ -18,8 +27,8 @@ from training.evaluation.collection import Embedding
 from training.evaluation.embedding import embed_file
 from training.evaluation.encoders import EncoderChoice
 from training.evaluation.robustness import ORIGINAL, VARIANTS
-from training.evaluation.store import VectorStore
-from training.evaluation.workers import Work, embed_all
+from training.evaluation.store import VectorStore, file_key
+from training.evaluation.workers import Work, embed_all, embed_track
 
 RATE = 16_000
 Float32Array = NDArray[np.float32]
@@ -106,6 +115,145 @@ def test_check_names_the_rows_that_differ(
     told = capsys.readouterr().err
     assert "The space: mfcc: silhouette (value): found " in told
     assert "2 figures differ" in told
+
+
+@pytest.mark.parametrize("contents", ["", "[]", "{}", '{"tables": [{"title": "Fam'], ids=repr)
+def test_check_with_a_damaged_table_ends_before_anything_is_embedded(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], contents: str
+) -> None:
+    table = tmp_path / "results" / "table.json"
+    table.parent.mkdir()
+    table.write_text(contents)
+    assert evaluate.main([*arguments, "--check"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"{table} is no table of a run: ")
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert table.read_text() == contents
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("contents", "fault"),
+    [
+        (None, "is missing"),
+        ("path,group\none/0.wav,one\n", "has no column 'family'"),
+        ("path,group,family,evidence,title,artist,album,seconds\none/0.wav,one,metal,tag,,,,long\n", "is no table of"),
+        ("\x00\udcff\x89", "is no table of labels: it is not UTF-8"),
+    ],
+)
+def test_labels_that_cannot_be_read_are_told_in_a_line(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], contents: str | None, fault: str
+) -> None:
+    labels = tmp_path / "mine.csv"
+    if contents is not None:
+        labels.write_bytes(contents.encode("utf-8", "surrogateescape"))
+    assert evaluate.main([*arguments, f"--labels={labels}"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"{labels} {fault}")
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
+def test_a_family_that_nothing_is_judged_by_is_counted(
+    arguments: list[str], music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = tmp_path / "mine.csv"
+    labels.write_text((music / "labels.csv").read_text().replace("two:0,electronic", "two:0,electronik"))
+    assert evaluate.main([*arguments, f"--labels={labels}", "--split=all"]) == 0
+    told = "- Pieces whose family is none of electronic, metal, orchestral, and not judged: 1 (1 electronik)."
+    assert told in capsys.readouterr().out.splitlines()
+
+
+def ends(group: int, within_s: float) -> bool:
+    """Say whether every process of a group ends in time."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def children(process: int) -> list[str]:
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
+
+
+@pytest.mark.parametrize("moment", ["starting", "embedding"])
+def test_ctrl_c_keeps_what_is_embedded_and_leaves_no_worker(
+    artifacts: Path, music: Path, tmp_path: Path, moment: str
+) -> None:
+    folder = tmp_path / "music" / "one"
+    folder.mkdir(parents=True)
+    shutil.copy(music / "one/0.wav", folder / "0.wav")
+    for number in range(1, 4):
+        soundfile.write(folder / f"{number}.wav", np.tile(song("metal", number), 100), RATE)
+    rows = [f"one/{number}.wav,one:{number},metal,tag,,,,12.0" for number in range(4)]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("\n".join(["path,group,family,evidence,title,artist,album,seconds", *rows, ""]))
+    cache = tmp_path / "cache"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "training.evaluate", f"--music={folder.parent}", f"--labels={labels}"),
+            *(f"--artifacts={artifacts}", f"--cache={cache}", f"--out={tmp_path / 'results'}", "--encoder=musicnn-msd"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        # Two workers, and what the standard library starts beside them.
+        while not (list(cache.rglob("*.npz")) if moment == "embedding" else len(children(process.pid)) == 3):
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers as well
+        told = process.communicate(timeout=60)[1]
+        assert process.returncode == 130
+        lines = [line for line in told.splitlines() if line and not line.startswith("embedding with ")]
+        assert lines == ["Stopped; what is embedded is kept."]
+        assert ends(process.pid, within_s=10)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    kept = [] if moment == "starting" else [f"{file_key(folder / '0.wav')}.npz"]
+    assert [path.name for path in cache.rglob("*.npz")] == kept
+    assert not (tmp_path / "results").exists()
+
+
+def test_ctrl_c_is_for_the_process_that_has_workers_and_not_for_them(music: Path, tmp_path: Path) -> None:
+    store = VectorStore(tmp_path / "store")
+    choice = EncoderChoice("mfcc", tmp_path)
+    encoder_id = choice.load().manifest.encoder_id
+    works = [Work(music / f"one/{number}.wav", f"digest {number}", f"key {number}") for number in range(4)]
+
+    def interrupt(work: Work) -> None:
+        for worker in multiprocessing.active_children():
+            assert worker.pid is not None
+            os.kill(worker.pid, signal.SIGINT)
+
+    assert embed_all(choice, encoder_id, works, store, embed_track, interrupt) == []
+    assert [store.has(encoder_id, work.key) for work in works] == [True] * 4
+
+
+def test_a_worker_that_is_stopped_leaves_no_temporary_files(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3]))  # workers import the task by its name
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    choice = EncoderChoice("mfcc", tmp_path)
+    works = [Work(music / f"one/{number}.wav", f"digest {number}", f"key {number}") for number in range(3)]
+
+    def stop(work: Work) -> None:
+        raise KeyboardInterrupt
+
+    encoder_id = choice.load().manifest.encoder_id
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        embed_all(choice, encoder_id, works, VectorStore(tmp_path / "store"), linger, stop)
+    assert time.monotonic() - started < LINGERS_S
+    assert multiprocessing.active_children() == []
+    assert list(tmp_path.glob(f"{PREFIX}*")) == []
 
 
 def test_second_run_embeds_nothing(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import json
 import os
@@ -76,6 +77,12 @@ def study(prepared: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path
 def client(study: Path) -> Iterator[httpx.Client]:
     """A client of the served test; every test begins without ratings."""
     (study / "ratings.jsonl").unlink(missing_ok=True)
+    with _served(study) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def _served(study: Path) -> Iterator[httpx.Client]:
     server = uvicorn.Server(uvicorn.Config(make_app(study), port=0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -172,6 +179,21 @@ def test_a_rating_is_one_line_on_the_disk(study: Path, client: httpx.Client) -> 
     assert client.get("/ratings", params={"rater": "Bob"}).json() == {"playlists": []}
 
 
+def test_a_comment_with_any_line_break_is_reported_and_read_after_a_restart(
+    study: Path, client: httpx.Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, third = [playlist["id"] for playlist in _playlists(client)][:3]
+    for playlist, comment in ((first, "one\u2028two"), (second, "one\x85two")):
+        answer = client.post("/ratings", json=_GOOD | {"playlist": playlist, "comment": comment})
+        assert answer.status_code == 201
+
+    assert listening_test.main(["--report", str(study / "ratings.jsonl")]) == 0
+    assert capsys.readouterr().out.startswith("ratings: 2, listeners: 1;")
+    with _served(study) as again:
+        assert again.get("/ratings", params={"rater": "Ada"}).json() == {"playlists": sorted([first, second])}
+        assert again.post("/ratings", json=_GOOD | {"playlist": third}).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [
@@ -253,6 +275,15 @@ def test_a_folder_with_something_else_is_left_alone(prepared: list[str], tmp_pat
     assert listening_test.main([*prepared, "--out", str(tmp_path), "--prepare-only"]) == 2
 
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_labels_that_cannot_be_read_are_told(
+    prepared: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*prepared, "--out", str(tmp_path / "out"), "--prepare-only", "--labels", str(tmp_path / "none.csv")]
+    assert listening_test.main(arguments) == 2
+
+    assert capsys.readouterr().err == f"{tmp_path / 'none.csv'} is missing\n"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from training.evaluation.intervals import Estimate
-from training.evaluation.report import Cell, Report, Table, compare
+from training.evaluation.report import Cell, Report, Table, TableInvalid, compare, read_table
 
 NAN = float("nan")
 
@@ -86,3 +86,32 @@ def test_a_figure_that_is_not_a_number_is_written_as_null(tmp_path: Path) -> Non
     assert "NaN" not in text
     with pytest.raises(KeyError):
         json.loads(text)["tables"][0]["rows"]["a"]["mAP"]
+
+
+def test_a_written_table_is_read_back(tmp_path: Path) -> None:
+    report().write(tmp_path)
+    assert read_table(tmp_path / "table.json") == committed(tmp_path)
+    assert compare(report(), read_table(tmp_path / "table.json")) == []
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        b"", b"[]", b"{}", b'{"tables": [', b'{"tables": 1}', b'{"tables": [1]}', b'{"tables": [{"rows": {}}], ',
+        b'{"tables": [{"title": "a", "rows": {"b": []}}]}', b'{"tables": [{"title": "a", "rows": {"b": {"c": 1}}}]}',
+        b'{"tables": [{"rows": {"b": {"c": {"value": 1}}}}]}', b"\xff\xfe", b"[" * 100_000,
+        b'{"tables": [{"title": "a", "rows": {"b": {"c": {"value": "x"}}}}]}',
+        b'{"tables": [{"title": "a", "rows": {"b": {"c": {"value": NaN}}}}]}',
+    ],
+    ids=lambda contents: repr(contents[:60]),
+)  # fmt: skip
+def test_what_is_no_table_is_refused_by_name(tmp_path: Path, contents: bytes) -> None:
+    path = tmp_path / "table.json"
+    path.write_bytes(contents)
+    with pytest.raises(TableInvalid, match=r"table\.json is no table of a run: .*: write it anew without --check"):
+        read_table(path)
+
+
+def test_a_table_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TableInvalid, match=r"table\.json is missing: run once without --check"):
+        read_table(tmp_path / "table.json")

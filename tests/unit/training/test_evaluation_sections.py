@@ -1,18 +1,26 @@
 """Which figures stand in the tables: queries of the split, candidates of all, differences on the same queries."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from services.embedder.artifact import Manifest
 from services.embedder.model import unit
+from training import evaluate
 from training.catalogue import Split, Track
 from training.evaluation import sections
-from training.evaluation.collection import Collection
+from training.evaluation.collection import Collection, Embedding
 from training.evaluation.embedding import TrackVectors
+from training.evaluation.encoders import EncoderChoice
 from training.evaluation.postprocessing import measure, pooled
+from training.evaluation.report import Report
 from training.evaluation.retrieval import precision_at_k
 from training.evaluation.robustness import ORIGINAL, VARIANTS
+from training.evaluation.store import VectorStore
+from training.evaluation.tunes import find_tunes
 
 Float32Array = NDArray[np.float32]
 FAMILIES = ("electronic", "metal", "orchestral")
@@ -127,3 +135,62 @@ def test_each_variant_is_compared_with_the_originals(collection: Collection) -> 
     assert len(row) == 2 * len(VARIANTS)
     nothing: dict[str, list[TrackVectors]] = {variant: [] for variant in (ORIGINAL, *VARIANTS)}
     assert sections.robustness_table({"first": nothing}).rows == {}
+
+
+class Embedded(Embedding):
+    """A folder whose files are embedded already."""
+
+    def __init__(self, collection: Collection) -> None:
+        super().__init__(Path(), VectorStore(Path()))
+        self._collection = collection
+
+    def collect(self, tracks: Sequence[Track], encoders: dict[str, tuple[EncoderChoice, Manifest]]) -> Collection:
+        return self._collection
+
+
+def judged(collection: Collection, choice: str | None) -> Report:
+    encoders = {name: (EncoderChoice(name, Path()), manifest) for name, manifest in collection.manifests.items()}
+    tunes = find_tunes(collection.tracks, collection.tracks)
+    return evaluate.judge(Embedded(collection), tunes, encoders, evaluate._splits(choice), variant_tracks=0)[0]
+
+
+@pytest.mark.parametrize(
+    ("choice", "asked", "chosen"),
+    [
+        (None, ["all parts", "test part", "validation part"], "validation part"),
+        ("all", ["all parts"], "all parts"),
+        ("train", ["train part"], "train part"),
+        ("validation", ["validation part"], "validation part"),
+        ("test", ["test part"], "test part"),
+    ],
+)
+def test_each_split_asks_and_changes_are_chosen_on_validation(
+    collection: Collection, choice: str | None, asked: list[str], chosen: str
+) -> None:
+    titles = [table.title for table in judged(collection, choice).tables]
+    assert titles == [
+        *(f"Families across soundtracks, {part}" for part in asked),
+        f"After the fact, {chosen}",
+        "The space",
+    ]
+
+
+@pytest.mark.parametrize(("choice", "told"), [("all", "which ask as well"), ("test", "none of which asks")])
+def test_a_table_of_changes_says_whether_its_statistics_are_of_what_asks(
+    collection: Collection, choice: str, told: str
+) -> None:
+    table = next(table for table in judged(collection, choice).tables if table.title.startswith("After the fact"))
+    assert table.note.startswith(f"Statistics of the training soundtracks, {told}.")
+
+
+def test_a_part_that_is_not_in_the_folder_is_told(collection: Collection) -> None:
+    kept = [at for at, track in enumerate(collection.tracks) if track.package in PACKAGES[:4]]
+    without = Collection(
+        [collection.tracks[at] for at in kept],
+        {name: [vectors[at] for at in kept] for name, vectors in collection.vectors.items()},
+        collection.manifests,
+        [],
+    )
+    report = judged(without, "validation")
+    assert [table.title for table in report.tables] == ["The space"]
+    assert report.facts[-1] == "Nothing of the validation part can ask."
