@@ -8,16 +8,20 @@ Called again it goes on where it was: with the takes, then from the checkpoint.
 import argparse
 import math
 import os
+import re
 import shutil
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from services.embedder.artifact import MANIFEST_FILE
 from training.config import CONFIGS, Config, load_config
-from training.errors import TrainingError
+from training.errors import ConfigInvalid, TrainingError
+from training.work_folder import taken
 
 _TEMPORARY_FAILURE = 75  # EX_TEMPFAIL: call again
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")  # as manifests of the embedder ask
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,9 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         path = CONFIGS / f"{options.config}.toml"
         config = load_config(path if path.is_file() else Path(options.config), overrides)
-        options.work.mkdir(parents=True, exist_ok=True)
-        return _run(config, options)
-    except TrainingError as error:
+        _check_target(options)
+        with taken(options.work):
+            return _run(config, options)
+    except (TrainingError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -47,24 +52,64 @@ def _run(config: Config, options: argparse.Namespace) -> int:
         from training.train import CHECKPOINT_FILE, TAKES_FOLDER, train
 
     torch.set_num_threads(options.threads)
-    prepare(config, options.music, options.work)
-    if not train(config, options.work, minutes=options.minutes):
+    takes = prepare(config, options.music, options.work)
+    if not train(config, options.work, takes, minutes=options.minutes):
         print(f"The checkpoint is {options.work / CHECKPOINT_FILE}. Call it again to go on.")
         return _TEMPORARY_FAILURE
-    folder = options.out or options.work / options.name
-    if folder.is_dir():
-        shutil.rmtree(folder)
+    folder = _target(options)
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
     artifact = export_checkpoint(
         options.work / CHECKPOINT_FILE,
         config,
         Corpus(options.work / TAKES_FOLDER),
-        folder,
+        takes,
+        draft,
         ExportOptions(options.name, options.vector, is_centred=not options.raw),
     )
-    size_mb = artifact.weights_path.stat().st_size / 1e6
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    draft.rename(folder)
+    size_mb = (folder / artifact.weights_path.name).stat().st_size / 1e6
     print(f"{artifact.manifest.encoder_id}: {artifact.manifest.dim} dimensions, {size_mb:.1f} MB in {folder}")
     print(f"Serve it: MUSEED_ENCODER={folder.resolve()} museed up --state .museed-mini")
     return 0
+
+
+def _target(options: argparse.Namespace) -> Path:
+    folder: Path = options.out or options.work / options.name
+    return folder
+
+
+def _check_target(options: argparse.Namespace) -> None:
+    """Refuse, before hours of learning, what the artifact cannot be written to.
+
+    Raises:
+        ConfigInvalid: A name that no encoder can have, or a folder that holds something else.
+    """
+    if not _NAME.fullmatch(options.name):
+        raise ConfigInvalid(f"--name is {options.name!r}, it must match {_NAME.pattern}")
+    folder = _target(options)
+    if (
+        folder.exists()
+        and not (folder / MANIFEST_FILE).is_file()
+        and not (folder.is_dir() and not any(folder.iterdir()))
+    ):
+        raise ConfigInvalid(f"{folder} is there and is no model folder: name another one with --out")
+
+
+def _threads(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{count}, the minimum is 1")
+    return count
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not minutes >= 0:
+        raise argparse.ArgumentTypeError(f"{text}, the minimum is 0")
+    return minutes
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,8 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", default="mini", help=f"one of {configs}, or a file (default: mini)")
     parser.add_argument("--music", type=Path, required=True, help="folder of music")
     parser.add_argument("--work", type=Path, default=Path(".museed/training/mini"), help="takes, checkpoint, metrics")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop learning after so long, resumably")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the network")
+    parser.add_argument("--minutes", type=_minutes, default=math.inf, help="stop learning after so long, resumably")
+    parser.add_argument("--threads", type=_threads, default=len(os.sched_getaffinity(0)), help="of the network")
     parser.add_argument("--name", default="museed-mini", help="of the encoder")
     parser.add_argument("--out", type=Path, help="folder of the artifact (default: NAME below the work folder)")
     parser.add_argument(

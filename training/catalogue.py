@@ -10,6 +10,8 @@ import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 LABELS_FILE = Path(__file__).with_name("labels.csv")
@@ -17,6 +19,8 @@ MORE_MUSIC_FILE = Path(__file__).with_name("more_music.txt")
 
 # The families that enough soundtracks share to be retrieved across soundtracks.
 FAMILIES = ("electronic", "metal", "orchestral")
+# What is listed and is neither learnt from nor judged: a fanfare, weather, an engine.
+NOT_MUSIC = "not_music"
 # What the label rests on where nothing but a model said so: a model is not judged by a model.
 _UNTRUSTED_EVIDENCE = frozenset({"tagger", "none"})
 
@@ -104,9 +108,20 @@ def split_of(track: Track) -> Split:
 
 
 def more_packages(path: Path = MORE_MUSIC_FILE) -> list[str]:
-    """Name the packages that are only learnt from, in the order of the file; a line after # is a remark."""
-    names = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return [name for name in names if name]
+    """Name the packages that are only learnt from, in the order of the file."""
+    return [line for line in _more_music(path) if not line.startswith("-")]
+
+
+def is_learnt(name: str, path: Path = MORE_MUSIC_FILE) -> bool:
+    """Say whether a file of those packages is music, and in no soundtrack that is judged; by its path."""
+    patterns = [line.removeprefix("-").strip() for line in _more_music(path) if line.startswith("-")]
+    return not any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+@cache
+def _more_music(path: Path) -> tuple[str, ...]:
+    lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return tuple(line for line in lines if line)
 
 
 def present(tracks: Iterable[Track], music: Path) -> list[Track]:

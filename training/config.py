@@ -1,5 +1,6 @@
 """The one configuration of a training run: a TOML file, then `--section.key=value`. Everything unknown raises."""
 
+import math
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,11 @@ from typing import Any, Literal
 from training.errors import ConfigInvalid
 
 CONFIGS = Path(__file__).with_name("configs")
+# What the two teachers say of a patch, side by side.
+TEACHER_DIM = 400
+TEACHER_TAGS = 100
+
+_LEAST_ROWS = 3  # fewer have one pair at most, and no variance
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +200,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigInvalid(f"{path}: {error}") from error
     for override in overrides:
         _set(tables, override)
@@ -223,7 +229,9 @@ def _set(tables: dict[str, Any], override: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
-    tables.setdefault(section, {})[name] = value
+    table = tables.setdefault(section, {})
+    if isinstance(table, dict):  # else the file has a value of that name, which is told with the other faults
+        table[name] = value
 
 
 def _read_section(name: str, table: Mapping[str, Any], kind: type[Any], faults: list[str]) -> Any:  # a section
@@ -258,10 +266,21 @@ def _check(config: Config) -> list[str]:
         "run.micro_batch": 1, "run.validate_steps": 1, "run.checkpoint_steps": 1, "corpus.validation_chapters": 1,
         "corpus.take_seconds": 12.0, "loss.temperature": 1e-4, "optimiser.clip_norm": 1e-6,
     }  # fmt: skip
+    at_most = {
+        "crops.equaliser": 1, "crops.low_pass": 1, "crops.noise": 1, "crops.masks": 1, "crops.warp": 1,
+        "crops.views": 2, "corpus.take_seconds": 600.0,
+    }  # fmt: skip
     for key, value in config.flat().items():
         least = at_least.get(key, 0)
-        if isinstance(value, (int, float)) and value < least:
+        if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= least):
             faults.append(f"{key} is {value}, the minimum is {least}")
+        elif key in at_most and value > at_most[key]:
+            faults.append(f"{key} is {value}, the maximum is {at_most[key]}")
+    return faults or _check_together(config)
+
+
+def _check_together(config: Config) -> list[str]:
+    faults = []
     if config.network.encoder_dim % config.network.attention_heads:
         faults.append(
             f"network.encoder_dim is {config.network.encoder_dim}, it must be a multiple of"
@@ -269,6 +288,17 @@ def _check(config: Config) -> list[str]:
         )
     if (config.loss.nt_xent or config.loss.triplet) and config.crops.views != 2:
         faults.append(f"crops.views is {config.crops.views}, loss.nt_xent and loss.triplet need 2")
+    loss, network = config.loss, config.network
+    if not any((loss.cosine, loss.patches, loss.scale, loss.similarity, loss.tags, loss.nt_xent, loss.triplet)):
+        faults.append("every weight of loss is 0: there is nothing to learn")
+    if (loss.cosine or loss.patches or loss.scale) and network.embedding_dim != TEACHER_DIM:
+        faults.append(
+            f"network.embedding_dim is {network.embedding_dim}, loss.cosine, patches and scale need {TEACHER_DIM}"
+        )
+    if loss.tags and network.tags != TEACHER_TAGS:
+        faults.append(f"network.tags is {network.tags}, loss.tags needs {TEACHER_TAGS}")
+    if loss.similarity and config.run.batch * config.crops.views < _LEAST_ROWS:
+        faults.append(f"run.batch is {config.run.batch}, loss.similarity needs at least {_LEAST_ROWS} crops")
     shares = (config.crops.original, config.crops.varied, config.crops.mixed, config.crops.rendered)
     if sum(shares) <= 0:
         faults.append("crops.original, varied, mixed and rendered are all 0: there is nothing to learn from")

@@ -3,8 +3,10 @@
 TrainingError
 ├── ConfigInvalid        an unknown key, a wrong type, a value out of range
 ├── ManifestInvalid      a group in two splits, or no music to learn from
+├── TakeDamaged          a file of the corpus that is no take
+├── WorkFolderTaken      two runs in one folder
 ├── CheckpointMismatch   a checkpoint of another config, naming the keys that differ
-└── LossNotFinite        NaN or infinity in a loss, naming the batch
+└── LossNotFinite        NaN or infinity in a loss or gradient, naming the batch
 """
 
 
@@ -20,9 +22,17 @@ class ManifestInvalid(TrainingError):
     """A list of music that must not be trained on."""
 
 
+class TakeDamaged(TrainingError):
+    """A take of the corpus is missing, or its file is damaged."""
+
+
+class WorkFolderTaken(TrainingError):
+    """Another run is at work in the same folder."""
+
+
 class CheckpointMismatch(TrainingError):
     """A checkpoint that belongs to another configuration."""
 
 
 class LossNotFinite(TrainingError):
-    """A loss is NaN or infinite."""
+    """A loss or a gradient is NaN or infinite."""

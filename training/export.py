@@ -56,14 +56,15 @@ class ExportOptions:
 
 
 def export_checkpoint(
-    checkpoint: Path, config: Config, corpus: Corpus, folder: Path, options: ExportOptions
+    checkpoint: Path, config: Config, corpus: Corpus, takes: Sequence[Take], folder: Path, options: ExportOptions
 ) -> Artifact:
     """Settle batch normalisation, write the model folder of a checkpoint, and beside it what was learnt from.
 
     Args:
         checkpoint: Of a run.
         config: Of that run.
-        corpus: What it learnt from; centring and quantiles are of the real music in it that was learnt from.
+        corpus: The store.
+        takes: Of the run; centring and quantiles are of the real music among them that was learnt from.
         folder: Where to; must not exist.
         options: What is served.
 
@@ -73,7 +74,7 @@ def export_checkpoint(
     """
     network = Network(config.network)
     load_weights(checkpoint, network)
-    learnt = [take for take in corpus.takes() if take.split is Split.TRAIN or config.corpus.everything]
+    learnt = [take for take in takes if take.split is Split.TRAIN or config.corpus.everything]
     settle_batch_norm(network, corpus, learnt)
     artifact = export(network, corpus, learnt, folder, options, revision=f"{config.run.steps} steps")
     rows = "".join(json.dumps(asdict(take)) + "\n" for take in learnt)

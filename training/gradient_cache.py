@@ -2,8 +2,9 @@
 
 The method is GradCache (Gao et al. 2021, arXiv:2101.06983). The network runs twice: first without a graph, for the
 outputs that the loss wants all at once; then piece by piece, with the gradient that the loss has at each output. The
-result is the gradient of the whole batch, exactly, so that negatives come from all of it. Where the micro-batch holds
-the whole batch, the network runs once.
+result is the gradient of the whole batch, so that negatives come from all of it; exactly where batch normalisation is
+frozen, and otherwise with the statistics of each piece. Where the micro-batch holds the whole batch, the network runs
+once.
 """
 
 from collections.abc import Callable

@@ -1,5 +1,6 @@
 """Fills a corpus with every take of a plan, on all cores; what is there already is kept."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -58,7 +59,9 @@ def _some(entries: list[Entry], files: int) -> list[Entry]:
     return entries if not files else entries[:: -(-len(entries) // files)]
 
 
-def make_corpus(recipes: Sequence[Recipe], music: Path, corpus: Corpus, *, artifacts: Path, workers: int = 0) -> int:
+def make_corpus(
+    recipes: Sequence[Recipe], music: Path, corpus: Corpus, *, artifacts: Path, workers: int = 0
+) -> set[str]:
     """Make the takes that are missing. Ctrl-C stops after those in work; the next call goes on.
 
     What cannot be learnt from is listed in `left-out.jsonl` in the folder, and not tried again.
@@ -71,10 +74,10 @@ def make_corpus(recipes: Sequence[Recipe], music: Path, corpus: Corpus, *, artif
         workers: Processes; 0 takes one a core.
 
     Returns:
-        How many recipes are left out, of these and earlier calls.
+        The ids of the recipes that are left out, in this call and earlier ones.
     """
     left_out_path = corpus.folder / LEFT_OUT_FILE
-    left_out = _read_left_out(left_out_path)
+    left_out = read_left_out(left_out_path)
     missing = [one for one in recipes if one.take_id not in corpus and one.take_id not in left_out]
     Teachers(artifacts)  # unpacks the weights once, before many processes would
     if missing:
@@ -92,13 +95,18 @@ def make_corpus(recipes: Sequence[Recipe], music: Path, corpus: Corpus, *, artif
                     log.write(json.dumps({"take_id": take_id, "reason": reason}) + "\n")
                     log.flush()
                 progress.advance()
-    return sum(recipe.take_id in left_out for recipe in recipes)
+    return left_out & {recipe.take_id for recipe in recipes}
 
 
-def _read_left_out(path: Path) -> set[str]:
+def read_left_out(path: Path) -> set[str]:
+    """Return the ids of what no take could be made of; empty where there is no such file."""
     if not path.is_file():
         return set()
-    return {str(json.loads(line)["take_id"]) for line in path.read_text(encoding="utf-8").splitlines()}
+    found = set()
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # half a line of a killed run: it is tried again
+            found.add(str(json.loads(line)["take_id"]))
+    return found
 
 
 _MelFrames = Callable[[np.ndarray], np.ndarray]

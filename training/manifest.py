@@ -1,15 +1,18 @@
 """Lists the music of a folder: which files, of which soundtrack, for which split. Reads headers, decodes nothing."""
 
 import json
-from collections import defaultdict
+import math
+import posixpath
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import soundfile
 
-from training.catalogue import Split, more_packages, read_catalogue, split_of
+from training.catalogue import NOT_MUSIC, Split, is_learnt, more_packages, read_catalogue, split_of
 from training.errors import ManifestInvalid
 
 MIN_SECONDS = 30.0
@@ -81,8 +84,12 @@ def list_music(music: Path) -> Manifest:
             continue
         track = known.get(name)
         top = name.partition("/")[0]
-        if seconds < MIN_SECONDS:
+        if track is not None and track.family == NOT_MUSIC:
+            left_out.append(LeftOut(name, "is no music by the catalogue"))
+        elif seconds < MIN_SECONDS:
             left_out.append(LeftOut(name, f"lasts {seconds:.1f} s, the minimum is {MIN_SECONDS:.0f} s"))
+        elif top in learnt_packages and not is_learnt(name):
+            left_out.append(LeftOut(name, "is no music, or judged in another soundtrack"))
         elif track is not None:
             entries.append(Entry(name, track.group, split_of(track), seconds))
         elif top in known_packages:
@@ -129,14 +136,30 @@ def read_manifest(path: Path) -> Manifest:
         ManifestInvalid: A line is no entry, or a group stands in two splits.
     """
     entries: list[Entry] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ManifestInvalid(f"{path} is no text: {error}") from error
+    for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
-            entries.append(Entry(str(row["path"]), str(row["group"]), Split(row["split"]), float(row["seconds"])))
+            entries.append(_read_entry(json.loads(line)))
         except (ValueError, KeyError, TypeError) as error:
             raise ManifestInvalid(f"{path} line {number} is no entry: {error!r}") from error
+    twice = [name for name, count in Counter(entry.path for entry in entries).items() if count > 1]
+    if twice:
+        raise ManifestInvalid(f"{path} names {', '.join(sorted(twice))} more than once")
     check_splits(entries)
     return Manifest(tuple(entries))
+
+
+def _read_entry(row: dict[str, Any]) -> Entry:  # as a person may have written it
+    entry = Entry(str(row["path"]), str(row["group"]), Split(row["split"]), float(row["seconds"]))
+    if not 0 < entry.seconds < math.inf:
+        raise ValueError(f"seconds is {entry.seconds}, it must be positive")
+    # One file by two names could stand in two splits.
+    if entry.path != posixpath.normpath(entry.path) or entry.path.startswith(("/", "..")):
+        raise ValueError(f"path is {entry.path!r}, it must lie below the music folder, without . and ..")
+    return entry
 
 
 def _split_by_digest(group: str) -> Split:

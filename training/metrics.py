@@ -18,7 +18,7 @@ class Metrics:
     def __init__(self, folder: Path, step: int) -> None:
         self._path = folder / METRICS_FILE
         self._picture = folder / PLOT_FILE
-        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.is_file() else []
+        lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines() if self._path.is_file() else []
         kept = [line for line in lines if _step_of(line) <= step]
         self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 

@@ -173,7 +173,7 @@ def _load_base(folder: Path) -> tuple["muq.MuQ", dict[str, Tensor]]:
         ConfigInvalid: The folder holds neither.
     """
     if (folder / "config.json").is_file():
-        return muq.MuQ.from_pretrained(str(folder)), {}
+        return _without_chance(muq.MuQ.from_pretrained(str(folder))), {}
     try:
         artifact = open_artifact(folder)
         model = muq.MuQ(muq.MuQConfig(**artifact.manifest.config))
@@ -186,6 +186,17 @@ def _load_base(folder: Path) -> tuple["muq.MuQ", dict[str, Tensor]]:
     if unknown := [name for name in missing if _is_living(name)]:
         raise ConfigInvalid(f"network.base is {folder}, which lacks {', '.join(unknown)}")
     return model, tensors
+
+
+def _without_chance(model: "muq.MuQ") -> "muq.MuQ":
+    """Drop nothing: cached gradients need the same outputs twice, and a resumed run the same ones again."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("dropout_p", "layerdrop"):
+            if hasattr(module, name):
+                setattr(module, name, 0.0)
+    return model
 
 
 @cache

@@ -1,7 +1,5 @@
 """The loop: draws crops, asks the network, compares with the teachers, changes the weights. Reads top to bottom.
 
-    python -m training.train --config mini --work DIR [--section.key=value …]
-
 What it needs is a corpus in WORK/takes (`training.prepare` makes it). It leaves WORK/checkpoint.pt, WORK/metrics.jsonl
 and WORK/loss.png, and goes on from the checkpoint where there is one.
 """
@@ -9,8 +7,9 @@ and WORK/loss.png, and goes on from the checkpoint where there is one.
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from types import FrameType
 
@@ -21,7 +20,7 @@ from training.calibration import settled
 from training.catalogue import Split
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.config import Config, LossConfig, OptimiserConfig
-from training.corpus import Corpus
+from training.corpus import Corpus, Take
 from training.crops import Batch, Crops, teacher_mean
 from training.errors import LossNotFinite
 from training.gradient_cache import Terms, backward
@@ -45,26 +44,26 @@ CHECKPOINT_FILE = "checkpoint.pt"
 TAKES_FOLDER = "takes"
 
 
-def train(config: Config, work: Path, *, minutes: float = math.inf) -> bool:
+def train(config: Config, work: Path, takes: Sequence[Take], *, minutes: float = math.inf) -> bool:
     """Learn until the last step, or until the time is over, or Ctrl-C; a checkpoint is left each time.
 
     Args:
         config: Everything that decides the result.
         work: Holds the corpus; checkpoint and metrics are written here.
+        takes: Of the corpus: what is learnt from, and what is looked at.
         minutes: Length of this leg.
 
     Returns:
         Whether all steps are done.
 
     Raises:
-        CheckpointMismatch: The checkpoint there belongs to another configuration.
-        LossNotFinite: A loss is NaN or infinite; the checkpoint is of the steps before.
+        CheckpointMismatch: The checkpoint there belongs to another configuration or to other takes.
+        LossNotFinite: A loss or the gradient is NaN or infinite; the checkpoint is of the steps before.
         ManifestInvalid: The corpus holds too little.
     """
     torch.manual_seed(config.run.seed)
     torch.use_deterministic_algorithms(True)
     corpus = Corpus(work / TAKES_FOLDER)
-    takes = list(corpus.takes())
     taught = [take for take in takes if take.split is Split.TRAIN or config.corpus.everything]
     crops = Crops(corpus, taught, config.crops, config.run.batch, config.run.seed)
     mean = torch.from_numpy(teacher_mean(corpus, taught))
@@ -73,13 +72,14 @@ def train(config: Config, work: Path, *, minutes: float = math.inf) -> bool:
     optimiser = Optimiser(network, config.optimiser)
     checkpoint = work / CHECKPOINT_FILE
     first = 0
+    decided = {**config.flat(), "corpus.takes": _digest(takes)}
     if checkpoint.is_file():
-        first = load_checkpoint(checkpoint, config=config, network=network, optimiser=optimiser)
+        first = load_checkpoint(checkpoint, decided=decided, network=network, optimiser=optimiser)
     metrics = Metrics(work, first)
     deadline = time.monotonic() + 60 * minutes
 
     def keep(step: int) -> None:
-        save_checkpoint(checkpoint, config=config, step=step, network=network, optimiser=optimiser)
+        save_checkpoint(checkpoint, decided=decided, step=step, network=network, optimiser=optimiser)
 
     step = first
     with _Interruption() as interruption, Progress("learning", config.run.steps, "steps", done=first) as progress:
@@ -87,8 +87,8 @@ def train(config: Config, work: Path, *, minutes: float = math.inf) -> bool:
             batch = crops.draw(step)
             optimiser.set_learning_rate(learning_rate(step, config.run.steps, config.optimiser))
             terms = backward(network, batch.mel_db, partial(compare, batch, config.loss, mean), config.run.micro_batch)
-            check_finite(terms, batch, step)
             norm = torch.nn.utils.clip_grad_norm_(optimiser.weights(), config.optimiser.clip_norm)
+            check_finite({**terms, "gradient": norm}, batch, step)
             optimiser.step()
             step += 1
             values = {name: float(term) for name, term in terms.items()}
@@ -164,6 +164,11 @@ def learning_rate(step: int, steps: int, config: OptimiserConfig) -> float:
     way = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
     height = config.learning_rate - config.final_learning_rate
     return config.final_learning_rate + height * (1 + math.cos(math.pi * way)) / 2
+
+
+def _digest(takes: Sequence[Take]) -> str:
+    told = "\n".join(f"{take.take_id} {take.split} {take.group}" for take in takes)
+    return sha256(told.encode()).hexdigest()[:16]
 
 
 class _Interruption:

@@ -119,6 +119,24 @@ def test_refusals_tell_what_to_do(music: Path, tmp_path: Path, capsys: pytest.Ca
     assert "a is in test and train" in capsys.readouterr().err
 
 
+def test_a_folder_that_holds_something_else_is_never_replaced(
+    music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years of work", encoding="utf-8")
+    assert run(music, tmp_path, "--config", "mini-smoke", "--out", str(precious)) == 1
+    assert "is there and is no model folder" in capsys.readouterr().err
+    for name in ("..", ".", "", "takes/x", "Mini"):
+        assert run(music, tmp_path, "--config", "mini-smoke", "--name", name) == 1
+        assert "--name is" in capsys.readouterr().err
+    assert (precious / "thesis.txt").is_file()
+    assert not (tmp_path / "takes").exists()
+    (tmp_path / "file").touch()
+    assert run(music, tmp_path / "file", "--config", "mini-smoke") == 1
+    assert "File exists" in capsys.readouterr().err
+
+
 def save_tiny_muq(folder: Path, config: NetworkConfig) -> None:
     import torch
 

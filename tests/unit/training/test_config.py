@@ -38,6 +38,13 @@ def test_overrides_win_over_the_file_and_keep_types() -> None:
         ("--network.encoder_dim=255", "network.encoder_dim is 255, it must be a multiple of"),
         ("--crops.seconds=2", "crops.seconds is 2, the minimum is 3"),
         ("--optimiser.learning_rate=-1", "optimiser.learning_rate is -1.0, the minimum is 0"),
+        ("--optimiser.learning_rate=nan", "optimiser.learning_rate is nan, the minimum is 0"),
+        ("--optimiser.clip_norm=inf", "optimiser.clip_norm is inf, the minimum is 1e-06"),
+        ("--network.attention_heads=0", "network.attention_heads is 0, the minimum is 1"),
+        ("--crops.equaliser=5", "crops.equaliser is 5.0, the maximum is 1"),
+        ("--network.embedding_dim=128", "network.embedding_dim is 128, loss.cosine, patches and scale need 400"),
+        ("--network.tags=0", "network.tags is 0, loss.tags needs 100"),
+        ("--run.batch=2", "run.batch is 2, loss.similarity needs at least 3 crops"),
         ("--run.steps", "is no --section.key=value"),
         ("steps=7", "is no --section.key=value"),
     ],
@@ -51,6 +58,22 @@ def test_all_faults_are_told_at_once() -> None:
     with pytest.raises(ConfigInvalid) as caught:
         load_config(CONFIGS / "mini.toml", ["--run.stepz=7", "--run.steps=x", "--loss.tags=false"])
     assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_config_without_a_loss_is_refused() -> None:
+    none = [f"--loss.{name}=0" for name in ("cosine", "patches", "scale", "similarity", "tags")]
+    with pytest.raises(ConfigInvalid, match="every weight of loss is 0"):
+        load_config(CONFIGS / "mini.toml", none)
+
+
+def test_a_value_where_a_section_should_be_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("run = 3\n", encoding="utf-8")
+    with pytest.raises(ConfigInvalid, match="there is no section run"):
+        load_config(path, ["--run.steps=3"])
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigInvalid, match=r"run\.toml: 'utf-8' codec"):
+        load_config(path)
 
 
 def test_a_config_does_not_change() -> None:

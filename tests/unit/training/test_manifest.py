@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.catalogue import Split, more_packages, present, read_catalogue, split_of
+from training.catalogue import NOT_MUSIC, Split, more_packages, present, read_catalogue, split_of
 from training.errors import ManifestInvalid
 from training.manifest import Entry, _split_by_digest, check_splits, list_music, read_manifest, write_manifest
 
@@ -91,6 +91,46 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     manifest = list_music(tmp_path / "music")
     write_manifest(tmp_path / "work" / "manifest.jsonl", manifest)
     assert read_manifest(tmp_path / "work" / "manifest.jsonl").entries == manifest.entries
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [({"seconds": float("nan")}, "seconds is nan"), ({"seconds": -5}, "seconds is -5.0"),
+     ({"path": "./one/a.ogg"}, "without . and .."), ({"path": "../a.ogg"}, "below the music folder"),
+     ({"path": "/etc/a.ogg"}, "below the music folder")],
+)  # fmt: skip
+def test_an_entry_that_cannot_be_meant_is_told(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+    path = tmp_path / "manifest.jsonl"
+    row = {"path": "one/a.ogg", "group": "one", "split": "train", "seconds": 60, **changes}
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(ManifestInvalid, match=rf"line 1 is no entry: .*{told}"):
+        read_manifest(path)
+
+
+def test_a_file_stands_in_a_manifest_once(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    rows = [Entry("one/a.ogg", group, Split.TRAIN, 60) for group in ("one", "two")]
+    path.write_text("".join(json.dumps(vars_of(row)) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(ManifestInvalid, match=r"names one/a\.ogg more than once"):
+        read_manifest(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ManifestInvalid, match="is no text"):
+        read_manifest(path)
+
+
+def test_what_is_no_music_or_is_judged_elsewhere_is_left_out(tmp_path: Path) -> None:
+    tada = next(track.path for track in read_catalogue() if track.family == NOT_MUSIC)
+    twin = "starfighter-data/usr/share/starfighter/music/through_space.ogg"  # in singularity-music, a test soundtrack
+    kept = "starfighter-data/usr/share/starfighter/music/rise_of_spirit.ogg"
+    weather = "0ad-data/x/audio/ambient/weather/windstorm_11.ogg"
+    sound = tmp_path / "sound.wav"
+    write_sound(sound, 30)
+    for name in (tada, twin, kept, weather, "mine/ambient/through_space.ogg"):
+        (tmp_path / "music" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "music" / name).symlink_to(sound)
+    manifest = list_music(tmp_path / "music")
+    assert [entry.path for entry in manifest.entries] == ["mine/ambient/through_space.ogg", kept]
+    assert {one.path for one in manifest.left_out} == {tada, twin, weather}
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"path": "a"}', '{"path":"a","group":"a","split":"x","seconds":1}'])
