@@ -8,20 +8,20 @@ Called again it goes on where it was: with the takes, then from the checkpoint.
 import argparse
 import math
 import os
-import re
 import shutil
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.embedder.artifact import MANIFEST_FILE
-from training.config import CONFIGS, Config, load_config
+from services.embedder.artifact import ENCODER_NAME, MANIFEST_FILE
+from training.config import Config
+from training.config_file import CONFIGS, load_config
 from training.errors import ConfigInvalid, TrainingError
+from training.evaluation.postprocessing import SHARPNESS
 from training.work_folder import taken
 
 _TEMPORARY_FAILURE = 75  # EX_TEMPFAIL: call again
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")  # as manifests of the embedder ask
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +65,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
         Corpus(options.work / TAKES_FOLDER),
         takes,
         draft,
-        ExportOptions(options.name, options.vector, is_centred=not options.raw),
+        ExportOptions(options.name, options.vector, not options.raw, options.sharpness, options.dim),
     )
     if folder.is_dir():
         shutil.rmtree(folder)
@@ -87,18 +87,23 @@ def _check_target(options: argparse.Namespace) -> None:
     Raises:
         ConfigInvalid: A name that no encoder can have, or a folder that holds something else.
     """
-    if not _NAME.fullmatch(options.name):
-        raise ConfigInvalid(f"--name is {options.name!r}, it must match {_NAME.pattern}")
+    if not ENCODER_NAME.fullmatch(options.name):
+        raise ConfigInvalid(f"--name is {options.name!r}, it must match {ENCODER_NAME.pattern}")
     folder = _target(options)
-    if (
-        folder.exists()
-        and not (folder / MANIFEST_FILE).is_file()
-        and not (folder.is_dir() and not any(folder.iterdir()))
-    ):
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    is_earlier_artifact = (folder / MANIFEST_FILE).is_file()
+    if not (is_free or is_earlier_artifact):
         raise ConfigInvalid(f"{folder} is there and is no model folder: name another one with --out")
 
 
-def _threads(text: str) -> int:
+def _sharpness(text: str) -> float:
+    sharpness = float(text)
+    if not 0 <= sharpness <= 1:
+        raise argparse.ArgumentTypeError(f"{text}, it must be from 0 to 1")
+    return sharpness
+
+
+def _count(text: str) -> int:
     count = int(text)
     if count < 1:
         raise argparse.ArgumentTypeError(f"{count}, the minimum is 1")
@@ -124,13 +129,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--music", type=Path, required=True, help="folder of music")
     parser.add_argument("--work", type=Path, default=Path(".museed/training/mini"), help="takes, checkpoint, metrics")
     parser.add_argument("--minutes", type=_minutes, default=math.inf, help="stop learning after so long, resumably")
-    parser.add_argument("--threads", type=_threads, default=len(os.sched_getaffinity(0)), help="of the network")
+    parser.add_argument("--threads", type=_count, default=len(os.sched_getaffinity(0)), help="of the network")
     parser.add_argument("--name", default="museed-mini", help="of the encoder")
     parser.add_argument("--out", type=Path, help="folder of the artifact (default: NAME below the work folder)")
     parser.add_argument(
         "--vector", choices=("msd", "joined", "pooled"), default="joined", help="which outputs are served"
     )
     parser.add_argument("--raw", action="store_true", help="do not subtract the mean of all tracks")
+    parser.add_argument(
+        "--sharpness", type=_sharpness, default=SHARPNESS, help="more of what music differs in most, 0 to 1"
+    )
+    parser.add_argument("--dim", type=_count, default=128, help="numbers of a sharpened vector (default: 128)")
     return parser
 
 

@@ -12,7 +12,7 @@ from services.embedder import mini
 from services.embedder.artifact import Manifest
 from services.embedder.choice import MINI_FOLDER
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
-from training.catalogue import LABELS_FILE, Split, present
+from training.catalogue import LABELS_FILE, NOT_MUSIC, Split, present
 from training.errors import TrainingError
 from training.evaluation import baselines, sections
 from training.evaluation.collection import Collection, Embedding, joined_first
@@ -27,7 +27,6 @@ from training.evaluation.tunes import Tune, find_tunes, kept_tracks
 REFERENCE = "musicnn-msd"
 PICTURE_FILE = "maps.png"
 STOPPED = "Stopped; what is embedded is kept."
-_NOT_MUSIC = "not_music"
 _DEFAULT_ENCODERS = (baselines.MFCC, baselines.UNTRAINED_MINI, REFERENCE, "musicnn-mtt", baselines.JOINED)
 _BASELINES = frozenset({baselines.MFCC, baselines.UNTRAINED_MINI})
 
@@ -57,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
         raise TrainingError(f"{options.music} holds none of the labelled pieces of {options.labels}")
     encoders = describe_encoders(_choices(options), options.artifacts)
     embedding = Embedding(options.music, VectorStore(options.cache))
-    tunes = find_tunes([track for track in tracks if track.family != _NOT_MUSIC], catalogue)
+    tunes = find_tunes([track for track in tracks if track.family != NOT_MUSIC], catalogue)
     if options.pieces == "labelled":
         tunes = [tune for tune in tunes if tune.kept.is_labelled]
     report, collection = judge(embedding, tunes, encoders, _splits(options.split), options.variants)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from services.embedder.artifact import Artifact, Manifest, write_artifact
 from services.embedder.mini import ARCHITECTURE as MINI
-from services.embedder.model import centre, pool
+from services.embedder.model import centre, pool, unit
 from services.embedder.muq import ARCHITECTURE as MUQ
 from services.embedder.musicnn_graph import PENULTIMATE
 from services.embedder.musicnn_wheel import NETWORKS
@@ -23,6 +23,7 @@ from training.checkpoint import load_weights
 from training.config import Config
 from training.corpus import Corpus, Take
 from training.errors import TrainingError
+from training.evaluation.postprocessing import sharpening
 from training.network import Network
 from training.tags import WORDS, mixing_matrix
 from training.teacher import NAMES
@@ -48,11 +49,15 @@ class ExportOptions:
         name: Of the encoder.
         vector: Which outputs are the vector; a network without an embedding head has only "pooled".
         is_centred: Whether the mean of all music is subtracted.
+        sharpness: Power of the variance that principal directions are stretched by; 0 leaves vectors as they are.
+        dim: How many of these directions are kept, where they are stretched; None keeps all.
     """
 
     name: str
     vector: VectorKind = "joined"
     is_centred: bool = True
+    sharpness: float = 0.0
+    dim: int | None = None
 
 
 def export_checkpoint(
@@ -92,6 +97,12 @@ def export(
     files = embed_files(network, corpus, takes, *head)
     if len(files) < 2:
         raise TrainingError(f"{corpus.folder} holds {len(files)} files of real music, centring needs at least 2")
+    if is_mini and options.sharpness:
+        change = sharpening([file.windows for file in files], options.sharpness, options.dim)
+        weights["heads.embedding.weight"] = change.matrix.T @ weights["heads.embedding.weight"]
+        weights["heads.embedding.bias"] = weights["heads.embedding.bias"] @ change.matrix
+        files = [replace(file, windows=unit(file.windows @ change.matrix)) for file in files]
+        revision += f", sharpened by {options.sharpness:g}"
     mean = np.mean([file.windows.mean(axis=0) for file in files], axis=0) if options.is_centred else None
     if mean is not None:
         weights[CENTRING] = mean

@@ -2,9 +2,10 @@
 
 import json
 import math
+import os
 import posixpath
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -75,7 +76,7 @@ def list_music(music: Path) -> Manifest:
     learnt_packages = set(more_packages())
     entries: list[Entry] = []
     left_out: list[LeftOut] = []
-    for path in sorted(path for path in music.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file()):
+    for path in sorted(path for path in _files(music) if path.suffix.lower() in _SUFFIXES and path.is_file()):
         name = path.relative_to(music).as_posix()
         try:
             seconds = float(soundfile.info(str(path)).duration)
@@ -102,6 +103,18 @@ def list_music(music: Path) -> Manifest:
             f"no music in {music}: no file of at least {MIN_SECONDS:.0f} s ({len(left_out)} left out)"
         )
     return Manifest(tuple(entries), tuple(left_out))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Walk a folder and the folders that it links to, each once, so that links cannot lead in circles."""
+    seen = {os.path.realpath(folder)}
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        # Of names of one folder the first is kept, its own before links.
+        by_choice = sorted(folders, key=lambda name: (os.path.islink(Path(parent, name)), name), reverse=True)
+        found = {os.path.realpath(Path(parent, name)): name for name in by_choice}
+        folders[:] = sorted(name for real, name in found.items() if real not in seen)
+        seen.update(found)
+        yield from (Path(parent, name) for name in names)
 
 
 def check_splits(entries: Iterable[Entry]) -> None:

@@ -193,9 +193,11 @@ def _without_chance(model: "muq.MuQ") -> "muq.MuQ":
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        for name in ("dropout_p", "layerdrop"):
-            if hasattr(module, name):
-                setattr(module, name, 0.0)
+        if hasattr(module, "dropout_p"):
+            module.dropout_p = 0.0
+        config = getattr(module, "config", None)
+        if config is not None and hasattr(config, "layerdrop"):
+            config.layerdrop = 0.0
     return model
 
 

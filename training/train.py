@@ -22,7 +22,7 @@ from training.checkpoint import load_checkpoint, save_checkpoint
 from training.config import Config, LossConfig, OptimiserConfig
 from training.corpus import Corpus, Take
 from training.crops import Batch, Crops, teacher_mean
-from training.errors import LossNotFinite
+from training.errors import LossNotFinite, ManifestInvalid
 from training.gradient_cache import Terms, backward
 from training.losses import (
     centred,
@@ -66,6 +66,8 @@ def train(config: Config, work: Path, takes: Sequence[Take], *, minutes: float =
     corpus = Corpus(work / TAKES_FOLDER)
     taught = [take for take in takes if take.split is Split.TRAIN or config.corpus.everything]
     crops = Crops(corpus, taught, config.crops, config.run.batch, config.run.seed)
+    if config.loss.triplet and len({take.group for take in taught}) < 2:
+        raise ManifestInvalid("loss.triplet needs takes of two soundtracks, there is one: it has no negatives")
     mean = torch.from_numpy(teacher_mean(corpus, taught))
     validation = Validation(corpus, takes, mean)
     network = Network(config.network, config.run.precision).train()

@@ -18,7 +18,7 @@ from services.embedder.errors import ArtifactInvalid
 WEIGHTS_FILE = "weights.safetensors"
 MANIFEST_FILE = "manifest.json"
 # The id is part of NATS subjects: no dots, blanks or wildcards.
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+ENCODER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _READ_BYTES = 4 * 1024 * 1024
 # What may be meant: a window is held in memory, and a vector travels with every track.
 _SECONDS = (0.1, 600)
@@ -105,8 +105,8 @@ class Manifest:
         check_number("sample_rate_hz", self.sample_rate_hz, *_RATES_HZ, whole=True)
         check_number("window_seconds", self.window_seconds, *_SECONDS)
         check_number("hop_seconds", self.hop_seconds, *_SECONDS)
-        if not _NAME.fullmatch(self.name):
-            raise ArtifactInvalid(f"encoder name {self.name!r} must match {_NAME.pattern}", field="name")
+        if not ENCODER_NAME.fullmatch(self.name):
+            raise ArtifactInvalid(f"encoder name {self.name!r} must match {ENCODER_NAME.pattern}", field="name")
         try:
             is_sound = all(0 <= share <= 1 and -1 <= cosine <= 1 for share, cosine in self.cosine_quantiles)
         except (AttributeError, TypeError, ValueError, OverflowError):

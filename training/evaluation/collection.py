@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from services.embedder.artifact import Manifest
+from services.embedder.model import Float32Array
 from training.catalogue import Split, Track, split_of
 from training.evaluation.baselines import JOINED
 from training.evaluation.embedding import TrackVectors
@@ -43,11 +44,15 @@ class Collection:
         """Return which pieces are in a split, shape (tracks,); None for all."""
         return np.array([split is None or split_of(track) is split for track in self.tracks], dtype=bool)
 
-    def statistics(self, name: str) -> Statistics:
-        """Measure an encoder's windows over the soundtracks that train; over all where none does."""
+    def training_windows(self, name: str) -> list[Float32Array]:
+        """Return an encoder's windows of each piece of the soundtracks that train; of all where none does."""
         of_training = self.in_split(Split.TRAIN)
         chosen = of_training if of_training.any() else np.ones(len(self.tracks), bool)
-        return measure([vectors for vectors, is_in in zip(self.vectors[name], chosen, strict=True) if is_in])
+        return [vectors.windows for vectors, is_in in zip(self.vectors[name], chosen, strict=True) if is_in]
+
+    def statistics(self, name: str) -> Statistics:
+        """Measure an encoder's `training_windows`."""
+        return measure(self.training_windows(name))
 
 
 def joined_first(names: Iterable[str]) -> list[str]:

@@ -135,6 +135,7 @@ def _changes(collection: Collection, name: str) -> dict[str, Change]:
     statistics = collection.statistics(name)
     return {
         "centred": postprocessing.centring(statistics),
+        "sharpened": postprocessing.sharpening(collection.training_windows(name)),
         "standardised": postprocessing.standardising(statistics),
         "whitened": postprocessing.whitening(statistics),
         "square root": postprocessing.power(0.5),

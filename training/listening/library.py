@@ -4,13 +4,12 @@ from pathlib import Path
 
 import mutagen
 
-from training.catalogue import Track
+from training.catalogue import NOT_MUSIC, Track
 from training.evaluation.tunes import find_tunes, kept_tracks
 
 MIN_SECONDS = 30.0
 
 _SUFFIXES = frozenset({".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav"})
-_NOT_MUSIC = "not_music"
 
 
 def list_library(music: Path, catalogue: list[Track]) -> list[Track]:
@@ -26,7 +25,7 @@ def list_library(music: Path, catalogue: list[Track]) -> list[Track]:
     for path in paths:
         relative = path.relative_to(music).as_posix()
         track = known.get(relative) or _read(path, relative)
-        if track is not None and track.duration_seconds >= MIN_SECONDS and track.family != _NOT_MUSIC:
+        if track is not None and track.duration_seconds >= MIN_SECONDS and track.family != NOT_MUSIC:
             found.append(track)
     return kept_tracks(find_tunes(found))
 

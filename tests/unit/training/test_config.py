@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from training.config import CONFIGS, Config, load_config
+from training.config import Config
+from training.config_file import CONFIGS, load_config
 from training.errors import ConfigInvalid
 
 

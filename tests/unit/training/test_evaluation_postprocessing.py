@@ -12,6 +12,7 @@ from training.evaluation.postprocessing import (
     measure,
     pooled,
     power,
+    sharpening,
     standardising,
     whitening,
 )
@@ -37,7 +38,7 @@ def tracks() -> list[TrackVectors]:
 
 def test_every_track_weighs_the_same_in_the_statistics() -> None:
     short, long = track(np.array([[1, 0]], np.float32)), track(np.array([[0, 1]] * 9, np.float32))
-    statistics = measure([short, long])
+    statistics = measure([short.windows, long.windows])
     np.testing.assert_allclose(statistics.mean, [0.5, 0.5])
     np.testing.assert_allclose(statistics.covariance, [[0.25, -0.25], [-0.25, 0.25]])
     with pytest.raises(ValueError, match="no tracks"):
@@ -45,14 +46,14 @@ def test_every_track_weighs_the_same_in_the_statistics() -> None:
 
 
 def test_centring_is_that_of_a_manifest(tracks: list[TrackVectors]) -> None:
-    statistics = measure(tracks)
+    statistics = measure([one.windows for one in tracks])
     windows = tracks[0].windows
     wanted = centre(windows, statistics.mean.astype(np.float32))
     np.testing.assert_array_equal(centring(statistics)(windows), wanted)
 
 
 def test_standardised_dimensions_weigh_the_same(tracks: list[TrackVectors]) -> None:
-    statistics = measure(tracks)
+    statistics = measure([one.windows for one in tracks])
     windows = np.concatenate([one.windows for one in tracks])
     changed = standardising(statistics)(windows)
     scores = (windows - statistics.mean) / np.sqrt(np.diag(statistics.covariance))
@@ -61,13 +62,13 @@ def test_standardised_dimensions_weigh_the_same(tracks: list[TrackVectors]) -> N
 
 
 def test_a_dimension_that_never_changes_is_dropped() -> None:
-    statistics = measure([track(np.array([[1, 0, 0], [-1, 0, 0]], np.float32))])
+    statistics = measure([np.array([[1, 0, 0], [-1, 0, 0]], np.float32)])
     changed = standardising(statistics)(np.array([[1, 5, 0]], np.float32))
     np.testing.assert_array_equal(changed, [[1, 0, 0]])
 
 
 def test_whitened_directions_have_the_same_variance(tracks: list[TrackVectors]) -> None:
-    statistics = measure(tracks)
+    statistics = measure([one.windows for one in tracks])
     windows = np.concatenate([one.windows for one in tracks]).astype(np.float64)
     dim = windows.shape[1]
     # Directions before they are made unit: those of a linear map that whitens the covariance.
@@ -82,10 +83,34 @@ def test_whitened_directions_have_the_same_variance(tracks: list[TrackVectors]) 
 
 
 def test_full_shrinkage_only_centres(tracks: list[TrackVectors]) -> None:
-    statistics = measure(tracks)
+    statistics = measure([one.windows for one in tracks])
     windows = tracks[3].windows
     whitened, centred = whitening(statistics, shrinkage=1.0)(windows), centring(statistics)(windows)
     np.testing.assert_allclose(whitened @ whitened.T, centred @ centred.T, atol=1e-5)
+
+
+def test_sharpening_stretches_directions_by_a_power_of_their_variance(tracks: list[TrackVectors]) -> None:
+    windows = [one.windows for one in tracks]
+    statistics = measure(windows)
+    change = sharpening(windows, exponent=0.5)
+    # Cosines are those of the bilinear form that the covariance is.
+    one, other = windows[0][0].astype(np.float64), windows[7][3].astype(np.float64)
+    norms = np.sqrt((one @ statistics.covariance @ one) * (other @ statistics.covariance @ other))
+    wanted = one @ statistics.covariance @ other / norms
+    changed = unit(np.stack([one, other]).astype(np.float32) @ change.matrix)
+    assert float(changed[0] @ changed[1]) == pytest.approx(wanted, abs=1e-5)
+    means = [unit(of_track @ change.matrix).mean(axis=0) for of_track in windows]
+    np.testing.assert_allclose(change.mean, np.mean(means, axis=0), atol=1e-6)
+    np.testing.assert_array_equal(change(windows[3]), centre(windows[3] @ change.matrix, change.mean))
+
+
+def test_sharpening_keeps_the_widest_directions(tracks: list[TrackVectors]) -> None:
+    windows = [one.windows for one in tracks]
+    spread = [np.var(np.concatenate(windows) @ column) for column in sharpening(windows, exponent=0.0).matrix.T]
+    assert spread == sorted(spread, reverse=True)
+    whole, part = sharpening(windows), sharpening(windows, dim=2)
+    np.testing.assert_array_equal(part.matrix, whole.matrix[:, :2])
+    assert part(windows[0]).shape == (20, 2)
 
 
 def test_power_keeps_signs() -> None:

@@ -93,7 +93,7 @@ def test_a_difference_is_that_to_the_reference_on_the_same_queries(collection: C
 
 def test_statistics_are_of_the_soundtracks_that_train(collection: Collection) -> None:
     of_training = [
-        vectors
+        vectors.windows
         for track, vectors in zip(collection.tracks, collection.vectors["first"], strict=True)
         if track.package in ("wesnoth", "ufoai")
     ]
@@ -102,7 +102,7 @@ def test_statistics_are_of_the_soundtracks_that_train(collection: Collection) ->
 
 def test_changes_and_pairs_are_rows(collection: Collection) -> None:
     table = sections.postprocessing_table(collection, None, ["first", "second"], ["first", "second"], "first")
-    changes = ("centred", "standardised", "whitened", "square root")
+    changes = ("centred", "sharpened", "standardised", "whitened", "square root")
     assert list(table.rows) == [
         *(f"first · {change}" for change in changes),
         *(f"second · {change}" for change in changes),

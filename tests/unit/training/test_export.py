@@ -14,6 +14,7 @@ from services.embedder.model import centre
 from tests.unit.training.networks import TINY, fill
 from training.config import Config
 from training.errors import TrainingError
+from training.evaluation.postprocessing import sharpening
 from training.export import CENTRING, ExportOptions, export
 from training.network import Network
 from training.tags import WORDS
@@ -76,6 +77,21 @@ def test_the_first_teacher_s_half_is_the_first_rows_of_both(tmp_path: Path) -> N
     rows = load_file(half.weights_path)
     np.testing.assert_array_equal(rows["heads.embedding.weight"], both["heads.embedding.weight"][:200])
     assert CENTRING not in rows
+
+
+def test_a_sharpened_vector_is_made_by_the_head_and_the_mean(tmp_path: Path) -> None:
+    corpus, net = fill(tmp_path / "takes"), network()
+    takes = list(corpus.takes())
+    options = ExportOptions("mini", sharpness=0.25, dim=5)
+    artifact = export(net, corpus, takes, tmp_path / "mini", options, revision="7 steps")
+    assert (artifact.manifest.dim, artifact.manifest.revision) == (5, "7 steps, sharpened by 0.25")
+    weights = load_file(artifact.weights_path)
+    plain = net.embedding.weight.detach().numpy(), net.embedding.bias.detach().numpy()  # type: ignore[operator]
+    windows = [file.windows for file in embed_files(net, corpus, takes, *plain)]
+    served = embed_files(net, corpus, takes, *(weights[f"heads.embedding.{name}"] for name in ("weight", "bias")))
+    wanted = sharpening(windows, 0.25, 5)
+    for file, before in zip(served, windows, strict=True):
+        np.testing.assert_allclose(centre(file.windows, weights[CENTRING]), wanted(before), atol=2e-2)
 
 
 def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path) -> None:

@@ -60,6 +60,16 @@ def test_packages_for_learning_train_whatever_their_digest(tmp_path: Path) -> No
     assert {_split_by_digest(name) for name in more_packages()} > {Split.TRAIN}  # else this would show nothing
 
 
+def test_linked_folders_are_walked_once_under_their_own_name_first(tmp_path: Path) -> None:
+    write_sound(tmp_path / "elsewhere" / "a.wav", 30)
+    write_sound(tmp_path / "music" / "own" / "b.wav", 30)
+    (tmp_path / "music" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "music" / "linked again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "music" / "other name").symlink_to(tmp_path / "music" / "own")
+    (tmp_path / "music" / "own" / "circle").symlink_to(tmp_path / "music")
+    assert [entry.path for entry in list_music(tmp_path / "music").entries] == ["linked/a.wav", "own/b.wav"]
+
+
 def test_a_folder_without_music_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestInvalid, match="no music"):
         list_music(tmp_path)

@@ -1,9 +1,13 @@
 """What the network says of a crop and of the patches under it."""
 
+from dataclasses import replace
+from pathlib import Path
+
+import muq
 import torch
 
 from tests.unit.training.networks import TINY
-from training.network import Network
+from training.network import Network, muq_options
 from training.teacher import patch_count
 
 
@@ -27,3 +31,14 @@ def test_patches_are_the_head_on_the_frames_under_them() -> None:
     with torch.no_grad():
         whole = network(torch.randn(2, 300, 128, dtype=torch.float64))
     torch.testing.assert_close(whole.patches[:, 0], whole.vectors)
+
+
+def test_a_base_that_drops_out_says_the_same_twice_while_it_learns(tmp_path: Path) -> None:
+    options = muq_options(TINY)
+    chances = ("attention_dropout", "activation_dropout", "conformer_conv_dropout", "hidden_dropout", "layerdrop")
+    options["w2v2_config"] |= dict.fromkeys(chances, 0.5)
+    muq.MuQ(muq.MuQConfig(**options, codebook_size=16)).save_pretrained(tmp_path)
+    mel = torch.randn(2, 400, 128)
+    network = Network(replace(TINY, base=str(tmp_path), frozen_batch_norm=True)).train()
+    with torch.no_grad():
+        torch.testing.assert_close(network(mel).vectors, network(mel).vectors, rtol=0, atol=0)

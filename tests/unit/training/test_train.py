@@ -21,7 +21,7 @@ from training.catalogue import Split
 from training.config import Config, CropsConfig, LossConfig, OptimiserConfig, RunConfig
 from training.corpus import Corpus, Kind
 from training.crops import Crops
-from training.errors import CheckpointMismatch, LossNotFinite
+from training.errors import CheckpointMismatch, LossNotFinite, ManifestInvalid
 from training.gradient_cache import Terms, backward
 from training.metrics import Metrics
 from training.network import Network, Outputs
@@ -191,6 +191,15 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
     with pytest.raises(LossNotFinite, match=r"step 0: gradient is nan; the batch was original-\d+@\d"):
         learn(replace(CONFIG, run=replace(CONFIG.run, checkpoint_steps=2)), work)
     assert (work / CHECKPOINT_FILE).read_bytes() == before
+
+
+def test_triplets_want_two_soundtracks(tmp_path: Path) -> None:
+    work = work_folder(tmp_path)
+    takes = [replace(take, group="one", split=Split.TRAIN) for take in Corpus(work / TAKES_FOLDER).takes()]
+    config = replace(CONFIG, crops=replace(CONFIG.crops, views=2), loss=LossConfig(triplet=1.0))
+    with pytest.raises(ManifestInvalid, match=r"loss\.triplet needs takes of two soundtracks"):
+        train(config, work, takes)
+    assert not (work / CHECKPOINT_FILE).exists()
 
 
 def test_nan_stops_with_the_crops_of_the_batch_and_keeps_the_checkpoint(tmp_path: Path) -> None:
