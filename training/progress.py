@@ -57,7 +57,7 @@ class Progress:
     def _tell(self, note: str) -> None:
         self._told = time.monotonic()
         rate = (self._done - self._done_before) / max(self._told - self._started, 1e-9)
-        left_s = (self._total - self._done) / rate if rate else float("inf")
-        eta = f"{left_s / 60:.1f} min left" if left_s < float("inf") else "time left unknown"
+        left = self._total - self._done
+        eta = f"{left / rate / 60:.1f} min left" if rate else "time left unknown" if left else "done"
         text = f"{self._title}: {self._done}/{self._total} {self._unit}, {rate:.2f}/s, {eta}"
         print(f"{text}  {note}".rstrip(), file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from services.embedder.model import unit
 from training.corpus import Corpus, Kind, Take
 from training.network import Network
+from training.progress import Progress
 
 Float32Array = NDArray[np.float32]
 
@@ -63,15 +64,18 @@ def embed_files(
         bias: Shape (dim,).
     """
     files = []
-    for path, chapters in files_of(takes).items():
-        mels = [
-            corpus.read(take.take_id, start_s=start, seconds=WINDOW_SECONDS).mel.astype(np.float32)
-            for take in chapters
-            for start in window_starts(take)
-        ]
-        pooled = np.concatenate([_pooled(network, mels[at : at + _BATCH]) for at in range(0, len(mels), _BATCH)])
-        vectors = pooled if head is None else pooled @ head.T + (0 if bias is None else bias)
-        files.append(EmbeddedFile(path, chapters[0].group, unit(vectors)))
+    chapters_of = files_of(takes)
+    with Progress("measuring", len(chapters_of), "files") as progress:
+        for path, chapters in chapters_of.items():
+            mels = [
+                corpus.read(take.take_id, start_s=start, seconds=WINDOW_SECONDS).mel.astype(np.float32)
+                for take in chapters
+                for start in window_starts(take)
+            ]
+            pooled = np.concatenate([_pooled(network, mels[at : at + _BATCH]) for at in range(0, len(mels), _BATCH)])
+            vectors = pooled if head is None else pooled @ head.T + (0 if bias is None else bias)
+            files.append(EmbeddedFile(path, chapters[0].group, unit(vectors)))
+            progress.advance(path)
     return files
 
 
