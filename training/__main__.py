@@ -65,7 +65,7 @@ def _run(config: Config, options: argparse.Namespace) -> int:
         Corpus(options.work / TAKES_FOLDER),
         takes,
         draft,
-        ExportOptions(options.name, options.vector, not options.raw, options.sharpness, options.dim),
+        ExportOptions(options.name, options.vector, not options.raw, options.sharpness),
     )
     if folder.is_dir():
         shutil.rmtree(folder)
@@ -139,7 +139,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sharpness", type=_sharpness, default=SHARPNESS, help="more of what music differs in most, 0 to 1"
     )
-    parser.add_argument("--dim", type=_count, default=128, help="numbers of a sharpened vector (default: 128)")
     return parser
 
 

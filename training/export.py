@@ -50,14 +50,12 @@ class ExportOptions:
         vector: Which outputs are the vector; a network without an embedding head has only "pooled".
         is_centred: Whether the mean of all music is subtracted.
         sharpness: Power of the variance that principal directions are stretched by; 0 leaves vectors as they are.
-        dim: How many of these directions are kept, where they are stretched; None keeps all.
     """
 
     name: str
     vector: VectorKind = "joined"
     is_centred: bool = True
     sharpness: float = 0.0
-    dim: int | None = None
 
 
 def export_checkpoint(
@@ -98,7 +96,7 @@ def export(
     if len(files) < 2:
         raise TrainingError(f"{corpus.folder} holds {len(files)} files of real music, centring needs at least 2")
     if is_mini and options.sharpness:
-        change = sharpening([file.windows for file in files], options.sharpness, options.dim)
+        change = sharpening([file.windows for file in files], options.sharpness)
         weights["heads.embedding.weight"] = change.matrix.T @ weights["heads.embedding.weight"]
         weights["heads.embedding.bias"] = weights["heads.embedding.bias"] @ change.matrix
         files = [replace(file, windows=unit(file.windows @ change.matrix)) for file in files]

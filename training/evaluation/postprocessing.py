@@ -20,7 +20,7 @@ Change = Callable[[Float32Array], Float32Array]
 # Share of a sphere in the covariance: directions that a few soundtracks hardly use are not blown up.
 SHRINKAGE = 0.1
 # Power of the variance that directions are stretched by.
-SHARPNESS = 0.25
+SHARPNESS = 0.125
 _SMALLEST_DEVIATION = 1e-8
 
 
@@ -42,15 +42,15 @@ class Sharpening:
     """A change that makes what music differs in most count more; the embedder's head and centring can be it.
 
     Attributes:
-        matrix: Shape (dim, new dim), float32: principal directions, the widest first, stretched.
-        mean: Of changed unit vectors, shape (new dim,), float32.
+        matrix: Shape (dim, dim), float32, symmetric.
+        mean: Of changed unit vectors, shape (dim,), float32.
     """
 
     matrix: Float32Array
     mean: Float32Array
 
     def __call__(self, vectors: Float32Array) -> Float32Array:
-        """Change vectors of any norm, shape (n, dim), to unit ones, shape (n, new dim)."""
+        """Change vectors of any norm to unit ones, shape (n, dim)."""
         return centre(vectors @ self.matrix, self.mean)
 
 
@@ -73,7 +73,7 @@ def measure(windows: Sequence[Float32Array]) -> Statistics:
     return Statistics(mean, rest.T @ (weights[:, None] * rest))
 
 
-def sharpening(windows: Sequence[Float32Array], exponent: float = SHARPNESS, dim: int | None = None) -> Sharpening:
+def sharpening(windows: Sequence[Float32Array], exponent: float = SHARPNESS) -> Sharpening:
     """Stretch each principal direction by a power of its variance, the opposite of whitening.
 
     Wide directions hold what kinds of music differ in; narrow ones what is peculiar to a track, and what a student
@@ -82,12 +82,13 @@ def sharpening(windows: Sequence[Float32Array], exponent: float = SHARPNESS, dim
 
     Args:
         windows: Unit vectors of each track to measure, shape (its windows, dim).
-        exponent: Of the variance; 0 only turns, 0.5 multiplies by the standard deviation.
-        dim: How many directions are kept; None keeps all.
+        exponent: Of the variance; 0 changes nothing, 0.5 multiplies by the standard deviation.
     """
     values, directions = np.linalg.eigh(measure(windows).covariance)
     values = np.maximum(values, 0) / values[-1]
-    matrix = (directions * values**exponent)[:, ::-1][:, :dim].astype(np.float32)
+    # Turned back, so that numbers keep their meaning and scale: by principal direction most of them would be noise to
+    # whoever standardises them.
+    matrix = ((directions * values**exponent) @ directions.T).astype(np.float32)
     return Sharpening(matrix, measure([unit(of_track @ matrix) for of_track in windows]).mean.astype(np.float32))
 
 

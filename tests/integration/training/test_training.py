@@ -67,7 +67,7 @@ def test_a_folder_becomes_an_artifact_that_the_embedder_serves(
     folder = tmp_path / "museed-mini"
     encoder = load_encoder(str(folder), artifacts_folder=tmp_path, muq_folder=None, threads=1)
     encoded = encoder.encode(np.random.default_rng(1).uniform(-0.3, 0.3, (2, 240_000)).astype(np.float32))
-    assert encoded.vectors.shape == (2, 128)
+    assert encoded.vectors.shape == (2, 400)
     np.testing.assert_allclose(np.linalg.norm(encoded.vectors, axis=1), 1, atol=1e-5)
     assert encoded.tags.shape == (2, len(encoder.manifest.tags))
     assert "metal" in encoder.manifest.tags

@@ -82,14 +82,14 @@ def test_the_first_teacher_s_half_is_the_first_rows_of_both(tmp_path: Path) -> N
 def test_a_sharpened_vector_is_made_by_the_head_and_the_mean(tmp_path: Path) -> None:
     corpus, net = fill(tmp_path / "takes"), network()
     takes = list(corpus.takes())
-    options = ExportOptions("mini", sharpness=0.25, dim=5)
+    options = ExportOptions("mini", sharpness=0.25)
     artifact = export(net, corpus, takes, tmp_path / "mini", options, revision="7 steps")
-    assert (artifact.manifest.dim, artifact.manifest.revision) == (5, "7 steps, sharpened by 0.25")
+    assert (artifact.manifest.dim, artifact.manifest.revision) == (400, "7 steps, sharpened by 0.25")
     weights = load_file(artifact.weights_path)
     plain = net.embedding.weight.detach().numpy(), net.embedding.bias.detach().numpy()  # type: ignore[operator]
     windows = [file.windows for file in embed_files(net, corpus, takes, *plain)]
     served = embed_files(net, corpus, takes, *(weights[f"heads.embedding.{name}"] for name in ("weight", "bias")))
-    wanted = sharpening(windows, 0.25, 5)
+    wanted = sharpening(windows, 0.25)
     for file, before in zip(served, windows, strict=True):
         np.testing.assert_allclose(centre(file.windows, weights[CENTRING]), wanted(before), atol=2e-2)
 
