@@ -48,7 +48,7 @@ def up(
     state: StateOption = DEFAULT_STATE,
     encoder: Annotated[
         str,
-        typer.Option(envvar="MUSEED_ENCODER", help="auto, musicnn-msd, musicnn-mtt, museed-mini, or a model folder."),
+        typer.Option(envvar="MUSEED_ENCODER", help="auto, museed-mini, musicnn-msd, musicnn-mtt, or a model folder."),
     ] = "auto",
 ) -> None:
     """Serve the whole mesh on this machine until Ctrl-C. Ports are settings: MUSEED_GATEWAY_PORT and so on."""

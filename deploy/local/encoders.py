@@ -16,6 +16,7 @@ from deploy.local.client import ClientError, GatewayClient
 from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.process import Spec, StartError, SupervisedProcess
 from deploy.local.requests import Refused, Requests
+from deploy.local.shipped_model import keep_shipped, startable
 from deploy.local.state import Pin, State
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from museed.social.v1 import encoders_pb2, encoders_pb2_grpc
@@ -135,7 +136,7 @@ class Encoders:
         try:
             if choice is None:
                 raise StartError(f"nothing in {self._state.folder} says where encoder {encoder_id} lies")
-            found = await self._launch(slot, choice)
+            found = await self._launch(slot, startable(self._state, encoder_id, choice))
             if found != encoder_id:
                 await self._stop(slot)
                 raise StartError(f"{choice} is encoder {found} now, and was {encoder_id}: put the old one back")
@@ -160,6 +161,7 @@ class Encoders:
             slot = next(slot for slot in self._slots if slot.encoder_id != roles.serving_id)
             await self._stop(slot)
             encoder_id = await self._launch(slot, choice)
+            await asyncio.to_thread(keep_shipped, self._state, encoder_id)
         except DomainError as error:
             raise Refused(error.reason, error.message) from error
         except StartError as error:

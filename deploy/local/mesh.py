@@ -15,6 +15,7 @@ from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.postgres import Postgres, PostgresError
 from deploy.local.process import Spec, StartError, SupervisedProcess
 from deploy.local.settings import LocalSettings
+from deploy.local.shipped_model import keep_shipped, startable
 from deploy.local.state import Pin, State
 from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
 from services.chassis.channel import connect
@@ -143,7 +144,7 @@ class Mesh:
         pin = Pin.read(self._state)
         choice = _resolved(self._settings.encoder)
         if choice == _AUTO and pin is not None:
-            choice = pin.choice
+            choice = startable(self._state, pin.encoder_id, pin.choice)
         model = await self._encoders.start(choice)
         if pin is None:
             name = model.name if choice == _AUTO else choice
@@ -156,6 +157,7 @@ class Mesh:
                 f"place: museed encoder switch {choice}\n"
                 "Or use another state folder: museed up --state OTHER"
             )
+        await asyncio.to_thread(keep_shipped, self._state, model.encoder_id)
         self._announce(f"encoder {model.encoder_id}: {model.dimension} dimensions on {model.device}")
         return model.encoder_id
 

@@ -70,7 +70,7 @@ class Manifest:
         weights_sha256: Digest of the weights file, hex.
         source: Where the weights come from.
         revision: Version of the source.
-        precision: For example "fp32".
+        precision: What the weights are stored in, for example "fp16"; a CPU computes in fp32.
         licence: Licence of the weights.
         tags: Names of the tag scores that the encoder gives.
         random_pair_cosine: Cosine of random pairs of tracks by quantile, for example {"0.5": 0.1}; None if unknown.

@@ -12,7 +12,6 @@ from services.embedder.model import Encoder
 logger = logging.getLogger(__name__)
 
 AUTO = "auto"
-OFFLINE_DEFAULT = musicnn_wheel.MSD.name
 # The repository ships it beside the code: a checkout, `pip install -e` and the images have it, a wheel has not.
 MINI_FOLDER = Path(__file__).resolve().parents[2] / "models" / mini.NAME
 
@@ -22,7 +21,8 @@ _NAMES = (AUTO, mini.NAME, *musicnn_wheel.NETWORKS)
 def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None, threads: int) -> Encoder:
     """Load an encoder; blocks for up to minutes where weights must be fetched.
 
-    `auto` is MuQ where its weights and a GPU are at hand, else the offline default.
+    `auto` is MuQ where its weights and a GPU are at hand, else the offline default: museed-mini where it is shipped,
+    else musicnn-msd.
 
     Args:
         choice: "auto", "museed-mini", "musicnn-msd", "musicnn-mtt", a hub name with a slash, or a folder: an artifact
@@ -39,8 +39,8 @@ def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None
         folder = muq_folder or muq.find_in_hub_cache()
         if folder is not None and muq.is_gpu_at_hand():
             return _load_folder(folder, threads)
-        logger.info("encoder_chosen", extra={"encoder": OFFLINE_DEFAULT, "muq_weights": folder is not None})
-        choice = OFFLINE_DEFAULT
+        choice = offline_default()
+        logger.info("encoder_chosen", extra={"encoder": choice, "muq_weights": folder is not None})
     if choice == mini.NAME:
         return mini.MiniEncoder(_shipped_mini(), threads)
     if network := musicnn_wheel.NETWORKS.get(choice):
@@ -54,6 +54,11 @@ def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None
         field="encoder",
         value=choice,
     )
+
+
+def offline_default() -> str:
+    """Return the name of the encoder that serves without MuQ: what the bench puts first of those that are there."""
+    return mini.NAME if MINI_FOLDER.is_dir() else musicnn_wheel.MSD.name
 
 
 def _shipped_mini() -> Artifact:

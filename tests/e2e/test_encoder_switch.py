@@ -22,6 +22,7 @@ from deploy.local.playlists import make_playlist, seed_input
 from deploy.local.postgres import Postgres
 from deploy.local.state import State
 from services.embedder.artifact import open_artifact, write_artifact
+from services.embedder.choice import MINI_FOLDER
 from services.retriever.similarity import cosines
 from tests.e2e.conftest import MUSEED, RunningMesh, tone, write_track
 
@@ -57,9 +58,11 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMesh]:
 
 def centred(mesh: RunningMesh, folder: Path, name: str, seed: int) -> Path:
     """Make another encoder of the one that serves: it subtracts a mean from every vector."""
-    original = open_artifact(mesh.folder / "artifacts" / "musicnn-msd")
+    original = open_artifact(MINI_FOLDER)
     weights = safetensors.load_file(original.weights_path)
-    weights["centring.mean"] = (np.random.default_rng(seed).standard_normal(200) * 0.05).astype(np.float32)
+    weights["centring.mean"] = (np.random.default_rng(seed).standard_normal(original.manifest.dim) * 0.05).astype(
+        np.float32
+    )
     manifest = dataclasses.replace(original.manifest, name=name, centring="centring.mean")
     return write_artifact(folder / name, safetensors.save(weights), manifest).folder
 
@@ -148,7 +151,7 @@ def test_what_cannot_be_switched_to_is_told_with_its_code(mesh: RunningMesh, tmp
     for arguments, code in (
         (("switch", "no-such-encoder"), "ENCODER_UNAVAILABLE"),
         (("switch", str(tmp_path)), "ARTIFACT_MISSING"),
-        (("switch", "musicnn-msd"), "ENCODER_ALREADY_SERVING"),
+        (("switch", "museed-mini"), "ENCODER_ALREADY_SERVING"),
         (("rollback",), "NO_PREVIOUS_ENCODER"),
     ):
         done = museed(mesh, "encoder", *arguments)

@@ -48,7 +48,6 @@ def test_folder_is_served_without_torch(artifact: Artifact, tmp_path: Path) -> N
 def test_name_is_the_folder_that_ships(artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "MINI_FOLDER", artifact.folder)
     assert load("museed-mini", tmp_path).manifest == artifact.manifest
-    monkeypatch.setattr(choice, "OFFLINE_DEFAULT", "museed-mini")
     monkeypatch.setattr(muq, "find_in_hub_cache", lambda: None)
     assert load("auto", tmp_path).manifest == artifact.manifest
 
@@ -57,6 +56,8 @@ def test_name_without_the_folder_says_what_to_do(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(choice, "MINI_FOLDER", tmp_path / "museed-mini")
     with pytest.raises(EncoderUnavailable, match="install with pip install -e from a checkout, or use musicnn-msd"):
         load("museed-mini", tmp_path)
+    monkeypatch.setattr(muq, "find_in_hub_cache", lambda: None)
+    assert load("auto", tmp_path).manifest.name == "musicnn-msd"
 
 
 def test_folder_that_ships_lies_in_the_repository() -> None:

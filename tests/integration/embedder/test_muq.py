@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save
 
 from services.embedder import muq
 from services.embedder.artifact import Artifact, open_artifact, write_artifact, write_manifest
-from services.embedder.choice import OFFLINE_DEFAULT, load_encoder
+from services.embedder.choice import load_encoder, offline_default
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
 from services.embedder.model import centre
 from services.embedder.muq import MuqEncoder, describe_folder, import_folder, load_folder
@@ -147,13 +147,15 @@ def test_auto_takes_muq_where_a_gpu_is(folder: Path, tmp_path: Path, monkeypatch
         monkeypatch.setattr(muq, "is_gpu_at_hand", lambda is_there=is_there: is_there)
         monkeypatch.setattr(muq, "_serve", lambda model, manifest, mean=None: MuqEncoder(model.eval(), manifest, "cpu"))
         chosen[is_there] = load_encoder("auto", artifacts_folder=tmp_path, muq_folder=folder, threads=1).manifest.name
-    assert chosen == {True: "muq-64", False: OFFLINE_DEFAULT}
+    assert chosen == {True: "muq-64", False: offline_default()}
 
 
 def test_auto_without_weights_is_the_offline_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(muq, "find_in_hub_cache", lambda: None)
     monkeypatch.setattr(muq, "is_gpu_at_hand", lambda: pytest.fail("torch is imported for nothing"))
-    assert load_encoder("auto", artifacts_folder=tmp_path, muq_folder=None, threads=1).manifest.name == OFFLINE_DEFAULT
+    assert (
+        load_encoder("auto", artifacts_folder=tmp_path, muq_folder=None, threads=1).manifest.name == offline_default()
+    )
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])

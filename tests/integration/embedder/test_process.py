@@ -17,6 +17,8 @@ from museed.social.v1.events_pb2 import EmbedTrack
 from services.chassis.bus import EMBEDDER_EVENTS, Bus, embed_track_subject
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError
+from services.embedder.artifact import open_artifact
+from services.embedder.choice import MINI_FOLDER
 from tests.conftest import NatsServer, free_port
 from tests.integration.embedder import audio_files
 
@@ -96,9 +98,9 @@ async def test_serves_the_offline_default_takes_work_and_ends_cleanly(
 ) -> None:
     process = embedder.start()
     model = await embedder.serving()
-    assert model.encoder_id == "musicnn-msd-0d2c9d8c6d1f545b"
-    assert (model.dimension, model.sample_rate_hz, len(model.tag_names)) == (200, 16_000, 50)
-    assert (model.device, model.precision, model.license) == ("cpu", "fp32", "ISC")
+    assert model.encoder_id == open_artifact(MINI_FOLDER).manifest.encoder_id
+    assert (model.dimension, model.sample_rate_hz, len(model.tag_names)) == (400, 24_000, 61)
+    assert (model.device, model.precision, model.license) == ("cpu", "fp16", "Apache-2.0")
 
     audio_files.write(tmp_path / "a.ogg", audio_files.music(12))
     work = EmbedTrack(
@@ -114,7 +116,11 @@ async def test_serves_the_offline_default_takes_work_and_ends_cleanly(
     )
     message = await subscription.next_msg(timeout=30)
     event = events_pb2.TrackEmbedded.FromString(message.data)
-    assert (event.track_id, event.embedding.window_count, len(event.embedding.vector)) == ("track-1", 1, 800)
+    assert (event.track_id, event.embedding.window_count, len(event.embedding.vector)) == (
+        "track-1",
+        1,
+        4 * model.dimension,
+    )
     await subscription.unsubscribe()
 
     children = embedder.children()

@@ -122,6 +122,21 @@ async def test_row_that_changed_before_the_kill_wins_over_the_pin(machine: Machi
     assert pin.encoder_id == "b-1"
 
 
+async def test_encoder_of_an_earlier_version_is_started_from_its_copy(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = machine.state / "artifacts" / "b-1"
+    monkeypatch.setitem(IDS, str(copy), "b-1")
+    made = await follower(machine, "a")
+    await made._switch("b")
+    machine.roles = encoders_pb2.EncoderRoles(serving_id="a-1", previous_id="b-1")
+    copy.mkdir()
+    machine.running.clear()
+    again = await follower(machine, "a")
+    await again._follow_roles()
+    assert machine.running == {3: "a", 6: str(copy)}
+
+
 @pytest.mark.parametrize(
     ("choice", "code"), [("nobody", "ENCODER_UNAVAILABLE"), ("b", "SWITCH_UNDER_WAY"), ("a", "ENCODER_ALREADY_SERVING")]
 )
