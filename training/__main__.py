@@ -6,6 +6,7 @@ Called again it goes on where it was: with the takes, then from the checkpoint.
 """
 
 import argparse
+import contextlib
 import math
 import os
 import shutil
@@ -97,10 +98,10 @@ def _check_target(options: argparse.Namespace) -> None:
 
 
 def _sharpness(text: str) -> float:
-    sharpness = float(text)
-    if not 0 <= sharpness <= 1:
-        raise argparse.ArgumentTypeError(f"{text}, it must be from 0 to 1")
-    return sharpness
+    with contextlib.suppress(ValueError):
+        if 0 <= (sharpness := float(text)) <= 1:
+            return sharpness
+    raise argparse.ArgumentTypeError(f"{text!r}, it must be from 0 to 1")
 
 
 def _count(text: str) -> int:
@@ -137,7 +138,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--raw", action="store_true", help="do not subtract the mean of all tracks")
     parser.add_argument(
-        "--sharpness", type=_sharpness, default=SHARPNESS, help="more of what music differs in most, 0 to 1"
+        "--sharpness",
+        type=_sharpness,
+        default=SHARPNESS,
+        help=f"more of what music differs in most, 0 to 1, of an encoder with a vector head (default: {SHARPNESS})",
     )
     return parser
 

@@ -91,6 +91,8 @@ def export(
     """Write the model folder of a network in evaluation; `takes` are what it learnt from, the rest is as above."""
     is_mini = isinstance(network.embedding, nn.Linear)
     weights = _mini_weights(network, options.vector) if is_mini else _muq_weights(network)
+    for name, tensor in weights.items():
+        _check_finite(name, tensor)
     head = weights.get("heads.embedding.weight"), weights.get("heads.embedding.bias")
     files = embed_files(network, corpus, takes, *head)
     if len(files) < 2:
@@ -159,11 +161,14 @@ def _quantiles(files: list[EmbeddedFile], mean: Float32Array | None) -> dict[str
     return {str(share): round(float(np.quantile(cosines, share)), 6) for share in QUANTILES}
 
 
+def _check_finite(name: str, tensor: NDArray[np.generic]) -> None:
+    if np.issubdtype(tensor.dtype, np.floating) and not np.isfinite(tensor).all():
+        raise TrainingError(f"{name} holds values that are not finite: the run has failed")
+
+
 def _half(name: str, tensor: NDArray[np.generic]) -> NDArray[np.generic]:
     if not np.issubdtype(tensor.dtype, np.floating):
         return np.ascontiguousarray(tensor)
-    if not np.isfinite(tensor).all():
-        raise TrainingError(f"{name} holds values that are not finite: the run has failed")
     # Statistics span many orders of magnitude, and are few.
     is_wide = "running_" in name or name == CENTRING or bool(np.abs(tensor).max(initial=0) > _LARGEST_HALF)
     return np.ascontiguousarray(tensor, np.float32 if is_wide else np.float16)

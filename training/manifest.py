@@ -106,15 +106,17 @@ def list_music(music: Path) -> Manifest:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Walk a folder and the folders that it links to, each once, so that links cannot lead in circles."""
-    seen = {os.path.realpath(folder)}
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        # Of names of one folder the first is kept, its own before links.
-        by_choice = sorted(folders, key=lambda name: (os.path.islink(Path(parent, name)), name), reverse=True)
-        found = {os.path.realpath(Path(parent, name)): name for name in by_choice}
-        folders[:] = sorted(name for real, name in found.items() if real not in seen)
-        seen.update(found)
-        yield from (Path(parent, name) for name in names)
+    """Walk a folder, then the folders that it links to, each once: its own names count before those of links."""
+    seen: set[str] = set()
+    links = [str(folder)]
+    for link in links:  # grows as links are found
+        for parent, folders, names in os.walk(link):
+            if (real := os.path.realpath(parent)) in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            links += sorted(path for name in folders if os.path.islink(path := str(Path(parent, name))))
+            yield from (Path(parent, name) for name in names)
 
 
 def check_splits(entries: Iterable[Entry]) -> None:

@@ -5,6 +5,7 @@ networks hear every piece; the same recording has nearly the same vector, whatev
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ LEAST_COSINE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Twins:
+class TwinPair:
     """A piece that is judged, and the nearest of those that are learnt from.
 
     Attributes:
@@ -41,7 +42,7 @@ class Twins:
     cosine: float
 
 
-def find_twins(entries: Sequence[Entry], vectors: Float32Array, least_cosine: float = LEAST_COSINE) -> list[Twins]:
+def find_twins(entries: Sequence[Entry], vectors: Float32Array, least_cosine: float = LEAST_COSINE) -> list[TwinPair]:
     """Return judged pieces that something learnt is too near to, the nearest first.
 
     Args:
@@ -57,7 +58,7 @@ def find_twins(entries: Sequence[Entry], vectors: Float32Array, least_cosine: fl
     cosines = centred[judged] @ centred[learnt].T  # (judged, learnt)
     nearest = cosines.argmax(axis=1)
     pairs = [
-        Twins(entries[one].path, entries[learnt[other]].path, float(cosines[row, other]))
+        TwinPair(entries[one].path, entries[learnt[other]].path, float(cosines[row, other]))
         for row, (one, other) in enumerate(zip(judged, nearest, strict=True))
     ]
     return sorted((pair for pair in pairs if pair.cosine >= least_cosine), key=lambda pair: -pair.cosine)
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         encoders = describe_encoders([JOINED], options.artifacts)
         tracks = [Track(entry.path, entry.group, "", "none", "", "", "", entry.seconds) for entry in entries]
         collection = Embedding(options.music, VectorStore(options.cache)).collect(tracks, encoders)
-    except (ArtifactInvalid, EncoderUnavailable, TrainingError) as error:
+    except (ArtifactInvalid, EncoderUnavailable, TrainingError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -80,20 +81,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     by_path = {entry.path: entry for entry in entries}
     kept = [by_path[track.path] for track in collection.tracks]
     vectors = np.stack([one.vector for one in collection.vectors[JOINED]]) if kept else np.zeros((0, 1), np.float32)
-    twins = find_twins(kept, vectors, options.cosine)
     for failure in collection.failures:
         print(f"left out: {failure.path}: {failure.reason}", file=sys.stderr)
+    learnt = sum(entry.split is Split.TRAIN for entry in kept)
+    if not 0 < learnt < len(kept):
+        print(f"nothing to compare: {learnt} pieces are learnt from, {len(kept) - learnt} judged", file=sys.stderr)
+        return 2
+    twins = find_twins(kept, vectors, options.cosine)
     for pair in twins:
         print(f"{pair.cosine:.3f}  judged {pair.judged}  learnt {pair.learnt}")
     print(f"{len(twins)} judged pieces have a learnt one at {options.cosine:g} or nearer, of {len(kept)} pieces in all")
     return 1 if twins else 0
 
 
+def _cosine(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if -1 <= (cosine := float(text)) <= 1:
+            return cosine
+    raise argparse.ArgumentTypeError(f"{text!r}, it must be from -1 to 1")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.twins", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--music", type=Path, required=True, help="folder of music, as training gets it")
     parser.add_argument(
-        "--cosine", type=float, default=LEAST_COSINE, help="from which on a pair is told (default: 0.9)"
+        "--cosine", type=_cosine, default=LEAST_COSINE, help="from which on a pair is told (default: 0.9)"
     )
     parser.add_argument("--cache", type=Path, default=Path(".museed/evaluation"), help="where vectors are kept")
     parser.add_argument("--artifacts", type=Path, default=Path(".museed/artifacts"), help="where wheels are unpacked")

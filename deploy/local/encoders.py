@@ -136,7 +136,7 @@ class Encoders:
         try:
             if choice is None:
                 raise StartError(f"nothing in {self._state.folder} says where encoder {encoder_id} lies")
-            found = await self._launch(slot, startable(self._state, encoder_id, choice))
+            found = await self._launch(slot, await asyncio.to_thread(startable, self._state, encoder_id, choice))
             if found != encoder_id:
                 await self._stop(slot)
                 raise StartError(f"{choice} is encoder {found} now, and was {encoder_id}: put the old one back")

@@ -15,7 +15,7 @@ from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.postgres import Postgres, PostgresError
 from deploy.local.process import Spec, StartError, SupervisedProcess
 from deploy.local.settings import LocalSettings
-from deploy.local.shipped_model import keep_shipped, startable
+from deploy.local.shipped_model import keep_shipped, refuse_another, startable
 from deploy.local.state import Pin, State
 from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
 from services.chassis.channel import connect
@@ -143,21 +143,18 @@ class Mesh:
         """Start the encoder that serves this library; vectors of two encoders do not mix, so no other will do."""
         pin = Pin.read(self._state)
         choice = _resolved(self._settings.encoder)
-        if choice == _AUTO and pin is not None:
-            choice = startable(self._state, pin.encoder_id, pin.choice)
+        if pin is not None and choice in (_AUTO, pin.choice):
+            choice = await asyncio.to_thread(startable, self._state, pin.encoder_id, pin.choice)
         model = await self._encoders.start(choice)
         if pin is None:
             name = model.name if choice == _AUTO else choice
             Pin(model.encoder_id).remember(model.encoder_id, name).write(self._state)
         elif pin.encoder_id != model.encoder_id:
-            raise StartError(
-                f"this library is served by {pin.encoder_id}, and now {model.encoder_id} would be.\n"
-                "Their vectors cannot be compared. Start with the encoder that it has "
-                f"(MUSEED_ENCODER=auto takes {pin.choice}), and then, from another terminal, let the new one take its "
-                f"place: museed encoder switch {choice}\n"
-                "Or use another state folder: museed up --state OTHER"
-            )
-        await asyncio.to_thread(keep_shipped, self._state, model.encoder_id)
+            raise refuse_another(pin.encoder_id, pin.choice, model.encoder_id, choice)
+        try:
+            await asyncio.to_thread(keep_shipped, self._state, model.encoder_id)
+        except StartError as error:  # what serves now goes on; only a later version would miss the copy
+            self._announce(str(error))
         self._announce(f"encoder {model.encoder_id}: {model.dimension} dimensions on {model.device}")
         return model.encoder_id
 

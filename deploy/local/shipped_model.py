@@ -4,13 +4,17 @@ Names stay and models get better: `museed-mini` of the next version is another e
 that it began with until `museed encoder switch museed-mini`.
 """
 
+import shutil
 from pathlib import Path
 
 from deploy.local.process import StartError
 from deploy.local.state import State
+from services.embedder import mini
 from services.embedder.artifact import open_artifact, write_artifact
 from services.embedder.choice import MINI_FOLDER
 from services.embedder.errors import ArtifactInvalid
+
+_MODELS = "models"
 
 
 def keep_shipped(state: State, encoder_id: str, shipped: Path = MINI_FOLDER) -> None:
@@ -19,8 +23,8 @@ def keep_shipped(state: State, encoder_id: str, shipped: Path = MINI_FOLDER) -> 
     Raises:
         StartError: It cannot be copied.
     """
-    folder = _kept_folder(state, encoder_id)
-    if folder.is_dir() or not shipped.is_dir():
+    folder = state / _MODELS / encoder_id
+    if folder.is_dir() or not encoder_id.startswith(f"{mini.NAME}-") or not shipped.is_dir():
         return
     try:
         artifact = open_artifact(shipped)
@@ -31,10 +35,35 @@ def keep_shipped(state: State, encoder_id: str, shipped: Path = MINI_FOLDER) -> 
 
 
 def startable(state: State, encoder_id: str, choice: str) -> str:
-    """Return what to start for an encoder: the copy that is kept of it, else its name or folder."""
-    folder = _kept_folder(state, encoder_id)
-    return str(folder) if folder.is_dir() else choice
+    """Return what to start for an encoder: the copy that is kept of it, else its name or folder.
+
+    A copy that is damaged is removed: where the model still ships, it is copied again.
+    """
+    folder = state / _MODELS / encoder_id
+    if not folder.is_dir():
+        return choice
+    try:
+        open_artifact(folder)
+    except ArtifactInvalid:
+        shutil.rmtree(folder)
+        return choice
+    return str(folder)
 
 
-def _kept_folder(state: State, encoder_id: str) -> Path:
-    return state / "artifacts" / encoder_id
+def refuse_another(pinned_id: str, pinned_choice: str, found_id: str, choice: str) -> StartError:
+    """Say why a library is not served by another encoder than its own, and what to do."""
+    if pinned_choice == choice:  # the name means another model than it did
+        way_out = (
+            f"It is the {choice} of an earlier version, of which this library has no copy. Get that version's model "
+            f"folder (in its repository: models/{mini.NAME}), start with MUSEED_ENCODER=THAT_FOLDER, and then, from "
+            f"another terminal, let the new one take its place: museed encoder switch {choice}"
+        )
+    else:
+        way_out = (
+            f"Start with the encoder that it has (MUSEED_ENCODER=auto takes {pinned_choice}), and then, from another "
+            f"terminal, let the new one take its place: museed encoder switch {choice}"
+        )
+    return StartError(
+        f"this library is served by {pinned_id}, and now {found_id} would be.\nTheir vectors cannot be compared. "
+        f"{way_out}\nOr use another state folder: museed up --state OTHER"
+    )

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -259,14 +260,18 @@ def write_artifact(folder: Path, weights: bytes, manifest: Manifest) -> Artifact
     manifest = dataclasses.replace(manifest, weights_sha256=hashlib.sha256(weights).hexdigest())
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
-    draft.mkdir()
-    (draft / WEIGHTS_FILE).write_bytes(weights)
-    write_manifest(draft, manifest)
     try:
+        draft.mkdir()
+        with (draft / WEIGHTS_FILE).open("wb") as file:
+            file.write(weights)
+            file.flush()
+            os.fsync(file.fileno())
+        write_manifest(draft, manifest)
         os.rename(draft, folder)
-    except OSError:  # another process was first: the contents are the same, or its digests say that they are not
-        for path in draft.iterdir():
-            path.unlink()
-        draft.rmdir()
+    except OSError:
+        shutil.rmtree(draft, ignore_errors=True)
+        if not folder.is_dir():
+            raise
+        # Another process was first: the contents are the same, or its digests say that they are not.
         return open_artifact(folder)
     return Artifact(folder, manifest)

@@ -57,7 +57,7 @@ def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None
 
 
 def offline_default() -> str:
-    """Return the name of the encoder that serves without MuQ: what the bench puts first of those that are there."""
+    """Return the name of the encoder that serves without MuQ: museed-mini, or musicnn-msd where nothing ships it."""
     return mini.NAME if MINI_FOLDER.is_dir() else musicnn_wheel.MSD.name
 
 

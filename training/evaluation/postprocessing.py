@@ -22,6 +22,8 @@ SHRINKAGE = 0.1
 # Power of the variance that directions are stretched by.
 SHARPNESS = 0.125
 _SMALLEST_DEVIATION = 1e-8
+# As a share of the widest direction's: a direction that little music has shown nothing of is not lost.
+_LEAST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ def sharpening(windows: Sequence[Float32Array], exponent: float = SHARPNESS) -> 
         exponent: Of the variance; 0 changes nothing, 0.5 multiplies by the standard deviation.
     """
     values, directions = np.linalg.eigh(measure(windows).covariance)
-    values = np.maximum(values, 0) / values[-1]
+    widest = max(values[-1], _SMALLEST_DEVIATION**2)
+    values = np.maximum(values / widest, _LEAST_VARIANCE)
     # Turned back, so that numbers keep their meaning and scale: by principal direction most of them would be noise to
     # whoever standardises them.
     matrix = ((directions * values**exponent) @ directions.T).astype(np.float32)

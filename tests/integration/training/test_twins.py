@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training import twins
 from training.catalogue import Split
 from training.manifest import Entry, _split_by_digest
-from training.twins import Twins, find_twins
+from training.twins import TwinPair, find_twins
 
 RATE = 16_000
 
@@ -35,7 +35,7 @@ def test_the_nearest_learnt_piece_of_each_judged_one_is_told() -> None:
     assert [(pair.judged, pair.learnt) for pair in found] == [("2", "1"), ("3", "0")]
     assert found[0].cosine > found[1].cosine > 0.9
     assert find_twins(entries[:2], vectors[:2]) == find_twins(entries[2:], vectors[2:]) == []
-    assert find_twins(entries, vectors, least_cosine=found[0].cosine) == [Twins("2", "1", found[0].cosine)]
+    assert find_twins(entries, vectors, least_cosine=found[0].cosine) == [TwinPair("2", "1", found[0].cosine)]
 
 
 def test_command_finds_another_encoding_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,3 +54,8 @@ def test_command_finds_another_encoding_and_nothing_else(tmp_path: Path, capsys:
     (judged / "renamed.flac").unlink()
     assert twins.main(arguments) == 0
     assert twins.main(["--music", str(tmp_path / "nowhere")]) == 2
+    (judged / "other.flac").unlink()
+    assert twins.main(arguments) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "nothing to compare: 5 pieces are learnt from, 0 judged"
+    with pytest.raises(SystemExit):
+        twins.main([*arguments, "--cosine=nan"])

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from deploy.local import encoders
+from deploy.local import encoders, shipped_model
 from deploy.local.encoders import Encoders
 from deploy.local.ports import Ports
 from deploy.local.process import Spec, StartError
@@ -125,12 +125,13 @@ async def test_row_that_changed_before_the_kill_wins_over_the_pin(machine: Machi
 async def test_encoder_of_an_earlier_version_is_started_from_its_copy(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = machine.state / "artifacts" / "b-1"
+    copy = machine.state / "models" / "b-1"
     monkeypatch.setitem(IDS, str(copy), "b-1")
     made = await follower(machine, "a")
     await made._switch("b")
     machine.roles = encoders_pb2.EncoderRoles(serving_id="a-1", previous_id="b-1")
-    copy.mkdir()
+    copy.mkdir(parents=True)
+    monkeypatch.setattr(shipped_model, "open_artifact", lambda folder: None)  # a sound one
     machine.running.clear()
     again = await follower(machine, "a")
     await again._follow_roles()

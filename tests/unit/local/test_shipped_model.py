@@ -35,10 +35,11 @@ def test_model_that_ships_is_kept_once_and_started_from_there(state: State, ship
 
 
 def test_another_encoder_is_not_kept_as_the_one_that_serves(state: State, shipped: Artifact, tmp_path: Path) -> None:
-    before = sorted((state / "artifacts").iterdir())
     keep_shipped(state, EARLIER, shipped.folder)
     keep_shipped(state, EARLIER, tmp_path / "a wheel ships none")
-    assert sorted((state / "artifacts").iterdir()) == before
+    shipped.weights_path.write_bytes(b"damaged")
+    keep_shipped(state, "musicnn-msd-0123456789abcdef", shipped.folder)
+    assert not (state / "models").exists()
     assert startable(state, EARLIER, "museed-mini") == "museed-mini"
 
 
@@ -46,4 +47,4 @@ def test_damaged_model_is_told(state: State, shipped: Artifact) -> None:
     shipped.weights_path.write_bytes(b"damaged")
     with pytest.raises(StartError, match="cannot be copied"):
         keep_shipped(state, shipped.manifest.encoder_id, shipped.folder)
-    assert not (state / "artifacts" / shipped.manifest.encoder_id).exists()
+    assert not (state / "models" / shipped.manifest.encoder_id).exists()

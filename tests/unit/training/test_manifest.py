@@ -65,9 +65,13 @@ def test_linked_folders_are_walked_once_under_their_own_name_first(tmp_path: Pat
     write_sound(tmp_path / "music" / "own" / "b.wav", 30)
     (tmp_path / "music" / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "music" / "linked again").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "music" / "other name").symlink_to(tmp_path / "music" / "own")
+    (tmp_path / "music" / "a name").symlink_to(tmp_path / "music" / "own")
+    write_sound(tmp_path / "music" / "own" / "disc" / "c.wav", 30)
+    (tmp_path / "music" / "another name").symlink_to(tmp_path / "music" / "own" / "disc")
     (tmp_path / "music" / "own" / "circle").symlink_to(tmp_path / "music")
-    assert [entry.path for entry in list_music(tmp_path / "music").entries] == ["linked/a.wav", "own/b.wav"]
+    assert [entry.path for entry in list_music(tmp_path / "music").entries] == [
+        *("linked/a.wav", "own/b.wav", "own/disc/c.wav"),
+    ]
 
 
 def test_a_folder_without_music_is_refused(tmp_path: Path) -> None:

@@ -33,12 +33,12 @@ def test_patches_are_the_head_on_the_frames_under_them() -> None:
     torch.testing.assert_close(whole.patches[:, 0], whole.vectors)
 
 
-def test_a_base_that_drops_out_says_the_same_twice_while_it_learns(tmp_path: Path) -> None:
+def test_a_base_that_drops_out_says_the_same_while_it_learns(tmp_path: Path) -> None:
     options = muq_options(TINY)
     chances = ("attention_dropout", "activation_dropout", "conformer_conv_dropout", "hidden_dropout", "layerdrop")
-    options["w2v2_config"] |= dict.fromkeys(chances, 0.5)
+    options["w2v2_config"] |= dict.fromkeys(chances, 0.5) | {"layerdrop": 1.0}
     muq.MuQ(muq.MuQConfig(**options, codebook_size=16)).save_pretrained(tmp_path)
     mel = torch.randn(2, 400, 128)
-    network = Network(replace(TINY, base=str(tmp_path), frozen_batch_norm=True)).train()
+    network = Network(replace(TINY, base=str(tmp_path), frozen_batch_norm=True))
     with torch.no_grad():
-        torch.testing.assert_close(network(mel).vectors, network(mel).vectors, rtol=0, atol=0)
+        torch.testing.assert_close(network.train()(mel).vectors, network.eval()(mel).vectors, rtol=0, atol=0)
