@@ -1,7 +1,7 @@
 """Client channels: every call has a deadline, carries caller and request id on, and raises domain errors."""
 
 import json
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Sequence
 from typing import Any
 
 import grpc
@@ -49,7 +49,7 @@ def connect(address: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Channel
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2000),
         ],
-        interceptors=[_UnaryBorder(), _StreamBorder()],
+        interceptors=[_UnaryBorder(), _StreamBorder(), _ExchangeBorder()],
     )
 
 
@@ -90,6 +90,24 @@ class _StreamBorder(grpc.aio.StreamUnaryClientInterceptor):
         request_iterator: Any,
     ) -> Any:
         return _TranslatedCall(await continuation(_prepare(client_call_details), request_iterator))
+
+
+class _ExchangeBorder(grpc.aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Any],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request_iterator: Any,
+    ) -> AsyncIterator[Any]:
+        return _translated(await continuation(_prepare(client_call_details), request_iterator))
+
+
+async def _translated(call: AsyncIterable[Any]) -> AsyncIterator[Any]:
+    try:
+        async for response in call:
+            yield response
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error) from error
 
 
 class _TranslatedCall:

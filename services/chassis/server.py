@@ -1,10 +1,11 @@
 """The gRPC server of every process: health, reflection, errors, callers, request ids, and a clean end."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -25,6 +26,14 @@ MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 ERROR_DOMAIN = "museed"
 # Without our ACCESS table: the protocols that probes and tools speak.
 _OPEN_PREFIXES = ("/grpc.health.v1.", "/grpc.reflection.")
+
+# By whether requests and responses are streams.
+_MAKERS = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
 
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
@@ -76,35 +85,44 @@ class _BorderInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or method.startswith(_OPEN_PREFIXES):
             return handler
-        if handler.response_streaming:
-            raise NotImplementedError(f"{method}: responses are unary in this mesh")
-        behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
+        behaviour = _behaviour(handler)
 
-        async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            metadata = dict(context.invocation_metadata() or ())
-            telemetry.begin_request(_text(metadata.get(telemetry.REQUEST_ID_HEADER)))
-            remaining = context.time_remaining()
-            _deadline.set(None if remaining is None else time.monotonic() + remaining)
-            try:
-                await self._admit(method, _text(metadata.get("authorization")))
+        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            async with self._guarded(method, context):
                 return await behaviour(request, context)
-            except DomainError as error:
-                refusal = error
-                if isinstance(error, Internal):
-                    logger.exception("internal_error", extra={"method": method})
-            except TimeoutError:
-                refusal = DeadlineExceeded("the deadline has passed")
-            except (asyncio.CancelledError, grpc.aio.AbortError):
-                raise
-            except Exception:  # the border of this process: nothing of the inside leaves it
-                logger.exception("internal_error", extra={"method": method})
-                refusal = Internal("internal error")
-            await context.abort_with_status(rpc_status.to_status(to_status(refusal)))
 
-        make = (
-            grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
-        )
+        async def answer_many(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            async with self._guarded(method, context):
+                async for response in behaviour(request, context):
+                    yield response
+
+        make = _MAKERS[handler.request_streaming, handler.response_streaming]
+        guarded = answer_many if handler.response_streaming else answer
         return make(guarded, handler.request_deserializer, handler.response_serializer)
+
+    @contextlib.asynccontextmanager
+    async def _guarded(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+        """Bind the call at hand, and end it with a status where its handler raises."""
+        metadata = dict(context.invocation_metadata() or ())
+        telemetry.begin_request(_text(metadata.get(telemetry.REQUEST_ID_HEADER)))
+        remaining = context.time_remaining()
+        _deadline.set(None if remaining is None else time.monotonic() + remaining)
+        try:
+            await self._admit(method, _text(metadata.get("authorization")))
+            yield
+            return
+        except DomainError as error:
+            refusal = error
+            if isinstance(error, Internal):
+                logger.exception("internal_error", extra={"method": method})
+        except TimeoutError:
+            refusal = DeadlineExceeded("the deadline has passed")
+        except (asyncio.CancelledError, grpc.aio.AbortError):
+            raise
+        except Exception:  # the border of this process: nothing of the inside leaves it
+            logger.exception("internal_error", extra={"method": method})
+            refusal = Internal("internal error")
+        await context.abort_with_status(rpc_status.to_status(to_status(refusal)))
 
     async def _admit(self, method: str, authorization: str | None) -> None:
         access = self._access.get(method)
@@ -114,6 +132,13 @@ class _BorderInterceptor(grpc.aio.ServerInterceptor):
         who = await self._verifier.verify(token) if token and self._verifier is not None else None
         auth.bind(token if who is not None else "", who)
         auth.check(access, who)
+
+
+def _behaviour(handler: Any) -> Callable[..., Any]:  # grpc's RpcMethodHandler
+    """Return what answers: of its four fields the one that is set."""
+    fields = (handler.unary_unary, handler.stream_unary, handler.unary_stream, handler.stream_stream)
+    behaviour: Callable[..., Any] = next(field for field in fields if field is not None)
+    return behaviour
 
 
 def _text(value: str | bytes | None) -> str | None:

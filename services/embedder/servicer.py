@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from services.chassis.auth import Access
 from services.chassis.blobs import BlobStore
-from services.chassis.errors import InvalidArgument
+from services.chassis.errors import InvalidArgument, Unimplemented
 from services.chassis.server import time_left_s
 from services.embedder.batcher import Lane
 from services.embedder.embedding import AudioLimits, TrackEmbedder
@@ -25,6 +25,9 @@ _RETRY_AFTER_MS = 2000
 ACCESS = {
     f"{_SERVICE}/Embed": Access.USER,
     f"{_SERVICE}/EmbedBlob": Access.WORKER,
+    f"{_SERVICE}/EmbedBatch": Access.WORKER,
+    f"{_SERVICE}/EmbedText": Access.USER,
+    f"{_SERVICE}/TagTrack": Access.WORKER,
     f"{_SERVICE}/DescribeModel": Access.PUBLIC,
 }
 
@@ -90,6 +93,23 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
                 async for chunk in self._blobs.stream(request.digest):
                     await file.write(chunk)
                 return embedder_pb2.EmbedBlobResponse(embedding=await self._embed(file, limits))
+
+    async def EmbedBatch(
+        self, request_iterator: AsyncIterator[embedder_pb2.EmbedBatchRequest], context: object
+    ) -> AsyncIterator[embedder_pb2.EmbedBatchResponse]:
+        """Embed many items of one caller."""
+        raise Unimplemented("batches are not taken yet")
+        yield
+
+    async def EmbedText(
+        self, request: embedder_pb2.EmbedTextRequest, context: object
+    ) -> embedder_pb2.EmbedTextResponse:
+        """Put words into the space of sound."""
+        raise Unimplemented("no text model is loaded: set EMBEDDER_MULAN", field="EMBEDDER_MULAN")
+
+    async def TagTrack(self, request: embedder_pb2.TagTrackRequest, context: object) -> embedder_pb2.TagTrackResponse:
+        """Say how a file of the blob store sounds."""
+        raise Unimplemented("tracks are not tagged by themselves yet")
 
     async def DescribeModel(
         self, request: embedder_pb2.DescribeModelRequest, context: object

@@ -56,12 +56,29 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         await anext(request_iterator)
         raise ResourceExhausted("the queue holds 8 clips, limit is 8", field="queue", limit=8, retry_after_ms=250)
 
+    async def EmbedBatch(
+        self, request_iterator: AsyncIterator[embedder_pb2.EmbedBatchRequest], context: object
+    ) -> AsyncIterator[embedder_pb2.EmbedBatchResponse]:
+        """Answer each item that has a key, and refuse at the first that has none."""
+        async for request in request_iterator:
+            if not request.key:
+                raise InvalidArgument("the key is empty", field="key", value="", limit=128)
+            yield embedder_pb2.EmbedBatchResponse(key=f"{request.key} for {time_left_s() or 0:.0f}")
+
+    async def EmbedText(
+        self, request: embedder_pb2.EmbedTextRequest, context: object
+    ) -> embedder_pb2.EmbedTextResponse:
+        raise NotImplementedError
+
+    async def TagTrack(self, request: embedder_pb2.TagTrackRequest, context: object) -> embedder_pb2.TagTrackResponse:
+        raise NotImplementedError
+
 
 @asynccontextmanager
 async def serving(
     answer: Answer, access: Access = Access.PUBLIC, verifier: TokenVerifier | None = None
 ) -> AsyncIterator[tuple["embedder_pb2_grpc.EmbedderServiceAsyncStub", Server]]:
-    rows = {SERVICE + "DescribeModel": access, SERVICE + "Embed": Access.PUBLIC}
+    rows = {SERVICE + "DescribeModel": access, SERVICE + "Embed": Access.PUBLIC, SERVICE + "EmbedBatch": access}
     server = Server("127.0.0.1:0", rows, verifier)
     embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(Servicer(answer), server.grpc)
     await server.start()
@@ -102,6 +119,33 @@ async def test_streamed_call_is_refused_with_a_retry_hint() -> None:
         with pytest.raises(ResourceExhausted) as caught:
             await stub.Embed(body(), timeout=5)
     assert (caught.value.retry_after_ms, caught.value.limit) == (250, "8")
+
+
+async def test_streams_answer_item_by_item_until_one_is_refused() -> None:
+    keys = ["first", "second", "", "never"]
+
+    async def items() -> AsyncIterator[embedder_pb2.EmbedBatchRequest]:
+        for key in keys:
+            yield embedder_pb2.EmbedBatchRequest(key=key)
+
+    async with serving(raising(Internal("unused"))) as (stub, _):
+        responses = aiter(stub.EmbedBatch(items(), timeout=5))
+        answered = [(await anext(responses)).key for _ in range(2)]
+        with pytest.raises(InvalidArgument) as caught:
+            await anext(responses)
+    assert answered == ["first for 5", "second for 5"]
+    assert caught.value.metadata == {"field": "key", "value": "", "limit": "128"}
+
+
+async def test_stream_needs_its_caller_too() -> None:
+    async with serving(raising(Internal("unused")), Access.USER) as (stub, _):
+        with pytest.raises(Unauthenticated):
+            await anext(aiter(stub.EmbedBatch(aiter_of(), timeout=5)))
+
+
+async def aiter_of(*items: embedder_pb2.EmbedBatchRequest) -> AsyncIterator[embedder_pb2.EmbedBatchRequest]:
+    for item in items:
+        yield item
 
 
 async def test_unexpected_error_tells_nothing_of_the_inside(caplog: pytest.LogCaptureFixture) -> None:

@@ -82,6 +82,18 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
     async def Embed(self, request_iterator: object, context: object) -> embedder_pb2.EmbedResponse:
         raise Unimplemented("social never streams audio")
 
+    async def EmbedBatch(
+        self, request_iterator: object, context: object
+    ) -> AsyncIterator[embedder_pb2.EmbedBatchResponse]:
+        raise Unimplemented("social sends its bulk work by NATS")
+        yield
+
+    async def EmbedText(self, request: object, context: object) -> embedder_pb2.EmbedTextResponse:
+        raise Unimplemented("social asks for no text")
+
+    async def TagTrack(self, request: object, context: object) -> embedder_pb2.TagTrackResponse:
+        raise Unimplemented("social has the tags of every embedding")
+
 
 def embedding(sound: bytes, encoder_id: str = ENCODER_ID) -> embedder_pb2.Embedding:
     """What the fake embedder hears in a sound."""

@@ -23,7 +23,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def _descriptors_below(folder: Path) -> list[str]:
-    """Files of a folder that this process holds open. Other threads of a test run open and close their own meanwhile."""
+    """Files of a folder that this process holds open: other threads open and close theirs meanwhile."""
     held = []
     for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AudioEncoding:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AudioEncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AudioEncoding.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUDIO_ENCODING_UNSPECIFIED: _AudioEncoding.ValueType  # 0
+    """A file of any format that the embedder decodes."""
+    AUDIO_ENCODING_PCM_F32LE: _AudioEncoding.ValueType  # 1
+    """Samples without a header: mono, little-endian float32, full scale 1, at the model's own rate. They need no
+    decoding; their embedding carries no descriptors.
+    """
+
+class AudioEncoding(_AudioEncoding, metaclass=_AudioEncodingEnumTypeWrapper):
+    """What bytes of audio are."""
+
+AUDIO_ENCODING_UNSPECIFIED: AudioEncoding.ValueType  # 0
+"""A file of any format that the embedder decodes."""
+AUDIO_ENCODING_PCM_F32LE: AudioEncoding.ValueType  # 1
+"""Samples without a header: mono, little-endian float32, full scale 1, at the model's own rate. They need no
+decoding; their embedding carries no descriptors.
+"""
+Global___AudioEncoding: _TypeAlias = AudioEncoding  # noqa: Y015
 
 @_typing.final
 class EmbedRequest(_message.Message):
@@ -57,22 +82,26 @@ class EmbedHeader(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     MIN_SECONDS_FIELD_NUMBER: _builtins.int
     ENCODER_ID_FIELD_NUMBER: _builtins.int
+    ENCODING_FIELD_NUMBER: _builtins.int
     size_bytes: _builtins.int
     """Total size of the file in bytes; a larger one than the limit is refused before the body."""
     min_seconds: _builtins.float
     """Shortest duration that is accepted, in seconds; 0 means 3 s."""
     encoder_id: _builtins.str
     """Encoder that the caller expects; empty accepts the serving one, another is FAILED_PRECONDITION."""
+    encoding: Global___AudioEncoding.ValueType
+    """What the chunks hold."""
     def __init__(
         self,
         *,
         size_bytes: _builtins.int = ...,
         min_seconds: _builtins.float = ...,
         encoder_id: _builtins.str = ...,
+        encoding: Global___AudioEncoding.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "min_seconds", b"min_seconds", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "encoding", b"encoding", "min_seconds", b"min_seconds", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -157,6 +186,290 @@ class EmbedBlobResponse(_message.Message):
 Global___EmbedBlobResponse: _TypeAlias = EmbedBlobResponse  # noqa: Y015
 
 @_typing.final
+class EmbedBatchRequest(_message.Message):
+    """One item of the batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
+    PCM_F32LE_FIELD_NUMBER: _builtins.int
+    MIN_SECONDS_FIELD_NUMBER: _builtins.int
+    ENCODER_ID_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """Names the item in its answer: 1 to 128 bytes, not that of another item still at work."""
+    digest: _builtins.bytes
+    """SHA-256 of a file in the blob store, 32 bytes."""
+    audio: _builtins.bytes
+    """A whole audio file, at most 4 MiB: larger ones go through the blob store."""
+    pcm_f32le: _builtins.bytes
+    """Samples, at most 4 MiB: see AUDIO_ENCODING_PCM_F32LE."""
+    min_seconds: _builtins.float
+    """Shortest duration that is accepted, in seconds; 0 means 3 s."""
+    encoder_id: _builtins.str
+    """Encoder that the caller expects; empty accepts the serving one, another is FAILED_PRECONDITION."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        digest: _builtins.bytes = ...,
+        audio: _builtins.bytes = ...,
+        pcm_f32le: _builtins.bytes = ...,
+        min_seconds: _builtins.float = ...,
+        encoder_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "digest", b"digest", "pcm_f32le", b"pcm_f32le", "source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "digest", b"digest", "encoder_id", b"encoder_id", "key", b"key", "min_seconds", b"min_seconds", "pcm_f32le", b"pcm_f32le", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["digest", "audio", "pcm_f32le"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
+
+Global___EmbedBatchRequest: _TypeAlias = EmbedBatchRequest  # noqa: Y015
+
+@_typing.final
+class EmbedBatchResponse(_message.Message):
+    """What became of one item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    EMBEDDING_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """As the request named it."""
+    @_builtins.property
+    def embedding(self) -> Global___Embedding:
+        """It is embedded."""
+
+    @_builtins.property
+    def error(self) -> Global___ItemError:
+        """It is refused; the others go on."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        embedding: Global___Embedding | None = ...,
+        error: Global___ItemError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "key", b"key", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["embedding", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___EmbedBatchResponse: _TypeAlias = EmbedBatchResponse  # noqa: Y015
+
+@_typing.final
+class ItemError(_message.Message):
+    """Why an item failed: what a call of its own would have ended with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """Canonical gRPC status code."""
+    reason: _builtins.str
+    """Stable code, for example "AUDIO_SILENT"."""
+    message: _builtins.str
+    """Sentence for people, with value and limit."""
+    retry_after_ms: _builtins.int
+    """When trying again may help, in milliseconds; 0 when it never will."""
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Field, value and limit where they apply."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        retry_after_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "metadata", b"metadata", "reason", b"reason", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ItemError: _TypeAlias = ItemError  # noqa: Y015
+
+@_typing.final
+class EmbedTextRequest(_message.Message):
+    """A description in words."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    ENCODER_ID_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """One prompt in English or Chinese, or a Korean mood word: 1 to 500 characters."""
+    encoder_id: _builtins.str
+    """Encoder whose space is expected; empty accepts the loaded one, another is FAILED_PRECONDITION."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        encoder_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmbedTextRequest: _TypeAlias = EmbedTextRequest  # noqa: Y015
+
+@_typing.final
+class EmbedTextResponse(_message.Message):
+    """Where the words lie in the space of sound."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENCODER_ID_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    encoder_id: _builtins.str
+    """Encoder that shares the space."""
+    vector: _builtins.bytes
+    """Little-endian float32, 4 × dimension bytes, unit L2 norm."""
+    prompt: _builtins.str
+    """The prompt that was embedded: another than the text where that was a word of the table."""
+    def __init__(
+        self,
+        *,
+        encoder_id: _builtins.str = ...,
+        vector: _builtins.bytes = ...,
+        prompt: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "prompt", b"prompt", "vector", b"vector"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmbedTextResponse: _TypeAlias = EmbedTextResponse  # noqa: Y015
+
+@_typing.final
+class TagTrackRequest(_message.Message):
+    """Names a file in the blob store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    digest: _builtins.bytes
+    """SHA-256 of the file, 32 bytes."""
+    limit: _builtins.int
+    """How many tags at most, best first; 0 means all."""
+    def __init__(
+        self,
+        *,
+        digest: _builtins.bytes = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TagTrackRequest: _TypeAlias = TagTrackRequest  # noqa: Y015
+
+@_typing.final
+class TagTrackResponse(_message.Message):
+    """How a track sounds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENCODER_ID_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    AXES_FIELD_NUMBER: _builtins.int
+    encoder_id: _builtins.str
+    """Encoder that gave the scores."""
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedCompositeFieldContainer[Global___TagScore]:
+        """Scores of the encoder's own tags, best first; empty when it has none."""
+
+    @_builtins.property
+    def axes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TagAxis]:
+        """Scores by axis; empty where no text model is loaded."""
+
+    def __init__(
+        self,
+        *,
+        encoder_id: _builtins.str = ...,
+        tags: _abc.Iterable[Global___TagScore] | None = ...,
+        axes: _abc.Iterable[Global___TagAxis] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["axes", b"axes", "encoder_id", b"encoder_id", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TagTrackResponse: _TypeAlias = TagTrackResponse  # noqa: Y015
+
+@_typing.final
+class TagAxis(_message.Message):
+    """One way of telling tracks apart."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"genre", "mood", "energy", "valence" or "source"."""
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedCompositeFieldContainer[Global___TagScore]:
+        """Every word of the axis, best first; the scores of an axis sum to 1."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        tags: _abc.Iterable[Global___TagScore] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TagAxis: _TypeAlias = TagAxis  # noqa: Y015
+
+@_typing.final
 class DescribeModelRequest(_message.Message):
     """No arguments yet."""
 
@@ -190,6 +503,11 @@ class DescribeModelResponse(_message.Message):
     TAG_NAMES_FIELD_NUMBER: _builtins.int
     RANDOM_PAIR_COSINE_FIELD_NUMBER: _builtins.int
     IS_CENTRED_FIELD_NUMBER: _builtins.int
+    RUNTIME_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    POOLING_FIELD_NUMBER: _builtins.int
+    TEXT_ENCODER_ID_FIELD_NUMBER: _builtins.int
     encoder_id: _builtins.str
     """Digest of the weights and of everything that moves the vector."""
     name: _builtins.str
@@ -203,11 +521,21 @@ class DescribeModelResponse(_message.Message):
     device: _builtins.str
     """"cpu" or "cuda"."""
     precision: _builtins.str
-    """For example "fp32"."""
+    """What it computes in: "fp32", "bf16", "fp16" or "int8"."""
     license: _builtins.str
     """Licence of the weights."""
     is_centred: _builtins.bool
     """Whether the mean of many tracks is subtracted from every vector, so that strangers have cosines around 0."""
+    runtime: _builtins.str
+    """"onnxruntime" or "torch"."""
+    parameters: _builtins.int
+    """Numbers that were learnt."""
+    memory_bytes: _builtins.int
+    """Memory that the model holds, in bytes: its weights as they are computed with."""
+    pooling: _builtins.str
+    """How window vectors become one: "weighted_mean", "max", "middle" or "transformer"."""
+    text_encoder_id: _builtins.str
+    """Encoder of the text model; empty where EmbedText is not implemented."""
     @_builtins.property
     def tag_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the tags that come with every embedding; empty when the encoder has none."""
@@ -230,10 +558,15 @@ class DescribeModelResponse(_message.Message):
         tag_names: _abc.Iterable[_builtins.str] | None = ...,
         random_pair_cosine: _abc.Iterable[Global___CosineQuantile] | None = ...,
         is_centred: _builtins.bool = ...,
+        runtime: _builtins.str = ...,
+        parameters: _builtins.int = ...,
+        memory_bytes: _builtins.int = ...,
+        pooling: _builtins.str = ...,
+        text_encoder_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "dimension", b"dimension", "encoder_id", b"encoder_id", "is_centred", b"is_centred", "license", b"license", "name", b"name", "precision", b"precision", "random_pair_cosine", b"random_pair_cosine", "sample_rate_hz", b"sample_rate_hz", "tag_names", b"tag_names", "window_seconds", b"window_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "dimension", b"dimension", "encoder_id", b"encoder_id", "is_centred", b"is_centred", "license", b"license", "memory_bytes", b"memory_bytes", "name", b"name", "parameters", b"parameters", "pooling", b"pooling", "precision", b"precision", "random_pair_cosine", b"random_pair_cosine", "runtime", b"runtime", "sample_rate_hz", b"sample_rate_hz", "tag_names", b"tag_names", "text_encoder_id", b"text_encoder_id", "window_seconds", b"window_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

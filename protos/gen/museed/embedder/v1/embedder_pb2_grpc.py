@@ -45,6 +45,21 @@ class EmbedderServiceStub:
                 request_serializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedBlobRequest.SerializeToString,
                 response_deserializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedBlobResponse.FromString,
                 _registered_method=True)
+        self.EmbedBatch = channel.stream_stream(
+                '/museed.embedder.v1.EmbedderService/EmbedBatch',
+                request_serializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedBatchRequest.SerializeToString,
+                response_deserializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedBatchResponse.FromString,
+                _registered_method=True)
+        self.EmbedText = channel.unary_unary(
+                '/museed.embedder.v1.EmbedderService/EmbedText',
+                request_serializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedTextRequest.SerializeToString,
+                response_deserializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedTextResponse.FromString,
+                _registered_method=True)
+        self.TagTrack = channel.unary_unary(
+                '/museed.embedder.v1.EmbedderService/TagTrack',
+                request_serializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.TagTrackRequest.SerializeToString,
+                response_deserializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.TagTrackResponse.FromString,
+                _registered_method=True)
         self.DescribeModel = channel.unary_unary(
                 '/museed.embedder.v1.EmbedderService/DescribeModel',
                 request_serializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.DescribeModelRequest.SerializeToString,
@@ -70,6 +85,27 @@ class EmbedderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EmbedBatch(self, request_iterator, context):
+        """Embeds many items of one caller: each is answered by its key, in the order in which they end, and fails alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EmbedText(self, request, context):
+        """Puts a description in words into the space of sound. UNIMPLEMENTED where no text model is loaded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TagTrack(self, request, context):
+        """Says in words how an audio file of the blob store sounds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DescribeModel(self, request, context):
         """Says which encoder is served and how.
         """
@@ -89,6 +125,21 @@ def add_EmbedderServiceServicer_to_server(servicer, server):
                     servicer.EmbedBlob,
                     request_deserializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedBlobRequest.FromString,
                     response_serializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedBlobResponse.SerializeToString,
+            ),
+            'EmbedBatch': grpc.stream_stream_rpc_method_handler(
+                    servicer.EmbedBatch,
+                    request_deserializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedBatchRequest.FromString,
+                    response_serializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedBatchResponse.SerializeToString,
+            ),
+            'EmbedText': grpc.unary_unary_rpc_method_handler(
+                    servicer.EmbedText,
+                    request_deserializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedTextRequest.FromString,
+                    response_serializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedTextResponse.SerializeToString,
+            ),
+            'TagTrack': grpc.unary_unary_rpc_method_handler(
+                    servicer.TagTrack,
+                    request_deserializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.TagTrackRequest.FromString,
+                    response_serializer=museed_dot_embedder_dot_v1_dot_embedder__pb2.TagTrackResponse.SerializeToString,
             ),
             'DescribeModel': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeModel,
@@ -151,6 +202,87 @@ class EmbedderService:
             '/museed.embedder.v1.EmbedderService/EmbedBlob',
             museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedBlobRequest.SerializeToString,
             museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EmbedBatch(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/museed.embedder.v1.EmbedderService/EmbedBatch',
+            museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedBatchRequest.SerializeToString,
+            museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EmbedText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.embedder.v1.EmbedderService/EmbedText',
+            museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedTextRequest.SerializeToString,
+            museed_dot_embedder_dot_v1_dot_embedder__pb2.EmbedTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TagTrack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.embedder.v1.EmbedderService/TagTrack',
+            museed_dot_embedder_dot_v1_dot_embedder__pb2.TagTrackRequest.SerializeToString,
+            museed_dot_embedder_dot_v1_dot_embedder__pb2.TagTrackResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,12 @@ class EmbedderServiceStub:
     """Embeds an audio file that the caller streams: a header, then the bytes in order."""
     EmbedBlob: _grpc.UnaryUnaryMultiCallable[_embedder_pb2.EmbedBlobRequest, _embedder_pb2.EmbedBlobResponse]
     """Embeds an audio file that lies in the blob store."""
+    EmbedBatch: _grpc.StreamStreamMultiCallable[_embedder_pb2.EmbedBatchRequest, _embedder_pb2.EmbedBatchResponse]
+    """Embeds many items of one caller: each is answered by its key, in the order in which they end, and fails alone."""
+    EmbedText: _grpc.UnaryUnaryMultiCallable[_embedder_pb2.EmbedTextRequest, _embedder_pb2.EmbedTextResponse]
+    """Puts a description in words into the space of sound. UNIMPLEMENTED where no text model is loaded."""
+    TagTrack: _grpc.UnaryUnaryMultiCallable[_embedder_pb2.TagTrackRequest, _embedder_pb2.TagTrackResponse]
+    """Says in words how an audio file of the blob store sounds."""
     DescribeModel: _grpc.UnaryUnaryMultiCallable[_embedder_pb2.DescribeModelRequest, _embedder_pb2.DescribeModelResponse]
     """Says which encoder is served and how."""
 
@@ -49,6 +55,12 @@ class EmbedderServiceAsyncStub(EmbedderServiceStub):
     """Embeds an audio file that the caller streams: a header, then the bytes in order."""
     EmbedBlob: _aio.UnaryUnaryMultiCallable[_embedder_pb2.EmbedBlobRequest, _embedder_pb2.EmbedBlobResponse]  # type: ignore[assignment]
     """Embeds an audio file that lies in the blob store."""
+    EmbedBatch: _aio.StreamStreamMultiCallable[_embedder_pb2.EmbedBatchRequest, _embedder_pb2.EmbedBatchResponse]  # type: ignore[assignment]
+    """Embeds many items of one caller: each is answered by its key, in the order in which they end, and fails alone."""
+    EmbedText: _aio.UnaryUnaryMultiCallable[_embedder_pb2.EmbedTextRequest, _embedder_pb2.EmbedTextResponse]  # type: ignore[assignment]
+    """Puts a description in words into the space of sound. UNIMPLEMENTED where no text model is loaded."""
+    TagTrack: _aio.UnaryUnaryMultiCallable[_embedder_pb2.TagTrackRequest, _embedder_pb2.TagTrackResponse]  # type: ignore[assignment]
+    """Says in words how an audio file of the blob store sounds."""
     DescribeModel: _aio.UnaryUnaryMultiCallable[_embedder_pb2.DescribeModelRequest, _embedder_pb2.DescribeModelResponse]  # type: ignore[assignment]
     """Says which encoder is served and how."""
 
@@ -70,6 +82,30 @@ class EmbedderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_embedder_pb2.EmbedBlobResponse, _abc.Awaitable[_embedder_pb2.EmbedBlobResponse]]:
         """Embeds an audio file that lies in the blob store."""
+
+    @_abc_1.abstractmethod
+    def EmbedBatch(
+        self,
+        request_iterator: _MaybeAsyncIterator[_embedder_pb2.EmbedBatchRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_embedder_pb2.EmbedBatchResponse], _abc.AsyncIterator[_embedder_pb2.EmbedBatchResponse]]:
+        """Embeds many items of one caller: each is answered by its key, in the order in which they end, and fails alone."""
+
+    @_abc_1.abstractmethod
+    def EmbedText(
+        self,
+        request: _embedder_pb2.EmbedTextRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_embedder_pb2.EmbedTextResponse, _abc.Awaitable[_embedder_pb2.EmbedTextResponse]]:
+        """Puts a description in words into the space of sound. UNIMPLEMENTED where no text model is loaded."""
+
+    @_abc_1.abstractmethod
+    def TagTrack(
+        self,
+        request: _embedder_pb2.TagTrackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_embedder_pb2.TagTrackResponse, _abc.Awaitable[_embedder_pb2.TagTrackResponse]]:
+        """Says in words how an audio file of the blob store sounds."""
 
     @_abc_1.abstractmethod
     def DescribeModel(
