@@ -12,6 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from services.embedder import container
+from services.embedder.channels import mono_weights
 from services.embedder.errors import (
     AudioCorrupt,
     AudioEmpty,
@@ -105,6 +106,7 @@ def _mono(
     source: Source, spec: DecodeSpec, descriptor: int, size_bytes: int, listen: Listen | None
 ) -> Iterator[Float32Array]:
     """Mix to mono and check: shape (frames,) per block, at the file's own rate."""
+    weights = mono_weights(source.layout, source.channels)
     delivered = 0
     failure: DecoderStopped | None = None
     try:
@@ -114,8 +116,8 @@ def _mono(
             delivered += len(block)
             if delivered > spec.max_seconds * source.rate_hz:
                 raise AudioTooLong.of(delivered / source.rate_hz, spec.max_seconds)
-            mono = block[:, 0] if source.channels == 1 else block.mean(axis=1)
-            if not np.abs(mono).max() <= _LARGEST_SAMPLE:  # written so that NaN is refused too
+            mono = _mixed(block, weights)
+            if not max(mono.max(), -mono.min()) <= _LARGEST_SAMPLE:  # written so that NaN is refused too
                 raise AudioCorrupt("the file holds samples that are not finite, or beyond any scale", field="audio")
             if listen is not None:
                 listen(block, source.rate_hz)
@@ -125,6 +127,14 @@ def _mono(
     _check_delivered(source, delivered, failure, os.lseek(descriptor, 0, os.SEEK_CUR) >= size_bytes)
     if delivered < spec.min_seconds * source.rate_hz:
         raise AudioTooShort.of(delivered / source.rate_hz, spec.min_seconds)
+
+
+def _mixed(block: Float32Array, weights: Float32Array) -> Float32Array:
+    if len(weights) == 1:
+        return block[:, 0]
+    if len(weights) == 2:  # to the last bit what `block.mean(axis=1)` gives, in a third of the time
+        return np.multiply(block[:, 0] + block[:, 1], weights[0])
+    return block @ weights
 
 
 def _check_delivered(source: Source, delivered: int, failure: DecoderStopped | None, is_at_end: bool) -> None:
