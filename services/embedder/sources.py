@@ -8,17 +8,18 @@ not know to FFmpeg again.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import av
 import av.error
 import numpy as np
 import soundfile
-from av.filter import Graph
 from numpy.typing import NDArray
 
 from services.embedder import container
 from services.embedder.channels import Layout, stated_layout
-from services.embedder.errors import AudioCorrupt, NotAudio
+from services.embedder.errors import AudioCorrupt, AudioError, NotAudio
+from services.embedder.interleaving import interleaved
 
 Float32Array = NDArray[np.float32]
 
@@ -32,6 +33,8 @@ _AV_FORMATS = (
 )
 # FFmpeg takes any noise for one of these, which have no header.
 _AV_RAW_FORMATS = {"mp3", "aac", "ac3", "eac3", "amr"}
+# How files begin that can be nothing but sound.
+_OWN_MARKS = (b"OggS", b"fLaC")
 
 
 class DecoderStopped(Exception):
@@ -70,13 +73,16 @@ def open_source(descriptor: int) -> Source:
         AudioCorrupt: The format is known and nothing decodes.
         MemoryError: The process may not have as much as the decoder wants.
     """
-    if os.pread(descriptor, 4, 0) != b"OggS":
+    if os.pread(descriptor, 4, 0) == b"OggS":
         try:
-            return _open_with_libsndfile(descriptor)
-        except soundfile.LibsndfileError as error:
-            _raise_lack_of_memory(error)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-    return _open_with_ffmpeg(descriptor)
+            return _open_with_ffmpeg(descriptor)
+        except AudioError:  # it wants more of a comment than libvorbis does
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            source = _open_with_libsndfile(descriptor)
+            if source is None:
+                raise
+            return source
+    return _open_with_libsndfile(descriptor) or _open_with_ffmpeg(descriptor)
 
 
 def _raise_lack_of_memory(error: Exception) -> None:
@@ -88,8 +94,13 @@ def _block_frames(channels: int) -> int:
     return max(1, min(_BLOCK_FRAMES, _BLOCK_NUMBERS // channels))
 
 
-def _open_with_libsndfile(descriptor: int) -> Source:
-    file = soundfile.SoundFile(descriptor, closefd=False)
+def _open_with_libsndfile(descriptor: int) -> Source | None:
+    try:
+        file = soundfile.SoundFile(descriptor, closefd=False)
+    except soundfile.LibsndfileError as error:
+        _raise_lack_of_memory(error)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return None
     frames = _block_frames(file.channels)
 
     def blocks() -> Iterator[Float32Array]:
@@ -122,10 +133,14 @@ def _open_with_ffmpeg(descriptor: int) -> Source:
     except MemoryError:
         raise
     except (av.error.FFmpegError, ValueError) as error:
+        if os.pread(descriptor, 4, 0) in _OWN_MARKS:
+            raise AudioCorrupt(f"the headers of the file are damaged: {_told(error)}", field="audio") from error
         raise NotAudio("the file is in no audio format that we know", field="audio") from error
     if not opened.streams.audio:
         raise NotAudio(f"the file ({opened.format.name}) has no audio stream", field="audio")
     stream = opened.streams.audio[0]
+    if stream.codec_context is None:
+        raise NotAudio(f"the sound of the file ({opened.format.name}) is coded in no way that we know", field="audio")
     if not isinstance(opened, av.container.InputContainer):
         raise AssertionError("a file that is read opened for writing")
     decoded = _decoded(opened, stream)
@@ -140,13 +155,13 @@ def _open_with_ffmpeg(descriptor: int) -> Source:
             raise NotAudio("the file is in no audio format that we know", field="audio")
         raise AudioCorrupt(f"no sample of the file ({opened.format.name}) decodes", field="audio")
     channels = len(first.layout.channels)
-    stated = None
-    if stream.duration and stream.time_base:
-        stated = round(float(stream.duration * stream.time_base) * first.sample_rate)
 
     def blocks() -> Iterator[Float32Array]:
         with opened:
-            yield from _joined(first, decoded, _block_frames(channels))
+            try:
+                yield from interleaved(chain([first], decoded), _block_frames(channels))
+            except ValueError as error:
+                raise DecoderStopped("rate or channels change within the file") from error
 
     codec = stream.codec_context.name
     return Source(
@@ -154,9 +169,21 @@ def _open_with_ffmpeg(descriptor: int) -> Source:
         rate_hz=first.sample_rate,
         channels=channels,
         layout=tuple(channel.name for channel in first.layout.channels),
-        stated_frames=stated,
+        stated_frames=_stated_frames(opened, stream, first.sample_rate, descriptor),
         blocks=blocks(),
     )
+
+
+def _stated_frames(
+    opened: av.container.InputContainer, stream: av.audio.stream.AudioStream, rate_hz: int, descriptor: int
+) -> int | None:
+    stated = stream.duration
+    if opened.format.name == "ogg":  # FFmpeg goes by the first and the last page that it finds whole
+        span = container.ogg_span(descriptor, os.fstat(descriptor).st_size)
+        stated = None if span is None else max(stated or 0, span[1] - min(span[0], stream.start_time or 0))
+    if not stated or not stream.time_base:
+        return None
+    return round(float(stated * stream.time_base) * rate_hz)
 
 
 def _decoded(opened: av.container.InputContainer, stream: av.audio.stream.AudioStream) -> Iterator[av.AudioFrame]:
@@ -174,51 +201,9 @@ def _decoded(opened: av.container.InputContainer, stream: av.audio.stream.AudioS
     except MemoryError:
         raise
     except (av.error.FFmpegError, ValueError) as error:
-        raise DecoderStopped(str(error)) from error
+        raise DecoderStopped(_told(error)) from error
 
 
-def _joined(first: av.AudioFrame, rest: Iterator[av.AudioFrame], block_frames: int) -> Iterator[Float32Array]:
-    """Join frames, which are as short as 120 samples, to blocks: all that follows costs by the call.
-
-    FFmpeg does the work, on frames of eight planes and more too, which PyAV hands to numpy wrongly.
-    """
-    joined = av.AudioFifo()
-    to_numbers = _Interleaver(first)
-
-    def join(frame: av.AudioFrame) -> None:
-        frame.pts = None  # gaps between packets are no sound
-        try:
-            joined.write(frame)
-        except ValueError as error:
-            raise DecoderStopped("rate or channels change within the file") from error
-
-    join(first)
-    failure: DecoderStopped | None = None
-    try:
-        for frame in rest:
-            join(frame)
-            while joined.samples >= block_frames:
-                yield to_numbers(joined.read(block_frames))
-    except DecoderStopped as stopped:
-        failure = stopped
-    if joined.samples:
-        yield to_numbers(joined.read(0, True))
-    if failure is not None:
-        raise failure
-
-
-class _Interleaver:
-    """Makes arrays of shape (samples, channels), float32, of frames of one kind."""
-
-    def __init__(self, kind: av.AudioFrame) -> None:
-        self._channels = len(kind.layout.channels)
-        self._graph = Graph()
-        self._graph.threads = 1
-        source = self._graph.add_abuffer(sample_rate=kind.sample_rate, format=kind.format.name, layout=kind.layout.name)
-        format_ = self._graph.add("aformat", "sample_fmts=flt")
-        self._graph.link_nodes(source, format_, self._graph.add("abuffersink")).configure()
-
-    def __call__(self, frame: av.AudioFrame | None) -> Float32Array:
-        self._graph.push(frame)
-        plain = self._graph.pull()
-        return plain.to_ndarray().reshape(-1, self._channels)
+def _told(error: Exception) -> str:
+    """Return what FFmpeg says, without the number of our descriptor."""
+    return str(getattr(error, "strerror", None) or error)
