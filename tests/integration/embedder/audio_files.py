@@ -36,10 +36,11 @@ def write(path: Path, sound: Float32Array, rate: int = RATE, **options: str) -> 
 
 def _write_aac(path: Path, sound: Float32Array, rate: int) -> Path:
     with av.open(str(path), "w", format="mp4" if path.suffix == ".m4a" else "adts") as file:
-        stream = file.add_stream("aac", rate=rate)
+        layout = ("mono", "stereo")[sound.shape[1] - 1]
+        stream = file.add_stream("aac", rate=rate, layout=layout)
         for start in range(0, len(sound), 1024):
             planes = np.ascontiguousarray(sound[start : start + 1024].T)
-            frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout="stereo")
+            frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
             frame.sample_rate, frame.pts = rate, start
             for packet in stream.encode(frame):
                 file.mux(packet)
