@@ -55,33 +55,3 @@ def cut(path: Path, share: float) -> Path:
     out = path.with_name(f"cut-{path.name}")
     out.write_bytes(data[: int(len(data) * share)])
     return out
-
-
-def flip_bits(path: Path, count: int, seed: int) -> Path:
-    """Write a file with random bits flipped behind its first hundredth beside it."""
-    data = bytearray(path.read_bytes())
-    random = np.random.default_rng(seed)
-    for position in random.integers(len(data) // 100, len(data), count):
-        data[position] ^= 1 << int(random.integers(8))
-    out = path.with_name(f"flipped-{seed}-{path.name}")
-    out.write_bytes(data)
-    return out
-
-
-def flac_bomb(path: Path, seconds: float, channels: int = 8) -> Path:
-    """Write silence on many channels: 1,250 s of 8 take 400 KB, and 1.76 GB as float32."""
-    block = np.zeros((1 << 17, channels), np.int16)
-    with soundfile.SoundFile(path, "w", samplerate=RATE, channels=channels, format="FLAC") as file:
-        for _ in range(round(seconds * RATE / len(block))):
-            file.write(block)
-    return path
-
-
-def forget_length(path: Path) -> Path:
-    """Take the number of samples out of a FLAC's header, as an encoder that writes to a pipe leaves it."""
-    data = bytearray(path.read_bytes())
-    data[21] &= 0xF0
-    data[22:26] = b"\0\0\0\0"
-    out = path.with_name(f"endless-{path.name}")
-    out.write_bytes(data)
-    return out

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from services.embedder.audio import AudioSummary, DecodeSpec, decode
 from services.embedder.channels import mono_weights
-from tests.fixtures import hostile_audio
+from tests.fixtures import hostile_audio, hostile_containers
 from tests.integration.embedder import audio_files
 from tests.integration.embedder.conftest import opened
 
@@ -83,7 +83,8 @@ LOSSLESS = {
         "PCM_U8": 25, "PCM_16": 75, "PCM_24": 120, "PCM_32": 130, "FLOAT": 150, "DOUBLE": 150, "ULAW": 25}.items()},
     **{("WAVEX", subtype): floor for subtype, floor in {
         "PCM_U8": 25, "PCM_16": 75, "PCM_24": 120, "PCM_32": 130, "FLOAT": 150, "DOUBLE": 150}.items()},
-    **{("AIFF", subtype): floor for subtype, floor in {"PCM_S8": 25, "PCM_16": 75, "PCM_24": 120, "FLOAT": 150}.items()},
+    **{("AIFF", subtype): floor for subtype, floor in {
+        "PCM_S8": 25, "PCM_16": 75, "PCM_24": 120, "FLOAT": 150}.items()},
     ("FLAC", "PCM_16"): 75,
     ("FLAC", "PCM_24"): 120,
     ("RF64", "PCM_16"): 75,
@@ -255,11 +256,11 @@ def test_ogg_file_that_ffmpeg_refuses_is_read_by_libsndfile(tmp_path: Path) -> N
     # libvorbis forgives a comment header without its last bit, and there are such files.
     sound = audio_files.music(2)
     good = audio_files.write(tmp_path / "a.ogg", sound).read_bytes()
-    pages = hostile_audio.ogg_pages(good)
+    pages = hostile_containers.ogg_pages(good)
     at = pages[1].index(b"\x05vorbis") - 1
     assert pages[1][at] == 1
     path = tmp_path / "unframed.ogg"
-    path.write_bytes(b"".join([pages[0], hostile_audio.ogg_page_with(pages[1], at, b"\0"), *pages[2:]]))
+    path.write_bytes(b"".join([pages[0], hostile_containers.ogg_page_with(pages[1], at, b"\0"), *pages[2:]]))
     found, _ = read(path, 44_100)
     wanted, _ = read(tmp_path / "a.ogg", 44_100)
     assert snr_db(found, wanted) > 110
