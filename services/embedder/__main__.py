@@ -53,7 +53,7 @@ class Embedder:
         )
         self._decoders = {
             Lane.INTERACTIVE: DecoderPool(chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls),
-            Lane.BULK: DecoderPool(chosen.bulk_files, chosen.decode_limits, chosen.bulk_files),
+            Lane.BULK: DecoderPool(chosen.bulk_files, chosen.bulk_decode_limits, chosen.bulk_files),
         }
         self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.windows_in_flight)
         self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
