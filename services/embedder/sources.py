@@ -1,8 +1,8 @@
 """Opens a file with libsndfile or with FFmpeg. Checks no length and mixes nothing.
 
 Ogg goes to FFmpeg, whose Vorbis decoder gives the sound of libvorbis to the last bits (135 dB) in half the time, and
-its Opus decoder that of libopus (42 dB and better) in less than half; the rest goes to libsndfile, and what that does
-not know to FFmpeg again.
+its Opus decoder that of libopus (42 dB and better) in less than half. So does an MP3 that does not state its length,
+which libsndfile would guess. The rest goes to libsndfile, and what that does not know to FFmpeg again.
 """
 
 import os
@@ -31,7 +31,7 @@ _UNKNOWN_FRAMES = 1 << 62
 _AV_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,mp3,flac,ogg,wav,w64,aiff,asf,ape,wv,tta,mpc,mpc8,caf,ac3,eac3,amr,dsf"
 )
-# FFmpeg takes any noise for one of these, which have no header.
+# They have no header, so that FFmpeg takes any noise for one of them, and guesses their length.
 _AV_RAW_FORMATS = {"mp3", "aac", "ac3", "eac3", "amr"}
 # How files begin that can be nothing but sound.
 _OWN_MARKS = (b"OggS", b"fLaC")
@@ -115,9 +115,11 @@ def _open_with_libsndfile(descriptor: int) -> Source | None:
                     return
                 yield block
 
+    if file.format == "MP3" and not container.states_samples(descriptor):
+        file.close()  # it estimates the length by the first frame, and would stop there
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return None
     is_stated = 0 < file.frames < _UNKNOWN_FRAMES
-    if file.format == "MP3":
-        is_stated = is_stated and container.states_samples(descriptor)
     codec = f"{file.format}/{file.subtype}".lower()
     layout = stated_layout(descriptor, file.channels)
     return Source(codec, file.samplerate, file.channels, layout, file.frames if is_stated else None, blocks())
@@ -178,6 +180,8 @@ def _stated_frames(
     opened: av.container.InputContainer, stream: av.audio.stream.AudioStream, rate_hz: int, descriptor: int
 ) -> int | None:
     stated = stream.duration
+    if opened.format.name in _AV_RAW_FORMATS:  # an estimate by the rate of bits, but for an MP3 that says so itself
+        stated = stated if opened.format.name == "mp3" and container.states_samples(descriptor) else None
     if opened.format.name == "ogg":  # FFmpeg goes by the first and the last page that it finds whole
         span = container.ogg_span(descriptor, os.fstat(descriptor).st_size)
         stated = None if span is None else max(stated or 0, span[1] - min(span[0], stream.start_time or 0))

@@ -61,7 +61,7 @@ def lengthen(path: Path, out: Path, times: int) -> Path:
     """Write a coded file that plays another so many times: its packets again and again, without coding anew."""
     if path.suffix == ".mp3":
         frames = path.read_bytes()
-        frames = frames[frames.index(b"\xff\xfb", 4) :]  # behind the frame that states the length
+        frames = frames[frames.index(frames[:2], 4) :]  # behind the frame that states the length
         with out.open("wb") as file:
             for _ in range(times):
                 file.write(frames)

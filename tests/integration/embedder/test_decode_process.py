@@ -71,7 +71,8 @@ async def test_process_is_limited_in_all_that_it_does_not_need() -> None:
     status = dict(line.split(":\t", 1) for line in told_by_kernel(process_id, "status").splitlines())
     assert (status["NoNewPrivs"], status["Threads"]) == ("1", "1")
     assert told_by_kernel(process_id, "oom_score_adj").strip() == "500"
-    assert set(process.environ()) == {"PYTHONPATH", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"}
+    libraries = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}
+    assert set(process.environ()) == {"PYTHONPATH", *libraries}
     files = {int(name): os.stat(f"/proc/{process_id}/fd/{name}") for name in os.listdir(f"/proc/{process_id}/fd")}
     assert {number for number in files if number > 2} == {max(files)}
     assert stat.S_ISSOCK(files[max(files)].st_mode)

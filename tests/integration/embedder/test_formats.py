@@ -264,3 +264,21 @@ def test_ogg_file_that_ffmpeg_refuses_is_read_by_libsndfile(tmp_path: Path) -> N
     found, _ = read(path, 44_100)
     wanted, _ = read(tmp_path / "a.ogg", 44_100)
     assert snr_db(found, wanted) > 110
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "aac"])
+def test_file_that_states_no_length_is_read_to_its_end(tmp_path: Path, suffix: str) -> None:
+    # Loud and then quiet, and the other way round: whoever goes by the first bits is wrong about the rest.
+    sound = audio_files.music(6)
+    sound[: 2 * audio_files.RATE] *= 0
+    for name, whole in (("quiet first", sound), ("loud first", sound[::-1].copy())):
+        path = tmp_path / f"{name}.{suffix}"
+        if suffix == "mp3":
+            with soundfile.SoundFile(path, "w", 44_100, 2, bitrate_mode="VARIABLE", compression_level=0.3) as file:
+                file.write(whole)
+            path = audio_files.lengthen(path, tmp_path / f"{name} again.mp3", 1)
+        else:
+            audio_files.write(path, whole)
+        found, summary = read(path, 44_100)
+        assert summary.seconds == pytest.approx(6, abs=0.1)
+        assert likeness(found, whole.mean(axis=1)) > 0.95
