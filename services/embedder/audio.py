@@ -167,7 +167,8 @@ def _mixed(block: Float32Array, weights: Float32Array) -> Float32Array:
         return block[:, 0]
     if len(weights) == 2:  # to the last bit what `block.mean(axis=1)` gives, in a third of the time
         return np.multiply(block[:, 0] + block[:, 1], weights[0])
-    return block @ weights
+    mixed: Float32Array = block @ weights
+    return mixed
 
 
 def _check_delivered(source: Source, delivered: int, failure: DecoderStopped | None, is_at_end: bool) -> None:

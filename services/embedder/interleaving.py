@@ -59,4 +59,4 @@ class _Interleaver:
         packed = self._graph.pull()
         if not isinstance(packed, AudioFrame):
             raise ValueError("FFmpeg gave no sound")
-        return packed.to_ndarray().reshape(-1, self._channels)
+        return packed.to_ndarray().reshape(-1, self._channels).astype(np.float32, copy=False)

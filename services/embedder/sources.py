@@ -23,7 +23,7 @@ from services.embedder.interleaving import interleaved
 
 Float32Array = NDArray[np.float32]
 
-_BLOCK_FRAMES = 16_384
+_BLOCK_FRAMES = 32_768
 # A block of a thousand channels is shortened, so that it takes no more memory than others.
 _BLOCK_NUMBERS = 1 << 20
 _UNKNOWN_FRAMES = 1 << 62

@@ -72,12 +72,14 @@ def lengthen(path: Path, out: Path, times: int) -> Path:
     ):
         stream = source.streams.audio[0]
         copy = target.add_stream_from_template(stream)
-        packets = [(bytes(packet), packet.dts, packet.duration) for packet in source.demux(stream) if packet.size]
+        packets = [(bytes(each), each.dts or 0, each.duration or 0) for each in source.demux(stream) if each.size]
         length = packets[-1][1] + packets[-1][2] - packets[0][1]
         for repeat in range(times):
             for data, at, duration in packets:
                 packet = av.Packet(data)
-                packet.stream, packet.time_base = copy, stream.time_base
+                packet.stream = copy
+                if stream.time_base is not None:
+                    packet.time_base = stream.time_base
                 packet.pts = packet.dts = at - packets[0][1] + repeat * length
                 packet.duration = duration
                 target.mux(packet)

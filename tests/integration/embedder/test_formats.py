@@ -1,6 +1,7 @@
 """What goes into a file comes out of the decoder: every format, rate and number of channels."""
 
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -149,7 +150,7 @@ def test_lossy_file_sounds_the_same(tmp_path: Path, suffix: str, rate_hz: int, c
 def write_with_ffmpeg(
     path: Path, sound: Float32Array, rate_hz: int, layout: str, codec: str, container: str, sample_format: str
 ) -> Path:
-    whole = np.round(sound * 32767).astype(np.int16) if sample_format.startswith("s16") else sound
+    whole: NDArray[Any] = np.round(sound * 32767).astype(np.int16) if sample_format.startswith("s16") else sound
     with av.open(str(path), "w", format=container) as file:
         stream = file.add_stream(codec, rate=rate_hz, layout=layout)
         assert isinstance(stream, av.AudioStream)
