@@ -166,7 +166,8 @@ def _mixed(block: Float32Array, weights: Float32Array) -> Float32Array:
     if len(weights) == 1:
         return block[:, 0]
     if len(weights) == 2:  # to the last bit what `block.mean(axis=1)` gives, in a third of the time
-        return np.multiply(block[:, 0] + block[:, 1], weights[0])
+        mean: Float32Array = (block[:, 0] + block[:, 1]) * weights[0]
+        return mean
     mixed: Float32Array = block @ weights
     return mixed
 
