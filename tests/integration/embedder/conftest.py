@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from services.chassis.blobs import BlobStore, open_blob_store
 from services.embedder.audio import AudioSummary, DecodeSpec
-from services.embedder.batcher import Batcher, Lane
+from services.embedder.batcher import Batcher
 from services.embedder.decoder import DecodeLimits, DecoderPool
 from services.embedder.embedding import TrackEmbedder
+from services.embedder.lanes import Lane
 from services.embedder.spool import Spool
 from tests.fakes.encoder import FakeEncoder
 
@@ -66,9 +67,9 @@ class Rig:
 async def rig(tmp_path: Path, decoders: DecoderPool) -> AsyncIterator[Rig]:
     """An embedder with one decoding process, a real batcher and a blob store of this test's own."""
     encoder = FakeEncoder()
-    batcher = Batcher(encoder, max_batch_windows=4, max_delay_ms=1, max_queued_windows=100)
+    batcher = Batcher(encoder, max_batch_seconds=40, max_delay_ms=1, max_queued_seconds=1000)
     running = asyncio.create_task(batcher.run())
-    tracks = TrackEmbedder(encoder, batcher, {Lane.INTERACTIVE: decoders, Lane.BULK: decoders}, windows_in_flight=2)
+    tracks = TrackEmbedder(encoder, batcher, {Lane.INTERACTIVE: decoders, Lane.BULK: decoders}, seconds_in_flight=20)
     spool_folder = tmp_path / "spool"
     spool = Spool(spool_folder)
     yield Rig(encoder, tracks, open_blob_store(f"file://{tmp_path / 'blobs'}"), spool_folder, spool)

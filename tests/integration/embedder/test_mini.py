@@ -11,11 +11,12 @@ import pytest
 
 from services.embedder import choice, muq
 from services.embedder.artifact import Artifact
-from services.embedder.batcher import Batcher, Lane
+from services.embedder.batcher import Batcher
 from services.embedder.choice import load_encoder
 from services.embedder.decoder import DecoderPool
 from services.embedder.embedding import AudioLimits, TrackEmbedder
 from services.embedder.errors import EncoderUnavailable
+from services.embedder.lanes import Lane
 from services.embedder.model import Encoder
 from tests.fakes.mini import RATE, TAGS, sounds, write_mini
 from tests.integration.embedder.conftest import opened
@@ -72,9 +73,9 @@ async def test_file_has_the_pooled_vector_of_its_windows(
     sound = sounds(24, 1)[0]
     soundfile.write(tmp_path / "song.wav", sound, RATE, subtype="FLOAT")
     encoder = load(str(artifact.folder), tmp_path)
-    batcher = Batcher(encoder, max_batch_windows=4, max_delay_ms=1, max_queued_windows=100)
+    batcher = Batcher(encoder, max_batch_seconds=40, max_delay_ms=1, max_queued_seconds=1000)
     running = asyncio.create_task(batcher.run())
-    tracks = TrackEmbedder(encoder, batcher, {lane: decoders for lane in Lane}, windows_in_flight=4)
+    tracks = TrackEmbedder(encoder, batcher, {lane: decoders for lane in Lane}, seconds_in_flight=40)
     with opened(tmp_path / "song.wav") as descriptor:
         embedding = await tracks.embed(descriptor, AudioLimits(3, 600, 1 << 30), Lane.INTERACTIVE)
     running.cancel()
