@@ -44,6 +44,9 @@ async def test_answers_come_as_they_are_ready_and_no_more_is_taken_than_fits() -
     answers = answer_each(items_of("a", "b", "c", "d"), shop.answer, at_a_time=2, idle_s=60)
     first = asyncio.ensure_future(anext(answers))
     await shop.until_taken("a", "b")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert shop.taken == ["a", "b"]
     shop.finish("b")
     assert await first == "B"
     second = asyncio.ensure_future(anext(answers))

@@ -47,7 +47,8 @@ def test_every_window_is_taken_once_in_order_with_its_likes(lengths: list[int], 
 
 async def test_a_batch_is_as_large_as_the_limit_allows() -> None:
     queue = queue_of(*(waiting(100) for _ in range(13)))
-    assert [len(queue.take(1.0)), len(queue.take(1.0))] == [10, 3]
+    # 0.3 / 0.1 is a little less than three.
+    assert [len(queue.take(limit_s)) for limit_s in (0.3, 0.7, 0.99, 1.0)] == [3, 7, 3, 0]
 
 
 async def test_what_is_done_leaves_and_is_never_taken() -> None:
