@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+from services.embedder.servicer import ACCEPTED
 
 _CHUNK_BYTES = 512 * 1024
 _NO_RETRIES = (("grpc.enable_retries", 0),)
@@ -149,17 +150,21 @@ def _has_hint(error: grpc.aio.AioRpcError) -> bool:
 def _embed(channel: grpc.aio.Channel, token: str, data: bytes, encoding: int, timeout_s: float) -> Call:
     stub = embedder_pb2_grpc.EmbedderServiceStub(channel)
     header = embedder_pb2.EmbedHeader(size_bytes=len(data), encoding=encoding)
-    messages = [embedder_pb2.EmbedRequest(header=header)]
-    messages += [
-        embedder_pb2.EmbedRequest(chunk=data[at : at + _CHUNK_BYTES]) for at in range(0, len(data), _CHUNK_BYTES)
-    ]
-
-    async def stream() -> AsyncIterator[embedder_pb2.EmbedRequest]:
-        for message in messages:
-            yield message
+    first = embedder_pb2.EmbedRequest(header=header)
+    chunks = [embedder_pb2.EmbedRequest(chunk=data[at : at + _CHUNK_BYTES]) for at in range(0, len(data), _CHUNK_BYTES)]
 
     async def call() -> object:
-        return await stub.Embed(stream(), timeout=timeout_s, metadata=_authorization(token))
+        accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        async def stream() -> AsyncIterator[embedder_pb2.EmbedRequest]:
+            yield first
+            if await accepted:
+                for chunk in chunks:
+                    yield chunk
+
+        answer = stub.Embed(stream(), timeout=timeout_s, metadata=_authorization(token))
+        accepted.set_result(ACCEPTED in tuple(await answer.initial_metadata()))
+        return await answer
 
     return call
 

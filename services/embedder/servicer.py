@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 
+import grpc
+
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from services.chassis.auth import Access
 from services.chassis.errors import Unimplemented
@@ -13,6 +15,11 @@ from services.embedder.lanes import Lane
 from services.embedder.messages import quantile_messages, to_message
 from services.embedder.model import Encoder
 from services.embedder.upload import paced, read_chunks, read_header
+
+EmbedContext = grpc.aio.ServicerContext[embedder_pb2.EmbedRequest, embedder_pb2.EmbedResponse]
+
+# Initial metadata of an upload whose header was accepted; a refusal has initial metadata, too, without it.
+ACCEPTED = ("museed-upload", "accepted")
 
 _SERVICE = "/museed.embedder.v1.EmbedderService"
 
@@ -45,14 +52,15 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self._batches = Admission(limits.batches, "batches")
 
     async def Embed(
-        self, request_iterator: AsyncIterator[embedder_pb2.EmbedRequest], context: object
+        self, request_iterator: AsyncIterator[embedder_pb2.EmbedRequest], context: EmbedContext
     ) -> embedder_pb2.EmbedResponse:
         """Embed audio that the caller streams."""
+        requests = paced(request_iterator, self._limits.idle_s)
+        # Before anything is refused: a status that overtakes the caller's first message can be lost on the way.
+        header = await read_header(requests)
         with self._files.admit():
-            requests = paced(request_iterator, self._limits.idle_s)
-            header = await read_header(requests)
             limits = self._intake.limits_for(header.encoder_id, header.min_seconds, "header.")
-            chunks = read_chunks(requests, header.size_bytes)
+            chunks = _asked_for(read_chunks(requests, header.size_bytes), context)
             if header.encoding == embedder_pb2.AUDIO_ENCODING_PCM_F32LE:
                 found = await self._intake.samples(
                     chunks, header.size_bytes, limits, Lane.INTERACTIVE, "header.size_bytes"
@@ -107,3 +115,13 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
             random_pair_cosine=quantile_messages(manifest),
             is_centred=manifest.centring is not None,
         )
+
+
+async def _asked_for(chunks: AsyncIterator[bytes], context: EmbedContext) -> AsyncIterator[bytes]:
+    """Tell the caller, when the first chunk is wanted, that the header was accepted.
+
+    Without that sign a refusal overtakes chunks on their way, and the caller's gRPC can lose its status.
+    """
+    await context.send_initial_metadata((ACCEPTED,))
+    async for chunk in chunks:
+        yield chunk

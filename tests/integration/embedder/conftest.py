@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from services.chassis.blobs import BlobStore, open_blob_store
 from services.embedder.audio import AudioSummary, DecodeSpec
 from services.embedder.batcher import Batcher
 from services.embedder.decoder import DecodeLimits, DecoderPool
 from services.embedder.embedding import TrackEmbedder
 from services.embedder.lanes import Lane
+from services.embedder.servicer import ACCEPTED
 from services.embedder.spool import Spool
 from tests.fakes.encoder import FakeEncoder
 
@@ -74,8 +76,29 @@ async def rig(tmp_path: Path, decoders: DecoderPool) -> AsyncIterator[Rig]:
     spool_folder = tmp_path / "spool"
     spool = Spool(spool_folder)
     yield Rig(encoder, batcher, tracks, open_blob_store(f"file://{tmp_path / 'blobs'}"), spool_folder, spool)
+    encoder.open.set()  # a test that failed may have left it shut
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
     batcher.close()
     spool.close()
+
+
+async def send_audio(
+    stub: "embedder_pb2_grpc.EmbedderServiceAsyncStub",
+    messages: Sequence[embedder_pb2.EmbedRequest],
+    metadata: tuple[tuple[str, str], ...],
+    timeout_s: float = 20,
+) -> embedder_pb2.Embedding:
+    """Send the first message of an upload, and the others when it is accepted."""
+    accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    async def stream() -> AsyncIterator[embedder_pb2.EmbedRequest]:
+        for number, message in enumerate(messages):
+            if number and not await accepted:
+                return
+            yield message
+
+    call = stub.Embed(stream(), timeout=timeout_s, metadata=metadata)
+    accepted.set_result(ACCEPTED in tuple(await call.initial_metadata()))
+    return (await call).embedding

@@ -14,7 +14,7 @@ from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from services.chassis import vectors
 from services.chassis.auth import TokenVerifier
 from services.chassis.channel import connect
-from services.chassis.errors import DomainError, Internal
+from services.chassis.errors import DomainError
 from services.chassis.server import Server
 from services.embedder.admission import CallLimits
 from services.embedder.embedding import AudioLimits
@@ -23,17 +23,13 @@ from services.embedder.servicer import ACCESS, Servicer
 from tests.fakes.encoder import MANIFEST, POISON
 from tests.fakes.tokens import TokenSigner
 from tests.integration.embedder import audio_files
-from tests.integration.embedder.conftest import Rig
+from tests.integration.embedder.conftest import Rig, send_audio
 
 LIMITS = AudioLimits(min_seconds=3, max_seconds=60, max_bytes=3_000_000)
 SIGNER = TokenSigner()
 USER = (("authorization", f"Bearer {SIGNER.token()}"),)
 WORKER = (("authorization", f"Bearer {SIGNER.job_token()}"),)
 TIMEOUT_S = 20
-
-
-# A refusal that overtakes the client's next message: gRPC's client then knows no more than that its write failed.
-LOST_STATUSES = 5
 
 
 @dataclass
@@ -59,17 +55,7 @@ class Calls:
     async def send(
         self, messages: list[embedder_pb2.EmbedRequest], metadata: tuple[tuple[str, str], ...] = USER
     ) -> embedder_pb2.Embedding:
-        async def stream() -> AsyncIterator[embedder_pb2.EmbedRequest]:
-            for message in messages:
-                yield message
-
-        for _ in range(LOST_STATUSES):
-            try:
-                return (await self.stub.Embed(stream(), timeout=TIMEOUT_S, metadata=metadata)).embedding
-            except Internal as error:
-                if "Internal error from Core" not in str(error):
-                    raise
-        raise AssertionError(f"gRPC lost the status {LOST_STATUSES} times")
+        return await send_audio(self.stub, messages, metadata, TIMEOUT_S)
 
     async def embed_batch(
         self, requests: AsyncIterator[embedder_pb2.EmbedBatchRequest], metadata: tuple[tuple[str, str], ...] = WORKER

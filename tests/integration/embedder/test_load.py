@@ -22,7 +22,7 @@ from services.embedder.servicer import ACCESS, Servicer
 from tests.fakes.encoder import vector_of
 from tests.fakes.tokens import TokenSigner
 from tests.integration.embedder import audio_files
-from tests.integration.embedder.conftest import Rig, opened
+from tests.integration.embedder.conftest import Rig, opened, send_audio
 
 SIGNER = TokenSigner()
 USER = (("authorization", f"Bearer {SIGNER.token()}"),)
@@ -47,14 +47,10 @@ async def listening(rig: Rig) -> AsyncIterator["embedder_pb2_grpc.EmbedderServic
 
 
 async def embed(stub: "embedder_pb2_grpc.EmbedderServiceAsyncStub", data: bytes) -> embedder_pb2.Embedding:
-    async def stream() -> AsyncIterator[embedder_pb2.EmbedRequest]:
-        header = embedder_pb2.EmbedHeader(
-            size_bytes=len(data), encoding=embedder_pb2.AudioEncoding.AUDIO_ENCODING_PCM_F32LE
-        )
-        yield embedder_pb2.EmbedRequest(header=header)
-        yield embedder_pb2.EmbedRequest(chunk=data)
-
-    return (await stub.Embed(stream(), timeout=30, metadata=USER)).embedding
+    encoding = embedder_pb2.AudioEncoding.AUDIO_ENCODING_PCM_F32LE
+    header = embedder_pb2.EmbedHeader(size_bytes=len(data), encoding=encoding)
+    messages = [embedder_pb2.EmbedRequest(header=header), embedder_pb2.EmbedRequest(chunk=data)]
+    return await send_audio(stub, messages, USER)
 
 
 async def ended(call: "asyncio.Future[embedder_pb2.Embedding]") -> str:
