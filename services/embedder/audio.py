@@ -27,7 +27,7 @@ Listen = Callable[[Float32Array, int], None]
 
 _RATES_HZ = (2_000, 768_000)
 # Far beyond any scale that a tool writes floats in; larger ones overflow in a spectrogram.
-_LARGEST_SAMPLE = 1e6
+LARGEST_SAMPLE = 1e6
 # 18 dB above full scale: no encoder was ever given that, and a flipped bit of a gain makes it.
 _LARGEST_ENCODED = 8.0
 # A float file above that may be on the scale of integers; then its peaks are not 40 dB above its mean.
@@ -144,7 +144,7 @@ class _Level:
 
     def __init__(self, is_float: bool) -> None:
         self._is_float = is_float
-        self._limit = _LARGEST_SAMPLE if is_float else _LARGEST_ENCODED
+        self._limit = LARGEST_SAMPLE if is_float else _LARGEST_ENCODED
         self._peak = self._energy = 0.0
         self._samples = 0
 
