@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from services.chassis.bus import DEAD_LETTERS
-from services.embedder.batcher import Lane
 from services.embedder.decoder import DecoderPool
 from services.embedder.embedding import AudioLimits, TrackEmbedding
 from services.embedder.errors import DecoderLost
+from services.embedder.lanes import Lane
 from tests.conftest import NatsServer
 from tests.integration.embedder.conftest import Rig, opened
 from tests.integration.embedder.test_work import EMBEDDED, Mesh, mesh, song, working
