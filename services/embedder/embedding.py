@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from services.embedder.batcher import Batcher, EncodedWindow, Lane
 from services.embedder.decoder import DecoderPool, Decoding
 from services.embedder.descriptors import Descriptors
 from services.embedder.errors import AudioEmpty, AudioSilent, AudioTooLarge
-from services.embedder.model import Encoder, Float32Array, pool
+from services.embedder.model import Encoder, Float32Array
 from services.embedder.windows import WindowChoice
 
 
@@ -74,6 +75,8 @@ class TrackEmbedder:
         self._batcher = batcher
         self._decoders = decoders
         self._windows_in_flight = windows_in_flight
+        # The mean of 720 windows takes milliseconds, a transformer over them a tenth of a second.
+        self._executor = ThreadPoolExecutor(2, "aggregator")
 
     async def embed(
         self, descriptor: int, limits: AudioLimits, lane: Lane, time_left_s: float | None = None
@@ -103,7 +106,9 @@ class TrackEmbedder:
             await run.finish()
         finally:
             run.cancel()
-        return run.result(decoding.summary.seconds, decoding.descriptors)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, run.result, decoding.summary.seconds, decoding.descriptors
+        )
 
 
 class _Run:
@@ -113,6 +118,7 @@ class _Run:
         self, encoder: Encoder, batcher: Batcher, lane: Lane, expires_at: float | None, in_flight: int
     ) -> None:
         self._manifest = encoder.manifest
+        self._aggregator = encoder.aggregator
         self._batcher = batcher
         self._lane = lane
         self._expires_at = expires_at
@@ -161,7 +167,7 @@ class _Run:
                 future.exception()  # seen: the first failure is the one that is told
 
     def result(self, duration_seconds: float, descriptors: Descriptors) -> TrackEmbedding:
-        """Pool what came back.
+        """Aggregate what came back; blocks.
 
         Raises:
             AudioSilent: No window voted.
@@ -178,4 +184,5 @@ class _Run:
         scores = np.average([window.tags for window in self._done], axis=0, weights=weights)
         best_first = np.argsort(-scores, kind="stable")
         tags = tuple((self._manifest.tags[column], float(scores[column])) for column in best_first)
-        return TrackEmbedding(pool(windows, weights), windows, tags, duration_seconds, descriptors)
+        vector = self._aggregator.aggregate(windows, weights)
+        return TrackEmbedding(vector, windows, tags, duration_seconds, descriptors)
