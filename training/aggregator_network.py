@@ -1,4 +1,4 @@
-"""The transformer that aggregates windows, in torch, as it learns; `services.embedder.transformer_aggregator` serves it.
+"""The transformer that aggregates windows as it learns, in torch; the embedder serves it in numpy.
 
 Names of the parameters are those of the artifact's tensors, without their prefix and but for `mask`, which is not kept.
 """

@@ -104,7 +104,8 @@ def _run(layer: _Layer, tokens: Float32Array, weights: Float32Array, wanted: int
     heads = np.empty((wanted, width), np.float32)
     for start in range(0, width, size):  # one at a time holds a quarter of the memory
         part = slice(start, start + size)
-        heads[:, part] = _softmax(queries[:, part] @ keys[:, part].T * np.float32(size**-0.5) + weights) @ values[:, part]
+        scores = queries[:, part] @ keys[:, part].T * np.float32(size**-0.5) + weights  # (wanted, n)
+        heads[:, part] = _softmax(scores) @ values[:, part]
     out = tokens[:wanted] + _linear(heads, layer.attended)
     widened = np.maximum(_linear(_normalise(out, layer.feed_forward_norm), layer.widen), 0)
     return np.asarray(out + _linear(widened, layer.narrow), np.float32)
@@ -134,7 +135,7 @@ class _Tensors:
         self._taken: set[str] = set()
         try:
             with safe_open(path, framework="numpy") as file:
-                names = [name for name in file.keys() if name.startswith(AGGREGATOR_PREFIX)]  # noqa: SIM118 no mapping
+                names = [name for name in file.keys() if name.startswith(AGGREGATOR_PREFIX)]
                 self._found = {name: file.get_tensor(name) for name in names}
         except (SafetensorError, OSError, TypeError, ValueError, KeyError) as error:
             raise ArtifactInvalid(f"{path} holds no tensors of numpy: {error!r}", field="weights") from error
