@@ -104,9 +104,11 @@ def test_concatenation_keeps_the_place_of_silent_windows() -> None:
     encoder = FakeEncoder(replace(MANIFEST, sample_rate_hz=100))
     clip = np.repeat(np.array([0.2, 0, 0.8], np.float32), 1_000)
     joined = embed_clip(encoder, clip, is_joined=True)
+    pooled = embed_clip(encoder, clip, is_joined=False)
+    assert joined is not None
+    assert pooled is not None
     wanted = unit(np.concatenate([vector_of(0.2), [0, 0], vector_of(0.8)])[None])[0]
     np.testing.assert_allclose(joined, wanted, atol=1e-6)
-    pooled = embed_clip(encoder, clip, is_joined=False)
     np.testing.assert_allclose(pooled, unit((vector_of(0.2) + vector_of(0.8))[None])[0], atol=1e-6)
     assert embed_clip(encoder, 0 * clip, is_joined=True) is None
 

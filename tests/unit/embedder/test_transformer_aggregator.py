@@ -67,7 +67,7 @@ def learnt(
 ) -> NDArray[np.float32]:
     with torch.no_grad():
         summary, _ = network(torch.from_numpy(vectors)[None], torch.from_numpy(seconds)[None])
-    return unit(summary.numpy())[0]
+    return np.array(unit(summary.numpy())[0], np.float32)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 24, 720])
