@@ -20,6 +20,11 @@ from tests.integration.training.test_evaluate_serves import serve
 from tests.integration.training.test_training import save_tiny_muq
 from tests.unit.training.networks import TINY
 from training import derive
+from training.catalogue import Track
+from training.evaluation.collection import Embedding
+from training.evaluation.encoders import EncoderChoice
+from training.evaluation.postprocessing import pooled
+from training.evaluation.store import VectorStore
 from training.renders import SAMPLE_RATE_HZ, render
 
 RATE = 44_100
@@ -115,6 +120,20 @@ async def test_a_derived_artifact_is_served_and_gives_the_vector_of_the_book(
     assert float(found @ reference(base, song, window_seconds, pooling)) >= 1 - 1e-5
     plain = (await serve(base, song)).vector
     assert float(found @ plain) < 1 - 1e-4  # or the test could not fail
+
+
+def test_the_bench_judges_a_derived_artifact_by_its_own_pooling(tmp_path: Path) -> None:
+    base = write_mini(tmp_path / "mini")
+    soundfile.write(tmp_path / "one.wav", np.clip(sounds(24, 1)[0], -1, 1), 24_000)
+    derived = derive.derive(base, tmp_path / "derived", pooling="max")
+    choice = EncoderChoice(str(derived.folder), tmp_path)
+    tracks = [Track("one.wav", "one", "metal", "tag", "", "", "", 24.0)]
+    embedding = Embedding(tmp_path, VectorStore(tmp_path / "store"))
+    for _ in range(2):  # embedded, and then read from the store
+        (found,) = embedding.collect(tracks, {"derived": (choice, derived.manifest)}).vectors["derived"]
+        wanted = slow_max(found.windows, [10, 10, 4])
+        np.testing.assert_allclose(found.vector, wanted / np.linalg.norm(wanted), atol=1e-6)
+        np.testing.assert_array_equal(pooled([found])[0], found.vector)
 
 
 def test_nothing_is_overwritten_and_refusals_are_coded(
