@@ -5,9 +5,9 @@
 MODEL_DIR is an artifact of any architecture, a folder of MuQ, or a name such as museed-mini. Nothing is overwritten;
 weights are linked where the file system can. The encoder_id follows from the manifest: a library embeds anew.
 
-The centring stays: it is the mean of windows of the original length. Longer windows lie a little off it: the mean of all
-centred windows of museed-mini has a length of 0.14 at 10 s, 0.18 at 30 s and 0.22 at 60 s. How alike random pairs are
-moves with that: those quantiles are measured anew on the music of `--music` that trains, or left unknown.
+The centring stays: it is the mean of windows of the original length. Longer windows lie a little off it: the mean of
+all centred windows of museed-mini has a length of 0.14 at 10 s, 0.18 at 30 s and 0.22 at 60 s. How alike random pairs
+are moves with that: those quantiles are measured anew on the music of `--music` that trains, or left unknown.
 """
 
 import argparse

@@ -2,19 +2,23 @@
 
 Every strategy hears the same clips, the middle 60 s of each labelled piece, so that vectors can be put behind each
 other and a clip can be one window. Cells are artifacts as the embedder would serve them; only concatenation and the
-undivided clip are not served.
+undivided clip are not served. Windows of one length are embedded once for all strategies, and kept; what a strategy
+costs is measured with some of the clips, each cell in a process of its own.
 """
 
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
+from services.embedder.aggregation import load_aggregator
 from services.embedder.artifact import Artifact, open_artifact
 from services.embedder.errors import AudioError
-from services.embedder.model import Float32Array
+from services.embedder.model import Float32Array, unit
 from training.aggregator import teach
 from training.aggregator_config import load_aggregator_config
 from training.catalogue import Split, Track, split_of
@@ -31,7 +35,8 @@ from training.progress import Progress
 from training.work_folder import taken
 
 CLIP_SECONDS = 60.0
-LENGTHS = (10.0, 30.0, 60.0)
+LENGTHS = (10.0, 30.0, 60.0)  # divisors of the clip's: there are no part windows
+COST_CLIPS = 12
 MEAN, TRANSFORMER, WHOLE = "mean", "transformer", "whole clip"
 STRATEGIES = (MEAN, "max", "middle", TRANSFORMER, CONCATENATE, WHOLE)
 TITLE = "What strategies keep and cost"
@@ -88,7 +93,7 @@ def judge_strategies(
         name = base.manifest.name
         ids[name] = base.manifest.encoder_id
         clips, kept = _clips(long_enough, base.manifest.sample_rate_hz, folders, facts)
-        found = _run_cells(base, chosen, clips, folders, facts)
+        found = _judge_cells(base, chosen, clips, folders, facts)
         tables.append(_table(name, kept, found))
         facts += _compare(name, tables[-1])
     return Report(facts, ids, tables)
@@ -109,7 +114,7 @@ def _clips(tracks: Sequence[Track], rate_hz: int, folders: Folders, facts: list[
     return clips, kept
 
 
-def _run_cells(
+def _judge_cells(
     base: Artifact, strategies: Sequence[_Strategy], clips: Sequence[str], folders: Folders, facts: list[str]
 ) -> dict[str, tuple[Float32Array, CellCost]]:
     found = {}
@@ -120,11 +125,55 @@ def _run_cells(
             except ManifestInvalid as error:
                 facts.append(f"Left out: {base.manifest.name}: {strategy}: {error}")
             else:
-                with tempfile.TemporaryDirectory() as folder:
-                    task = CellTask(str(artifact.folder), clips, f"{folder}/vectors.npy", strategy.name == CONCATENATE)
-                    found[str(strategy)] = run_cell(task)
+                windows = _windows(_derived(base, strategy.window_seconds, "weighted_mean", folders), clips, folders)
+                is_joined = strategy.name == CONCATENATE
+                _, cost = _run(artifact, clips[:: -(-len(clips) // COST_CLIPS)], is_joined=is_joined)
+                found[str(strategy)] = aggregate_clips(windows, artifact, is_joined=is_joined), cost
             progress.advance(str(strategy))
     return found
+
+
+def aggregate_clips(windows: Float32Array, artifact: Artifact, *, is_joined: bool) -> Float32Array:
+    """Make vectors of clips as `strategy_cell.embed_clip` does, of windows that are embedded.
+
+    Args:
+        windows: Unit vectors, shape (clips, n, dim); zeros for silent ones.
+        artifact: Says how they are aggregated.
+        is_joined: Put them behind each other instead.
+
+    Returns:
+        Shape (clips, dim) or (clips, n × dim); zeros for a silent clip.
+    """
+    if is_joined:
+        return unit(windows.reshape(len(windows), -1))
+    aggregator = load_aggregator(artifact)
+    vectors = np.zeros((len(windows), windows.shape[2]), np.float32)
+    for row, of_clip in enumerate(windows):
+        heard = of_clip[of_clip.any(axis=1)]
+        if len(heard):
+            vectors[row] = aggregator.aggregate(
+                heard, np.full(len(heard), artifact.manifest.window_seconds, np.float32)
+            )
+    return vectors
+
+
+def _windows(artifact: Artifact, clips: Sequence[str], folders: Folders) -> Float32Array:
+    """Embed the windows of all clips, shape (clips, n, dim), or read what was kept of the same clips."""
+    digest = sha256("\n".join(Path(clip).name for clip in clips).encode()).hexdigest()[:16]
+    kept = folders.cache / "clips" / f"{artifact.manifest.encoder_id}-{digest}.windows.npy"
+    if not kept.is_file():
+        joined, _ = _run(artifact, clips, is_joined=True)
+        windows = joined.reshape(len(clips), -1, artifact.manifest.dim)
+        draft = kept.with_name(f".{os.getpid()}.npy")
+        np.save(draft, unit(windows.reshape(-1, artifact.manifest.dim)).reshape(windows.shape))
+        os.replace(draft, kept)
+    found: Float32Array = np.load(kept)
+    return found
+
+
+def _run(artifact: Artifact, clips: Sequence[str], *, is_joined: bool) -> tuple[Float32Array, CellCost]:
+    with tempfile.TemporaryDirectory() as folder:
+        return run_cell(CellTask(str(artifact.folder), clips, f"{folder}/vectors.npy", is_joined))
 
 
 def _artifact(base: Artifact, strategy: _Strategy, folders: Folders) -> Artifact:
@@ -168,25 +217,25 @@ def _table(name: str, tracks: Sequence[Track], found: dict[str, tuple[Float32Arr
         }
         if len(set(families)) > 1 and fold_count(families, groups) > 1:
             cells["kNN accuracy"] = Cell(knn_probe(vectors, families, groups).accuracy)
-        cells |= _costs(cost, len(tracks))
+        cells |= _costs(cost)
         rows[row] = cells | {"numbers a vector": Cell(vectors.shape[1])}
     return Table(
         title=f"{name}: strategy and window length",
         note=(
             f"{len(judged)} clips. P@5 is of held-out soundtracks' clips, from other packages only, by raw cosine, with"
             " 90 % intervals over groups; kNN accuracy of all clips, in folds that tear no group apart. Memory and time"
-            " of a process of its own with one thread, a window at a time; a window of 60 s is the whole clip, so that"
-            " what pools without learning gives one vector there."
+            f" of a process of its own with one thread, a window at a time, over up to {COST_CLIPS} clips; a window of"
+            " 60 s is the whole clip, so that what pools without learning gives one vector there."
         ),
         rows=rows,
     )
 
 
-def _costs(cost: CellCost, clips: int) -> Cells:
+def _costs(cost: CellCost) -> Cells:
     cells = {"peak MiB": Cell(cost.peak_mib), "MiB above the model": Cell(cost.above_model_mib)}
     if cost.gpu_mib is not None:
         cells["GPU MiB"] = Cell(cost.gpu_mib)
-    return cells | {"core-seconds a clip": Cell(cost.core_seconds / clips)}
+    return cells | {"core-seconds a clip": Cell(cost.core_seconds)}
 
 
 def _compare(name: str, table: Table) -> list[str]:

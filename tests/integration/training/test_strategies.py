@@ -18,6 +18,7 @@ from tests.integration.training.test_training import save_tiny_muq
 from tests.unit.training.networks import TINY
 from training import evaluate
 from training.evaluation.clips import middle_clip
+from training.evaluation.strategies import aggregate_clips
 from training.evaluation.strategy_cell import CellFailed, CellTask, embed_clip, run_cell
 
 RATE = 8_000
@@ -75,7 +76,12 @@ def test_command_writes_the_table(music: Path, tmp_path: Path, capsys: pytest.Ca
     # A window of 60 s is the clip.
     assert rows["mean · 60 s"]["P@5"] == rows["whole clip"]["P@5"]
     assert rows["whole clip"]["MiB above the model"]["value"] > rows["mean · 10 s"]["MiB above the model"]["value"]
-    assert len(list((tmp_path / "cache" / "clips").iterdir())) == 6
+    kept = sorted(path.name for path in (tmp_path / "cache" / "clips").iterdir())
+    assert len([name for name in kept if name.endswith("-24000-60.npy")]) == 6
+    assert len([name for name in kept if name.endswith(".windows.npy")]) == 3
+    assert evaluate.main(arguments(music, tmp_path, *chosen[:2])) == 0  # windows are read
+    again = json.loads((tmp_path / "results/strategies.json").read_text())["tables"][0]["rows"]
+    assert again["mean · 30 s"]["P@5"] == rows["mean · 30 s"]["P@5"]
 
 
 @pytest.mark.long
@@ -131,9 +137,16 @@ def test_a_cell_gives_the_vectors_of_this_process_and_a_dead_one_is_told(tmp_pat
         clips.append(str(tmp_path / f"{number}.npy"))
     vectors, cost = run_cell(CellTask(str(artifact.folder), clips, str(tmp_path / "out.npy"), is_joined=True))
     encoder = load_encoder(str(artifact.folder), artifacts_folder=tmp_path, muq_folder=None, threads=1)
-    own = embed_clip(encoder, np.load(clips[0]), is_joined=True)
+    own, mean = (embed_clip(encoder, np.load(clips[0]), is_joined=is_joined) for is_joined in (True, False))
     assert own is not None
+    assert mean is not None
     np.testing.assert_allclose(vectors, np.stack([own, 0 * own]), atol=1e-6)
+    # The table takes windows out of what is joined, and aggregates them for every strategy.
+    windows = unit(vectors.reshape(-1, 20)).reshape(2, 6, 20)
+    np.testing.assert_allclose(aggregate_clips(windows, artifact, is_joined=True), vectors, atol=1e-6)
+    np.testing.assert_allclose(
+        aggregate_clips(windows, artifact, is_joined=False), np.stack([mean, 0 * mean]), atol=1e-6
+    )
     assert cost.gpu_mib is None
     with pytest.raises(CellFailed, match="ended with status 1"):
         run_cell(CellTask(str(artifact.folder), [str(tmp_path / "missing.npy")], str(tmp_path / "x.npy"), False))
