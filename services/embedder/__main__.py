@@ -114,6 +114,7 @@ class Embedder:
     async def close(self) -> None:
         """End processes, threads and connections."""
         self._batcher.close()
+        self._tracks.close()
         for pool in self._decoders.values():
             await pool.close()
         self._spool.close()

@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from services.embedder.decoder import DecoderPool
 from services.embedder.descriptors import Descriptors
 from services.embedder.errors import AudioEmpty, AudioSilent, AudioTooLarge, AudioTooLong, AudioTooShort
 from services.embedder.lanes import EncodedWindow, Lane
-from services.embedder.model import Encoder, Float32Array, pool
+from services.embedder.model import Encoder, Float32Array
 from services.embedder.windows import WindowChoice
 
 
@@ -90,6 +91,8 @@ class TrackEmbedder:
         self._batcher = batcher
         self._decoders = decoders
         self._windows_in_flight = max(1, int(seconds_in_flight / encoder.manifest.window_seconds))
+        # The mean of 720 windows takes milliseconds, a transformer over them a tenth of a second.
+        self._executor = ThreadPoolExecutor(2, "aggregator")
 
     async def embed(
         self, descriptor: int, limits: AudioLimits, lane: Lane, time_left_s: float | None = None
@@ -115,7 +118,7 @@ class TrackEmbedder:
             async with self._decoders[lane].decode(descriptor, spec) as decoding:
                 await run.feed(decoding, limits.min_seconds)
             await run.finish()
-            return run.result(decoding.summary.seconds, decoding.descriptors)
+            return await self._aggregated(run, decoding.summary.seconds, decoding.descriptors)
 
     async def embed_samples(
         self,
@@ -143,7 +146,14 @@ class TrackEmbedder:
         with self._run(lane, time_left_s) as run:
             await run.feed(windows, min_seconds=0)
             await run.finish()
-            return run.result(seconds, None)
+            return await self._aggregated(run, seconds, None)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._executor.shutdown()
+
+    async def _aggregated(self, run: "_Run", seconds: float, descriptors: Descriptors | None) -> TrackEmbedding:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, run.result, seconds, descriptors)
 
     @contextlib.contextmanager
     def _run(self, lane: Lane, time_left_s: float | None) -> Iterator["_Run"]:
@@ -162,6 +172,7 @@ class _Run:
         self, encoder: Encoder, batcher: Batcher, lane: Lane, expires_at: float | None, in_flight: int
     ) -> None:
         self._manifest = encoder.manifest
+        self._aggregator = encoder.aggregator
         self._batcher = batcher
         self._lane = lane
         self._expires_at = expires_at
@@ -210,7 +221,7 @@ class _Run:
                 future.exception()  # seen: the first failure is the one that is told
 
     def result(self, duration_seconds: float, descriptors: Descriptors | None) -> TrackEmbedding:
-        """Pool what came back.
+        """Aggregate what came back; blocks.
 
         Raises:
             AudioSilent: No window voted.
@@ -227,4 +238,5 @@ class _Run:
         scores = np.average([window.tags for window in self._done], axis=0, weights=weights)
         best_first = np.argsort(-scores, kind="stable")
         tags = tuple((self._manifest.tags[column], float(scores[column])) for column in best_first)
-        return TrackEmbedding(pool(windows, weights), windows, tags, duration_seconds, descriptors)
+        vector = self._aggregator.aggregate(windows, weights)
+        return TrackEmbedding(vector, windows, tags, duration_seconds, descriptors)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import onnxruntime
 
+from services.embedder.aggregation import load_aggregator
 from services.embedder.artifact import Artifact
 from services.embedder.mel import power_spectra
 from services.embedder.mini_graph import HOP, N_FFT, build_graph
@@ -32,6 +33,7 @@ class MiniEncoder:
 
     def __init__(self, artifact: Artifact, threads: int = 0) -> None:
         self.manifest = artifact.manifest
+        self.aggregator = load_aggregator(artifact)
         config, weights = MiniConfig.of(artifact.manifest), MiniWeights(artifact.weights_path)
         centring = artifact.manifest.centring
         self._mean = None if centring is None else weights.take(centring, config.vector_dim)

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from services.embedder.artifact import Manifest, check_number
+from services.embedder.artifact import AGGREGATOR_PREFIX, Manifest, check_number
 from services.embedder.errors import ArtifactInvalid
 from services.embedder.model import Float32Array
 
@@ -172,11 +172,13 @@ class MiniWeights:
     def check_all_taken(self) -> None:
         """Refuse tensors that nobody took: the config then asks for another network than the one that was trained.
 
+        Those of the aggregator are checked where it is loaded.
+
         Raises:
             ArtifactInvalid: There are such tensors, and they hold something.
         """
         rest = sorted(self._tensors.keys() - self._taken - _DERIVED)
-        if unused := [name for name in rest if self._tensors[name].size]:
+        if unused := [name for name in rest if self._tensors[name].size and not name.startswith(AGGREGATOR_PREFIX)]:
             raise self._invalid(unused[0], f"is one of {len(unused)} that the config has no use for")
 
     def _invalid(self, name: str, what: str) -> ArtifactInvalid:

@@ -1,12 +1,15 @@
 """What every encoder is: windows of sound in, unit vectors out. Holds no weights and decodes no file."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.embedder.artifact import Manifest
+
+if TYPE_CHECKING:  # it computes with what stands here
+    from services.embedder.aggregation import Aggregator
 
 Float32Array = NDArray[np.float32]
 
@@ -42,6 +45,11 @@ class Encoder(Protocol):
     @property
     def min_samples(self) -> int:
         """Shortest window that it can see, in samples."""
+        ...
+
+    @property
+    def aggregator(self) -> "Aggregator":
+        """What makes a track's vector of its windows' vectors, by manifest.pooling."""
         ...
 
     def encode(self, windows: Float32Array) -> Encoded:

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from services.embedder.artifact import WEIGHTS_FILE, Artifact, Manifest, digest_file, write_manifest
+from services.embedder.aggregation import WEIGHTED_MEAN, load_aggregator
+from services.embedder.artifact import (
+    AGGREGATOR_PREFIX,
+    WEIGHTS_FILE,
+    Artifact,
+    Manifest,
+    digest_file,
+    write_manifest,
+)
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
 from services.embedder.model import Encoded, Float32Array, centre
 
@@ -47,6 +55,7 @@ class MuqEncoder:
         self, model: "torch.nn.Module", manifest: Manifest, device: str, mean: Float32Array | None = None
     ) -> None:
         self.manifest = manifest
+        self.aggregator = WEIGHTED_MEAN
         self._mean = mean
         self.device = device
         self._model = model
@@ -85,14 +94,17 @@ def load_artifact(artifact: Artifact) -> MuqEncoder:
     from safetensors.torch import load_file
 
     centring = artifact.manifest.centring
-    weights = load_file(artifact.weights_path)
+    found = load_file(artifact.weights_path)
+    weights = {name: tensor for name, tensor in found.items() if not name.startswith(AGGREGATOR_PREFIX)}
     try:
         mean = None if centring is None else weights.pop(centring).numpy()
         model = muq.MuQ(muq.MuQConfig(**artifact.manifest.config))
         model.load_state_dict(weights)
     except (TypeError, KeyError, RuntimeError) as error:
         raise ArtifactInvalid(f"{artifact.folder}: weights and config do not fit: {error}", field="config") from error
-    return _serve(model, artifact.manifest, mean)
+    encoder = _serve(model, artifact.manifest, mean)
+    encoder.aggregator = load_aggregator(artifact)
+    return encoder
 
 
 def import_folder(folder: Path, destination: Path) -> Artifact:

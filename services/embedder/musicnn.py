@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime
 from safetensors.numpy import load_file
 
+from services.embedder.aggregation import load_aggregator
 from services.embedder.artifact import Artifact
 from services.embedder.errors import ArtifactInvalid
 from services.embedder.mel import mel_power
@@ -37,6 +38,7 @@ class MusicnnEncoder:
 
     def __init__(self, artifact: Artifact, threads: int = 0) -> None:
         self.manifest = artifact.manifest
+        self.aggregator = load_aggregator(artifact)
         weights = load_file(artifact.weights_path)
         centring = artifact.manifest.centring
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from services.embedder.aggregation import WEIGHTED_MEAN, Aggregator
 from services.embedder.artifact import Manifest
 from services.embedder.model import Encoded
 
@@ -38,6 +39,7 @@ class FakeEncoder:
     manifest: Manifest = MANIFEST
     device: str = "cpu"
     min_samples: int = 10
+    aggregator: Aggregator = WEIGHTED_MEAN
     batches: list[list[float]] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
     # Cleared, it holds every call until it is set.

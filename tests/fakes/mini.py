@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 
+from services.embedder.aggregation import WEIGHTED_MEAN
 from services.embedder.artifact import Artifact, Manifest, write_artifact
 from services.embedder.model import Encoded, centre
 
@@ -134,6 +135,7 @@ def write_mini(
 class MiniInTorch:
     """Runs an artifact through muq's own classes: the reference of `MiniEncoder` behind the same interface."""
 
+    aggregator = WEIGHTED_MEAN
     device = "cpu"
     min_samples = 2048
 
