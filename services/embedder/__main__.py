@@ -5,8 +5,6 @@ import contextlib
 import logging
 import time
 
-import numpy as np
-
 from museed.embedder.v1 import embedder_pb2_grpc
 from services.chassis import channel, settings, telemetry
 from services.chassis.auth import Revocations, TokenVerifier
@@ -23,6 +21,7 @@ from services.embedder.embedding import TrackEmbedder
 from services.embedder.errors import DecoderLost
 from services.embedder.model import Encoder
 from services.embedder.publisher import Publisher
+from services.embedder.runtimes import warm_up
 from services.embedder.servicer import ACCESS, Servicer
 from services.embedder.settings import EmbedderSettings
 from services.embedder.spool import Spool
@@ -119,7 +118,7 @@ class Embedder:
 
 
 def prepare_encoder(chosen: EmbedderSettings) -> Encoder:
-    """Load the encoder and run it once, so that the first caller does not wait for that; blocks.
+    """Load the encoder and run it, so that the first caller does not wait for that; blocks.
 
     Raises:
         SystemExit: It cannot be loaded; the text says what to do.
@@ -131,16 +130,23 @@ def prepare_encoder(chosen: EmbedderSettings) -> Encoder:
             artifacts_folder=chosen.artifact_folder,
             muq_folder=chosen.muq_folder,
             threads=chosen.model_threads,
+            runtime=chosen.runtime,
+            precision=chosen.precision,
+            is_compiled=chosen.torch_compile,
         )
     except DomainError as error:
         raise SystemExit(f"{error.reason}: {error.message}") from error
-    encoder.encode(np.zeros((1, encoder.manifest.window_samples), np.float32))
+    loaded = time.monotonic()
+    warm_up(encoder, chosen.max_batch_windows)
     logger.info(
         "encoder_loaded",
         extra={
             "encoder_id": encoder.manifest.encoder_id,
             "device": encoder.device,
-            "seconds": round(time.monotonic() - began, 2),
+            "runtime": encoder.runtime,
+            "precision": encoder.precision,
+            "load_s": round(loaded - began, 2),
+            "warm_up_s": round(time.monotonic() - loaded, 2),
         },
     )
     return encoder

@@ -40,6 +40,26 @@ class Encoder(Protocol):
         ...
 
     @property
+    def runtime(self) -> str:
+        """What computes: "onnxruntime" or "torch"."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: "fp32", "bf16", "fp16" or "int8"; its manifest says what the weights are stored in."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learnt; the same in every runtime and precision."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the weights as they are computed with."""
+        ...
+
+    @property
     def min_samples(self) -> int:
         """Shortest window that it can see, in samples."""
         ...

@@ -123,11 +123,15 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
             sample_rate_hz=manifest.sample_rate_hz,
             window_seconds=manifest.window_seconds,
             device=self._encoder.device,
-            precision=manifest.precision,
+            precision=self._encoder.precision,
             license=manifest.licence,
             tag_names=manifest.tags,
             random_pair_cosine=quantile_messages(manifest),
             is_centred=manifest.centring is not None,
+            runtime=self._encoder.runtime,
+            parameters=self._encoder.parameters,
+            memory_bytes=self._encoder.memory_bytes,
+            pooling=manifest.pooling.method,
         )
 
     @contextlib.contextmanager

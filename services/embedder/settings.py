@@ -1,6 +1,7 @@
 """Settings of the embedder, read from EMBEDDER_*; those of NATS are in `services.chassis.bus`."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -29,6 +30,11 @@ class EmbedderSettings(Settings):
     muq_folder: Path | None = None
     # 0 takes one thread a core.
     model_threads: int = Field(default=0, ge=0, le=256)
+    # "auto" is torch on a GPU and ONNX Runtime on a CPU.
+    runtime: Literal["auto", "onnxruntime", "torch"] = "auto"
+    # "auto" is the quickest that is near enough to fp32.
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8-dynamic", "int8-static"] = "auto"
+    torch_compile: bool = False
 
     max_batch_windows: int = Field(default=8, ge=1, le=1024)
     max_batch_delay_ms: float = Field(default=5.0, ge=0, le=1000)

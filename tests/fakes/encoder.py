@@ -36,6 +36,10 @@ class FakeEncoder:
 
     manifest: Manifest = MANIFEST
     device: str = "cpu"
+    runtime: str = "onnxruntime"
+    precision: str = "fp32"
+    parameters: int = 4
+    memory_bytes: int = 16
     min_samples: int = 10
     batches: list[list[float]] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
