@@ -36,9 +36,16 @@ class Embedder:
         chosen: Settings.
         bus_settings: Where NATS is.
         encoder: What is served.
+        decoders: Started.
     """
 
-    def __init__(self, chosen: EmbedderSettings, bus_settings: BusSettings, encoder: Encoder) -> None:
+    def __init__(
+        self,
+        chosen: EmbedderSettings,
+        bus_settings: BusSettings,
+        encoder: Encoder,
+        decoders: dict[Lane, DecoderPool],
+    ) -> None:
         self._settings = chosen
         self._bus_settings = bus_settings
         self._encoder = encoder
@@ -50,10 +57,7 @@ class Embedder:
             max_delay_ms=chosen.max_batch_delay_ms,
             max_queued_windows=chosen.max_queued_windows,
         )
-        self._decoders = {
-            Lane.INTERACTIVE: DecoderPool(chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls),
-            Lane.BULK: DecoderPool(chosen.bulk_files, chosen.decode_limits, chosen.bulk_files),
-        }
+        self._decoders = decoders
         self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.windows_in_flight)
         self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
         accounts = Accounts(self._social)
@@ -70,14 +74,9 @@ class Embedder:
         """Listen, and take work from NATS as soon as it is there, until cancelled.
 
         Raises:
-            SystemExit: The address is taken, or no decoding process starts.
+            SystemExit: The address is taken.
         """
         await self.server.start()
-        try:
-            for pool in self._decoders.values():
-                await pool.start()
-        except DecoderLost as error:
-            raise SystemExit(f"{error.reason}: {error.message}") from error
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._batcher.run(), name="batcher")
             tasks.create_task(self._revocations.run(), name="revocations")
@@ -152,12 +151,32 @@ def prepare_encoder(chosen: EmbedderSettings) -> Encoder:
     return encoder
 
 
+async def start_decoders(chosen: EmbedderSettings) -> dict[Lane, DecoderPool]:
+    """Start the decoding processes of both lanes.
+
+    Raises:
+        SystemExit: None starts.
+    """
+    decoders = {
+        Lane.INTERACTIVE: DecoderPool(chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls),
+        Lane.BULK: DecoderPool(chosen.bulk_files, chosen.decode_limits, chosen.bulk_files),
+    }
+    try:
+        for pool in decoders.values():
+            await pool.start()
+    except DecoderLost as error:
+        raise SystemExit(f"{error.reason}: {error.message}") from error
+    return decoders
+
+
 async def main() -> None:
     """Serve until SIGTERM: then not ready, drain, close."""
     chosen = settings.load(EmbedderSettings)
     bus_settings = settings.load(BusSettings)
     telemetry.configure_logging("embedder", chosen.log_level)
-    embedder = Embedder(chosen, bus_settings, prepare_encoder(chosen))
+    # Both take a second or more, on different cores.
+    encoder, decoders = await asyncio.gather(asyncio.to_thread(prepare_encoder, chosen), start_decoders(chosen))
+    embedder = Embedder(chosen, bus_settings, encoder, decoders)
     serving = asyncio.create_task(embedder.serve(), name="serve")
     asked_to_end = asyncio.create_task(wait_for_signal(), name="signal")
     try:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class MiniEncoder:
         threads: Windows at a time; 0 takes one a core.
         precision: "fp32", "int8-dynamic" or "int8-static".
         calibration: Windows that the scales of "int8-static" are taken from, each of shape (samples,).
+        model: What `build_model` made of the artifact, where that was done before; None does it now.
 
     Raises:
         ArtifactInvalid: Options or tensors are not what the architecture asks for; the message names them.
@@ -42,10 +44,11 @@ class MiniEncoder:
         threads: int = 0,
         precision: str = "fp32",
         calibration: Sequence[Float32Array] = (),
+        model: "MiniModel | None" = None,
     ) -> None:
         self.manifest = artifact.manifest
         self.precision = precision.partition("-")[0]
-        graph, self._mean, self.parameters = build_model(artifact)
+        graph, self._mean, self.parameters = model or build_model(artifact)
         if precision != "fp32":
             # Loading the quantiser takes as long as fp32 does to start, and few ask for it.
             from services.embedder.onnx_quantise import quantise_dynamic, quantise_static
@@ -73,12 +76,20 @@ class MiniEncoder:
         return self._session.run(power=power_spectra(window[None], N_FFT, HOP, frames=frames, out=power))
 
 
-def build_model(artifact: Artifact) -> tuple[bytes, Float32Array | None, int]:
-    """Return the ONNX model of an artifact, its centring and how many parameters it has."""
+class MiniModel(NamedTuple):
+    """An artifact as an ONNX model in fp32, its centring, shape (dim,), and how many parameters it has."""
+
+    graph: bytes
+    mean: Float32Array | None
+    parameters: int
+
+
+def build_model(artifact: Artifact) -> MiniModel:
+    """Read an artifact; raises what `MiniEncoder` does."""
     config = MiniConfig.of(artifact.manifest)
     weights = MiniWeights(artifact.weights_path)
     centring = artifact.manifest.centring
     mean = None if centring is None else weights.take(centring, config.vector_dim)
     graph = build_graph(config, weights)
     weights.check_all_taken(has_training=not config.has_heads)
-    return graph, mean, weights.parameters
+    return MiniModel(graph, mean, weights.parameters)

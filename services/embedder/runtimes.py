@@ -100,23 +100,31 @@ def _choose_runtime(architecture: str, wanted: str) -> str:
 
 def _maker(artifact: Artifact, runtime: str, serving: Serving) -> tuple[_Make, str, Sequence[str]]:
     """Return what makes the encoder in a precision, its device, and the precisions that AUTO tries."""
+    threads = serving.threads
     if runtime == TORCH:
         from services.embedder.torch_encoder import TorchEncoder
 
         device = "cuda" if muq.is_gpu_at_hand() else "cpu"
 
         def make_torch(wanted: str) -> Encoder:
-            return TorchEncoder(artifact, device, wanted, threads=serving.threads, is_compiled=serving.is_compiled)
+            return TorchEncoder(artifact, device, wanted, threads=threads, is_compiled=serving.is_compiled)
 
         # fp16 is no quicker than bf16, and MuQ's authors warn of NaN in it.
         return make_torch, device, (BF16,) if device == "cuda" else ()
-    kind = musicnn.MusicnnEncoder if artifact.manifest.architecture == musicnn.ARCHITECTURE else mini.MiniEncoder
+    if artifact.manifest.architecture == musicnn.ARCHITECTURE:
+        # Eight bits take too much from musicnn on every processor: trying would only keep its start waiting.
+        return (
+            lambda wanted: musicnn.MusicnnEncoder(artifact, threads, wanted, _calibration(artifact, wanted)),
+            "cpu",
+            (),
+        )
+    model = mini.build_model(artifact)
+    return (
+        lambda wanted: mini.MiniEncoder(artifact, threads, wanted, _calibration(artifact, wanted), model),
+        "cpu",
+        (INT8_DYNAMIC,),
+    )
 
-    def make(wanted: str) -> Encoder:
-        windows: Sequence[Float32Array] = ()
-        if wanted == INT8_STATIC:
-            windows = precision.calibration(artifact.manifest)
-        return kind(artifact, serving.threads, wanted, windows)
 
-    # Eight bits take too much from musicnn on every processor: trying would only keep its start waiting.
-    return make, "cpu", () if kind is musicnn.MusicnnEncoder else (INT8_DYNAMIC,)
+def _calibration(artifact: Artifact, wanted: str) -> Sequence[Float32Array]:
+    return precision.calibration(artifact.manifest) if wanted == INT8_STATIC else ()

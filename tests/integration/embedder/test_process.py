@@ -100,7 +100,7 @@ async def test_serves_the_offline_default_takes_work_and_ends_cleanly(
     model = await embedder.serving()
     assert model.encoder_id == open_artifact(MINI_FOLDER).manifest.encoder_id
     assert (model.dimension, model.sample_rate_hz, len(model.tag_names)) == (400, 24_000, 61)
-    assert (model.device, model.precision, model.license) == ("cpu", "fp16", "Apache-2.0")
+    assert (model.device, model.precision, model.license) == ("cpu", "int8", "Apache-2.0")
 
     audio_files.write(tmp_path / "a.ogg", audio_files.music(12))
     work = EmbedTrack(
