@@ -57,7 +57,7 @@ class TorchEncoder:
         weights = MiniWeights(artifact.weights_path)
         centring = artifact.manifest.centring
         self._mean = None if centring is None else weights.take(centring, config.vector_dim)
-        network = Network(config, weights, DTYPES[precision]).eval().to(device)
+        self.network = network = Network(config, weights, DTYPES[precision]).eval().to(device)
         weights.check_all_taken(has_training=not config.has_heads)
         self.parameters = weights.parameters
         tensors = [*network.parameters(), *network.buffers()]
