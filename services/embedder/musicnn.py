@@ -57,7 +57,7 @@ class MusicnnEncoder:
         if precision != "fp32":
             from services.embedder.onnx_quantise import quantise_dynamic, quantise_static
 
-            patches = [self._patches(window[None]) for window in calibration]
+            patches = [self.patches(window[None]) for window in calibration]
             graph = quantise_static(graph, "mel", patches) if patches else quantise_dynamic(graph)
         self._session = Session(graph)
         self.parameters = sum(tensor.size for tensor in weights.values())
@@ -69,12 +69,12 @@ class MusicnnEncoder:
 
     def encode(self, windows: Float32Array) -> Encoded:
         """Encode windows, shape (batch, samples) at 16 kHz; see `Encoder.encode`."""
-        penultimate, tags = self.run_patches(self._patches(windows))
+        penultimate, tags = self.run_patches(self.patches(windows))
         of_windows = penultimate.reshape(-1, len(windows), PENULTIMATE)
         scores = tags.reshape(len(of_windows), len(windows), -1)
         return Encoded(centre(of_windows.mean(axis=0), self._mean), scores.mean(axis=0))
 
-    def _patches(self, windows: Float32Array) -> Float32Array:
+    def patches(self, windows: Float32Array) -> Float32Array:
         """Return the first patches of all windows, then the second ones, and so on, shape (n, frames, 96)."""
         log_mel = self.log_mel(windows)
         return np.concatenate([log_mel[:, at : at + PATCH_FRAMES] for at in patch_starts(log_mel.shape[1])])

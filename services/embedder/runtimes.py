@@ -1,6 +1,7 @@
 """Runs an artifact: on ONNX Runtime or torch, in the precision that was asked for."""
 
 import importlib.util
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -98,10 +99,22 @@ def _choose_runtime(architecture: str, wanted: str) -> str:
     return wanted
 
 
+def _check_compiler() -> None:
+    if any(shutil.which(name) for name in ("g++", "c++", "clang++")):
+        return
+    raise EncoderUnavailable(
+        "EMBEDDER_TORCH_COMPILE is on, and torch compiles with a C++ compiler, which is not installed:"
+        " apt-get install g++, or leave EMBEDDER_TORCH_COMPILE out",
+        field="EMBEDDER_TORCH_COMPILE",
+    )
+
+
 def _maker(artifact: Artifact, runtime: str, serving: Serving) -> tuple[_Make, str, Sequence[str]]:
     """Return what makes the encoder in a precision, its device, and the precisions that AUTO tries."""
     threads = serving.threads
     if runtime == TORCH:
+        if serving.is_compiled:
+            _check_compiler()
         from services.embedder.torch_encoder import TorchEncoder
 
         device = "cuda" if muq.is_gpu_at_hand() else "cpu"

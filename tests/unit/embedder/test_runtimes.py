@@ -1,5 +1,6 @@
 """What runs an artifact, and how its 8-bit models are made."""
 
+import shutil
 import numpy as np
 import onnx
 import pytest
@@ -87,3 +88,9 @@ def test_warm_up_runs_the_shapes_that_are_served(device: str, largest: int, size
     encoder = FakeEncoder(manifest=MANIFEST, device=device)
     warm_up(encoder, largest)
     assert [len(batch) for batch in encoder.batches] == sizes
+
+
+def test_compiling_without_a_compiler_says_what_to_install(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(EncoderUnavailable, match=r"EMBEDDER_TORCH_COMPILE is on, .* apt-get install g\+\+"):
+        run_artifact(artifact, Serving("torch", is_compiled=True))
