@@ -23,7 +23,7 @@ from benchmarks.encoders import MUQ_LARGE, Call, Cost, timed
 from services.embedder.artifact import Artifact, Manifest, open_artifact, write_artifact
 from services.embedder.choice import MINI_FOLDER
 from services.embedder.mini import MiniEncoder
-from services.embedder.model import Encoder, Float32Array
+from services.embedder.model import Float32Array, ServedEncoder
 from services.embedder.musicnn import MusicnnEncoder
 from services.embedder.musicnn_wheel import import_wheel
 from services.embedder.precision import calibration, lowest_cosine, probe
@@ -77,10 +77,10 @@ def on_cpu(name: str, artifact: Artifact, threads: int, rounds: int, *, is_compi
     eager, exact = TorchEncoder(artifact, "cpu"), MiniEncoder(artifact, threads)
     dynamic = MiniEncoder(artifact, threads, "int8-dynamic")
     static = MiniEncoder(artifact, threads, "int8-static", calibration(artifact.manifest))
-    of_torch: dict[str, Encoder] = {"torch eager": eager, "ONNX Runtime": exact}
+    of_torch: dict[str, ServedEncoder] = {"torch eager": eager, "ONNX Runtime": exact}
     if is_compiled:
         of_torch["torch.compile"] = TorchEncoder(artifact, "cpu", is_compiled=True)
-    of_int8: dict[str, Encoder] = {"fp32": exact, "int8-dynamic": dynamic, "int8-static": static}
+    of_int8: dict[str, ServedEncoder] = {"fp32": exact, "int8-dynamic": dynamic, "int8-static": static}
     for count in (1, BATCH):
         windows = sounds(artifact.manifest.window_seconds, count)
         for encoders, plain in ((of_torch, "torch eager"), (of_int8, "fp32")):
@@ -135,7 +135,7 @@ def write_large(folder: Path) -> Artifact:
     return write_artifact(folder, save(tensors), manifest)
 
 
-def _call(encoder: Encoder, windows: Float32Array) -> Call:
+def _call(encoder: ServedEncoder, windows: Float32Array) -> Call:
     return lambda: encoder.encode(windows)
 
 

@@ -19,7 +19,7 @@ from services.embedder.consumer import EmbedWork, make_consumer
 from services.embedder.decoder import DecoderPool
 from services.embedder.embedding import TrackEmbedder
 from services.embedder.errors import DecoderLost
-from services.embedder.model import Encoder
+from services.embedder.model import ServedEncoder
 from services.embedder.publisher import Publisher
 from services.embedder.runtimes import warm_up
 from services.embedder.servicer import ACCESS, Servicer
@@ -43,7 +43,7 @@ class Embedder:
         self,
         chosen: EmbedderSettings,
         bus_settings: BusSettings,
-        encoder: Encoder,
+        encoder: ServedEncoder,
         decoders: dict[Lane, DecoderPool],
     ) -> None:
         self._settings = chosen
@@ -116,7 +116,7 @@ class Embedder:
         await self._social.close()
 
 
-def prepare_encoder(chosen: EmbedderSettings) -> Encoder:
+def prepare_encoder(chosen: EmbedderSettings) -> ServedEncoder:
     """Load the encoder and run it, so that the first caller does not wait for that; blocks.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 from services.embedder import mini, muq, musicnn_wheel
 from services.embedder.artifact import MANIFEST_FILE, Artifact, open_artifact
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
-from services.embedder.model import Encoder
+from services.embedder.model import ServedEncoder
 from services.embedder.precision import FP32
 from services.embedder.runtimes import AUTO, Serving, run_artifact
 
@@ -28,7 +28,7 @@ def load_encoder(
     runtime: str = AUTO,
     precision: str = FP32,
     is_compiled: bool = False,
-) -> Encoder:
+) -> ServedEncoder:
     """Load an encoder; blocks for up to minutes where weights must be fetched.
 
     `auto` is MuQ where its weights and a GPU are at hand, else the offline default: museed-mini where it is shipped,

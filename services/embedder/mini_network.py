@@ -155,11 +155,11 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         dtype = self.out.weight.dtype
-        first, second = x.unflatten(2, (self.heads, 2, -1)).unbind(3)  # (batch, frames, heads, half)
+        first, second = x.view(*x.shape[:2], self.heads, 2, -1).unbind(3)  # (batch, frames, heads, half)
         turned = torch.stack((first * cosine - second * sine, second * cosine + first * sine), dim=3)
         turned, x = turned.flatten(2).to(dtype), x.to(dtype)
         parts = (self.query(turned), self.key(turned), self.value(x))
-        query, key, value = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in parts)
+        query, key, value = (part.view(*part.shape[:2], self.heads, -1).transpose(1, 2) for part in parts)
         mixed = functional.scaled_dot_product_attention(query, key, value)  # (batch, heads, frames, width)
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out

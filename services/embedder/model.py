@@ -40,6 +40,23 @@ class Encoder(Protocol):
         ...
 
     @property
+    def min_samples(self) -> int:
+        """Shortest window that it can see, in samples."""
+        ...
+
+    def encode(self, windows: Float32Array) -> Encoded:
+        """Encode windows of equal length; a row's result does not depend on the other rows.
+
+        Args:
+            windows: Mono sound at manifest.sample_rate_hz, shape (batch, samples), float32, full scale 1.
+        """
+        ...
+
+
+class ServedEncoder(Encoder, Protocol):
+    """An encoder that tells its callers what computes; those that are only compared need not."""
+
+    @property
     def runtime(self) -> str:
         """What computes: "onnxruntime" or "torch"."""
         ...
@@ -57,19 +74,6 @@ class Encoder(Protocol):
     @property
     def memory_bytes(self) -> int:
         """Memory of the weights as they are computed with."""
-        ...
-
-    @property
-    def min_samples(self) -> int:
-        """Shortest window that it can see, in samples."""
-        ...
-
-    def encode(self, windows: Float32Array) -> Encoded:
-        """Encode windows of equal length; a row's result does not depend on the other rows.
-
-        Args:
-            windows: Mono sound at manifest.sample_rate_hz, shape (batch, samples), float32, full scale 1.
-        """
         ...
 
 

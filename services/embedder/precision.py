@@ -14,7 +14,7 @@ import numpy as np
 
 from services.embedder.artifact import Manifest
 from services.embedder.errors import PrecisionRefused
-from services.embedder.model import Encoder, Float32Array
+from services.embedder.model import Float32Array, ServedEncoder
 from services.embedder.probe_music import pieces
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ _PROBE_SEED = 20_240
 _CALIBRATION_SEEDS = (1, 2)
 
 
-def settle(make: Callable[[str], Encoder], wanted: str, candidates: Sequence[str]) -> Encoder:
+def settle(make: Callable[[str], ServedEncoder], wanted: str, candidates: Sequence[str]) -> ServedEncoder:
     """Make an encoder in the precision that is wanted, if it is near enough to fp32; blocks for the probe.
 
     Args:
@@ -86,28 +86,28 @@ def calibration(manifest: Manifest) -> list[Float32Array]:
     ]
 
 
-def lowest_cosine(encoder: Encoder, exact: Encoder, windows: Sequence[Float32Array]) -> float:
+def lowest_cosine(encoder: ServedEncoder, exact: ServedEncoder, windows: Sequence[Float32Array]) -> float:
     """Return the lowest cosine of the vectors that two encoders give to the same windows, −1 where one is NaN."""
     return _lowest_cosine(encoder, windows, _vectors(exact, windows))
 
 
-def _lowest_cosine(encoder: Encoder, windows: Sequence[Float32Array], wanted: Float32Array) -> float:
+def _lowest_cosine(encoder: ServedEncoder, windows: Sequence[Float32Array], wanted: Float32Array) -> float:
     lowest = float(np.sum(_vectors(encoder, windows).astype(np.float64) * wanted, axis=1).min())
     return -1.0 if math.isnan(lowest) else round(lowest, 6)
 
 
-def _vectors(encoder: Encoder, windows: Sequence[Float32Array]) -> Float32Array:
+def _vectors(encoder: ServedEncoder, windows: Sequence[Float32Array]) -> Float32Array:
     """Encode windows, those of one length together, as they lie side by side."""
     groups = (list(group) for _, group in itertools.groupby(windows, key=len))
     return np.concatenate([encoder.encode(np.stack(group)).vectors for group in groups])
 
 
-def _gain(exact: Encoder, other: Encoder, batch: Float32Array) -> float:
+def _gain(exact: ServedEncoder, other: ServedEncoder, batch: Float32Array) -> float:
     """Return how many times as quick the other encoder is, by the least work of a few runs in turn.
 
     In the processor's time and not the clock's: else a machine that is busy at the start would choose by chance.
     """
-    seconds: dict[Encoder, float] = {exact: math.inf, other: math.inf}
+    seconds: dict[ServedEncoder, float] = {exact: math.inf, other: math.inf}
     for _ in range(_ROUNDS):
         for encoder in seconds:
             began = time.process_time()

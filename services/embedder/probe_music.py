@@ -60,7 +60,7 @@ class _Desk:
 
     def noise(self, seconds: float, decay: float) -> Float32Array:
         time = self.time(seconds)
-        return self.random.standard_normal(len(time), np.float32) * np.exp(-np.float32(decay) * time)
+        return np.asarray(self.random.standard_normal(len(time), np.float32) * np.exp(-np.float32(decay) * time))
 
     def note_hz(self, steps: int) -> float:
         return self.root_hz * 2 ** (steps / 12)

@@ -10,7 +10,7 @@ import numpy as np
 from services.embedder import mini, muq, musicnn, precision
 from services.embedder.artifact import Artifact
 from services.embedder.errors import EncoderUnavailable, PrecisionRefused
-from services.embedder.model import Encoder, Float32Array
+from services.embedder.model import Float32Array, ServedEncoder
 from services.embedder.precision import BF16, FP16, FP32, INT8_DYNAMIC, INT8_STATIC
 
 AUTO = "auto"
@@ -23,7 +23,7 @@ _BY_ARCHITECTURE = {
 }
 _OFFERED = {ONNX_RUNTIME: (FP32, INT8_DYNAMIC, INT8_STATIC), TORCH: (FP32, BF16, FP16)}
 
-_Make = Callable[[str], Encoder]
+_Make = Callable[[str], ServedEncoder]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Serving:
     is_compiled: bool = False
 
 
-def run_artifact(artifact: Artifact, serving: Serving) -> Encoder:
+def run_artifact(artifact: Artifact, serving: Serving) -> ServedEncoder:
     """Load an artifact's weights into a runtime; blocks for seconds, with a probe of another precision for longer.
 
     Raises:
@@ -58,7 +58,7 @@ def run_artifact(artifact: Artifact, serving: Serving) -> Encoder:
     return precision.settle(make, serving.precision, candidates)
 
 
-def warm_up(encoder: Encoder, largest_batch: int) -> None:
+def warm_up(encoder: ServedEncoder, largest_batch: int) -> None:
     """Run the shapes that will be served, so that no caller waits for what happens once; blocks.
 
     Args:
@@ -119,7 +119,7 @@ def _maker(artifact: Artifact, runtime: str, serving: Serving) -> tuple[_Make, s
 
         device = "cuda" if muq.is_gpu_at_hand() else "cpu"
 
-        def make_torch(wanted: str) -> Encoder:
+        def make_torch(wanted: str) -> ServedEncoder:
             return TorchEncoder(artifact, device, wanted, threads=threads, is_compiled=serving.is_compiled)
 
         # fp16 is no quicker than bf16, and MuQ's authors warn of NaN in it.

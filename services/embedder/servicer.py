@@ -13,7 +13,7 @@ from services.embedder.batcher import Lane
 from services.embedder.embedding import AudioLimits, TrackEmbedder
 from services.embedder.errors import EmbedderBusy, EncoderMismatch, UploadMalformed
 from services.embedder.messages import quantile_messages, to_message
-from services.embedder.model import Encoder
+from services.embedder.model import ServedEncoder
 from services.embedder.spool import Spool, SpooledFile
 
 _SERVICE = "/museed.embedder.v1.EmbedderService"
@@ -46,7 +46,7 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: ServedEncoder,
         embedder: TrackEmbedder,
         blobs: BlobStore,
         spool: Spool,

@@ -134,7 +134,7 @@ class FixedShapes:
 
     def _capture(self, sound: Tensor) -> tuple[Callable[[], None], Outputs]:
         """Record the function as a CUDA graph; graphs share their memory, since only one runs at a time."""
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch has no type for it
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # plans and workspaces are made before anything is recorded
             for _ in range(3):

@@ -1,4 +1,4 @@
-"""What every encoder keeps on every runtime and in every precision that is served; the interface is `model.Encoder`."""
+"""What every encoder keeps on every runtime and in every precision that is served; the interface is `model.ServedEncoder`."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from services.embedder.artifact import Artifact, open_artifact
 from services.embedder.choice import MINI_FOLDER
-from services.embedder.model import Encoder
+from services.embedder.model import ServedEncoder
 from services.embedder.musicnn_wheel import import_wheel
 from services.embedder.precision import LOWEST_COSINE
 from services.embedder.runtimes import Serving, run_artifact
@@ -20,7 +20,7 @@ from tests.integration.embedder import audio_files
 
 Float32Array = NDArray[np.float32]
 
-# Encoder, runtime, precision: all that can be served on a CPU.
+# ServedEncoder, runtime, precision: all that can be served on a CPU.
 SERVED = (
     ("museed-mini", "onnxruntime", "fp32"),
     ("museed-mini", "onnxruntime", "int8-dynamic"),
@@ -33,7 +33,7 @@ SERVED = (
 )
 ON_BOTH = ("museed-mini", "muq")
 
-Load = Callable[[str, str, str], Encoder]
+Load = Callable[[str, str, str], ServedEncoder]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,9 +54,9 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
         "muq": write_mini(folder / "muq", has_heads=False),
         "musicnn-msd": import_wheel(folder / "musicnn-msd"),
     }
-    loaded: dict[tuple[str, str, str], Encoder] = {}
+    loaded: dict[tuple[str, str, str], ServedEncoder] = {}
 
-    def load(name: str, runtime: str, precision: str) -> Encoder:
+    def load(name: str, runtime: str, precision: str) -> ServedEncoder:
         key = name, runtime, precision
         if key not in loaded:
             threads = 2 if runtime == "onnxruntime" else 0
@@ -67,11 +67,11 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
 
 
 @pytest.fixture(scope="module", params=SERVED, ids="-".join)
-def encoder(request: pytest.FixtureRequest, load: Load) -> Encoder:
+def encoder(request: pytest.FixtureRequest, load: Load) -> ServedEncoder:
     return load(*request.param)
 
 
-def music(encoder: Encoder, seconds: float, count: int) -> Float32Array:
+def music(encoder: ServedEncoder, seconds: float, count: int) -> Float32Array:
     """Return different music at the encoder's rate, shape (count, samples)."""
     rate = encoder.manifest.sample_rate_hz
     rows = [audio_files.music(seconds + 0.1, seed).mean(axis=1) for seed in range(count)]
@@ -82,7 +82,7 @@ def cosines(a: Float32Array, b: Float32Array) -> NDArray[np.float64]:
     return np.asarray(np.sum(a.astype(np.float64) * b, axis=1))
 
 
-def test_vectors_are_unit_and_tags_are_scores(encoder: Encoder) -> None:
+def test_vectors_are_unit_and_tags_are_scores(encoder: ServedEncoder) -> None:
     encoded, manifest = encoder.encode(music(encoder, 5, 3)), encoder.manifest
     assert (encoded.vectors.shape, encoded.tags.shape) == ((3, manifest.dim), (3, len(manifest.tags)))
     assert encoded.vectors.dtype == encoded.tags.dtype == np.float32
@@ -90,13 +90,15 @@ def test_vectors_are_unit_and_tags_are_scores(encoder: Encoder) -> None:
     assert ((encoded.tags >= 0) & (encoded.tags <= 1)).all()
 
 
-def test_different_music_has_different_vectors(encoder: Encoder) -> None:
+def test_different_music_has_different_vectors(encoder: ServedEncoder) -> None:
     vectors = encoder.encode(music(encoder, 5, 4)).vectors
     assert np.triu(vectors @ vectors.T, 1).max() < 0.99
 
 
 @pytest.mark.parametrize(("seconds", "count"), [(10.0, 4), (4.3, 5), (30.0, 2)])
-def test_a_window_has_the_same_vector_alone_and_in_any_batch(encoder: Encoder, seconds: float, count: int) -> None:
+def test_a_window_has_the_same_vector_alone_and_in_any_batch(
+    encoder: ServedEncoder, seconds: float, count: int
+) -> None:
     windows = music(encoder, seconds, count)
     alone = [encoder.encode(window[None]) for window in windows]
     vectors, tags = (np.concatenate([getattr(one, part) for one in alone]) for part in ("vectors", "tags"))
@@ -108,13 +110,13 @@ def test_a_window_has_the_same_vector_alone_and_in_any_batch(encoder: Encoder, s
         np.testing.assert_allclose(together.tags, tags[order], atol=1e-4 if encoder.precision == "fp32" else 5e-3)
 
 
-def test_shortest_window_is_encoded(encoder: Encoder) -> None:
+def test_shortest_window_is_encoded(encoder: ServedEncoder) -> None:
     shortest = music(encoder, 1, 2)[:, : encoder.min_samples]
     encoded = encoder.encode(shortest)
     np.testing.assert_allclose(np.linalg.norm(encoded.vectors, axis=1), 1, atol=1e-6)
 
 
-def test_extremes_have_finite_vectors(encoder: Encoder) -> None:
+def test_extremes_have_finite_vectors(encoder: ServedEncoder) -> None:
     samples = 5 * encoder.manifest.sample_rate_hz
     square = np.where(np.arange(samples) % 50 < 25, 1, -1)
     impulse = np.eye(1, samples, samples // 2)[0]
@@ -124,14 +126,14 @@ def test_extremes_have_finite_vectors(encoder: Encoder) -> None:
     assert np.isfinite(encoded.tags).all()
 
 
-def test_calls_may_come_from_another_thread_than_the_one_that_loaded_it(encoder: Encoder) -> None:
+def test_calls_may_come_from_another_thread_than_the_one_that_loaded_it(encoder: ServedEncoder) -> None:
     windows = music(encoder, 3, 2)
     with ThreadPoolExecutor(1) as executor:
         elsewhere = executor.submit(encoder.encode, windows).result()
     np.testing.assert_allclose(elsewhere.vectors, encoder.encode(windows).vectors, atol=1e-5)
 
 
-def test_windows_are_read_wherever_they_lie_and_left_as_they_were(encoder: Encoder) -> None:
+def test_windows_are_read_wherever_they_lie_and_left_as_they_were(encoder: ServedEncoder) -> None:
     windows = music(encoder, 3, 4)
     kept = windows.copy()
     windows.flags.writeable = False
@@ -140,7 +142,7 @@ def test_windows_are_read_wherever_they_lie_and_left_as_they_were(encoder: Encod
     np.testing.assert_allclose(every_other, encoder.encode(kept[[0, 2]]).vectors, atol=1e-5)
 
 
-def test_results_are_the_callers_own(encoder: Encoder) -> None:
+def test_results_are_the_callers_own(encoder: ServedEncoder) -> None:
     windows = music(encoder, 3, 2)
     first = encoder.encode(windows)
     kept = first.vectors.copy(), first.tags.copy()

@@ -14,7 +14,7 @@ from services.embedder import muq
 from services.embedder.artifact import Artifact, open_artifact, write_artifact, write_manifest
 from services.embedder.choice import load_encoder, offline_default
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
-from services.embedder.model import Encoder, centre
+from services.embedder.model import ServedEncoder, centre
 from services.embedder.muq import describe_folder, import_folder
 
 DIM = 64
@@ -71,12 +71,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, _quiet_dependencies: None) 
     return path
 
 
-def load(choice: Path, runtime: str = "auto") -> Encoder:
+def load(choice: Path, runtime: str = "auto") -> ServedEncoder:
     return load_encoder(str(choice), artifacts_folder=choice, muq_folder=None, threads=1, runtime=runtime)
 
 
 @pytest.fixture(scope="module")
-def encoder(folder: Path) -> Encoder:
+def encoder(folder: Path) -> ServedEncoder:
     return load(folder)
 
 
@@ -99,7 +99,7 @@ def test_vector_is_the_unit_mean_of_the_last_layer_of_muqs_own_code(folder: Path
     assert encoded.tags.shape == (2, 0)
 
 
-def test_manifest_tells_what_moves_the_vector(encoder: Encoder) -> None:
+def test_manifest_tells_what_moves_the_vector(encoder: ServedEncoder) -> None:
     manifest = encoder.manifest
     assert manifest.encoder_id.startswith("muq-64-")
     assert (manifest.dim, manifest.sample_rate_hz, manifest.window_seconds) == (64, 24_000, 10.0)
@@ -108,14 +108,14 @@ def test_manifest_tells_what_moves_the_vector(encoder: Encoder) -> None:
     assert encoder.device in ("cpu", "cuda")
 
 
-def test_artifact_has_the_same_id_and_vectors(folder: Path, encoder: Encoder, tmp_path: Path) -> None:
+def test_artifact_has_the_same_id_and_vectors(folder: Path, encoder: ServedEncoder, tmp_path: Path) -> None:
     artifact: Artifact = import_folder(folder, tmp_path / "artifact")
     assert open_artifact(artifact.folder).manifest.encoder_id == encoder.manifest.encoder_id
     sound = windows(3, 2)
     np.testing.assert_allclose(load(artifact.folder).encode(sound).vectors, encoder.encode(sound).vectors, atol=1e-6)
 
 
-def test_centring_of_the_manifest_is_applied(folder: Path, encoder: Encoder, tmp_path: Path) -> None:
+def test_centring_of_the_manifest_is_applied(folder: Path, encoder: ServedEncoder, tmp_path: Path) -> None:
     mean = np.full(DIM, 0.05, np.float32)
     weights = save(load_file(folder / "model.safetensors") | {"centring/mean": mean})
     moved = write_artifact(tmp_path / "moved", weights, replace(encoder.manifest, centring="centring/mean"))
@@ -130,7 +130,7 @@ def test_other_weights_have_another_id(folder: Path, tmp_path: Path) -> None:
     assert describe_folder(tmp_path).encoder_id != describe_folder(folder).encoder_id
 
 
-def test_folder_is_served_by_its_path(folder: Path, encoder: Encoder) -> None:
+def test_folder_is_served_by_its_path(folder: Path, encoder: ServedEncoder) -> None:
     assert load(folder).manifest.encoder_id == encoder.manifest.encoder_id
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from services.embedder import precision
 from services.embedder.errors import PrecisionRefused
-from services.embedder.model import Encoded, Encoder, unit
+from services.embedder.model import Encoded, ServedEncoder, unit
 from services.embedder.precision import calibration, probe, settle
 from tests.fakes.encoder import MANIFEST, FakeEncoder
 
@@ -33,8 +33,8 @@ class Turned(FakeEncoder):
         return Encoded(vectors, encoded.tags)
 
 
-def maker(angle: float) -> Callable[[str], Encoder]:
-    def make(wanted: str) -> Encoder:
+def maker(angle: float) -> Callable[[str], ServedEncoder]:
+    def make(wanted: str) -> ServedEncoder:
         encoder = Turned(manifest=SLOW, precision=wanted.partition("-")[0])
         encoder.angle = 0.0 if wanted == "fp32" else angle
         return encoder
@@ -91,7 +91,7 @@ def test_auto_takes_what_is_near_enough_and_quicker(
 def test_auto_on_a_gpu_asks_for_no_gain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "_gain", lambda exact, other, batch: pytest.fail("its work is not the processor's"))
 
-    def make(wanted: str) -> Encoder:
+    def make(wanted: str) -> ServedEncoder:
         return FakeEncoder(manifest=SLOW, precision=wanted, device="cuda")
 
     assert settle(make, "auto", ("bf16",)).precision == "bf16"

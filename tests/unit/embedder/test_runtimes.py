@@ -1,6 +1,7 @@
 """What runs an artifact, and how its 8-bit models are made."""
 
 import shutil
+
 import numpy as np
 import onnx
 import pytest
