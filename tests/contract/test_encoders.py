@@ -1,4 +1,4 @@
-"""What every encoder keeps on every runtime and in every precision that is served; the interface is `model.ServedEncoder`."""
+"""What every encoder keeps on every runtime and in every precision; the interface is `model.ServedEncoder`."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
