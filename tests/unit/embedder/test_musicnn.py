@@ -123,3 +123,11 @@ def test_missing_wheel_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp
         import_wheel(tmp_path / "artifact")
     assert caught.value.reason == "ENCODER_UNAVAILABLE"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scales_found_at_run_time_are_those_of_one_patch(artifact: Artifact) -> None:
+    encoder = MusicnnEncoder(artifact, threads=1, precision="int8-dynamic")
+    patches = np.random.default_rng(3).uniform(0, 4, (3, 187, 96)).astype(np.float32) * [[[1]], [[0.1]], [[3]]]
+    together = encoder.run_patches(patches.astype(np.float32))[0]
+    alone = [encoder.run_patches(patch[None].astype(np.float32))[0] for patch in patches]
+    np.testing.assert_array_equal(together, np.concatenate(alone))
