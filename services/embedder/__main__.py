@@ -12,13 +12,15 @@ from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, BusSettings, WorkConsumer
 from services.chassis.errors import DomainError
 from services.chassis.server import Server, run, wait_for_signal
-from services.embedder.batcher import Batcher, Lane
+from services.embedder.batcher import Batcher
 from services.embedder.choice import load_encoder
 from services.embedder.clients import IDEMPOTENT, Accounts
 from services.embedder.consumer import EmbedWork, make_consumer
 from services.embedder.decoder import DecoderPool
 from services.embedder.embedding import TrackEmbedder
 from services.embedder.errors import DecoderLost
+from services.embedder.intake import Intake
+from services.embedder.lanes import Lane
 from services.embedder.model import ServedEncoder
 from services.embedder.publisher import Publisher
 from services.embedder.runtimes import warm_up
@@ -53,19 +55,19 @@ class Embedder:
         self._spool = Spool(chosen.spool_folder)
         self._batcher = Batcher(
             encoder,
-            max_batch_windows=chosen.max_batch_windows,
+            max_batch_seconds=chosen.max_batch_seconds,
             max_delay_ms=chosen.max_batch_delay_ms,
-            max_queued_windows=chosen.max_queued_windows,
+            max_queued_seconds=chosen.max_queued_seconds,
         )
         self._decoders = decoders
-        self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.windows_in_flight)
+        self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.seconds_in_flight)
         self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
         accounts = Accounts(self._social)
         self._revocations = Revocations(accounts.fetch_revoked_sessions)
         verifier = TokenVerifier(accounts.fetch_jwks, self._revocations)
         self.server = Server(chosen.listen, ACCESS, verifier, chosen.max_concurrent_calls)
-        max_calls = chosen.interactive_files + chosen.max_waiting_calls
-        servicer = Servicer(encoder, self._tracks, self._blobs, self._spool, chosen.upload_limits, max_calls)
+        intake = Intake(encoder, self._tracks, self._blobs, self._spool, chosen.upload_limits)
+        servicer = Servicer(encoder, intake, chosen.call_limits)
         embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, self.server.grpc)
         self._consumer: WorkConsumer | None = None
         self._consumed = asyncio.Event()
@@ -136,7 +138,7 @@ def prepare_encoder(chosen: EmbedderSettings) -> ServedEncoder:
     except DomainError as error:
         raise SystemExit(f"{error.reason}: {error.message}") from error
     loaded = time.monotonic()
-    warm_up(encoder, chosen.max_batch_windows)
+    warm_up(encoder, chosen.max_batch_seconds)
     logger.info(
         "encoder_loaded",
         extra={

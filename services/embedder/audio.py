@@ -26,7 +26,7 @@ Listen = Callable[[Float32Array, int], None]
 
 _RATES_HZ = (2_000, 768_000)
 # Far beyond any scale that a tool writes floats in; larger ones overflow in a spectrogram.
-_LARGEST_SAMPLE = 1e6
+LARGEST_SAMPLE = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _mono(
             if delivered > spec.max_seconds * source.rate_hz:
                 raise AudioTooLong.of(delivered / source.rate_hz, spec.max_seconds)
             mono = block[:, 0] if source.channels == 1 else block.mean(axis=1)
-            if not np.abs(mono).max() <= _LARGEST_SAMPLE:  # written so that NaN is refused too
+            if not np.abs(mono).max() <= LARGEST_SAMPLE:  # written so that NaN is refused too
                 raise AudioCorrupt("the file holds samples that are not finite, or beyond any scale", field="audio")
             if listen is not None:
                 listen(block, source.rate_hz)

@@ -19,6 +19,8 @@ FailedPrecondition
 └── PrecisionRefused          a precision moves vectors too far, or cannot be had; the process does not start
 ResourceExhausted
 └── EmbedderBusy              a queue is full; retry later
+DeadlineExceeded
+└── UploadStalled             a caller holds a stream open and sends nothing
 Unavailable
 ├── DecoderLost               a decoding process was killed from outside; retry
 └── SpoolUnavailable          the disk takes no upload now; retry
@@ -29,6 +31,7 @@ Internal
 from typing import Self
 
 from services.chassis.errors import (
+    DeadlineExceeded,
     DomainError,
     FailedPrecondition,
     Internal,
@@ -207,6 +210,17 @@ class EmbedderBusy(ResourceExhausted):
     """A queue is full; retry after the hint."""
 
     default_reason = "EMBEDDER_BUSY"
+
+
+class UploadStalled(DeadlineExceeded):
+    """A caller holds a stream open and sends nothing."""
+
+    default_reason = "UPLOAD_STALLED"
+
+    @classmethod
+    def after(cls, idle_s: float) -> Self:
+        """Build the error from the longest allowed silence, in seconds."""
+        return cls(f"no message came for {idle_s:g} s", limit=f"{idle_s:g} s")
 
 
 class DecoderLost(Unavailable):

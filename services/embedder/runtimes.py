@@ -21,6 +21,8 @@ _BY_ARCHITECTURE = {
     muq.ARCHITECTURE: (ONNX_RUNTIME, TORCH),
     musicnn.ARCHITECTURE: (ONNX_RUNTIME,),
 }
+# Of a warm-up; what comes behind them is of a size that was there already.
+_MOST_WINDOWS = 32
 _OFFERED = {ONNX_RUNTIME: (FP32, INT8_DYNAMIC, INT8_STATIC), TORCH: (FP32, BF16, FP16)}
 
 _Make = Callable[[str], ServedEncoder]
@@ -58,14 +60,16 @@ def run_artifact(artifact: Artifact, serving: Serving) -> ServedEncoder:
     return precision.settle(make, serving.precision, candidates)
 
 
-def warm_up(encoder: ServedEncoder, largest_batch: int) -> None:
+def warm_up(encoder: ServedEncoder, largest_batch_s: float) -> None:
     """Run the shapes that will be served, so that no caller waits for what happens once; blocks.
 
     Args:
         encoder: Just made.
-        largest_batch: Most windows that come at a time.
+        largest_batch_s: Most seconds of sound that come at a time.
     """
-    full = np.zeros((largest_batch, encoder.manifest.window_samples), np.float32)
+    manifest = encoder.manifest
+    largest_batch = min(_MOST_WINDOWS, max(1, int(largest_batch_s / manifest.window_seconds)))
+    full = np.zeros((largest_batch, manifest.window_samples), np.float32)
     # A GPU records each size of batch; elsewhere one window and all threads at work are all there is.
     sizes = (2**power for power in range(largest_batch.bit_length())) if encoder.device == "cuda" else (1,)
     for size in (*sizes, largest_batch):

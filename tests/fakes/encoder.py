@@ -1,6 +1,7 @@
 """An encoder without weights: a window's vector tells its level, and chosen windows fail."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,6 +46,8 @@ class FakeEncoder:
     threads: set[str] = field(default_factory=set)
     # Cleared, it holds every call until it is set.
     open: threading.Event = field(default_factory=threading.Event)
+    # What else happens during a call.
+    on_call: Callable[[], object] = lambda: None
 
     def __post_init__(self) -> None:
         self.open.set()
@@ -54,6 +57,7 @@ class FakeEncoder:
         levels = np.median(windows, axis=1)
         self.batches.append([round(float(level), 4) for level in levels])
         self.open.wait()
+        self.on_call()
         if np.isclose(levels, POISON, atol=1e-4).any():
             raise RuntimeError("poison")
         vectors = np.stack([vector_of(level) for level in levels])

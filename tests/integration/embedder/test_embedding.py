@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from services.chassis.errors import DeadlineExceeded, DomainError
-from services.embedder.batcher import Lane
 from services.embedder.embedding import AudioLimits, TrackEmbedding
 from services.embedder.errors import AudioSilent, AudioTooLarge, AudioTooShort, EncodingFailed
+from services.embedder.lanes import Lane
 from services.embedder.model import pool
 from tests.fakes.encoder import POISON, vector_of
 from tests.integration.embedder import audio_files
@@ -53,6 +53,7 @@ async def test_descriptors_are_those_of_the_file_itself(rig: Rig, tmp_path: Path
     sound = 0.5 * np.sin(2 * np.pi * 1000 * time) + 0.005 * np.sin(2 * np.pi * 200 * time)
     stereo = np.stack([sound, -0.1 * sound], axis=1).astype(np.float32)
     found = (await embed(rig, audio_files.write(tmp_path / "tone.wav", stereo, subtype="FLOAT"))).descriptors
+    assert found is not None
     assert found.loudness_lufs == pytest.approx(20 * np.log10(0.5) + 10 * np.log10(1.01 / 2), abs=0.1)
     assert found.peak_dbfs == pytest.approx(20 * np.log10(0.5), abs=0.1)
     assert (found.tempo_bpm, found.revision) == (None, 1)

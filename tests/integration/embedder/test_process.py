@@ -158,9 +158,9 @@ def stopped_with(embedder: EmbedderProcess) -> str:
 def test_all_bad_settings_are_told_at_once(embedder: EmbedderProcess) -> None:
     del embedder.environment["EMBEDDER_SOCIAL_ADDRESS"]
     embedder.environment["EMBEDDER_BLOB_STORE_URL"] = "ftp://nowhere"
-    embedder.environment["EMBEDDER_MAX_BATCH_WINDOWS"] = "0"
+    embedder.environment["EMBEDDER_MAX_BATCH_SECONDS"] = "0"
     text = stopped_with(embedder)
-    for name in ("EMBEDDER_SOCIAL_ADDRESS", "EMBEDDER_BLOB_STORE_URL", "EMBEDDER_MAX_BATCH_WINDOWS"):
+    for name in ("EMBEDDER_SOCIAL_ADDRESS", "EMBEDDER_BLOB_STORE_URL", "EMBEDDER_MAX_BATCH_SECONDS"):
         assert name in text
     assert "Traceback" not in text
 

@@ -82,12 +82,18 @@ def test_model_that_no_message_holds_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "largest", "sizes"),
-    [("cpu", 8, [1, 8, 1]), ("cpu", 1, [1, 1, 1]), ("cuda", 8, [1, 2, 4, 8, 8, 1]), ("cuda", 5, [1, 2, 4, 5, 1])],
+    ("device", "largest_s", "sizes"),
+    [
+        ("cpu", 80, [1, 8, 1]),
+        ("cpu", 5, [1, 1, 1]),
+        ("cpu", 36_000, [1, 32, 1]),
+        ("cuda", 80, [1, 2, 4, 8, 8, 1]),
+        ("cuda", 59, [1, 2, 4, 5, 1]),
+    ],
 )
-def test_warm_up_runs_the_shapes_that_are_served(device: str, largest: int, sizes: list[int]) -> None:
+def test_warm_up_runs_the_shapes_that_are_served(device: str, largest_s: float, sizes: list[int]) -> None:
     encoder = FakeEncoder(manifest=MANIFEST, device=device)
-    warm_up(encoder, largest)
+    warm_up(encoder, largest_s)
     assert [len(batch) for batch in encoder.batches] == sizes
 
 
