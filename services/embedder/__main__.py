@@ -5,8 +5,6 @@ import contextlib
 import logging
 import time
 
-import numpy as np
-
 from museed.embedder.v1 import embedder_pb2_grpc
 from services.chassis import channel, settings, telemetry
 from services.chassis.auth import Revocations, TokenVerifier
@@ -23,8 +21,9 @@ from services.embedder.embedding import TrackEmbedder
 from services.embedder.errors import DecoderLost
 from services.embedder.intake import Intake
 from services.embedder.lanes import Lane
-from services.embedder.model import Encoder
+from services.embedder.model import ServedEncoder
 from services.embedder.publisher import Publisher
+from services.embedder.runtimes import warm_up
 from services.embedder.servicer import ACCESS, Servicer
 from services.embedder.settings import EmbedderSettings
 from services.embedder.spool import Spool
@@ -39,9 +38,16 @@ class Embedder:
         chosen: Settings.
         bus_settings: Where NATS is.
         encoder: What is served.
+        decoders: Started.
     """
 
-    def __init__(self, chosen: EmbedderSettings, bus_settings: BusSettings, encoder: Encoder) -> None:
+    def __init__(
+        self,
+        chosen: EmbedderSettings,
+        bus_settings: BusSettings,
+        encoder: ServedEncoder,
+        decoders: dict[Lane, DecoderPool],
+    ) -> None:
         self._settings = chosen
         self._bus_settings = bus_settings
         self._encoder = encoder
@@ -53,10 +59,7 @@ class Embedder:
             max_delay_ms=chosen.max_batch_delay_ms,
             max_queued_seconds=chosen.max_queued_seconds,
         )
-        self._decoders = {
-            Lane.INTERACTIVE: DecoderPool(chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls),
-            Lane.BULK: DecoderPool(chosen.bulk_files, chosen.decode_limits, chosen.bulk_files),
-        }
+        self._decoders = decoders
         self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.seconds_in_flight)
         self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
         accounts = Accounts(self._social)
@@ -73,14 +76,9 @@ class Embedder:
         """Listen, and take work from NATS as soon as it is there, until cancelled.
 
         Raises:
-            SystemExit: The address is taken, or no decoding process starts.
+            SystemExit: The address is taken.
         """
         await self.server.start()
-        try:
-            for pool in self._decoders.values():
-                await pool.start()
-        except DecoderLost as error:
-            raise SystemExit(f"{error.reason}: {error.message}") from error
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._batcher.run(), name="batcher")
             tasks.create_task(self._revocations.run(), name="revocations")
@@ -121,8 +119,8 @@ class Embedder:
         await self._social.close()
 
 
-def prepare_encoder(chosen: EmbedderSettings) -> Encoder:
-    """Load the encoder and run it once, so that the first caller does not wait for that; blocks.
+def prepare_encoder(chosen: EmbedderSettings) -> ServedEncoder:
+    """Load the encoder and run it, so that the first caller does not wait for that; blocks.
 
     Raises:
         SystemExit: It cannot be loaded; the text says what to do.
@@ -134,19 +132,44 @@ def prepare_encoder(chosen: EmbedderSettings) -> Encoder:
             artifacts_folder=chosen.artifact_folder,
             muq_folder=chosen.muq_folder,
             threads=chosen.model_threads,
+            runtime=chosen.runtime,
+            precision=chosen.precision,
+            is_compiled=chosen.torch_compile,
         )
     except DomainError as error:
         raise SystemExit(f"{error.reason}: {error.message}") from error
-    encoder.encode(np.zeros((1, encoder.manifest.window_samples), np.float32))
+    loaded = time.monotonic()
+    warm_up(encoder, chosen.max_batch_seconds)
     logger.info(
         "encoder_loaded",
         extra={
             "encoder_id": encoder.manifest.encoder_id,
             "device": encoder.device,
-            "seconds": round(time.monotonic() - began, 2),
+            "runtime": encoder.runtime,
+            "precision": encoder.precision,
+            "load_s": round(loaded - began, 2),
+            "warm_up_s": round(time.monotonic() - loaded, 2),
         },
     )
     return encoder
+
+
+async def start_decoders(chosen: EmbedderSettings) -> dict[Lane, DecoderPool]:
+    """Start the decoding processes of both lanes.
+
+    Raises:
+        SystemExit: None starts.
+    """
+    decoders = {
+        Lane.INTERACTIVE: DecoderPool(chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls),
+        Lane.BULK: DecoderPool(chosen.bulk_files, chosen.decode_limits, chosen.bulk_files),
+    }
+    try:
+        for pool in decoders.values():
+            await pool.start()
+    except DecoderLost as error:
+        raise SystemExit(f"{error.reason}: {error.message}") from error
+    return decoders
 
 
 async def main() -> None:
@@ -154,7 +177,9 @@ async def main() -> None:
     chosen = settings.load(EmbedderSettings)
     bus_settings = settings.load(BusSettings)
     telemetry.configure_logging("embedder", chosen.log_level)
-    embedder = Embedder(chosen, bus_settings, prepare_encoder(chosen))
+    # Both take a second or more, on different cores.
+    encoder, decoders = await asyncio.gather(asyncio.to_thread(prepare_encoder, chosen), start_decoders(chosen))
+    embedder = Embedder(chosen, bus_settings, encoder, decoders)
     serving = asyncio.create_task(embedder.serve(), name="serve")
     asked_to_end = asyncio.create_task(wait_for_signal(), name="signal")
     try:

@@ -80,7 +80,7 @@ class Manifest:
         weights_sha256: Digest of the weights file, hex.
         source: Where the weights come from.
         revision: Version of the source.
-        precision: What the weights are stored in, for example "fp16"; a CPU computes in fp32.
+        precision: What the weights are stored in, for example "fp16"; an encoder says what it computes in.
         licence: Licence of the weights.
         tags: Names of the tag scores that the encoder gives.
         random_pair_cosine: Cosine of random pairs of tracks by quantile, for example {"0.5": 0.1}; None if unknown.
@@ -164,11 +164,12 @@ class Artifact:
 
     folder: Path
     manifest: Manifest
+    weights_file: str = WEIGHTS_FILE
 
     @property
     def weights_path(self) -> Path:
         """The weights file."""
-        return self.folder / WEIGHTS_FILE
+        return self.folder / self.weights_file
 
 
 def check_number(field: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:  # a JSON value

@@ -61,6 +61,30 @@ class Encoder(Protocol):
         ...
 
 
+class ServedEncoder(Encoder, Protocol):
+    """An encoder that tells its callers what computes; those that are only compared need not."""
+
+    @property
+    def runtime(self) -> str:
+        """What computes: "onnxruntime" or "torch"."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: "fp32", "bf16", "fp16" or "int8"; its manifest says what the weights are stored in."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learnt; the same in every runtime and precision."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the weights as they are computed with."""
+        ...
+
+
 def unit(vectors: Float32Array) -> Float32Array:
     """Scale each row of shape (n, dim) to unit L2 norm; a row of zeros stays zero, NaN stays NaN."""
     norms = np.linalg.norm(vectors.astype(np.float64), axis=-1, keepdims=True)

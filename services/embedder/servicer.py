@@ -13,7 +13,7 @@ from services.embedder.exchange import answer_each
 from services.embedder.intake import Intake
 from services.embedder.lanes import Lane
 from services.embedder.messages import quantile_messages, to_message
-from services.embedder.model import Encoder
+from services.embedder.model import ServedEncoder
 from services.embedder.upload import paced, read_chunks, read_header
 
 EmbedContext = grpc.aio.ServicerContext[embedder_pb2.EmbedRequest, embedder_pb2.EmbedResponse]
@@ -43,7 +43,7 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         limits: What callers may ask for at a time.
     """
 
-    def __init__(self, encoder: Encoder, intake: Intake, limits: CallLimits) -> None:
+    def __init__(self, encoder: ServedEncoder, intake: Intake, limits: CallLimits) -> None:
         self._encoder = encoder
         self._intake = intake
         self._items = BatchItems(intake, encoder.manifest.encoder_id, limits.batch_items)
@@ -109,11 +109,15 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
             sample_rate_hz=manifest.sample_rate_hz,
             window_seconds=manifest.window_seconds,
             device=self._encoder.device,
-            precision=manifest.precision,
+            precision=self._encoder.precision,
             license=manifest.licence,
             tag_names=manifest.tags,
             random_pair_cosine=quantile_messages(manifest),
             is_centred=manifest.centring is not None,
+            runtime=self._encoder.runtime,
+            parameters=self._encoder.parameters,
+            memory_bytes=self._encoder.memory_bytes,
+            pooling=manifest.pooling.method,
         )
 
 

@@ -1,7 +1,7 @@
 """Settings of the embedder, read from EMBEDDER_*; those of NATS are in `services.chassis.bus`."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -31,6 +31,11 @@ class EmbedderSettings(Settings):
     muq_folder: Path | None = None
     # 0 takes one thread a core.
     model_threads: int = Field(default=0, ge=0, le=256)
+    # "auto" is torch on a GPU and ONNX Runtime on a CPU.
+    runtime: Literal["auto", "onnxruntime", "torch"] = "auto"
+    # "auto" is the quickest that is near enough to fp32.
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8-dynamic", "int8-static"] = "auto"
+    torch_compile: bool = False
 
     # Sound in one call of the model, in each lane's queue, and of one track in that queue.
     max_batch_seconds: float = Field(default=80.0, ge=1, le=36_000)

@@ -38,6 +38,10 @@ class FakeEncoder:
 
     manifest: Manifest = MANIFEST
     device: str = "cpu"
+    runtime: str = "onnxruntime"
+    precision: str = "fp32"
+    parameters: int = 4
+    memory_bytes: int = 16
     min_samples: int = 10
     aggregator: Aggregator = WEIGHTED_MEAN
     batches: list[list[float]] = field(default_factory=list)

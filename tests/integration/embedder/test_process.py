@@ -100,7 +100,11 @@ async def test_serves_the_offline_default_takes_work_and_ends_cleanly(
     model = await embedder.serving()
     assert model.encoder_id == open_artifact(MINI_FOLDER).manifest.encoder_id
     assert (model.dimension, model.sample_rate_hz, len(model.tag_names)) == (400, 24_000, 61)
-    assert (model.device, model.precision, model.license) == ("cpu", "fp16", "Apache-2.0")
+    assert (model.device, model.runtime, model.license) == ("cpu", "onnxruntime", "Apache-2.0")
+    # Without instructions for products of 8 bits a processor is no quicker in them.
+    assert model.precision in ("int8", "fp32")
+    assert 9e6 < model.parameters < 9.5e6
+    assert model.memory_bytes < 4.1 * model.parameters
 
     audio_files.write(tmp_path / "a.ogg", audio_files.music(12))
     work = EmbedTrack(
@@ -166,6 +170,20 @@ def test_unknown_encoder_is_told(embedder: EmbedderProcess) -> None:
     text = stopped_with(embedder)
     names = "auto, museed-mini, musicnn-msd, musicnn-mtt"
     assert f"ENCODER_UNAVAILABLE: no encoder 'no-such-thing': use {names}, a model folder" in text
+
+
+def test_precision_that_moves_vectors_too_far_is_told(embedder: EmbedderProcess) -> None:
+    embedder.environment |= {"EMBEDDER_ENCODER": "musicnn-msd", "EMBEDDER_PRECISION": "int8-dynamic"}
+    text = stopped_with(embedder)
+    assert "PRECISION_REFUSED: EMBEDDER_PRECISION is int8-dynamic: musicnn-msd then has a cosine of 0.9" in text
+    assert "Traceback" not in text
+
+
+def test_unknown_precision_and_runtime_are_told(embedder: EmbedderProcess) -> None:
+    embedder.environment |= {"EMBEDDER_PRECISION": "int4", "EMBEDDER_RUNTIME": "jax"}
+    text = stopped_with(embedder)
+    assert "EMBEDDER_PRECISION" in text
+    assert "EMBEDDER_RUNTIME" in text
 
 
 def test_damaged_artifact_is_told(embedder: EmbedderProcess, tmp_path: Path) -> None:

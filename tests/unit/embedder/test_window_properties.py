@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from services.embedder.audio import DecodeSpec, decode
 from services.embedder.mini import MiniEncoder
-from services.embedder.muq import MuqEncoder
 from services.embedder.musicnn import MusicnnEncoder
 from services.embedder.windows import WindowChoice
 from tests.fakes.encoder import MANIFEST
@@ -24,7 +23,6 @@ LENGTHS = (10.0, 30.0, 60.0)
 # What the encoders say, at their own rates, in seconds; and an absurd one.
 MIN_SECONDS = (
     MiniEncoder.min_samples / 24_000,
-    MuqEncoder.min_samples / 24_000,
     MusicnnEncoder.min_samples / 16_000,
     4,
 )
