@@ -162,7 +162,7 @@ async def start_decoders(chosen: EmbedderSettings) -> dict[Lane, DecoderPool]:
     """
     decoders = {
         Lane.INTERACTIVE: DecoderPool(chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls),
-        Lane.BULK: DecoderPool(chosen.bulk_files, chosen.decode_limits, chosen.bulk_files),
+        Lane.BULK: DecoderPool(chosen.bulk_files, chosen.bulk_decode_limits, chosen.bulk_files),
     }
     try:
         for pool in decoders.values():

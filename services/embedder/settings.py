@@ -1,5 +1,6 @@
 """Settings of the embedder, read from EMBEDDER_*; those of NATS are in `services.chassis.bus`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -54,6 +55,8 @@ class EmbedderSettings(Settings):
     decode_memory_mib: int = Field(default=512, ge=64)
     decode_cpu_s: float = Field(default=120.0, gt=0)
     decode_wait_s: float = Field(default=120.0, gt=0)
+    # How much the processes that decode the library give way to those of callers and to the model; see nice(2).
+    bulk_niceness: int = Field(default=10, ge=0, le=19)
 
     library_min_seconds: float = Field(default=30.0, ge=3)
     library_max_seconds: float = Field(default=7200.0, gt=0)
@@ -88,6 +91,11 @@ class EmbedderSettings(Settings):
     def decode_limits(self) -> DecodeLimits:
         """What decoding one file may cost."""
         return DecodeLimits(self.decode_memory_mib, self.decode_cpu_s, self.decode_wait_s)
+
+    @property
+    def bulk_decode_limits(self) -> DecodeLimits:
+        """What decoding one file of the library may cost."""
+        return replace(self.decode_limits, niceness=self.bulk_niceness)
 
     @property
     def library_limits(self) -> AudioLimits:
