@@ -14,13 +14,15 @@ from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, BusSettings, WorkConsumer
 from services.chassis.errors import DomainError
 from services.chassis.server import Server, run, wait_for_signal
+from services.chassis.telemetry import Metrics
 from services.embedder.batcher import Batcher, Lane
 from services.embedder.choice import load_encoder
-from services.embedder.clients import IDEMPOTENT, Accounts
+from services.embedder.clients import IDEMPOTENT, Accounts, Work
 from services.embedder.consumer import EmbedWork, make_consumer
 from services.embedder.decoder import DecoderPool
 from services.embedder.embedding import TrackEmbedder
 from services.embedder.errors import DecoderLost
+from services.embedder.metrics import embedder_metrics
 from services.embedder.model import Encoder
 from services.embedder.publisher import Publisher
 from services.embedder.servicer import ACCESS, Servicer
@@ -37,10 +39,15 @@ class Embedder:
         chosen: Settings.
         bus_settings: Where NATS is.
         encoder: What is served.
+        metrics: Of this process.
     """
 
-    def __init__(self, chosen: EmbedderSettings, bus_settings: BusSettings, encoder: Encoder) -> None:
+    def __init__(self, chosen: EmbedderSettings, bus_settings: BusSettings, encoder: Encoder, metrics: Metrics) -> None:
         self._settings = chosen
+        self._process_metrics = metrics
+        self._metrics = embedder_metrics(metrics.registry)
+        manifest = encoder.manifest
+        self._metrics.model_loaded(manifest.encoder_id, manifest.name, encoder.device, manifest.precision, manifest.dim)
         self._bus_settings = bus_settings
         self._encoder = encoder
         self._blobs = open_blob_store(chosen.blob_store_url)
@@ -52,15 +59,19 @@ class Embedder:
             max_queued_windows=chosen.max_queued_windows,
         )
         self._decoders = {
-            Lane.INTERACTIVE: DecoderPool(chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls),
-            Lane.BULK: DecoderPool(chosen.bulk_files, chosen.decode_limits, chosen.bulk_files),
+            Lane.INTERACTIVE: DecoderPool(
+                chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls, self._metrics
+            ),
+            Lane.BULK: DecoderPool(
+                chosen.bulk_files, chosen.decode_limits, chosen.bulk_files + chosen.prefetch_files, self._metrics
+            ),
         }
         self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.windows_in_flight)
         self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
         accounts = Accounts(self._social)
         self._revocations = Revocations(accounts.fetch_revoked_sessions)
         verifier = TokenVerifier(accounts.fetch_jwks, self._revocations)
-        self.server = Server(chosen.listen, ACCESS, verifier, chosen.max_concurrent_calls)
+        self.server = Server(chosen.listen, ACCESS, verifier, chosen.max_concurrent_calls, metrics.rpc)
         max_calls = chosen.interactive_files + chosen.max_waiting_calls
         servicer = Servicer(encoder, self._tracks, self._blobs, self._spool, chosen.upload_limits, max_calls)
         embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, self.server.grpc)
@@ -83,13 +94,23 @@ class Embedder:
             tasks.create_task(self._batcher.run(), name="batcher")
             tasks.create_task(self._revocations.run(), name="revocations")
             tasks.create_task(self._consume(), name="consumer")
+            tasks.create_task(self._process_metrics.watch_loop(), name="loop-lag")
             await self.server.set_serving(True)
 
     async def _consume(self) -> None:
-        bus = await Bus.connect(self._bus_settings, "embedder")
-        encoder_id = self._encoder.manifest.encoder_id
-        work = EmbedWork(encoder_id, self._tracks, self._blobs, Publisher(bus), self._settings.library_limits)
-        self._consumer = make_consumer(bus, work, encoder_id, self._settings.bulk_files)
+        bus = await Bus.connect(self._bus_settings, "embedder", self._process_metrics.bus)
+        encoder_id, chosen = self._encoder.manifest.encoder_id, self._settings
+        work = EmbedWork(
+            encoder_id,
+            self._tracks,
+            self._blobs,
+            Publisher(bus),
+            chosen.library_limits,
+            Work(self._social).is_wanted,
+            self._metrics,
+        )
+        files = chosen.bulk_files + chosen.prefetch_files
+        self._consumer = make_consumer(bus, work, encoder_id, files, chosen.work_ack_wait_s)
         try:
             await self._consumer.run()
         finally:
@@ -151,7 +172,12 @@ async def main() -> None:
     chosen = settings.load(EmbedderSettings)
     bus_settings = settings.load(BusSettings)
     telemetry.configure_logging("embedder", chosen.log_level)
-    embedder = Embedder(chosen, bus_settings, prepare_encoder(chosen))
+    async with telemetry.told("embedder", chosen.metrics_listen, "EMBEDDER_METRICS_LISTEN") as metrics:
+        await _serve(Embedder(chosen, bus_settings, prepare_encoder(chosen), metrics))
+    logger.info("stopped")
+
+
+async def _serve(embedder: Embedder) -> None:
     serving = asyncio.create_task(embedder.serve(), name="serve")
     asked_to_end = asyncio.create_task(wait_for_signal(), name="signal")
     try:
@@ -163,7 +189,6 @@ async def main() -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await serving
         await embedder.close()
-    logger.info("stopped")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from services.embedder.audio import AudioSummary, DecodeSpec
 from services.embedder.decode_child import FRAME_HEADER, READY, REFUSED, REQUEST_HEADER, SOUND
 from services.embedder.descriptors import Descriptors
 from services.embedder.errors import AudioCorrupt, DecodeLimit, DecoderLost, EmbedderBusy, audio_error
+from services.embedder.metrics import EmbedderMetrics
 
 Float32Array = NDArray[np.float32]
 
@@ -53,7 +54,8 @@ class Decoding:
     def __init__(self, process: "_Process", limits: DecodeLimits) -> None:
         self._process = process
         self._limits = limits
-        self._waited_s = 0.0
+        self.waited_s = 0.0
+        self.loss = ""  # reason of the process's end, where it ended
         self._summary: AudioSummary | None = None
         self._descriptors: Descriptors | None = None
         self._is_over = False
@@ -102,13 +104,15 @@ class Decoding:
     async def _receive(self) -> tuple[bytes, bytearray]:
         began = time.monotonic()
         try:
-            return await self._process.receive(self._limits.wait_s - self._waited_s)
+            return await self._process.receive(self._limits.wait_s - self.waited_s)
         except TimeoutError:
             raise DecodeLimit.of("time", f"{self._limits.wait_s:g} s") from None
         except ConnectionError:
-            raise await self._process.explain_end(self._limits) from None
+            error = await self._process.explain_end(self._limits)
+            self.loss = error.reason
+            raise error from None
         finally:
-            self._waited_s += time.monotonic() - began
+            self.waited_s += time.monotonic() - began
 
 
 class DecoderPool:
@@ -118,9 +122,13 @@ class DecoderPool:
         size: Files decoded at a time.
         limits: What one file may cost.
         max_waiting: Callers that may wait for a process; further ones are refused.
+        metrics: Told of processes and of how long files take; None tells nobody.
     """
 
-    def __init__(self, size: int, limits: DecodeLimits, max_waiting: int) -> None:
+    def __init__(
+        self, size: int, limits: DecodeLimits, max_waiting: int, metrics: EmbedderMetrics | None = None
+    ) -> None:
+        self._metrics = metrics or EmbedderMetrics()
         self._limits = limits
         self._size = size
         self._max_waiting = max_waiting
@@ -173,7 +181,12 @@ class DecoderPool:
                 process = await self._start_process()
                 await process.begin(descriptor, spec, self._limits.cpu_s)
             decoding = Decoding(process, self._limits)
-            yield decoding
+            try:
+                yield decoding
+            finally:
+                self._metrics.decoded(decoding.waited_s)
+                if decoding.loss:
+                    self._metrics.decoder_lost(decoding.loss)
         finally:
             try:
                 if process is not None:
@@ -217,6 +230,7 @@ class DecoderPool:
             ) from error
         if kind != READY:
             raise AssertionError(f"a new decoding process said {kind!r}")
+        self._metrics.decoder_started()
         return process
 
     async def _end(self, process: "_Process") -> None:

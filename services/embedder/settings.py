@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from services.chassis.settings import Settings, settings_config
+from services.chassis.telemetry.metrics import LISTEN_PATTERN
 from services.embedder.decoder import DecodeLimits
 from services.embedder.embedding import AudioLimits
 
@@ -20,6 +21,8 @@ class EmbedderSettings(Settings):
     social_address: str
     blob_store_url: str = Field(pattern=r"^(file|s3)://.+")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    # Where Prometheus finds /metrics, "host:port"; empty counts nothing.
+    metrics_listen: str = Field(default="", pattern=LISTEN_PATTERN)
 
     # "auto", "museed-mini", "musicnn-msd", "musicnn-mtt", a model folder, or a hub name such as
     # OpenMuQ/MuQ-large-msd-iter.
@@ -39,6 +42,10 @@ class EmbedderSettings(Settings):
     interactive_files: int = Field(default=2, ge=1, le=64)
     bulk_files: int = Field(default=3, ge=1, le=256)
     max_waiting_calls: int = Field(default=16, ge=0)
+    # Files of the library that are at hand beyond those at work, so that no decoder waits for NATS.
+    prefetch_files: int = Field(default=1, ge=0, le=16)
+    # Silence after which the work of a lost embedder goes to another one.
+    work_ack_wait_s: float = Field(default=15.0, ge=1, le=600)
 
     decode_memory_mib: int = Field(default=512, ge=64)
     decode_cpu_s: float = Field(default=120.0, gt=0)

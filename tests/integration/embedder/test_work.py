@@ -76,7 +76,7 @@ def mesh(bus: Bus, tmp_path: Path) -> Mesh:
 @contextlib.asynccontextmanager
 async def working(rig: Rig, nats_server: NatsServer, concurrency: int = 2) -> AsyncIterator[None]:
     own = await Bus.connect(nats_server.settings("embedder"), "embedder")
-    work = EmbedWork(ENCODER_ID, rig.tracks, rig.blobs, Publisher(own), LIMITS)
+    work = EmbedWork(ENCODER_ID, rig.tracks, rig.blobs, Publisher(own), LIMITS, is_wanted)
     consumer = make_consumer(own, work, ENCODER_ID, concurrency)
     running = asyncio.create_task(consumer.run())
     try:
@@ -86,6 +86,10 @@ async def working(rig: Rig, nats_server: NatsServer, concurrency: int = 2) -> As
         await asyncio.wait_for(running, 20)
         work.close()
         await own.close()
+
+
+async def is_wanted(work_id: str) -> bool:
+    return True
 
 
 def song(root: Path, name: str, seconds: float = 34, level: float = 0.3) -> None:
