@@ -25,6 +25,7 @@ from museed.social.v1 import (
     jobs_pb2_grpc,
     playlists_pb2,
     playlists_pb2_grpc,
+    work_pb2,
     work_pb2_grpc,
 )
 from services.chassis import auth

@@ -100,7 +100,7 @@ class Exporting:
         tracing.install(self._tracer)
         logger.info("tracing_to_collector")
 
-    async def close(self, timeout_s: float = _FLUSH_TIMEOUT_S) -> None:
+    async def close(self) -> None:
         """Send what is left; a collector that does not take it in time does not get it."""
         tracing.install(None)
         ended = threading.Event()
@@ -111,8 +111,8 @@ class Exporting:
 
         # A daemon, unlike a pool's thread: a collector that hangs must not keep the process.
         threading.Thread(target=flush, name="spans-flush", daemon=True).start()
-        if not await asyncio.to_thread(ended.wait, timeout_s):
-            logger.warning("spans_not_sent", extra={"timeout_s": timeout_s})
+        if not await asyncio.to_thread(ended.wait, _FLUSH_TIMEOUT_S):
+            logger.warning("spans_not_sent", extra={"timeout_s": _FLUSH_TIMEOUT_S})
             await asyncio.to_thread(self._exporter.shutdown)
 
 

@@ -56,6 +56,7 @@ class Rig:
     """The parts of an embedder around an encoder without weights."""
 
     encoder: FakeEncoder
+    batcher: Batcher
     tracks: TrackEmbedder
     blobs: BlobStore
     spool_folder: Path
@@ -71,7 +72,7 @@ async def rig(tmp_path: Path, decoders: DecoderPool) -> AsyncIterator[Rig]:
     tracks = TrackEmbedder(encoder, batcher, {Lane.INTERACTIVE: decoders, Lane.BULK: decoders}, windows_in_flight=2)
     spool_folder = tmp_path / "spool"
     spool = Spool(spool_folder)
-    yield Rig(encoder, tracks, open_blob_store(f"file://{tmp_path / 'blobs'}"), spool_folder, spool)
+    yield Rig(encoder, batcher, tracks, open_blob_store(f"file://{tmp_path / 'blobs'}"), spool_folder, spool)
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
