@@ -55,7 +55,11 @@ class EmbedderProcess:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "services.embedder"],
-                env={"PATH": os.environ["PATH"], **self.environment},
+                env={
+                    "PATH": os.environ["PATH"],
+                    "PYTHONPATH": os.environ.get("PYTHONPATH", ""),  # of a checkout that is not the installed one
+                    **self.environment,
+                },
                 stdout=log,
                 stderr=log,
             )
