@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from services.chassis.telemetry import tracing
 from services.embedder.audio import AudioSummary, DecodeSpec
 from services.embedder.decode_child import FRAME_HEADER, READY, REFUSED, REQUEST_HEADER, SOUND
 from services.embedder.descriptors import Descriptors
@@ -181,9 +182,15 @@ class DecoderPool:
                 process = await self._start_process()
                 await process.begin(descriptor, spec, self._limits.cpu_s)
             decoding = Decoding(process, self._limits)
+            span = tracing.span("decode")  # ended by hand: what its reader does meanwhile is no part of it
             try:
                 yield decoding
+            except BaseException as error:
+                span.fail(error)
+                raise
             finally:
+                span.note(museed__waited_seconds=decoding.waited_s)
+                span.end()
                 self._metrics.decoded(decoding.waited_s)
                 if decoding.loss:
                     self._metrics.decoder_lost(decoding.loss)

@@ -276,6 +276,7 @@ async def test_one_trace_goes_from_the_caller_through_social_and_nats_to_the_emb
         ("publish EMBED_WORK", "PRODUCER"),
         ("process EMBED_WORK", "CONSUMER"),
         ("museed.social.v1.WorkService/FilterWanted", "SERVER"),
+        ("decode", "INTERNAL"),
         ("publish", "INTERNAL"),
         ("publish EMBEDDER_EVENTS", "PRODUCER"),
         ("process EMBEDDER_EVENTS", "CONSUMER"),
