@@ -133,7 +133,7 @@ async def test_letters_are_read_newest_first_past_those_that_are_gone(bus: Bus) 
         await bus.jetstream.delete_msg(DEAD_LETTERS, sequence)
     pages = []
     before: int | None = None
-    while True:
+    while len(pages) < 4:
         page, before = await list_dead_letters(bus, before, 2)
         pages.append([one.sequence for one in page])
         if before is None:

@@ -73,6 +73,7 @@ async def rig(tmp_path: Path, decoders: DecoderPool) -> AsyncIterator[Rig]:
     spool_folder = tmp_path / "spool"
     spool = Spool(spool_folder)
     yield Rig(encoder, batcher, tracks, open_blob_store(f"file://{tmp_path / 'blobs'}"), spool_folder, spool)
+    encoder.open.set()  # a test that failed may have left it held
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
