@@ -1,5 +1,7 @@
 import asyncio
 import socket
+import subprocess
+import sys
 import time
 
 import httpx
@@ -91,3 +93,12 @@ def test_every_subject_counts_for_its_stream() -> None:
     assert stream_of("museed.dead_letters.EMBED_WORK") == "DEAD_LETTERS"
     assert stream_of("museed.unknown") == "other"
     assert {stream_of(subject) for one in STREAMS.values() for subject in one.subjects or ()} == set(STREAMS)
+
+
+def test_libraries_are_not_loaded_before_somebody_asks_for_them() -> None:
+    """They cost a third of a second at the start of each process."""
+    program = "import sys, services.embedder.clients, services.embedder.consumer; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "grpc" in loaded
+    assert not loaded & {"opentelemetry", "prometheus_client"}
