@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from google.protobuf.message import DecodeError
 
+from museed.embedder.v1.events_pb2 import TrackEmbedded, TrackEmbeddingFailed
 from museed.social.v1.events_pb2 import EmbedTrack
 from services.chassis.bus import (
     EMBED_WORK,
@@ -15,8 +16,8 @@ from services.chassis.bus import (
     find_dead_letter,
 )
 from services.chassis.errors import DomainError
-from services.social.consumer import EmbedderEvents
-from services.social.ids import EncoderId
+from services.social.consumer import EMBEDDED, EmbedderEvents
+from services.social.ids import EncoderId, is_id
 from services.social.store import encoders, work
 from services.social.store.database import Database
 from services.social.store.work import Retry
@@ -107,3 +108,20 @@ class Replayer:
 
 def _kept(letter: DeadLetter, reason: str, message: str) -> Replayed:
     return Replayed(letter.letter_id, ReplayOutcome.KEPT, reason, message)
+
+
+def told_of(letter: DeadLetter) -> tuple[str, str]:
+    """Return track and encoder that a letter is about, each empty where it cannot be read."""
+    try:
+        if letter.stream == EMBED_WORK:
+            asked = EmbedTrack.FromString(letter.payload)
+            track_id, encoder_id = asked.track_id, asked.encoder_id
+        elif letter.subject == EMBEDDED:
+            told = TrackEmbedded.FromString(letter.payload)
+            track_id, encoder_id = told.track_id, told.embedding.encoder_id
+        else:
+            failed = TrackEmbeddingFailed.FromString(letter.payload)
+            track_id, encoder_id = failed.track_id, failed.encoder_id
+    except DecodeError:
+        return "", ""
+    return track_id if is_id(track_id) else "", encoder_id

@@ -1,16 +1,12 @@
 """gRPC in: which work is waited for, what the streams hold, what was set aside, and another try for that."""
 
 import grpc
-from google.protobuf.message import DecodeError
 
-from museed.embedder.v1.events_pb2 import TrackEmbedded, TrackEmbeddingFailed
 from museed.social.v1 import work_pb2, work_pb2_grpc
-from museed.social.v1.events_pb2 import EmbedTrack
-from services.chassis.bus import DEAD_LETTERS, EMBED_WORK, DeadLetter, list_dead_letters
+from services.chassis.bus import DEAD_LETTERS, DeadLetter, list_dead_letters
 from services.social import fields, paging
-from services.social.consumer import EMBEDDED
 from services.social.ids import is_id
-from services.social.replay import Replayer
+from services.social.replay import Replayer, told_of
 from services.social.store import work
 from services.social.store.database import Database
 from services.social.streams import BusDoor, StreamState, list_streams
@@ -108,7 +104,7 @@ def _stream(one: StreamState) -> work_pb2.Stream:
 
 
 def _letter(one: DeadLetter) -> work_pb2.DeadLetter:
-    track_id, encoder_id = _subjects(one)
+    track_id, encoder_id = told_of(one)
     return work_pb2.DeadLetter(
         letter_id=one.letter_id,
         stream=one.stream,
@@ -123,20 +119,3 @@ def _letter(one: DeadLetter) -> work_pb2.DeadLetter:
         request_id=one.request_id,
         payload_bytes=len(one.payload),
     )
-
-
-def _subjects(one: DeadLetter) -> tuple[str, str]:
-    """Return track and encoder that a letter is about, each empty where it cannot be read."""
-    try:
-        if one.stream == EMBED_WORK:
-            asked = EmbedTrack.FromString(one.payload)
-            found = asked.track_id, asked.encoder_id
-        elif one.subject == EMBEDDED:
-            told = TrackEmbedded.FromString(one.payload)
-            found = told.track_id, told.embedding.encoder_id
-        else:
-            failed = TrackEmbeddingFailed.FromString(one.payload)
-            found = failed.track_id, failed.encoder_id
-    except DecodeError:
-        return "", ""
-    return (found[0] if is_id(found[0]) else "", found[1])

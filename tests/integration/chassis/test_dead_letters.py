@@ -131,7 +131,7 @@ async def test_letters_are_read_newest_first_past_those_that_are_gone(bus: Bus) 
     await set_aside(bus, 7)
     for sequence in (6, 4, 3):
         await bus.jetstream.delete_msg(DEAD_LETTERS, sequence)
-    pages = []
+    pages: list[list[int]] = []
     before: int | None = None
     while len(pages) < 4:
         page, before = await list_dead_letters(bus, before, 2)
