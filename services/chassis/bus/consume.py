@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from services.chassis import telemetry
 from services.chassis.bus.connection import MESSAGE_ID_HEADER, Bus
 from services.chassis.bus.dead_letters import DeadLetter
+from services.chassis.bus.heartbeat import told_in_progress
 from services.chassis.errors import Aborted, DeadlineExceeded, DomainError, ResourceExhausted, Unavailable
 from services.chassis.telemetry import tracing
 
@@ -204,7 +205,7 @@ class WorkConsumer:
         """Bring a delivery to its end, whatever its handler raises, and say to which."""
         outcome = "acked"
         try:
-            async with _told_in_progress(message, self._ack_wait_s / 3):
+            async with told_in_progress(message, self._ack_wait_s / 3):
                 if not await self._work_off(delivery, span):
                     outcome = "dead_lettered"
         except Exception as error:  # the border of this process: the next message is taken
@@ -294,18 +295,3 @@ async def _cancelled(future: asyncio.Future[Any]) -> None:
     await asyncio.wait({future})
     if not future.cancelled():
         future.exception()  # looked at, so that nobody warns of it
-
-
-@contextlib.asynccontextmanager
-async def _told_in_progress(message: Msg, every_s: float) -> AsyncIterator[None]:
-    async def tell() -> None:
-        while True:
-            await asyncio.sleep(every_s)
-            with contextlib.suppress(nats.errors.Error):
-                await message.in_progress()
-
-    task = asyncio.create_task(tell())
-    try:
-        yield
-    finally:
-        task.cancel()
