@@ -57,6 +57,7 @@ class Embedder:
             max_batch_windows=chosen.max_batch_windows,
             max_delay_ms=chosen.max_batch_delay_ms,
             max_queued_windows=chosen.max_queued_windows,
+            metrics=self._metrics,
         )
         self._decoders = {
             Lane.INTERACTIVE: DecoderPool(
@@ -66,7 +67,7 @@ class Embedder:
                 chosen.bulk_files, chosen.decode_limits, chosen.bulk_files + chosen.prefetch_files, self._metrics
             ),
         }
-        self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.windows_in_flight)
+        self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.windows_in_flight, self._metrics)
         self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
         accounts = Accounts(self._social)
         self._revocations = Revocations(accounts.fetch_revoked_sessions)

@@ -14,7 +14,9 @@ from enum import IntEnum
 import numpy as np
 
 from services.chassis.errors import DeadlineExceeded
+from services.chassis.telemetry import tracing
 from services.embedder.errors import AudioCorrupt, EmbedderBusy, EncodingFailed
+from services.embedder.metrics import EmbedderMetrics
 from services.embedder.model import Encoded, Encoder, Float32Array
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,11 @@ class Lane(IntEnum):
     INTERACTIVE = 0
     BULK = 1
 
+    @property
+    def label(self) -> str:
+        """Name as metrics and spans have it."""
+        return self.name.lower()
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedWindow:
@@ -41,9 +48,11 @@ class EncodedWindow:
 @dataclass(eq=False, slots=True)
 class _Item:
     window: Float32Array
+    lane: Lane
     future: "asyncio.Future[EncodedWindow]"
     queued_at: float
     expires_at: float | None
+    trace: tracing.Headers
 
 
 @dataclass(slots=True)
@@ -86,6 +95,7 @@ class Batcher:
         max_delay_ms: How long the first window of a batch waits for others.
         max_queued_windows: Windows that may wait in each lane; further ones are refused.
         clock: Monotonic seconds.
+        metrics: Told of queues and batches; None tells nobody.
     """
 
     def __init__(
@@ -96,7 +106,10 @@ class Batcher:
         max_delay_ms: float,
         max_queued_windows: int,
         clock: Callable[[], float] = time.monotonic,
+        metrics: EmbedderMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or EmbedderMetrics()
+        self._rate_hz = encoder.manifest.sample_rate_hz
         self._encoder = encoder
         self._max_batch_windows = max_batch_windows
         self._max_delay_s = max_delay_ms / 1000
@@ -130,7 +143,9 @@ class Batcher:
                 retry_after_ms=max(_MIN_RETRY_AFTER_MS, hint_ms),
             )
         future: asyncio.Future[EncodedWindow] = asyncio.get_running_loop().create_future()
-        self._queues.lanes[lane].append(_Item(window, future, self._clock(), expires_at))
+        item = _Item(window, lane, future, self._clock(), expires_at, tracing.headers())
+        self._queues.lanes[lane].append(item)
+        self._tell_depth(lane)
         self._arrived.set()
         return future
 
@@ -141,12 +156,30 @@ class Batcher:
             batch = self._queues.take(self._max_batch_windows)
             if batch:
                 began = self._clock()
+                self._tell_batch(batch, began)
                 try:
-                    await self._encode(batch)
+                    # A trace of its own: it works for several callers.
+                    links = [item.trace for item in batch]
+                    with tracing.span("batch", parent={}, links=links, museed__items=len(batch)):
+                        await self._encode(batch)
                 finally:
                     for item in batch:
                         item.future.cancel()  # those without a result: this task itself is being cancelled
                 self._batch_s = self._clock() - began
+
+    def _tell_batch(self, batch: list[_Item], now: float) -> None:
+        for item in batch:
+            waited_s = now - item.queued_at
+            self._metrics.waited(item.lane.label, waited_s)
+            tracing.record("queue_wait", waited_s, parent=item.trace, museed__lane=item.lane.label)
+        samples = sum(len(item.window) for item in batch)
+        self._metrics.batched(len(batch), samples / self._rate_hz, now - min(item.queued_at for item in batch))
+        for lane in {item.lane for item in batch}:
+            self._tell_depth(lane)
+
+    def _tell_depth(self, lane: Lane) -> None:
+        waiting = self._queues.lanes[lane]
+        self._metrics.queued(lane.label, len(waiting), sum(len(item.window) for item in waiting) / self._rate_hz)
 
     def close(self) -> None:
         """Cancel what waits and end the thread; blocks until the batch at hand is done."""
@@ -173,12 +206,16 @@ class Batcher:
     def _is_dead(self, item: _Item) -> bool:
         if not item.future.done() and item.expires_at is not None and self._clock() >= item.expires_at:
             item.future.set_exception(DeadlineExceeded("the deadline passed while the window waited for the model"))
+            self._metrics.dropped(item.lane.label, "expired")
+        elif item.future.cancelled():
+            self._metrics.dropped(item.lane.label, "cancelled")
         return item.future.done()
 
     async def _encode(self, batch: list[_Item]) -> None:
         """Encode a batch; when the model fails on it, halve it until the culprit fails alone."""
         loop = asyncio.get_running_loop()
         windows = [item.window for item in batch]
+        began = self._clock()
         try:
             encoded = await loop.run_in_executor(self._executor, self._call, windows)
         except Exception as error:  # whatever a model raises belongs to a window, not to the service
@@ -190,8 +227,10 @@ class Batcher:
             logger.exception("window_failed", extra={"samples": len(batch[0].window)})
             failure = EncodingFailed("the model failed on this audio")
             failure.__cause__ = error
+            self._metrics.model_failed()
             _fail(batch[0], failure)
             return
+        self._metrics.model_ran(self._clock() - began)
         for row, item in enumerate(batch):
             _finish(item, EncodedWindow(encoded.vectors[row], encoded.tags[row]))
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.chassis.telemetry import tracing
 from services.embedder.audio import DecodeSpec
 from services.embedder.batcher import Batcher, EncodedWindow, Lane
 from services.embedder.decoder import DecoderPool, Decoding
 from services.embedder.descriptors import Descriptors
 from services.embedder.errors import AudioEmpty, AudioSilent, AudioTooLarge
+from services.embedder.metrics import EmbedderMetrics
 from services.embedder.model import Encoder, Float32Array, pool
 from services.embedder.windows import WindowChoice
 
@@ -65,11 +67,18 @@ class TrackEmbedder:
         batcher: Runs the model.
         decoders: Decoding processes by lane, so that bulk work cannot keep all of them from somebody who waits.
         windows_in_flight: Windows of one file that may wait for the model at a time: the bound of memory per file.
+        metrics: Told of files; None tells nobody.
     """
 
     def __init__(
-        self, encoder: Encoder, batcher: Batcher, decoders: dict[Lane, DecoderPool], windows_in_flight: int
+        self,
+        encoder: Encoder,
+        batcher: Batcher,
+        decoders: dict[Lane, DecoderPool],
+        windows_in_flight: int,
+        metrics: EmbedderMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or EmbedderMetrics()
         self._encoder = encoder
         self._batcher = batcher
         self._decoders = decoders
@@ -92,6 +101,14 @@ class TrackEmbedder:
             DecoderLost: The decoding process was killed; trying again helps.
             EncodingFailed: The model failed on it.
         """
+        with self._metrics.file(lane.label) as notes:
+            embedding = await self._embed(descriptor, limits, lane, time_left_s)
+            notes.audio_seconds = embedding.duration_seconds
+        return embedding
+
+    async def _embed(
+        self, descriptor: int, limits: AudioLimits, lane: Lane, time_left_s: float | None
+    ) -> TrackEmbedding:
         limits.check_size(os.fstat(descriptor).st_size)
         manifest = self._encoder.manifest
         spec = DecodeSpec(manifest.sample_rate_hz, manifest.window_samples, limits.min_seconds, limits.max_seconds)
@@ -103,7 +120,11 @@ class TrackEmbedder:
             await run.finish()
         finally:
             run.cancel()
-        return run.result(decoding.summary.seconds, decoding.descriptors)
+        began = time.monotonic()
+        with tracing.span("aggregate"):
+            embedding = run.result(decoding.summary.seconds, decoding.descriptors)
+        self._metrics.aggregated(time.monotonic() - began)
+        return embedding
 
 
 class _Run:
