@@ -68,9 +68,10 @@ class Embedder:
             max_batch_seconds=chosen.max_batch_seconds,
             max_delay_ms=chosen.max_batch_delay_ms,
             max_queued_seconds=chosen.max_queued_seconds,
+            metrics=metrics,
         )
         self._decoders = decoders
-        self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.seconds_in_flight)
+        self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.seconds_in_flight, metrics)
         self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
         accounts = Accounts(self._social)
         self._revocations = Revocations(accounts.fetch_revoked_sessions)
