@@ -1,6 +1,7 @@
 """Which precision is served, by its distance to fp32; the probe itself."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.embedder import precision
 from services.embedder.errors import PrecisionRefused
 from services.embedder.model import Encoded, ServedEncoder, unit
 from services.embedder.precision import calibration, probe, settle
@@ -81,7 +81,8 @@ def test_precision_that_gives_no_number_is_refused() -> None:
 def test_auto_takes_what_is_near_enough_and_quicker(
     angle: float, gain: float, served: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(precision, "_gain", lambda exact, other, batch: gain)
+    clock = iter((0.0, gain, 5.0, 6.0))
+    monkeypatch.setattr(time, "process_time", lambda: next(clock))
     with caplog.at_level(logging.INFO):
         assert settle(maker(angle), "auto", ("int8-dynamic",)).precision == served
     event = "precision_admitted" if served == "int8" else "precision_passed_over"
@@ -89,7 +90,8 @@ def test_auto_takes_what_is_near_enough_and_quicker(
 
 
 def test_auto_on_a_gpu_asks_for_no_gain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "_gain", lambda exact, other, batch: pytest.fail("its work is not the processor's"))
+    clock = iter((0.0, 1.0, 5.0, 9.0))  # the processor's time, of which a GPU's encoder may well take more
+    monkeypatch.setattr(time, "process_time", lambda: next(clock))
 
     def make(wanted: str) -> ServedEncoder:
         return FakeEncoder(manifest=SLOW, precision=wanted, device="cuda")
