@@ -133,8 +133,9 @@ async def test_caller_that_leaves_while_a_process_starts_leaves_none_behind(pool
         starting.cancel()
         with suppress(asyncio.CancelledError):
             await starting
-        while children() - before:  # a test that hangs here has found a process that nobody ends
-            await asyncio.sleep(0.001)
+        async with asyncio.timeout(20):
+            while children() - before:
+                await asyncio.sleep(0.001)
     assert (await decode(pool, song))[1].seconds == 12.0
 
 
