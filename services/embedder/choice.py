@@ -4,7 +4,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from services.embedder import mini, muq, musicnn, musicnn_wheel
+from services.embedder import mini, mulan, mulan_folder, muq, musicnn, musicnn_wheel
 from services.embedder.artifact import MANIFEST_FILE, Artifact, open_artifact
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
 from services.embedder.model import Encoder
@@ -26,7 +26,7 @@ def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None
 
     Args:
         choice: "auto", "museed-mini", "musicnn-msd", "musicnn-mtt", a hub name with a slash, or a folder: an artifact
-            or one of MuQ.
+            or one of MuQ or MuQ-MuLan.
         artifacts_folder: Where encoders made of wheels are kept.
         muq_folder: A MuQ folder or artifact that `auto` may take; None asks the hub's cache only.
         threads: Threads of the model on a CPU; 0 takes one a core.
@@ -47,7 +47,9 @@ def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None
         return musicnn.MusicnnEncoder(_musicnn_artifact(artifacts_folder / choice, network), threads)
     if choice and Path(choice).is_dir():
         return _load_folder(Path(choice), threads)
-    if choice.count("/") == 1 and not choice.startswith(("/", ".")):
+    if mulan_folder.is_hub_name(choice):
+        if mulan_folder.is_mulan(muq.download_from_hub(choice, (mulan_folder.CONFIG_FILE,))):
+            return mulan.load(mulan_folder.find(choice))
         return muq.load_folder(muq.download_from_hub(choice), revision=choice)
     raise EncoderUnavailable(
         f"no encoder {choice!r}: use {', '.join(_NAMES)}, a model folder, or a hub name such as {muq.HUB_NAME}",
@@ -89,6 +91,8 @@ def _musicnn_artifact(folder: Path, network: musicnn_wheel.Network) -> Artifact:
 
 def _load_folder(folder: Path, threads: int) -> Encoder:
     if not (folder / MANIFEST_FILE).is_file():
+        if mulan_folder.is_mulan(folder):
+            return mulan.load(mulan_folder.find(str(folder)))
         return muq.load_folder(folder)
     artifact = open_artifact(folder)
     match artifact.manifest.architecture:
