@@ -22,10 +22,13 @@ from services.embedder.decoder import DecoderPool
 from services.embedder.embedding import TrackEmbedder
 from services.embedder.errors import DecoderLost
 from services.embedder.model import Encoder
+from services.embedder.mulan import MulanEncoder, load_beside
 from services.embedder.publisher import Publisher
 from services.embedder.servicer import ACCESS, Servicer
 from services.embedder.settings import EmbedderSettings
 from services.embedder.spool import Spool
+from services.embedder.tagging import AxisScorer, Tagger
+from services.embedder.text import TextEmbedder
 
 logger = logging.getLogger(__name__)
 
@@ -37,20 +40,20 @@ class Embedder:
         chosen: Settings.
         bus_settings: Where NATS is.
         encoder: What is served.
+        mulan: Text model; None for none.
     """
 
-    def __init__(self, chosen: EmbedderSettings, bus_settings: BusSettings, encoder: Encoder) -> None:
+    def __init__(
+        self, chosen: EmbedderSettings, bus_settings: BusSettings, encoder: Encoder, mulan: MulanEncoder | None = None
+    ) -> None:
         self._settings = chosen
         self._bus_settings = bus_settings
         self._encoder = encoder
         self._blobs = open_blob_store(chosen.blob_store_url)
         self._spool = Spool(chosen.spool_folder)
-        self._batcher = Batcher(
-            encoder,
-            max_batch_windows=chosen.max_batch_windows,
-            max_delay_ms=chosen.max_batch_delay_ms,
-            max_queued_windows=chosen.max_queued_windows,
-        )
+        self._batcher = _make_batcher(chosen, encoder)
+        # Sound in the space of words, for tags: its own batcher unless the served encoder is that model.
+        self._axis_batcher = None if mulan is None or mulan is encoder else _make_batcher(chosen, mulan)
         self._decoders = {
             Lane.INTERACTIVE: DecoderPool(chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls),
             Lane.BULK: DecoderPool(chosen.bulk_files, chosen.decode_limits, chosen.bulk_files),
@@ -62,7 +65,17 @@ class Embedder:
         verifier = TokenVerifier(accounts.fetch_jwks, self._revocations)
         self.server = Server(chosen.listen, ACCESS, verifier, chosen.max_concurrent_calls)
         max_calls = chosen.interactive_files + chosen.max_waiting_calls
-        servicer = Servicer(encoder, self._tracks, self._blobs, self._spool, chosen.upload_limits, max_calls)
+        self._text: TextEmbedder | None = None
+        tagger = Tagger(encoder, self._tracks)
+        if mulan is not None:
+            self._text = TextEmbedder(mulan, max_waiting=chosen.max_waiting_texts, cached=chosen.cached_texts)
+            axis_tracks: TrackEmbedder | None = None
+            if self._axis_batcher is not None:
+                axis_tracks = TrackEmbedder(mulan, self._axis_batcher, self._decoders, chosen.windows_in_flight)
+            tagger = Tagger(encoder, self._tracks, AxisScorer(mulan), axis_tracks)
+        servicer = Servicer(
+            encoder, self._tracks, self._blobs, self._spool, chosen.upload_limits, max_calls, self._text, tagger
+        )
         embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, self.server.grpc)
         self._consumer: WorkConsumer | None = None
         self._consumed = asyncio.Event()
@@ -81,6 +94,8 @@ class Embedder:
             raise SystemExit(f"{error.reason}: {error.message}") from error
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._batcher.run(), name="batcher")
+            if self._axis_batcher is not None:
+                tasks.create_task(self._axis_batcher.run(), name="axis-batcher")
             tasks.create_task(self._revocations.run(), name="revocations")
             tasks.create_task(self._consume(), name="consumer")
             await self.server.set_serving(True)
@@ -112,10 +127,23 @@ class Embedder:
     async def close(self) -> None:
         """End processes, threads and connections."""
         self._batcher.close()
+        if self._axis_batcher is not None:
+            self._axis_batcher.close()
+        if self._text is not None:
+            self._text.close()
         for pool in self._decoders.values():
             await pool.close()
         self._spool.close()
         await self._social.close()
+
+
+def _make_batcher(chosen: EmbedderSettings, encoder: Encoder) -> Batcher:
+    return Batcher(
+        encoder,
+        max_batch_windows=chosen.max_batch_windows,
+        max_delay_ms=chosen.max_batch_delay_ms,
+        max_queued_windows=chosen.max_queued_windows,
+    )
 
 
 def prepare_encoder(chosen: EmbedderSettings) -> Encoder:
@@ -146,12 +174,29 @@ def prepare_encoder(chosen: EmbedderSettings) -> Encoder:
     return encoder
 
 
+def prepare_mulan(chosen: EmbedderSettings, encoder: Encoder) -> MulanEncoder | None:
+    """Load the text model where one is set or served, and run it once; blocks.
+
+    Raises:
+        SystemExit: It cannot be loaded; the text says what belongs where.
+    """
+    try:
+        mulan = load_beside(chosen.mulan, encoder)
+    except DomainError as error:
+        raise SystemExit(f"EMBEDDER_MULAN: {error.reason}: {error.message}") from error
+    if mulan is not None and mulan is not encoder:
+        mulan.encode(np.zeros((1, mulan.manifest.window_samples), np.float32))
+        logger.info("text_model_loaded", extra={"encoder_id": mulan.manifest.encoder_id, "device": mulan.device})
+    return mulan
+
+
 async def main() -> None:
     """Serve until SIGTERM: then not ready, drain, close."""
     chosen = settings.load(EmbedderSettings)
     bus_settings = settings.load(BusSettings)
     telemetry.configure_logging("embedder", chosen.log_level)
-    embedder = Embedder(chosen, bus_settings, prepare_encoder(chosen))
+    encoder = prepare_encoder(chosen)
+    embedder = Embedder(chosen, bus_settings, encoder, prepare_mulan(chosen, encoder))
     serving = asyncio.create_task(embedder.serve(), name="serve")
     asked_to_end = asyncio.create_task(wait_for_signal(), name="signal")
     try:

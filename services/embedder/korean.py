@@ -17,8 +17,8 @@ _AFTER_PAST = ("다", "던", "어", "어요", "을때")
 def forms(stem: str) -> frozenset[str]:
     """Return the forms in which a predicate stands before a noun, beside another predicate, and at a sentence's end.
 
-    Stems in ㅂ count as irregular, like nearly all words of mood (어둡-, 즐겁-); those in ㅡ, 르 and ㄹ follow their rules.
-    Verbs and adjectives are not told apart, so a few forms come out that nobody says.
+    Stems in ㅂ count as irregular, like nearly all words of mood (어둡-, 즐겁-); those in ㅡ, 르 and ㄹ follow their
+    rules. Verbs and adjectives are not told apart, so a few forms come out that nobody says.
 
     Args:
         stem: What is left of the dictionary form without 다, in composed syllables, for example "신나".

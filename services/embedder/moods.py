@@ -1,9 +1,9 @@
 """Turns what somebody types into a prompt that MuQ-MuLan understands: Korean through a table, the rest as it is.
 
-The text tower knows a hundred languages by its pre-training (XLM-RoBERTa) and music in two, English and Chinese: nobody
-has shown that Korean finds what it means. So Korean never reaches it. A text is covered by words of `moods.tsv` in any
-of their forms, by words that say nothing of the sound (노래, 추천), by particles, and by what is not Korean; what is left
-over makes the whole text refused, because half a wish ("not sad") is often the opposite of it.
+The text tower knows a hundred languages by its pre-training (XLM-RoBERTa) and music in two, English and Chinese:
+nobody has shown that Korean finds what it means, so Korean never reaches it. A text is covered by words of `moods.tsv`
+in any of their forms, by words that say nothing of the sound (노래, 추천), by particles, and by what is not Korean.
+What is left over makes the whole text refused, because half a wish ("not sad") is often the opposite of it.
 """
 
 import re
@@ -20,18 +20,26 @@ TABLE_FILE = Path(__file__).with_name("moods.tsv")
 
 # Blanks, and not control characters.
 _LINE_CONTROLS = "\t\n\r"
-_FILLERS = frozenset(
-    "노래 노래들 음악 음악들 뮤직 곡 곡들 송 브금 배경음악 플레이리스트 플리 재생목록 믹스 모음 추천 추천해줘 추천해주세요 추천해 추천좀"
-    " 들려줘 들려주세요 틀어줘 틀어주세요 찾아줘 찾아주세요 골라줘 만들어줘 해줘 해주세요 좀 듣기 듣는 듣고 들을 들을만한 들으면 들으면서 듣고싶어 듣고싶은"
-    " 듣고싶을 듣고싶다 좋은 좋을 좋아 어울리는 어울릴 맞는 느낌 느낌의 느낌이 분위기 분위기의 무드 스타일 계열 장르 같은 때 할때 하면서 하며 하는 하기 할 한"
-    " 날 날에 날엔 중 중에 싶은 싶을 싶어 싶다 싶을때 기분 기분에 마음 순간 시간 요즘 오늘 계절 사람 사람들 친구 친구들 잘 내 나의 너무 아주 정말 진짜 매우 조금 약간 완전 그리고 또 또는"
-    " 있는 있을 되는 될 나오는 나올 ㅋ ㅎ ㅠ ㅜ".split()
-)
-# Stand behind another word and never begin one.
-_PARTICLES = frozenset(
-    "에 에서 에는 에서는 에도 엔 에선 의 을 를 이 가 은 는 와 과 랑 이랑 도 로 으로 인 만 용 풍 적인 적 처럼 하고 까지 부터 보다 들 한 스러운 같이".split()
-)
+# In the place of a fragment: words that say nothing of the sound, and endings that never begin a word.
+_NOTHING, _PARTICLE = "*", "~"
 _UNKNOWN_COST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class MoodTable:
+    """What the table says, by forms without blanks and in lower case.
+
+    Attributes:
+        fragments: English of each form of each word.
+        fillers: Words that say nothing of the sound.
+        particles: Endings that stand behind another word and never begin one.
+        longest: Letters of the longest of all these.
+    """
+
+    fragments: dict[str, str]
+    fillers: frozenset[str]
+    particles: frozenset[str]
+    longest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +92,11 @@ def to_prompt(folded: str) -> str:
 
 
 @cache
-def table() -> dict[str, str]:
-    """Return the English fragment of every form of every Korean word, by the form without blanks.
+def table() -> MoodTable:
+    """Read `moods.tsv`.
 
     Raises:
-        ValueError: A line has no tab, or a form stands for two fragments; both are faults of the table.
+        ValueError: A line has no tab, or a form stands for two things; both are faults of the table.
     """
     found: dict[str, str] = {}
     for line in TABLE_FILE.read_text(encoding="utf-8").splitlines():
@@ -101,7 +109,12 @@ def table() -> dict[str, str]:
             for form in word_forms(word):
                 if found.setdefault(form, fragment) != fragment:
                     raise ValueError(f"{TABLE_FILE}: {form} of {word} stands for {found[form]!r} and {fragment!r}")
-    return found
+    return MoodTable(
+        fragments={form: fragment for form, fragment in found.items() if fragment not in (_NOTHING, _PARTICLE)},
+        fillers=frozenset(form for form, fragment in found.items() if fragment == _NOTHING),
+        particles=frozenset(form for form, fragment in found.items() if fragment == _PARTICLE),
+        longest=max(map(len, found)),
+    )
 
 
 def word_forms(word: str) -> frozenset[str]:
@@ -144,12 +157,12 @@ def _without_blanks(folded: str) -> tuple[str, list[bool], list[int]]:
 
 def _pieces_at(letters: str, start: int, begins_word: bool) -> list[_Piece]:
     found: list[_Piece] = []
-    words, longest = table(), _longest_form()
-    for end in range(start + 1, min(len(letters), start + longest) + 1):
+    words = table()
+    for end in range(start + 1, min(len(letters), start + words.longest) + 1):
         stretch = letters[start:end]
-        if stretch in words:
-            found.append(_Piece(start, end, words[stretch], True))
-        elif stretch in _FILLERS or (stretch in _PARTICLES and not begins_word):
+        if stretch in words.fragments:
+            found.append(_Piece(start, end, words.fragments[stretch], True))
+        elif stretch in words.fillers or (stretch in words.particles and not begins_word):
             found.append(_Piece(start, end, None, True))
     if is_hangul(letters[start]):
         found.append(_Piece(start, start + 1, None, False))
@@ -157,11 +170,6 @@ def _pieces_at(letters: str, start: int, begins_word: bool) -> list[_Piece]:
         end = next((place for place in range(start, len(letters)) if is_hangul(letters[place])), len(letters))
         found.append(_Piece(start, end, "", True))
     return found
-
-
-@cache
-def _longest_form() -> int:
-    return max(map(len, table()))
 
 
 def _with_text(piece: _Piece, folded: str, places: list[int]) -> _Piece:
@@ -189,4 +197,6 @@ def _unknown(folded: str, pieces: list[_Piece]) -> WordsUnknown:
     if unknown:
         others = f"known are {', '.join(known)}" if known else "no other word tells a sound"
         message = f"these Korean words are not in the table of moods: {', '.join(unknown)}; {others}"
-    return WordsUnknown(f"{message}: use other words, English or Chinese", field="text", value=", ".join(unknown) or None)
+    return WordsUnknown(
+        f"{message}: use other words, English or Chinese", field="text", value=", ".join(unknown) or None
+    )

@@ -74,7 +74,7 @@ class MulanEncoder:
         return Encoded(unit(vectors), np.zeros((len(windows), 0), np.float32))
 
     def embed_text(self, prompt: str) -> Float32Array:
-        """Embed one prompt; see `TextModel.embed_text`. Its vector would depend on others in a batch by their padding."""
+        """Embed one prompt, alone because the padding of a batch moves vectors; see `TextModel.embed_text`."""
         import torch
 
         tokens = len(self._model.text.tokenizer(prompt)["input_ids"])

@@ -143,7 +143,7 @@ def _read(folder: Path, revision: str) -> MulanFolder:
 
 
 def _part(folder: Path, hub_name: str, file: str, *, is_fetched: bool) -> Path:
-    """Return a file of a part: from its folder, else from the hub's cache, else from the hub where that may be asked."""
+    """Return a file of a part: from its folder, the hub's cache, or the hub where that may be asked."""
     if (folder / file).is_file() or importlib.util.find_spec("huggingface_hub") is None:
         return _present(folder / file, hub_name)
     from huggingface_hub import try_to_load_from_cache

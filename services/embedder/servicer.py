@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator, Iterator
 
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+from services.chassis import vectors
 from services.chassis.auth import Access
 from services.chassis.blobs import BlobStore
 from services.chassis.errors import InvalidArgument, Unimplemented
@@ -12,9 +13,11 @@ from services.chassis.server import time_left_s
 from services.embedder.batcher import Lane
 from services.embedder.embedding import AudioLimits, TrackEmbedder
 from services.embedder.errors import EmbedderBusy, EncoderMismatch, UploadMalformed
-from services.embedder.messages import quantile_messages, to_message
+from services.embedder.messages import quantile_messages, tags_message, to_message
 from services.embedder.model import Encoder
 from services.embedder.spool import Spool, SpooledFile
+from services.embedder.tagging import Tagger
+from services.embedder.text import TextEmbedder
 
 _SERVICE = "/museed.embedder.v1.EmbedderService"
 _MAX_CHUNK_BYTES = 1024 * 1024
@@ -42,6 +45,8 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         spool: Where files lie meanwhile.
         limits: What a caller's file may be.
         max_calls: Files of callers taken in at a time; further calls are refused before their bytes come.
+        text: Embeds words; None where no text model is loaded.
+        tagger: Tags files; None gives the encoder's own tags.
     """
 
     def __init__(
@@ -52,6 +57,8 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         spool: Spool,
         limits: AudioLimits,
         max_calls: int,
+        text: TextEmbedder | None = None,
+        tagger: Tagger | None = None,
     ) -> None:
         self._encoder = encoder
         self._embedder = embedder
@@ -60,6 +67,8 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self._limits = limits
         self._max_calls = max_calls
         self._calls = 0
+        self._text = text
+        self._tagger = tagger or Tagger(encoder, embedder)
 
     async def Embed(
         self, request_iterator: AsyncIterator[embedder_pb2.EmbedRequest], context: object
@@ -79,19 +88,10 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self, request: embedder_pb2.EmbedBlobRequest, context: object
     ) -> embedder_pb2.EmbedBlobResponse:
         """Embed a file of the blob store."""
-        if len(request.digest) != _DIGEST_BYTES:
-            raise InvalidArgument(
-                f"the digest has {len(request.digest)} bytes, a SHA-256 has {_DIGEST_BYTES}",
-                field="digest",
-                value=len(request.digest),
-                limit=_DIGEST_BYTES,
-            )
+        _check_digest(request.digest)
         with self._admitted():
             limits = self._checked(request.encoder_id, request.min_seconds, "")
-            limits.check_size(await self._blobs.size(request.digest))
-            async with self._spool.open() as file:
-                async for chunk in self._blobs.stream(request.digest):
-                    await file.write(chunk)
+            async with self._spooled(request.digest, limits) as file:
                 return embedder_pb2.EmbedBlobResponse(embedding=await self._embed(file, limits))
 
     async def EmbedBatch(
@@ -105,11 +105,24 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self, request: embedder_pb2.EmbedTextRequest, context: object
     ) -> embedder_pb2.EmbedTextResponse:
         """Put words into the space of sound."""
-        raise Unimplemented("no text model is loaded: set EMBEDDER_MULAN", field="EMBEDDER_MULAN")
+        if self._text is None:
+            raise Unimplemented("no text model is loaded: set EMBEDDER_MULAN", field="EMBEDDER_MULAN")
+        found = await self._text.embed(request.text, request.encoder_id, time_left_s())
+        return embedder_pb2.EmbedTextResponse(
+            encoder_id=self._text.encoder_id, vector=vectors.encode(found.vector), prompt=found.prompt
+        )
 
     async def TagTrack(self, request: embedder_pb2.TagTrackRequest, context: object) -> embedder_pb2.TagTrackResponse:
         """Say how a file of the blob store sounds."""
-        raise Unimplemented("tracks are not tagged by themselves yet")
+        self._tagger.check()
+        _check_digest(request.digest)
+        if request.limit < 0:
+            raise InvalidArgument(
+                f"the limit is {request.limit}, 0 means all", field="limit", value=request.limit, limit="0.."
+            )
+        with self._admitted():
+            async with self._spooled(request.digest, self._limits) as file:
+                return tags_message(await self._tagger.tag(file, self._limits, time_left_s()), request.limit)
 
     async def DescribeModel(
         self, request: embedder_pb2.DescribeModelRequest, context: object
@@ -128,6 +141,7 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
             tag_names=manifest.tags,
             random_pair_cosine=quantile_messages(manifest),
             is_centred=manifest.centring is not None,
+            text_encoder_id="" if self._text is None else self._text.encoder_id,
         )
 
     @contextlib.contextmanager
@@ -161,9 +175,28 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
             )
         return AudioLimits(min_seconds, longest, self._limits.max_bytes)
 
+    @contextlib.asynccontextmanager
+    async def _spooled(self, digest: bytes, limits: AudioLimits) -> AsyncIterator[SpooledFile]:
+        """Lend a copy of a blob, which is refused by its size before it is read."""
+        limits.check_size(await self._blobs.size(digest))
+        async with self._spool.open() as file:
+            async for chunk in self._blobs.stream(digest):
+                await file.write(chunk)
+            yield file
+
     async def _embed(self, file: SpooledFile, limits: AudioLimits) -> embedder_pb2.Embedding:
         embedding = await self._embedder.embed(file.rewind(), limits, Lane.INTERACTIVE, time_left_s())
         return to_message(embedding, self._encoder.manifest.encoder_id)
+
+
+def _check_digest(digest: bytes) -> None:
+    if len(digest) != _DIGEST_BYTES:
+        raise InvalidArgument(
+            f"the digest has {len(digest)} bytes, a SHA-256 has {_DIGEST_BYTES}",
+            field="digest",
+            value=len(digest),
+            limit=_DIGEST_BYTES,
+        )
 
 
 async def _read_header(requests: AsyncIterator[embedder_pb2.EmbedRequest]) -> embedder_pb2.EmbedHeader:

@@ -56,7 +56,7 @@ def save_tokenizer(path: Path) -> None:
 
 
 def save_tiny_mulan(folder: Path, seed: int = 0) -> Any:  # a MuQMuLan, whose package ships no types
-    """Write a MuQ-MuLan into a folder as services/embedder/README.md lays it out, and return the package's own model."""
+    """Write a MuQ-MuLan into a folder and return the package's own model; the towers' weights lie beside."""
     with warnings.catch_warnings():
         # muq, x_clip and transformers warn at import of what is not ours to change.
         warnings.simplefilter("ignore")
