@@ -153,6 +153,11 @@ def _build(config: dict[str, Any], tokenizer: Path) -> "torch.nn.Module":  # JSO
     from muq.muq_mulan.models.text import TextTransformerPretrained
     from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizerFast
 
+    try:
+        words = XLMRobertaTokenizerFast(tokenizer_file=str(tokenizer))
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise ArtifactInvalid(f"{tokenizer} is no tokenizer: {error}", field="tokenizer", value=tokenizer) from error
+
     class AudioTower(AudioSpectrogramTransformerPretrained):  # type: ignore[misc]  # the package ships no types
         def _init_pretrained_model(self, model_name: str) -> None:
             self.model = MuQ(MuQConfig(**config["muq"]))
@@ -162,17 +167,21 @@ def _build(config: dict[str, Any], tokenizer: Path) -> "torch.nn.Module":  # JSO
             return XLMRobertaModel(XLMRobertaConfig(**config["xlm-roberta"]))
 
         def _init_tokenizer(self) -> XLMRobertaTokenizerFast:
-            return XLMRobertaTokenizerFast(tokenizer_file=str(tokenizer))
+            return words
 
     model: torch.nn.Module = MuLanModel(
         # By these names the package tells which code to run; nothing is looked up by them here.
         audio_transformer=AudioTower(
-            model_name="muq", frozen_pretrained=False, **config["audio_model"], **config["audio_transformer"]
+            model_name="muq",
+            frozen_pretrained=False,
+            model_dim=config["audio_width"],
+            use_layer_idx=config["audio_layer"],
+            **config["audio_transformer"],
         ),
         text_transformer=TextTower(
             model_name="xlm-roberta",
             frozen_pretrained=False,
-            model_dim=config["text_model"].get("model_dim"),
+            model_dim=config["text_width"],
             **config["text_transformer"],
         ),
         **config["mulan"],

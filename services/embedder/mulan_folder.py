@@ -120,11 +120,13 @@ def find(choice: str) -> MulanFolder:
 def _read(folder: Path, revision: str) -> MulanFolder:
     found = _options(_present(folder / CONFIG_FILE, HUB_NAME))
     try:
-        audio, text = dict(found["audio_model"]), dict(found["text_model"])
-        audio_name, text_name = str(audio.pop("name")), str(text.pop("name"))
+        audio, text = found["audio_model"], found["text_model"]
+        audio_name, text_name = str(audio["name"]), str(text["name"])
+        layers = {"audio_layer": audio.get("use_layer_idx", -1)}
+        widths = {"audio_width": audio.get("model_dim"), "text_width": text.get("model_dim")}
         config = {key: dict(found[key]) for key in ("mulan", "audio_transformer", "text_transformer")}
         config["mulan"]["dim_latent"]  # the length of a vector
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _not_mulan(folder / CONFIG_FILE, repr(error)) from error
     if "muq" not in audio_name.lower() or "xlm-roberta" not in text_name.lower():
         raise _not_mulan(folder / CONFIG_FILE, f"its towers are {audio_name} and {text_name}")
@@ -136,7 +138,9 @@ def _read(folder: Path, revision: str) -> MulanFolder:
         weights=_weights(folder),
         tokenizer=_part(folder / TEXT_FOLDER, text_name, TOKENIZER_FILE, is_fetched=bool(revision)),
         config=config
-        | {"audio_model": audio, "text_model": text, "muq": muq.used_options(_options(muq_config))}
+        | layers
+        | widths
+        | {"muq": muq.used_options(_options(muq_config))}
         | {"xlm-roberta": {key: text_options[key] for key in _TEXT_OPTIONS if key in text_options}},
         revision=revision,
     )

@@ -78,6 +78,11 @@ class TextEmbedder:
         """Encoder whose vectors these can be compared with."""
         return self._model.manifest.encoder_id
 
+    @property
+    def waiting(self) -> int:
+        """Prompts that wait or are at work."""
+        return self._waiting
+
     async def embed(self, text: str, encoder_id: str = "", time_left_s: float | None = None) -> EmbeddedText:
         """Embed a text; when this is cancelled, or its time is over, a prompt that still waits is never run.
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 DIM = 32
 HIDDEN = 16
-MAX_TOKENS = 62
+MAX_TOKENS = 126
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-,&'悲伤的音乐"
 _WAV2VEC2 = {
     "activation_dropout": 0.0,
