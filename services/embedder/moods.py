@@ -129,7 +129,8 @@ def word_forms(word: str) -> frozenset[str]:
 def _cover(folded: str) -> list[_Piece]:
     """Cover a text by as few pieces as possible, so that longer words win; unknown letters are pieces of their own."""
     letters, begins_word, places = _without_blanks(folded)
-    best: list[tuple[int, _Piece | None]] = [(0, None)] + [(len(letters) * _UNKNOWN_COST + 1, None)] * len(letters)
+    unreached: tuple[int, _Piece | None] = (len(letters) * _UNKNOWN_COST + 1, None)
+    best = [(0, None), *[unreached] * len(letters)]
     for start in range(len(letters)):
         for piece in _pieces_at(letters, start, begins_word[start]):
             cost = best[start][0] + (1 if piece.is_known else _UNKNOWN_COST)
@@ -138,10 +139,10 @@ def _cover(folded: str) -> list[_Piece]:
     pieces: list[_Piece] = []
     end = len(letters)
     while end:
-        piece = best[end][1]
-        assert piece is not None  # an unknown letter is always a way on
-        pieces.append(piece)
-        end = piece.start
+        last = best[end][1]
+        assert last is not None  # an unknown letter is always a way on
+        pieces.append(last)
+        end = last.start
     pieces.reverse()
     return [_with_text(piece, folded, places) for piece in pieces]
 

@@ -154,7 +154,7 @@ def _build(config: dict[str, Any], tokenizer: Path) -> "torch.nn.Module":  # JSO
     from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizerFast
 
     try:
-        words = XLMRobertaTokenizerFast(tokenizer_file=str(tokenizer))
+        words = XLMRobertaTokenizerFast(tokenizer_file=str(tokenizer))  # type: ignore[no-untyped-call]  # untyped there
     except Exception as error:  # the tokenizers library raises nothing narrower
         raise ArtifactInvalid(f"{tokenizer} is no tokenizer: {error}", field="tokenizer", value=tokenizer) from error
 
@@ -164,7 +164,8 @@ def _build(config: dict[str, Any], tokenizer: Path) -> "torch.nn.Module":  # JSO
 
     class TextTower(TextTransformerPretrained):  # type: ignore[misc]  # the package ships no types
         def _init_pretrained_model(self) -> XLMRobertaModel:
-            return XLMRobertaModel(XLMRobertaConfig(**config["xlm-roberta"]))
+            options = XLMRobertaConfig(**config["xlm-roberta"])  # type: ignore[no-untyped-call]  # untyped there
+            return XLMRobertaModel(options)  # type: ignore[no-untyped-call]  # untyped there
 
         def _init_tokenizer(self) -> XLMRobertaTokenizerFast:
             return words

@@ -97,7 +97,8 @@ class Tagger:
         """
         self.check()
         expires_at = None if time_left_s is None else time.monotonic() + time_left_s
-        encoder_id, tags = self._manifest.encoder_id, ()
+        encoder_id = self._manifest.encoder_id
+        tags: Scores = ()
         vector: Float32Array | None = None
         if self._manifest.tags or self._axis_tracks is None:
             embedding = await self._tracks.embed(file.rewind(), limits, Lane.INTERACTIVE, time_left_s)

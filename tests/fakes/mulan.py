@@ -77,10 +77,13 @@ def save_tiny_mulan(folder: Path, seed: int = 0) -> Any:  # a MuQMuLan, whose pa
     ).save_pretrained(muq_folder)
     text_folder.mkdir()
     save_tokenizer(text_folder / "tokenizer.json")
-    tokenizer = XLMRobertaTokenizerFast(tokenizer_file=str(text_folder / "tokenizer.json"))
+    make: Any = XLMRobertaTokenizerFast  # untyped there, as the two below
+    tokenizer = make(tokenizer_file=str(text_folder / "tokenizer.json"))
     tokenizer.save_pretrained(text_folder)
-    XLMRobertaModel(
-        XLMRobertaConfig(
+    text_model: Any = XLMRobertaModel
+    options: Any = XLMRobertaConfig
+    text_model(
+        options(
             vocab_size=len(tokenizer),
             hidden_size=HIDDEN,
             num_hidden_layers=1,

@@ -17,6 +17,7 @@ from services.chassis.channel import connect
 from services.chassis.errors import DomainError
 from services.chassis.server import Server
 from services.embedder import mulan, mulan_folder
+from services.embedder.__main__ import Embedder
 from services.embedder.axes import AXES, score
 from services.embedder.batcher import Batcher, Lane
 from services.embedder.decoder import DecoderPool
@@ -24,9 +25,11 @@ from services.embedder.embedding import AudioLimits, TrackEmbedder
 from services.embedder.model import Encoder
 from services.embedder.mulan import MulanEncoder
 from services.embedder.servicer import ACCESS, Servicer
+from services.embedder.settings import EmbedderSettings
 from services.embedder.tagging import AxisScorer, Tagger
 from services.embedder.text import TextEmbedder
-from tests.fakes.encoder import MANIFEST
+from tests.conftest import NatsServer, free_port
+from tests.fakes.encoder import MANIFEST, FakeEncoder
 from tests.fakes.mulan import DIM, save_tiny_mulan, strip_towers
 from tests.fakes.tokens import TokenSigner
 from tests.integration.embedder import audio_files
@@ -344,9 +347,56 @@ async def test_tags_are_for_workers(
 
 async def test_words_and_tags_at_once_are_right(served: Words, model: MulanEncoder, song: bytes) -> None:
     digest = await served.rig.blobs.put(song)
-    wanted, alone = await served.tag(digest), vectors.encode(model.embed_text("at once"))
-    first, second, *found = await asyncio.gather(
-        served.tag(digest), served.tag(digest), *(served.embed("at once") for _ in range(5))
+    wanted, alone = scores(await served.tag(digest)), vectors.encode(model.embed_text("at once"))
+    tags = asyncio.gather(served.tag(digest), served.tag(digest))
+    texts = asyncio.gather(*(served.embed("at once") for _ in range(5)))
+    assert {found.vector for found in await texts} == {alone}
+    for found in await tags:
+        assert scores(found) == pytest.approx(wanted, abs=1e-5)
+
+
+def scores(found: embedder_pb2.TagTrackResponse) -> dict[str, float]:
+    return {f"{axis.name}/{tag.name}": tag.score for axis in found.axes for tag in axis.tags}
+
+
+async def test_process_is_wired_with_its_text_model(
+    tmp_path: Path, nats_server: NatsServer, model: MulanEncoder
+) -> None:
+    port = free_port()
+    chosen = EmbedderSettings(
+        listen=f"127.0.0.1:{port}",
+        social_address=f"127.0.0.1:{free_port()}",
+        blob_store_url=f"file://{tmp_path / 'blobs'}",
+        interactive_files=1,
+        bulk_files=1,
+        max_waiting_texts=5,
+        cached_texts=7,
+        drain_timeout_s=0.2,
     )
-    assert first == second == wanted
-    assert {text.vector for text in found} == {alone}
+    cases: list[tuple[Encoder, list[str]]] = [(FakeEncoder(), ["axis-batcher", "batcher"]), (model, ["batcher"])]
+    for encoder, batchers in cases:
+        async with started(Embedder(chosen, nats_server.settings("embedder"), encoder, model)) as tasks:
+            assert sorted(name for name in tasks if name.endswith("batcher")) == batchers
+            async with connect(f"127.0.0.1:{port}") as channel:
+                stub = embedder_pb2_grpc.EmbedderServiceStub(channel)
+                described = await stub.DescribeModel(embedder_pb2.DescribeModelRequest(), timeout=TIMEOUT_S)
+        assert described.encoder_id == encoder.manifest.encoder_id
+        assert described.text_encoder_id == model.manifest.encoder_id
+
+
+@contextlib.asynccontextmanager
+async def started(embedder: Embedder) -> AsyncIterator[list[str]]:
+    """Run an embedder, and give the names of its tasks."""
+    running = asyncio.create_task(embedder.serve())
+    try:
+        names: list[str] = []
+        while "consumer" not in names:  # which is begun last
+            await asyncio.sleep(0.02)
+            names = [task.get_name() for task in asyncio.all_tasks()]
+        yield names
+        await embedder.drain()
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        await embedder.close()
