@@ -30,7 +30,7 @@ def forms(stem: str) -> frozenset[str]:
     found |= {soft + ending for ending in _AFTER_SOFT_STEM}
     found |= {_with_final(nominal, "ㄴ"), _with_final(nominal, "ㄴ") + "데", _with_final(nominal, "ㄹ")}
     found |= {_with_final(nominal, "ㄹ") + "때", _noun(stem)}
-    found.add((stem if _final(stem) == "ㄹ" else nominal) + "면")
+    found |= {(stem if _final(stem) == "ㄹ" else nominal) + ending for ending in ("면", "면서", "며")}
     found |= {infinitive + ending for ending in _AFTER_INFINITIVE}
     found |= {past + ending for ending in _AFTER_PAST}
     found.add(_with_final(soft, "ㅂ") + "니다" if _final(soft) == " " else stem + "습니다")

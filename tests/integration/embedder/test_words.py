@@ -324,14 +324,16 @@ async def test_limit_keeps_the_best(bare: Words, song: bytes, limit: int, names:
     assert [tag.name for tag in found.tags] == names
 
 
-async def test_bad_requests_for_tags_are_coded(beside: Words, tmp_path: Path) -> None:
+async def test_bad_requests_for_tags_are_coded(beside: Words, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     silent = audio_files.write(tmp_path / "silent.flac", audio_files.music(5) * 0).read_bytes()
     error = await refusal(beside.tag(b"\1" * 32, limit=-1))
     assert (error.code, error.field, error.value) == ("INVALID_ARGUMENT", "limit", "-1")
     assert (await refusal(beside.tag(b"\1" * 31))).field == "digest"
     assert (await refusal(beside.tag(b"\1" * 32))).reason == "BLOB_NOT_FOUND"
     assert (await refusal(beside.tag(await beside.rig.blobs.put(silent)))).reason == "AUDIO_SILENT"
-    assert (await refusal(beside.tag(await beside.rig.blobs.put(b"\0" * 3_000_001)))).reason == "AUDIO_TOO_LARGE"
+    large = await beside.rig.blobs.put(b"\0" * 3_000_001)
+    monkeypatch.setattr(beside.rig.blobs, "stream", lambda *_: pytest.fail("read before it was refused"))
+    assert (await refusal(beside.tag(large))).reason == "AUDIO_TOO_LARGE"
 
 
 @pytest.mark.parametrize(
