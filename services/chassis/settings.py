@@ -34,8 +34,9 @@ def load(kind: type[S]) -> S:
         return kind()
     except ValidationError as error:
         prefix = kind.model_config.get("env_prefix", "")
-        lines = [
-            f"  {prefix}{'_'.join(str(part) for part in fault['loc'])}".upper() + f": {fault['msg']}"
-            for fault in error.errors(include_input=False, include_url=False)
-        ]
+        lines = []
+        for fault in error.errors(include_input=False, include_url=False):
+            # What concerns several variables names them itself.
+            name = f"{prefix}{'_'.join(str(part) for part in fault['loc'])}: ".upper() if fault["loc"] else ""
+            lines.append(f"  {name}{fault['msg']}")
         raise SettingsError("bad settings:\n" + "\n".join(lines)) from None

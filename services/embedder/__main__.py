@@ -5,8 +5,6 @@ import contextlib
 import logging
 import time
 
-import numpy as np
-
 from museed.embedder.v1 import embedder_pb2_grpc
 from services.chassis import channel, settings, telemetry
 from services.chassis.auth import Revocations, TokenVerifier
@@ -14,16 +12,19 @@ from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, BusSettings, WorkConsumer
 from services.chassis.errors import DomainError
 from services.chassis.server import Server, run, wait_for_signal
-from services.embedder.batcher import Batcher, Lane
+from services.embedder.batcher import Batcher
 from services.embedder.choice import load_encoder
 from services.embedder.clients import IDEMPOTENT, Accounts
 from services.embedder.consumer import EmbedWork, make_consumer
 from services.embedder.decoder import DecoderPool
 from services.embedder.embedding import TrackEmbedder
 from services.embedder.errors import DecoderLost
-from services.embedder.model import Encoder
+from services.embedder.intake import Intake
+from services.embedder.lanes import Lane
+from services.embedder.model import ServedEncoder
 from services.embedder.mulan import MulanEncoder, load_beside
 from services.embedder.publisher import Publisher
+from services.embedder.runtimes import warm_up
 from services.embedder.servicer import ACCESS, Servicer
 from services.embedder.settings import EmbedderSettings
 from services.embedder.spool import Spool
@@ -40,11 +41,17 @@ class Embedder:
         chosen: Settings.
         bus_settings: Where NATS is.
         encoder: What is served.
+        decoders: Started.
         mulan: Text model; None for none.
     """
 
     def __init__(
-        self, chosen: EmbedderSettings, bus_settings: BusSettings, encoder: Encoder, mulan: MulanEncoder | None = None
+        self,
+        chosen: EmbedderSettings,
+        bus_settings: BusSettings,
+        encoder: ServedEncoder,
+        decoders: dict[Lane, DecoderPool],
+        mulan: MulanEncoder | None = None,
     ) -> None:
         self._settings = chosen
         self._bus_settings = bus_settings
@@ -52,46 +59,41 @@ class Embedder:
         self._blobs = open_blob_store(chosen.blob_store_url)
         self._spool = Spool(chosen.spool_folder)
         self._batcher = _make_batcher(chosen, encoder)
-        # Sound in the space of words, for tags: its own batcher unless the served encoder is that model.
-        self._axis_batcher = None if mulan is None or mulan is encoder else _make_batcher(chosen, mulan)
-        self._decoders = {
-            Lane.INTERACTIVE: DecoderPool(chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls),
-            Lane.BULK: DecoderPool(chosen.bulk_files, chosen.decode_limits, chosen.bulk_files),
-        }
-        self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.windows_in_flight)
+        self._decoders = decoders
+        self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.seconds_in_flight)
         self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
         accounts = Accounts(self._social)
         self._revocations = Revocations(accounts.fetch_revoked_sessions)
         verifier = TokenVerifier(accounts.fetch_jwks, self._revocations)
         self.server = Server(chosen.listen, ACCESS, verifier, chosen.max_concurrent_calls)
-        max_calls = chosen.interactive_files + chosen.max_waiting_calls
+        intake = Intake(encoder, self._tracks, self._blobs, self._spool, chosen.upload_limits)
         self._text: TextEmbedder | None = None
-        tagger = Tagger(encoder, self._tracks)
+        self._axis_batcher: Batcher | None = None
+        self._axis_tracks: TrackEmbedder | None = None
+        tagger = Tagger(encoder, intake)
         if mulan is not None:
             self._text = TextEmbedder(mulan, max_waiting=chosen.max_waiting_texts, cached=chosen.cached_texts)
-            axis_tracks: TrackEmbedder | None = None
-            if self._axis_batcher is not None:
-                axis_tracks = TrackEmbedder(mulan, self._axis_batcher, self._decoders, chosen.windows_in_flight)
-            tagger = Tagger(encoder, self._tracks, AxisScorer(mulan), axis_tracks)
-        servicer = Servicer(
-            encoder, self._tracks, self._blobs, self._spool, chosen.upload_limits, max_calls, self._text, tagger
-        )
+            tagger = Tagger(encoder, intake, AxisScorer(mulan), self._axis_intake(mulan))
+        servicer = Servicer(encoder, intake, chosen.call_limits, self._text, tagger)
         embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, self.server.grpc)
         self._consumer: WorkConsumer | None = None
         self._consumed = asyncio.Event()
+
+    def _axis_intake(self, mulan: MulanEncoder) -> Intake | None:
+        """Return what embeds sound into the space of words, for tags; None where the served encoder does."""
+        if mulan is self._encoder:
+            return None
+        self._axis_batcher = _make_batcher(self._settings, mulan)
+        self._axis_tracks = TrackEmbedder(mulan, self._axis_batcher, self._decoders, self._settings.seconds_in_flight)
+        return Intake(mulan, self._axis_tracks, self._blobs, self._spool, self._settings.upload_limits)
 
     async def serve(self) -> None:
         """Listen, and take work from NATS as soon as it is there, until cancelled.
 
         Raises:
-            SystemExit: The address is taken, or no decoding process starts.
+            SystemExit: The address is taken.
         """
         await self.server.start()
-        try:
-            for pool in self._decoders.values():
-                await pool.start()
-        except DecoderLost as error:
-            raise SystemExit(f"{error.reason}: {error.message}") from error
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._batcher.run(), name="batcher")
             if self._axis_batcher is not None:
@@ -126,28 +128,26 @@ class Embedder:
 
     async def close(self) -> None:
         """End processes, threads and connections."""
-        self._batcher.close()
-        if self._axis_batcher is not None:
-            self._axis_batcher.close()
-        if self._text is not None:
-            self._text.close()
+        for part in (self._batcher, self._tracks, self._axis_batcher, self._axis_tracks, self._text):
+            if part is not None:
+                part.close()
         for pool in self._decoders.values():
             await pool.close()
         self._spool.close()
         await self._social.close()
 
 
-def _make_batcher(chosen: EmbedderSettings, encoder: Encoder) -> Batcher:
+def _make_batcher(chosen: EmbedderSettings, encoder: ServedEncoder) -> Batcher:
     return Batcher(
         encoder,
-        max_batch_windows=chosen.max_batch_windows,
+        max_batch_seconds=chosen.max_batch_seconds,
         max_delay_ms=chosen.max_batch_delay_ms,
-        max_queued_windows=chosen.max_queued_windows,
+        max_queued_seconds=chosen.max_queued_seconds,
     )
 
 
-def prepare_encoder(chosen: EmbedderSettings) -> Encoder:
-    """Load the encoder and run it once, so that the first caller does not wait for that; blocks.
+def prepare_encoder(chosen: EmbedderSettings) -> ServedEncoder:
+    """Load the encoder and run it, so that the first caller does not wait for that; blocks.
 
     Raises:
         SystemExit: It cannot be loaded; the text says what to do.
@@ -159,23 +159,30 @@ def prepare_encoder(chosen: EmbedderSettings) -> Encoder:
             artifacts_folder=chosen.artifact_folder,
             muq_folder=chosen.muq_folder,
             threads=chosen.model_threads,
+            runtime=chosen.runtime,
+            precision=chosen.precision,
+            is_compiled=chosen.torch_compile,
         )
     except DomainError as error:
         raise SystemExit(f"{error.reason}: {error.message}") from error
-    encoder.encode(np.zeros((1, encoder.manifest.window_samples), np.float32))
+    loaded = time.monotonic()
+    warm_up(encoder, chosen.max_batch_seconds)
     logger.info(
         "encoder_loaded",
         extra={
             "encoder_id": encoder.manifest.encoder_id,
             "device": encoder.device,
-            "seconds": round(time.monotonic() - began, 2),
+            "runtime": encoder.runtime,
+            "precision": encoder.precision,
+            "load_s": round(loaded - began, 2),
+            "warm_up_s": round(time.monotonic() - loaded, 2),
         },
     )
     return encoder
 
 
-def prepare_mulan(chosen: EmbedderSettings, encoder: Encoder) -> MulanEncoder | None:
-    """Load the text model where one is set or served, and run it once; blocks.
+def prepare_mulan(chosen: EmbedderSettings, encoder: ServedEncoder) -> MulanEncoder | None:
+    """Load the text model where one is set or served, and run it; blocks.
 
     Raises:
         SystemExit: It cannot be loaded; the text says what belongs where.
@@ -185,9 +192,27 @@ def prepare_mulan(chosen: EmbedderSettings, encoder: Encoder) -> MulanEncoder | 
     except DomainError as error:
         raise SystemExit(f"EMBEDDER_MULAN: {error.reason}: {error.message}") from error
     if mulan is not None and mulan is not encoder:
-        mulan.encode(np.zeros((1, mulan.manifest.window_samples), np.float32))
+        warm_up(mulan, chosen.max_batch_seconds)
         logger.info("text_model_loaded", extra={"encoder_id": mulan.manifest.encoder_id, "device": mulan.device})
     return mulan
+
+
+async def start_decoders(chosen: EmbedderSettings) -> dict[Lane, DecoderPool]:
+    """Start the decoding processes of both lanes.
+
+    Raises:
+        SystemExit: None starts.
+    """
+    decoders = {
+        Lane.INTERACTIVE: DecoderPool(chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls),
+        Lane.BULK: DecoderPool(chosen.bulk_files, chosen.bulk_decode_limits, chosen.bulk_files),
+    }
+    try:
+        for pool in decoders.values():
+            await pool.start()
+    except DecoderLost as error:
+        raise SystemExit(f"{error.reason}: {error.message}") from error
+    return decoders
 
 
 async def main() -> None:
@@ -195,8 +220,10 @@ async def main() -> None:
     chosen = settings.load(EmbedderSettings)
     bus_settings = settings.load(BusSettings)
     telemetry.configure_logging("embedder", chosen.log_level)
-    encoder = prepare_encoder(chosen)
-    embedder = Embedder(chosen, bus_settings, encoder, prepare_mulan(chosen, encoder))
+    # Both take a second or more, on different cores.
+    encoder, decoders = await asyncio.gather(asyncio.to_thread(prepare_encoder, chosen), start_decoders(chosen))
+    mulan = await asyncio.to_thread(prepare_mulan, chosen, encoder)
+    embedder = Embedder(chosen, bus_settings, encoder, decoders, mulan)
     serving = asyncio.create_task(embedder.serve(), name="serve")
     asked_to_end = asyncio.create_task(wait_for_signal(), name="signal")
     try:

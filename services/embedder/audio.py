@@ -12,6 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from services.embedder import container
+from services.embedder.channels import mono_weights
 from services.embedder.errors import (
     AudioCorrupt,
     AudioEmpty,
@@ -26,7 +27,12 @@ Listen = Callable[[Float32Array, int], None]
 
 _RATES_HZ = (2_000, 768_000)
 # Far beyond any scale that a tool writes floats in; larger ones overflow in a spectrogram.
-_LARGEST_SAMPLE = 1e6
+LARGEST_SAMPLE = 1e6
+# 18 dB above full scale: no encoder was ever given that, and a flipped bit of a gain makes it.
+_LARGEST_ENCODED = 8.0
+# A float file above that may be on the scale of integers; then its peaks are not 40 dB above its mean.
+_LARGEST_CREST = 100.0
+_FLOATS = ("/float", "/double", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,8 @@ def _mono(
     source: Source, spec: DecodeSpec, descriptor: int, size_bytes: int, listen: Listen | None
 ) -> Iterator[Float32Array]:
     """Mix to mono and check: shape (frames,) per block, at the file's own rate."""
+    weights = mono_weights(source.layout, source.channels)
+    level = _Level(source.codec.endswith(_FLOATS))
     delivered = 0
     failure: DecoderStopped | None = None
     try:
@@ -114,17 +122,54 @@ def _mono(
             delivered += len(block)
             if delivered > spec.max_seconds * source.rate_hz:
                 raise AudioTooLong.of(delivered / source.rate_hz, spec.max_seconds)
-            mono = block[:, 0] if source.channels == 1 else block.mean(axis=1)
-            if not np.abs(mono).max() <= _LARGEST_SAMPLE:  # written so that NaN is refused too
-                raise AudioCorrupt("the file holds samples that are not finite, or beyond any scale", field="audio")
+            mono = _mixed(block, weights)
+            level.check(mono)
             if listen is not None:
                 listen(block, source.rate_hz)
             yield mono
     except DecoderStopped as stopped:
         failure = stopped
+    level.check_end()
     _check_delivered(source, delivered, failure, os.lseek(descriptor, 0, os.SEEK_CUR) >= size_bytes)
     if delivered < spec.min_seconds * source.rate_hz:
         raise AudioTooShort.of(delivered / source.rate_hz, spec.min_seconds)
+
+
+class _Level:
+    """Refuses samples that no recording has: they would be all that a model hears.
+
+    Args:
+        is_float: The file may have any scale.
+    """
+
+    def __init__(self, is_float: bool) -> None:
+        self._is_float = is_float
+        self._limit = LARGEST_SAMPLE if is_float else _LARGEST_ENCODED
+        self._peak = self._energy = 0.0
+        self._samples = 0
+
+    def check(self, mono: Float32Array) -> None:
+        peak = max(float(mono.max()), -float(mono.min()))
+        if not peak <= self._limit:  # written so that NaN is refused too
+            raise AudioCorrupt("the file holds samples that are not finite, or beyond any scale", field="audio")
+        if self._is_float:
+            self._peak = max(self._peak, peak)
+            self._energy += float(np.dot(mono, mono))
+            self._samples += len(mono)
+
+    def check_end(self) -> None:
+        if self._peak > max(_LARGEST_ENCODED, _LARGEST_CREST * (self._energy / max(1, self._samples)) ** 0.5):
+            raise AudioCorrupt("single samples of the file are far beyond the scale of the others", field="audio")
+
+
+def _mixed(block: Float32Array, weights: Float32Array) -> Float32Array:
+    if len(weights) == 1:
+        return block[:, 0]
+    if len(weights) == 2:  # to the last bit what `block.mean(axis=1)` gives, in a third of the time
+        mean: Float32Array = (block[:, 0] + block[:, 1]) * weights[0]
+        return mean
+    mixed: Float32Array = block @ weights
+    return mixed
 
 
 def _check_delivered(source: Source, delivered: int, failure: DecoderStopped | None, is_at_end: bool) -> None:

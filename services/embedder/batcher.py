@@ -2,89 +2,36 @@
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from enum import IntEnum
 
 import numpy as np
 
-from services.chassis.errors import DeadlineExceeded
 from services.embedder.errors import AudioCorrupt, EmbedderBusy, EncodingFailed
+from services.embedder.lanes import EncodedWindow, Lane, Waiting, WindowQueue
 from services.embedder.model import Encoded, Encoder, Float32Array
 
 logger = logging.getLogger(__name__)
 
-_FIRST_BATCH_S = 0.5
+# Until a batch was timed: real time, which every encoder that is worth serving beats.
+_FIRST_PACE = 1.0
 _MIN_RETRY_AFTER_MS = 100
-
-
-class Lane(IntEnum):
-    """Who goes first: somebody who waits before work that nobody watches."""
-
-    INTERACTIVE = 0
-    BULK = 1
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedWindow:
-    """One window's unit vector, shape (dim,), and tag scores, shape (n_tags,), both float32."""
-
-    vector: Float32Array
-    tags: Float32Array
-
-
-@dataclass(eq=False, slots=True)
-class _Item:
-    window: Float32Array
-    future: "asyncio.Future[EncodedWindow]"
-    queued_at: float
-    expires_at: float | None
-
-
-@dataclass(slots=True)
-class _Queues:
-    """The windows that wait, by lane, oldest first."""
-
-    lanes: tuple[deque[_Item], ...] = field(default_factory=lambda: tuple(deque() for _ in Lane))
-
-    def __len__(self) -> int:
-        return sum(len(lane) for lane in self.lanes)
-
-    def __iter__(self) -> Iterator[_Item]:
-        return itertools.chain.from_iterable(self.lanes)
-
-    def drop(self, is_dead: Callable[[_Item], bool]) -> None:
-        for lane in self.lanes:
-            alive = [item for item in lane if not is_dead(item)]
-            lane.clear()
-            lane.extend(alive)
-
-    def take(self, limit: int) -> list[_Item]:
-        """Remove the first window and those behind it that are as long as it, at most `limit`."""
-        batch: list[_Item] = []
-        for lane in self.lanes:
-            left: list[_Item] = []
-            while lane and len(batch) < limit:
-                item = lane.popleft()
-                is_fit = not batch or len(item.window) == len(batch[0].window)
-                (batch if is_fit else left).append(item)
-            lane.extendleft(reversed(left))
-        return batch
+_MAX_RETRY_AFTER_MS = 60_000
 
 
 class Batcher:
     """Runs an encoder over windows from many callers; `run` must be running for anything to happen.
 
+    A batch holds windows of one lane: a window of somebody who waits is delayed by the batch at hand, and by no other
+    bulk work.
+
     Args:
         encoder: Called from one thread of this object's own.
-        max_batch_windows: Most windows in one call.
+        max_batch_seconds: Most sound in one call; a longer window goes alone.
         max_delay_ms: How long the first window of a batch waits for others.
-        max_queued_windows: Windows that may wait in each lane; further ones are refused.
+        max_queued_seconds: Sound that may wait in each lane; further windows are refused.
         clock: Monotonic seconds.
     """
 
@@ -92,20 +39,21 @@ class Batcher:
         self,
         encoder: Encoder,
         *,
-        max_batch_windows: int,
+        max_batch_seconds: float,
         max_delay_ms: float,
-        max_queued_windows: int,
+        max_queued_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._encoder = encoder
-        self._max_batch_windows = max_batch_windows
+        self._rate_hz = encoder.manifest.sample_rate_hz
+        self._max_batch_seconds = max_batch_seconds
         self._max_delay_s = max_delay_ms / 1000
-        self._max_queued_windows = max_queued_windows
+        self._max_queued_seconds = max_queued_seconds
         self._clock = clock
-        self._queues = _Queues()
+        self._queues = {lane: WindowQueue() for lane in Lane}
         self._arrived = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, "encoder")
-        self._batch_s = _FIRST_BATCH_S
+        self._pace = _FIRST_PACE
 
     def submit(
         self, window: Float32Array, lane: Lane, expires_at: float | None = None
@@ -120,65 +68,71 @@ class Batcher:
         Raises:
             EmbedderBusy: The lane is full.
         """
-        waiting = len(self._queues.lanes[lane])
-        if waiting >= self._max_queued_windows:
-            hint_ms = int(1000 * self._batch_s * waiting / self._max_batch_windows)
+        seconds = len(window) / self._rate_hz
+        queue = self._queues[lane]
+        if len(queue) and queue.seconds + seconds > self._max_queued_seconds:
             raise EmbedderBusy(
-                f"{waiting} windows wait for the model, limit is {self._max_queued_windows}",
-                value=waiting,
-                limit=self._max_queued_windows,
-                retry_after_ms=max(_MIN_RETRY_AFTER_MS, hint_ms),
+                f"{queue.seconds:.0f} s of sound wait for the model, limit is {self._max_queued_seconds:g} s",
+                value=f"{queue.seconds:.0f}",
+                limit=f"{self._max_queued_seconds:g}",
+                retry_after_ms=self.retry_after_ms(lane),
             )
         future: asyncio.Future[EncodedWindow] = asyncio.get_running_loop().create_future()
-        self._queues.lanes[lane].append(_Item(window, future, self._clock(), expires_at))
+        queue.append(Waiting(window, seconds, future, self._clock(), expires_at))
         self._arrived.set()
         return future
+
+    def queued_seconds(self, lane: Lane) -> float:
+        """Return how much sound waits in a lane."""
+        return self._queues[lane].seconds
+
+    def retry_after_ms(self, lane: Lane) -> int:
+        """Estimate how long the model needs for what waits in a lane, 0.1 to 60 s."""
+        estimate_ms = round(1000 * self._pace * self._queues[lane].seconds)
+        return min(_MAX_RETRY_AFTER_MS, max(_MIN_RETRY_AFTER_MS, estimate_ms))
 
     async def run(self) -> None:
         """Encode what is queued, for ever."""
         while True:
-            await self._gather()
-            batch = self._queues.take(self._max_batch_windows)
-            if batch:
-                began = self._clock()
-                try:
-                    await self._encode(batch)
-                finally:
-                    for item in batch:
-                        item.future.cancel()  # those without a result: this task itself is being cancelled
-                self._batch_s = self._clock() - began
+            lane = await self._gather()
+            batch = self._queues[lane].take(self._max_batch_seconds)
+            if not batch:  # cancelled just now
+                continue
+            began = self._clock()
+            try:
+                await self._encode(batch)
+            finally:
+                for waiting in batch:
+                    waiting.future.cancel()  # those without a result: this task itself is being cancelled
+            self._pace = (self._clock() - began) / sum(waiting.seconds for waiting in batch)
 
     def close(self) -> None:
         """Cancel what waits and end the thread; blocks until the batch at hand is done."""
-        for item in self._queues:
-            item.future.cancel()
+        for queue in self._queues.values():
+            queue.cancel_all()
         self._executor.shutdown()
 
-    async def _gather(self) -> None:
-        """Wait until a batch is full, or its first window has waited long enough."""
+    async def _gather(self) -> Lane:
+        """Wait until a batch is full, or its first window has waited long enough; return its lane."""
         while True:
             self._arrived.clear()
-            self._queues.drop(self._is_dead)
-            if len(self._queues) >= self._max_batch_windows:
-                return
+            now = self._clock()
+            for queue in self._queues.values():
+                queue.end_late(now)
+            lane = next((lane for lane in Lane if len(self._queues[lane])), None)
             timeout_s = None
-            if len(self._queues):
-                oldest = min(item.queued_at for item in self._queues)
-                timeout_s = oldest + self._max_delay_s - self._clock()
-                if timeout_s <= 0:
-                    return
+            if lane is not None:
+                queue = self._queues[lane]
+                timeout_s = (queue.oldest_at or now) + self._max_delay_s - now
+                if timeout_s <= 0 or queue.seconds >= self._max_batch_seconds:
+                    return lane
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), timeout_s)
 
-    def _is_dead(self, item: _Item) -> bool:
-        if not item.future.done() and item.expires_at is not None and self._clock() >= item.expires_at:
-            item.future.set_exception(DeadlineExceeded("the deadline passed while the window waited for the model"))
-        return item.future.done()
-
-    async def _encode(self, batch: list[_Item]) -> None:
+    async def _encode(self, batch: list[Waiting]) -> None:
         """Encode a batch; when the model fails on it, halve it until the culprit fails alone."""
         loop = asyncio.get_running_loop()
-        windows = [item.window for item in batch]
+        windows = [waiting.window for waiting in batch]
         try:
             encoded = await loop.run_in_executor(self._executor, self._call, windows)
         except Exception as error:  # whatever a model raises belongs to a window, not to the service
@@ -192,20 +146,20 @@ class Batcher:
             failure.__cause__ = error
             _fail(batch[0], failure)
             return
-        for row, item in enumerate(batch):
-            _finish(item, EncodedWindow(encoded.vectors[row], encoded.tags[row]))
+        for row, waiting in enumerate(batch):
+            _finish(waiting, EncodedWindow(encoded.vectors[row], encoded.tags[row]))
 
     def _call(self, windows: list[Float32Array]) -> Encoded:
         return self._encoder.encode(np.stack(windows))
 
 
-def _finish(item: _Item, window: EncodedWindow) -> None:
+def _finish(waiting: Waiting, window: EncodedWindow) -> None:
     if not np.isfinite(window.vector).all():
-        _fail(item, AudioCorrupt("the audio has no finite vector", field="audio"))
-    elif not item.future.done():
-        item.future.set_result(window)
+        _fail(waiting, AudioCorrupt("the audio has no finite vector", field="audio"))
+    elif not waiting.future.done():
+        waiting.future.set_result(window)
 
 
-def _fail(item: _Item, error: Exception) -> None:
-    if not item.future.done():
-        item.future.set_exception(error)
+def _fail(waiting: Waiting, error: Exception) -> None:
+    if not waiting.future.done():
+        waiting.future.set_exception(error)

@@ -13,9 +13,9 @@ from services.chassis.blobs import BlobStore
 from services.chassis.bus import EMBED_WORK, Bus, Delivery, WorkConsumer, embed_track_subject
 from services.chassis.errors import NotFound
 from services.chassis.media import open_below
-from services.embedder.batcher import Lane
 from services.embedder.embedding import AudioLimits, TrackEmbedder, TrackEmbedding
 from services.embedder.errors import AudioError, EncoderMismatch
+from services.embedder.lanes import Lane
 from services.embedder.messages import encode_windows, to_message
 from services.embedder.publisher import Publisher
 

@@ -14,6 +14,9 @@ from services.embedder.errors import AudioTruncated
 # Players play files that lack their last bytes, and so does everybody's music folder.
 TOLERATED_SHARE = 0.95
 _OGG_PAGE_BYTES = 65_307
+_OGG_HEADER_BYTES = 27
+# Those of a large picture among the comments come first.
+_OGG_HEADER_PAGES = 4096
 _UNKNOWN_SIZES = (0, 0xFFFFFFFF)
 
 
@@ -84,15 +87,48 @@ def _last_box_end(descriptor: int, size_bytes: int) -> tuple[int | None, bool]:
     return position, is_indexed
 
 
+def ogg_span(descriptor: int, size_bytes: int) -> tuple[int, int] | None:
+    """Return the positions in samples that the first page with sound and the last page of an Ogg file state.
+
+    They are right even where the pages themselves are damaged. None where a page states none, and for a file of several
+    streams, in which each counts for itself.
+    """
+    first = _first_page_with_sound(descriptor)
+    _, last = _last_page(descriptor, size_bytes)
+    if first is None or len(last) < _OGG_HEADER_BYTES or os.pread(descriptor, 4, 14) != last[14:18]:
+        return None
+    end: int = struct.unpack_from("<q", last, 6)[0]
+    return (first, end) if end > 0 else None
+
+
+def _first_page_with_sound(descriptor: int) -> int | None:
+    at = 0
+    for _ in range(_OGG_HEADER_PAGES):
+        page = os.pread(descriptor, _OGG_HEADER_BYTES + 255, at)
+        if page[:4] != b"OggS" or len(page) < _OGG_HEADER_BYTES:
+            return None
+        position: int = struct.unpack_from("<q", page, 6)[0]
+        if position > 0:
+            return position
+        at += _OGG_HEADER_BYTES + page[26] + sum(page[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + page[26]])
+    return None
+
+
 def _last_page_end(descriptor: int, size_bytes: int) -> int | None:
     """Return where the last page of an Ogg file states to end, None where no page begins near the end."""
+    at, page = _last_page(descriptor, size_bytes)
+    if not page:
+        return None
+    if len(page) < _OGG_HEADER_BYTES:
+        return at + _OGG_HEADER_BYTES
+    count = page[26]
+    segments = page[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + count]
+    return at + _OGG_HEADER_BYTES + count + (sum(segments) if len(segments) == count else 0)
+
+
+def _last_page(descriptor: int, size_bytes: int) -> tuple[int, bytes]:
+    """Find the last Ogg page; return where it begins and what there is of it, nothing where there is none."""
     start = max(0, size_bytes - _OGG_PAGE_BYTES)
     tail = os.pread(descriptor, _OGG_PAGE_BYTES, start)
     at = tail.rfind(b"OggS")
-    if at < 0:
-        return None
-    header = tail[at : at + 27]
-    if len(header) < 27:
-        return start + at + 27
-    segments = tail[at + 27 : at + 27 + header[26]]
-    return start + at + 27 + header[26] + (sum(segments) if len(segments) == header[26] else 0)
+    return (start + at, tail[at:]) if at >= 0 else (start, b"")

@@ -4,6 +4,7 @@ It takes requests from a socket, each with an open file, and answers with frames
 and a payload. It opens no path and no address by itself.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -28,19 +29,22 @@ READY, SOUND, END, REFUSED = b"R", b"S", b"E", b"X"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _OPEN_FILES = 32
+_OOM_SCORE = "500"
 _MIB = 1024 * 1024
 
 
-def main(socket_descriptor: int, parent_pid: int, memory_mib: int) -> None:
+def main(socket_descriptor: int, parent_pid: int, memory_mib: int, niceness: int) -> None:
     """Serve requests until the socket closes.
 
     Args:
         socket_descriptor: Inherited end of a Unix stream socket.
         parent_pid: Process that started this one; without it there is nothing to do.
         memory_mib: Address space that decoding may take beyond what the process has when it is ready.
+        niceness: How much it gives way to others, 0 to 19.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
     _die_with(parent_pid)
+    _give_way(niceness)
     _limit_once(memory_mib)
     with socket.socket(fileno=socket_descriptor) as channel:
         _send(channel, READY, b"")
@@ -61,6 +65,13 @@ def _die_with(parent_pid: int) -> None:
         sys.exit(1)
 
 
+def _give_way(niceness: int) -> None:
+    """Let others have the processor first, and let the kernel end this process before its parent for lack of memory."""
+    os.nice(niceness)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write(_OOM_SCORE)
+
+
 def _limit_once(memory_mib: int) -> None:
     with open("/proc/self/statm", encoding="ascii") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
@@ -68,6 +79,7 @@ def _limit_once(memory_mib: int) -> None:
     for kind, limit in (
         (resource.RLIMIT_AS, allowed),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
@@ -134,4 +146,4 @@ def _stream(channel: socket.socket, spec: DecodeSpec, descriptor: int) -> tuple[
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in sys.argv[1:4]))
+    main(*(int(argument) for argument in sys.argv[1:5]))

@@ -3,33 +3,25 @@
 import asyncio
 import contextlib
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.embedder.audio import AudioSummary, DecodeSpec
-from services.embedder.decode_child import FRAME_HEADER, READY, REFUSED, REQUEST_HEADER, SOUND
+from services.embedder.decode_child import REFUSED, SOUND
+from services.embedder.decode_process import RETRY_AFTER_MS, DecodeProcess, Garbled
 from services.embedder.descriptors import Descriptors
 from services.embedder.errors import AudioCorrupt, DecodeLimit, DecoderLost, EmbedderBusy, audio_error
 
 Float32Array = NDArray[np.float32]
 
 _START_TIMEOUT_S = 30.0
-_STOP_TIMEOUT_S = 5.0
 # Libraries leak and address spaces fall to pieces; a fresh process costs a third of a second.
 _JOBS_PER_PROCESS = 500
-_BUFFER_BYTES = 1 << 20
-_RETRY_AFTER_MS = 1000
-_CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +32,19 @@ class DecodeLimits:
         memory_mib: Address space beyond that of an idle decoding process.
         cpu_s: CPU seconds.
         wait_s: Seconds that the reader may wait for it, all waits together; the reader's own work does not count.
+        niceness: How much the process gives way to others, 0 to 19; see nice(2).
     """
 
     memory_mib: int = 512
     cpu_s: float = 120.0
     wait_s: float = 120.0
+    niceness: int = 0
 
 
 class Decoding:
     """The blocks of one file as they come: iterate, then read `summary` and `descriptors`."""
 
-    def __init__(self, process: "_Process", limits: DecodeLimits) -> None:
+    def __init__(self, process: DecodeProcess, limits: DecodeLimits) -> None:
         self._process = process
         self._limits = limits
         self._waited_s = 0.0
@@ -89,15 +83,23 @@ class Decoding:
         if kind == SOUND:
             return np.frombuffer(payload, dtype=np.float32)
         self._is_over = True
-        found = json.loads(bytes(payload))
-        if kind == REFUSED:
-            error = audio_error(found)
-            self.is_reusable = not isinstance(error, DecodeLimit)  # a process at its limit ends itself
-            raise error
+        self._take_end(kind, payload)
         self.is_reusable = True
-        self._summary = AudioSummary(**found["summary"])
-        self._descriptors = Descriptors(**found["descriptors"])
         raise StopAsyncIteration
+
+    def _take_end(self, kind: bytes, payload: bytearray) -> None:
+        try:
+            found = json.loads(payload)
+            if kind == REFUSED:
+                refusal = audio_error(found)
+            else:
+                self._summary = AudioSummary(**found["summary"])
+                self._descriptors = Descriptors(**found["descriptors"])
+                return
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise _garbled(error) from error
+        self.is_reusable = not isinstance(refusal, DecodeLimit)  # a process at its limit ends itself
+        raise refusal
 
     async def _receive(self) -> tuple[bytes, bytearray]:
         began = time.monotonic()
@@ -106,7 +108,9 @@ class Decoding:
         except TimeoutError:
             raise DecodeLimit.of("time", f"{self._limits.wait_s:g} s") from None
         except ConnectionError:
-            raise await self._process.explain_end(self._limits) from None
+            raise await self._process.explain_end(self._limits.cpu_s) from None
+        except Garbled as error:
+            raise _garbled(error) from error
         finally:
             self._waited_s += time.monotonic() - began
 
@@ -126,7 +130,7 @@ class DecoderPool:
         self._max_waiting = max_waiting
         self._waiting = 0
         self._free = asyncio.Semaphore(size)
-        self._idle: list[_Process] = []
+        self._idle: list[DecodeProcess] = []
         # Its one thread lives as long as the pool: the kernel ends the children with the thread that started them.
         self._starter = ThreadPoolExecutor(1, "decoder-starter")
 
@@ -164,7 +168,7 @@ class DecoderPool:
             DecoderLost: No process can be started.
         """
         await self._acquire()
-        process: _Process | None = None
+        process: DecodeProcess | None = None
         decoding: Decoding | None = None
         try:
             process = self._idle.pop() if self._idle else await self._start_process()
@@ -189,7 +193,7 @@ class DecoderPool:
                 f"{self._waiting} files wait for a decoder, limit is {self._max_waiting}",
                 value=self._waiting,
                 limit=self._max_waiting,
-                retry_after_ms=_RETRY_AFTER_MS,
+                retry_after_ms=RETRY_AFTER_MS,
             )
         self._waiting += 1
         try:
@@ -197,7 +201,7 @@ class DecoderPool:
         finally:
             self._waiting -= 1
 
-    async def _give_back(self, process: "_Process", *, is_clean: bool) -> None:
+    async def _give_back(self, process: DecodeProcess, *, is_clean: bool) -> None:
         """Keep a process that came to the end of its file; one that is still at it would mix up the next."""
         is_wanted = process.jobs < _JOBS_PER_PROCESS and len(self._idle) < self._size
         if is_clean and is_wanted and process.is_alive():
@@ -205,97 +209,40 @@ class DecoderPool:
         else:
             await self._end(process)
 
-    async def _start_process(self) -> "_Process":
-        loop = asyncio.get_running_loop()
-        process = await loop.run_in_executor(self._starter, _Process, self._limits.memory_mib)
+    async def _start_process(self) -> DecodeProcess:
+        starting = asyncio.get_running_loop().run_in_executor(
+            self._starter, DecodeProcess, self._limits.memory_mib, self._limits.niceness
+        )
         try:
-            kind, _ = await process.receive(_START_TIMEOUT_S)
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_end_started)
+            raise
+        except OSError as error:  # the machine has no process, descriptor or memory left
+            raise DecoderLost(
+                f"no decoding process can be started: {error.strerror}", retry_after_ms=RETRY_AFTER_MS
+            ) from error
+        try:
+            await process.receive(_START_TIMEOUT_S)  # READY
         except (TimeoutError, ConnectionError) as error:
             await self._end(process)
             raise DecoderLost(
-                "no decoding process starts: are soundfile, soxr and av installed?", retry_after_ms=_RETRY_AFTER_MS
+                "no decoding process starts: are soundfile, soxr and av installed?", retry_after_ms=RETRY_AFTER_MS
             ) from error
-        if kind != READY:
-            raise AssertionError(f"a new decoding process said {kind!r}")
+        except asyncio.CancelledError:
+            process.end()
+            raise
         return process
 
-    async def _end(self, process: "_Process") -> None:
+    async def _end(self, process: DecodeProcess) -> None:
         await asyncio.get_running_loop().run_in_executor(self._starter, process.end)
 
 
-class _Process:
-    """A decoding process and our end of its socket. Starting and ending block."""
+def _garbled(error: Exception) -> AudioCorrupt:
+    return AudioCorrupt(f"the decoder failed on the file: it answered {error}", field="audio")
 
-    def __init__(self, memory_mib: int) -> None:
-        self.jobs = 0
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
-            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
-            arguments = [str(number) for number in (theirs.fileno(), os.getpid(), memory_mib)]
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "services.embedder.decode_child", *arguments],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # decoders tell every oddity of a file there
-                # Nothing else of our environment: it holds passwords. One thread: more only take address space.
-                env={"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            )
-        self._socket.setblocking(False)
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    async def begin(self, descriptor: int, spec: DecodeSpec, cpu_s: float) -> bool:
-        """Hand over a file; False when the process is dead."""
-        request = json.dumps({**asdict(spec), "cpu_s": cpu_s}).encode()
-        try:
-            # An idle process has read all that was sent before: these few bytes never wait.
-            socket.send_fds(self._socket, [REQUEST_HEADER.pack(len(request)) + request], [descriptor])
-        except OSError:
-            return False
-        self.jobs += 1
-        return True
-
-    async def receive(self, timeout_s: float) -> tuple[bytes, bytearray]:
-        """Return kind and payload of the next frame.
-
-        Raises:
-            TimeoutError: It did not come in time.
-            ConnectionError: The process is dead.
-        """
-        async with asyncio.timeout(max(0.0, timeout_s)):
-            kind, length = FRAME_HEADER.unpack(await self._read(FRAME_HEADER.size))
-            return kind, await self._read(length)
-
-    async def _read(self, length: int) -> bytearray:
-        loop = asyncio.get_running_loop()
-        buffer = bytearray(length)
-        view = memoryview(buffer)
-        done = 0
-        while done < length:
-            count = await loop.sock_recv_into(self._socket, view[done:])
-            if count == 0:
-                raise ConnectionResetError("the decoding process is gone")
-            done += count
-        return buffer
-
-    async def explain_end(self, limits: DecodeLimits) -> AudioCorrupt | DecodeLimit | DecoderLost:
-        """Say why the process died: by a limit, by the file, or by somebody else."""
-        loop = asyncio.get_running_loop()
-        code = await loop.run_in_executor(None, self._process.wait, _STOP_TIMEOUT_S)
-        if code == -signal.SIGXCPU:
-            return DecodeLimit.of("CPU time", f"{limits.cpu_s:g} s")
-        if -code in _CRASHES:
-            return AudioCorrupt(f"the decoder crashed on the file ({signal.Signals(-code).name})", field="audio")
-        return DecoderLost(f"the decoding process ended with code {code}", retry_after_ms=_RETRY_AFTER_MS)
-
-    def end(self) -> None:
-        """Kill the process and wait for its end."""
-        self._socket.close()
-        self._process.kill()
-        self._process.wait(_STOP_TIMEOUT_S)
+def _end_started(starting: asyncio.Future[DecodeProcess]) -> None:
+    """End a process whose caller had left before it was there; takes a millisecond."""
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().end()

@@ -1,19 +1,23 @@
-"""Turns an open file into a track's vector: decode, choose windows, encode, pool. Knows neither RPCs nor events."""
+"""Turns a file or samples into a track's vector: choose windows, encode, pool. Knows neither RPCs nor events."""
 
 import asyncio
+import contextlib
 import os
 import time
 from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from services.embedder.audio import DecodeSpec
-from services.embedder.batcher import Batcher, EncodedWindow, Lane
-from services.embedder.decoder import DecoderPool, Decoding
+from services.embedder.batcher import Batcher
+from services.embedder.decoder import DecoderPool
 from services.embedder.descriptors import Descriptors
-from services.embedder.errors import AudioEmpty, AudioSilent, AudioTooLarge
-from services.embedder.model import Encoder, Float32Array, pool
+from services.embedder.errors import AudioEmpty, AudioSilent, AudioTooLarge, AudioTooLong, AudioTooShort
+from services.embedder.lanes import EncodedWindow, Lane
+from services.embedder.model import Encoder, Float32Array
 from services.embedder.windows import WindowChoice
 
 
@@ -37,6 +41,18 @@ class AudioLimits:
         if size_bytes > self.max_bytes:
             raise AudioTooLarge.of(size_bytes, self.max_bytes)
 
+    def check_length(self, seconds: float) -> None:
+        """Refuse audio by its length.
+
+        Raises:
+            AudioTooShort: Less than min_seconds.
+            AudioTooLong: More than max_seconds.
+        """
+        if seconds < self.min_seconds:
+            raise AudioTooShort.of(seconds, self.min_seconds)
+        if seconds > self.max_seconds:
+            raise AudioTooLong.of(seconds, self.max_seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class TrackEmbedding:
@@ -47,33 +63,36 @@ class TrackEmbedding:
         windows: Vectors of the windows that voted, in order of time, shape (n, dim), float32, unit L2 norm.
         tags: Names and scores in [0, 1], best first.
         duration_seconds: Length of the decoded audio, silence included.
-        descriptors: Measures that no model makes.
+        descriptors: Measures that no model makes; None of samples, which come without the file they are of.
     """
 
     vector: Float32Array
     windows: Float32Array
     tags: tuple[tuple[str, float], ...]
     duration_seconds: float
-    descriptors: Descriptors
+    descriptors: Descriptors | None
 
 
 class TrackEmbedder:
-    """Embeds files through a batcher that others share.
+    """Embeds audio through a batcher that others share.
 
     Args:
         encoder: Says how windows are cut and pooled; only the batcher runs it.
         batcher: Runs the model.
         decoders: Decoding processes by lane, so that bulk work cannot keep all of them from somebody who waits.
-        windows_in_flight: Windows of one file that may wait for the model at a time: the bound of memory per file.
+        seconds_in_flight: Sound of one track that may wait for the model at a time, or one window where that is
+            longer: the bound of memory per track.
     """
 
     def __init__(
-        self, encoder: Encoder, batcher: Batcher, decoders: dict[Lane, DecoderPool], windows_in_flight: int
+        self, encoder: Encoder, batcher: Batcher, decoders: dict[Lane, DecoderPool], seconds_in_flight: float
     ) -> None:
         self._encoder = encoder
         self._batcher = batcher
         self._decoders = decoders
-        self._windows_in_flight = windows_in_flight
+        self._windows_in_flight = max(1, int(seconds_in_flight / encoder.manifest.window_seconds))
+        # The mean of 720 windows takes milliseconds, a transformer over them a tenth of a second.
+        self._executor = ThreadPoolExecutor(2, "aggregator")
 
     async def embed(
         self, descriptor: int, limits: AudioLimits, lane: Lane, time_left_s: float | None = None
@@ -95,24 +114,65 @@ class TrackEmbedder:
         limits.check_size(os.fstat(descriptor).st_size)
         manifest = self._encoder.manifest
         spec = DecodeSpec(manifest.sample_rate_hz, manifest.window_samples, limits.min_seconds, limits.max_seconds)
-        expires_at = None if time_left_s is None else time.monotonic() + time_left_s
-        run = _Run(self._encoder, self._batcher, lane, expires_at, self._windows_in_flight)
-        try:
+        with self._run(lane, time_left_s) as run:
             async with self._decoders[lane].decode(descriptor, spec) as decoding:
                 await run.feed(decoding, limits.min_seconds)
             await run.finish()
+            return await self._aggregated(run, decoding.summary.seconds, decoding.descriptors)
+
+    async def embed_samples(
+        self,
+        windows: AsyncIterator[Float32Array],
+        seconds: float,
+        limits: AudioLimits,
+        lane: Lane,
+        time_left_s: float | None = None,
+    ) -> TrackEmbedding:
+        """Embed what needs no decoding.
+
+        Args:
+            windows: Mono sound at the encoder's rate, cut into its windows, shape (samples,), float32.
+            seconds: Length of all of them together.
+            limits: What is accepted; bytes do not matter here.
+            lane: Whom it goes before.
+            time_left_s: How long somebody waits for the answer; None without end.
+
+        Raises:
+            AudioError: The sound is refused, with value and limit.
+            EmbedderBusy: Too many wait already.
+            EncodingFailed: The model failed on it.
+        """
+        limits.check_length(seconds)
+        with self._run(lane, time_left_s) as run:
+            await run.feed(windows, min_seconds=0)
+            await run.finish()
+            return await self._aggregated(run, seconds, None)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._executor.shutdown()
+
+    async def _aggregated(self, run: "_Run", seconds: float, descriptors: Descriptors | None) -> TrackEmbedding:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, run.result, seconds, descriptors)
+
+    @contextlib.contextmanager
+    def _run(self, lane: Lane, time_left_s: float | None) -> Iterator["_Run"]:
+        expires_at = None if time_left_s is None else time.monotonic() + time_left_s
+        run = _Run(self._encoder, self._batcher, lane, expires_at, self._windows_in_flight)
+        try:
+            yield run
         finally:
             run.cancel()
-        return run.result(decoding.summary.seconds, decoding.descriptors)
 
 
 class _Run:
-    """The windows of one file on their way through the batcher."""
+    """The windows of one track on their way through the batcher."""
 
     def __init__(
         self, encoder: Encoder, batcher: Batcher, lane: Lane, expires_at: float | None, in_flight: int
     ) -> None:
         self._manifest = encoder.manifest
+        self._aggregator = encoder.aggregator
         self._batcher = batcher
         self._lane = lane
         self._expires_at = expires_at
@@ -122,12 +182,12 @@ class _Run:
         self._done: list[EncodedWindow] = []
         self._seconds: list[float] = []
 
-    async def feed(self, decoding: Decoding, min_seconds: float) -> None:
-        """Take all windows; none is encoded before the file is known to be long enough."""
+    async def feed(self, windows: AsyncIterator[Float32Array], min_seconds: float) -> None:
+        """Take all windows; none is encoded before the track is known to be long enough."""
         held: list[Float32Array] = []
         held_samples = 0
         is_long_enough = False
-        async for window in decoding:
+        async for window in windows:
             held.append(window)
             held_samples += len(window)
             is_long_enough = is_long_enough or held_samples >= min_seconds * self._manifest.sample_rate_hz
@@ -160,8 +220,8 @@ class _Run:
             if not future.cancel() and not future.cancelled():
                 future.exception()  # seen: the first failure is the one that is told
 
-    def result(self, duration_seconds: float, descriptors: Descriptors) -> TrackEmbedding:
-        """Pool what came back.
+    def result(self, duration_seconds: float, descriptors: Descriptors | None) -> TrackEmbedding:
+        """Aggregate what came back; blocks.
 
         Raises:
             AudioSilent: No window voted.
@@ -178,4 +238,5 @@ class _Run:
         scores = np.average([window.tags for window in self._done], axis=0, weights=weights)
         best_first = np.argsort(-scores, kind="stable")
         tags = tuple((self._manifest.tags[column], float(scores[column])) for column in best_first)
-        return TrackEmbedding(pool(windows, weights), windows, tags, duration_seconds, descriptors)
+        vector = self._aggregator.aggregate(windows, weights)
+        return TrackEmbedding(vector, windows, tags, duration_seconds, descriptors)

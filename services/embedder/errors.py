@@ -17,9 +17,12 @@ InvalidArgument
 FailedPrecondition
 ├── EncoderMismatch           another encoder is served than the caller expects
 ├── ArtifactInvalid           a model folder is not what its manifest says; the process does not start
-└── EncoderUnavailable        what the chosen encoder needs is not installed; the process does not start
+├── EncoderUnavailable        what the chosen encoder needs is not installed; the process does not start
+└── PrecisionRefused          a precision moves vectors too far, or cannot be had; the process does not start
 ResourceExhausted
 └── EmbedderBusy              a queue is full; retry later
+DeadlineExceeded
+└── UploadStalled             a caller holds a stream open and sends nothing
 Unavailable
 ├── DecoderLost               a decoding process was killed from outside; retry
 └── SpoolUnavailable          the disk takes no upload now; retry
@@ -30,6 +33,7 @@ Internal
 from typing import Self
 
 from services.chassis.errors import (
+    DeadlineExceeded,
     DomainError,
     FailedPrecondition,
     Internal,
@@ -188,10 +192,49 @@ class EncoderUnavailable(FailedPrecondition):
     default_reason = "ENCODER_UNAVAILABLE"
 
 
+class PrecisionRefused(FailedPrecondition):
+    """The precision that was asked for is not served: it moves vectors too far, or nothing here computes in it."""
+
+    default_reason = "PRECISION_REFUSED"
+
+    @classmethod
+    def of(cls, name: str, precision: str, cosine: float, limit: float) -> Self:
+        """Build the error from encoder, precision, its lowest cosine to fp32 and the limit of that."""
+        return cls(
+            f"EMBEDDER_PRECISION is {precision}: {name} then has a cosine of {cosine:.6f} to fp32 on the probe,"
+            f" at least {limit:g} is needed; set EMBEDDER_PRECISION to auto or fp32",
+            field="EMBEDDER_PRECISION",
+            value=f"{precision} {cosine:.6f}",
+            limit=f"{limit:g}",
+        )
+
+    @classmethod
+    def not_computed(cls, precision: str, where: str, offered: tuple[str, ...]) -> Self:
+        """Build the error from a precision, the runtime and device that lack it, and those that they offer."""
+        return cls(
+            f"EMBEDDER_PRECISION is {precision}, which {where} does not compute in: use auto, {', '.join(offered)}",
+            reason="PRECISION_UNAVAILABLE",
+            field="EMBEDDER_PRECISION",
+            value=precision,
+            limit=", ".join(offered),
+        )
+
+
 class EmbedderBusy(ResourceExhausted):
     """A queue is full; retry after the hint."""
 
     default_reason = "EMBEDDER_BUSY"
+
+
+class UploadStalled(DeadlineExceeded):
+    """A caller holds a stream open and sends nothing."""
+
+    default_reason = "UPLOAD_STALLED"
+
+    @classmethod
+    def after(cls, idle_s: float) -> Self:
+        """Build the error from the longest allowed silence, in seconds."""
+        return cls(f"no message came for {idle_s:g} s", limit=f"{idle_s:g} s")
 
 
 class DecoderLost(Unavailable):

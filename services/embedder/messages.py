@@ -1,7 +1,10 @@
 """Turns embeddings into the messages that carry them; the only place that knows both."""
 
+import grpc
+
 from museed.embedder.v1 import embedder_pb2
 from services.chassis import vectors
+from services.chassis.errors import DomainError
 from services.embedder.artifact import Manifest
 from services.embedder.descriptors import Descriptors
 from services.embedder.embedding import TrackEmbedding
@@ -23,7 +26,18 @@ def to_message(embedding: TrackEmbedding, encoder_id: str, windows_digest: bytes
         window_count=len(embedding.windows),
         windows_digest=windows_digest,
         tags=_tag_scores(embedding.tags),
-        descriptors=_descriptors(embedding.descriptors),
+        descriptors=None if embedding.descriptors is None else _descriptors(embedding.descriptors),
+    )
+
+
+def to_item_error(error: DomainError) -> embedder_pb2.ItemError:
+    """Build the message of an item's failure: what a call of its own would have ended with."""
+    return embedder_pb2.ItemError(
+        code=grpc.StatusCode[error.code.value].value[0],
+        reason=error.reason,
+        message=error.message,
+        metadata=error.metadata,
+        retry_after_ms=error.retry_after_ms or 0,
     )
 
 

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from services.embedder import mulan_folder
+from services.embedder import mulan_folder, muq
+from services.embedder.aggregation import WEIGHTED_MEAN
 from services.embedder.artifact import Manifest
-from services.embedder.errors import ArtifactInvalid, EncoderUnavailable, TextInvalid
+from services.embedder.errors import ArtifactInvalid, EncoderUnavailable, PrecisionRefused, TextInvalid
 from services.embedder.model import Encoded, Encoder, Float32Array, unit
 from services.embedder.mulan_folder import MulanFolder
+from services.embedder.precision import FP32
+from services.embedder.runtimes import AUTO, TORCH
 
 if TYPE_CHECKING:
     import torch
@@ -51,8 +54,9 @@ class MulanEncoder:
     """
 
     min_samples = 2_048  # MuQ needs more than 1,024
-    runtime = "torch"
-    precision = "fp32"
+    runtime = TORCH
+    precision = FP32
+    aggregator = WEIGHTED_MEAN
 
     def __init__(self, model: "torch.nn.Module", manifest: Manifest, device: str, max_tokens: int) -> None:
         self.manifest = manifest
@@ -105,7 +109,7 @@ def load(files: MulanFolder, manifest: Manifest | None = None) -> MulanEncoder:
     missing = [name for name in ("torch", "muq") if importlib.util.find_spec(name) is None]
     if missing:
         raise EncoderUnavailable(
-            f"MuQ-MuLan needs {' and '.join(missing)}: pip install 'museed[muq]'",
+            f"MuQ-MuLan needs {' and '.join(missing)}: {muq.INSTALL_HINT}",
             field="encoder",
             value=mulan_folder.ARCHITECTURE,
         )
@@ -122,6 +126,24 @@ def load(files: MulanFolder, manifest: Manifest | None = None) -> MulanEncoder:
         ) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return MulanEncoder(model.eval().to(device), manifest, device, max_tokens)
+
+
+def check_serving(runtime: str, precision: str) -> None:
+    """Refuse settings under which MuQ-MuLan is not served: it runs on torch, in fp32.
+
+    Raises:
+        EncoderUnavailable: Another runtime is asked for.
+        PrecisionRefused: Another precision is.
+    """
+    if runtime not in (AUTO, TORCH):
+        raise EncoderUnavailable(
+            f"EMBEDDER_RUNTIME is {runtime}, {mulan_folder.ARCHITECTURE} runs on {TORCH}",
+            field="EMBEDDER_RUNTIME",
+            value=runtime,
+            limit=TORCH,
+        )
+    if precision not in (AUTO, FP32):
+        raise PrecisionRefused.not_computed(precision, mulan_folder.ARCHITECTURE, (FP32,))
 
 
 def load_beside(choice: str, served: Encoder) -> MulanEncoder | None:

@@ -1,10 +1,13 @@
 """Settings of the embedder, read from EMBEDDER_*; those of NATS are in `services.chassis.bus`."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from services.chassis.settings import Settings, settings_config
+from services.embedder.admission import CallLimits
 from services.embedder.decoder import DecodeLimits
 from services.embedder.embedding import AudioLimits
 
@@ -33,20 +36,31 @@ class EmbedderSettings(Settings):
     cached_texts: int = Field(default=1024, ge=0)
     # 0 takes one thread a core.
     model_threads: int = Field(default=0, ge=0, le=256)
+    # "auto" is torch on a GPU and ONNX Runtime on a CPU.
+    runtime: Literal["auto", "onnxruntime", "torch"] = "auto"
+    # "auto" is the quickest that is near enough to fp32.
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8-dynamic", "int8-static"] = "auto"
+    torch_compile: bool = False
 
-    max_batch_windows: int = Field(default=8, ge=1, le=1024)
+    # Sound in one call of the model, in each lane's queue, and of one track in that queue.
+    max_batch_seconds: float = Field(default=80.0, ge=1, le=36_000)
     max_batch_delay_ms: float = Field(default=5.0, ge=0, le=1000)
-    max_queued_windows: int = Field(default=512, ge=1)
-    windows_in_flight: int = Field(default=4, ge=1, le=256)
+    max_queued_seconds: float = Field(default=1200.0, ge=10, le=360_000)
+    seconds_in_flight: float = Field(default=40.0, ge=1, le=3600)
 
     # Files worked on at a time, and as many decoding processes, for those who wait and for the library.
     interactive_files: int = Field(default=2, ge=1, le=64)
     bulk_files: int = Field(default=3, ge=1, le=256)
     max_waiting_calls: int = Field(default=16, ge=0)
+    # Streams of EmbedBatch; between them all they have `bulk_files` items at work.
+    max_batch_calls: int = Field(default=8, ge=1, le=256)
+    stream_idle_s: float = Field(default=30.0, gt=0, le=3600)
 
     decode_memory_mib: int = Field(default=512, ge=64)
     decode_cpu_s: float = Field(default=120.0, gt=0)
     decode_wait_s: float = Field(default=120.0, gt=0)
+    # How much the processes that decode the library give way to those of callers and to the model; see nice(2).
+    bulk_niceness: int = Field(default=10, ge=0, le=19)
 
     library_min_seconds: float = Field(default=30.0, ge=3)
     library_max_seconds: float = Field(default=7200.0, gt=0)
@@ -60,10 +74,32 @@ class EmbedderSettings(Settings):
     max_concurrent_calls: int = Field(default=64, ge=1)
     drain_timeout_s: float = Field(default=10.0, ge=0, le=600)
 
+    @model_validator(mode="after")
+    def _every_admitted_call_finds_room(self) -> Self:
+        """Calls are refused before their bytes come, so that none is refused on its way to the model."""
+        in_flight = (self.interactive_files + self.max_waiting_calls) * self.seconds_in_flight
+        if in_flight > self.max_queued_seconds:
+            raise ValueError(
+                "EMBEDDER_MAX_QUEUED_SECONDS must be at least (EMBEDDER_INTERACTIVE_FILES + EMBEDDER_MAX_WAITING_CALLS)"
+                f" × EMBEDDER_SECONDS_IN_FLIGHT, {in_flight:g}"
+            )
+        return self
+
+    @property
+    def call_limits(self) -> CallLimits:
+        """What callers may ask for at a time."""
+        files = self.interactive_files + self.max_waiting_calls
+        return CallLimits(files, self.max_batch_calls, self.bulk_files, self.stream_idle_s)
+
     @property
     def decode_limits(self) -> DecodeLimits:
         """What decoding one file may cost."""
         return DecodeLimits(self.decode_memory_mib, self.decode_cpu_s, self.decode_wait_s)
+
+    @property
+    def bulk_decode_limits(self) -> DecodeLimits:
+        """What decoding one file of the library may cost."""
+        return replace(self.decode_limits, niceness=self.bulk_niceness)
 
     @property
     def library_limits(self) -> AudioLimits:

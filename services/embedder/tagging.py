@@ -1,16 +1,14 @@
 """Says in words how a track sounds: the served encoder's own tags, and the five axes of a text model beside it."""
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from services.chassis.errors import Unimplemented
 from services.embedder.axes import AXES, Axis, score
-from services.embedder.batcher import Lane
-from services.embedder.embedding import AudioLimits, TrackEmbedder
+from services.embedder.intake import Intake
+from services.embedder.lanes import Lane
 from services.embedder.model import Encoder, Float32Array
-from services.embedder.spool import SpooledFile
 from services.embedder.text import TextModel
 
 Scores = tuple[tuple[str, float], ...]
@@ -50,26 +48,22 @@ class AxisScorer:
 
 
 class Tagger:
-    """Tags files.
+    """Tags files of the blob store.
 
     Args:
         encoder: What is served.
-        tracks: Embeds files with it.
+        intake: Embeds with it.
         axes: Scores on the axes; None where no text model is loaded.
-        axis_tracks: Embeds files into the space of `axes`; None where `tracks` does.
+        axis_intake: Embeds into the space of `axes`; None where `intake` does.
     """
 
     def __init__(
-        self,
-        encoder: Encoder,
-        tracks: TrackEmbedder,
-        axes: AxisScorer | None = None,
-        axis_tracks: TrackEmbedder | None = None,
+        self, encoder: Encoder, intake: Intake, axes: AxisScorer | None = None, axis_intake: Intake | None = None
     ) -> None:
         self._manifest = encoder.manifest
-        self._tracks = tracks
+        self._intake = intake
         self._axes = axes
-        self._axis_tracks = axis_tracks
+        self._axis_intake = axis_intake
 
     def check(self) -> None:
         """Refuse where nothing here gives tags.
@@ -83,31 +77,23 @@ class Tagger:
                 field="EMBEDDER_MULAN",
             )
 
-    async def tag(self, file: SpooledFile, limits: AudioLimits, time_left_s: float | None = None) -> TrackTags:
-        """Tag a file, which is decoded once for each model that has something to say.
-
-        Args:
-            file: The whole file.
-            limits: What is accepted.
-            time_left_s: How long somebody waits for the answer; None without end.
+    async def tag(self, digest: bytes) -> TrackTags:
+        """Tag a file for the request at hand; it is read and decoded once for each model that has something to say.
 
         Raises:
             Unimplemented: As `check` does.
-            AudioError: As `TrackEmbedder.embed` does, and whatever else that raises.
+            InvalidArgument: As `Intake.blob` does, and whatever else that raises.
         """
         self.check()
-        expires_at = None if time_left_s is None else time.monotonic() + time_left_s
-        encoder_id = self._manifest.encoder_id
-        tags: Scores = ()
+        limits = self._intake.limits_for("", 0)
+        encoder_id, tags = self._manifest.encoder_id, Scores()
         vector: Float32Array | None = None
-        if self._manifest.tags or self._axis_tracks is None:
-            embedding = await self._tracks.embed(file.rewind(), limits, Lane.INTERACTIVE, time_left_s)
-            tags, vector = embedding.tags, embedding.vector
+        if self._manifest.tags or self._axis_intake is None:
+            found = await self._intake.blob(digest, limits, Lane.INTERACTIVE)
+            tags, vector = found.tags, found.vector
         if self._axes is None:
             return TrackTags(encoder_id, tags, ())
-        if self._axis_tracks is not None:
-            # One after the other: both decoders would read through the one position of the open file.
-            left_s = None if expires_at is None else max(0.0, expires_at - time.monotonic())
-            vector = (await self._axis_tracks.embed(file.rewind(), limits, Lane.INTERACTIVE, left_s)).vector
-        assert vector is not None
+        if self._axis_intake is not None:
+            vector = (await self._axis_intake.blob(digest, limits, Lane.INTERACTIVE)).vector
+        assert vector is not None  # of the one or of the other
         return TrackTags(encoder_id if tags else self._axes.encoder_id, tags, self._axes.score(vector))

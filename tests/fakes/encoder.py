@@ -1,11 +1,13 @@
 """An encoder without weights: a window's vector tells its level, and chosen windows fail."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from services.embedder.aggregation import WEIGHTED_MEAN, Aggregator
 from services.embedder.artifact import Manifest
 from services.embedder.model import Encoded
 
@@ -36,11 +38,18 @@ class FakeEncoder:
 
     manifest: Manifest = MANIFEST
     device: str = "cpu"
+    runtime: str = "onnxruntime"
+    precision: str = "fp32"
+    parameters: int = 4
+    memory_bytes: int = 16
     min_samples: int = 10
+    aggregator: Aggregator = WEIGHTED_MEAN
     batches: list[list[float]] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
     # Cleared, it holds every call until it is set.
     open: threading.Event = field(default_factory=threading.Event)
+    # What else happens during a call.
+    on_call: Callable[[], object] = lambda: None
 
     def __post_init__(self) -> None:
         self.open.set()
@@ -50,6 +59,7 @@ class FakeEncoder:
         levels = np.median(windows, axis=1)
         self.batches.append([round(float(level), 4) for level in levels])
         self.open.wait()
+        self.on_call()
         if np.isclose(levels, POISON, atol=1e-4).any():
             raise RuntimeError("poison")
         vectors = np.stack([vector_of(level) for level in levels])

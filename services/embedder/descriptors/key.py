@@ -1,6 +1,7 @@
 """Finds the musical key of a recording from its spectral peaks; holds a histogram of pitch classes."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,9 +115,12 @@ def best_key(chroma: Float64Array) -> Key:
     return Key(f"{PITCH_CLASSES[tonic]} {('major', 'minor')[mode]}", confidence)
 
 
+@cache
 def profiles() -> Float64Array:
     """Return the 24 profiles, major keys first, each from C upwards, of mean 0 and norm 1, shape (24, 12)."""
-    return np.stack([np.roll(_standardised(np.array(mode)), tonic) for mode in (MAJOR, MINOR) for tonic in range(12)])
+    found = np.stack([np.roll(_standardised(np.array(mode)), tonic) for mode in (MAJOR, MINOR) for tonic in range(12)])
+    found.setflags(write=False)
+    return found
 
 
 def _standardised(values: Float64Array) -> Float64Array:

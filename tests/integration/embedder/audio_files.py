@@ -36,10 +36,11 @@ def write(path: Path, sound: Float32Array, rate: int = RATE, **options: str) -> 
 
 def _write_aac(path: Path, sound: Float32Array, rate: int) -> Path:
     with av.open(str(path), "w", format="mp4" if path.suffix == ".m4a" else "adts") as file:
-        stream = file.add_stream("aac", rate=rate)
+        layout = ("mono", "stereo")[sound.shape[1] - 1]
+        stream = file.add_stream("aac", rate=rate, layout=layout)
         for start in range(0, len(sound), 1024):
             planes = np.ascontiguousarray(sound[start : start + 1024].T)
-            frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout="stereo")
+            frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
             frame.sample_rate, frame.pts = rate, start
             for packet in stream.encode(frame):
                 file.mux(packet)
@@ -56,31 +57,30 @@ def cut(path: Path, share: float) -> Path:
     return out
 
 
-def flip_bits(path: Path, count: int, seed: int) -> Path:
-    """Write a file with random bits flipped behind its first hundredth beside it."""
-    data = bytearray(path.read_bytes())
-    random = np.random.default_rng(seed)
-    for position in random.integers(len(data) // 100, len(data), count):
-        data[position] ^= 1 << int(random.integers(8))
-    out = path.with_name(f"flipped-{seed}-{path.name}")
-    out.write_bytes(data)
-    return out
-
-
-def flac_bomb(path: Path, seconds: float, channels: int = 8) -> Path:
-    """Write silence on many channels: 1,250 s of 8 take 400 KB, and 1.76 GB as float32."""
-    block = np.zeros((1 << 17, channels), np.int16)
-    with soundfile.SoundFile(path, "w", samplerate=RATE, channels=channels, format="FLAC") as file:
-        for _ in range(round(seconds * RATE / len(block))):
-            file.write(block)
-    return path
-
-
-def forget_length(path: Path) -> Path:
-    """Take the number of samples out of a FLAC's header, as an encoder that writes to a pipe leaves it."""
-    data = bytearray(path.read_bytes())
-    data[21] &= 0xF0
-    data[22:26] = b"\0\0\0\0"
-    out = path.with_name(f"endless-{path.name}")
-    out.write_bytes(data)
+def lengthen(path: Path, out: Path, times: int) -> Path:
+    """Write a coded file that plays another so many times: its packets again and again, without coding anew."""
+    if path.suffix == ".mp3":
+        frames = path.read_bytes()
+        frames = frames[frames.index(frames[:2], 4) :]  # behind the frame that states the length
+        with out.open("wb") as file:
+            for _ in range(times):
+                file.write(frames)
+        return out
+    with (
+        av.open(str(path)) as source,
+        av.open(str(out), "w", format="mp4" if path.suffix == ".m4a" else "ogg") as target,
+    ):
+        stream = source.streams.audio[0]
+        copy = target.add_stream_from_template(stream)
+        packets = [(bytes(each), each.dts or 0, each.duration or 0) for each in source.demux(stream) if each.size]
+        length = packets[-1][1] + packets[-1][2] - packets[0][1]
+        for repeat in range(times):
+            for data, at, duration in packets:
+                packet = av.Packet(data)
+                packet.stream = copy
+                if stream.time_base is not None:
+                    packet.time_base = stream.time_base
+                packet.pts = packet.dts = at - packets[0][1] + repeat * length
+                packet.duration = duration
+                target.mux(packet)
     return out

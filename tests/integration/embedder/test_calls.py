@@ -14,24 +14,22 @@ from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from services.chassis import vectors
 from services.chassis.auth import TokenVerifier
 from services.chassis.channel import connect
-from services.chassis.errors import DomainError, Internal
+from services.chassis.errors import DomainError
 from services.chassis.server import Server
+from services.embedder.admission import CallLimits
 from services.embedder.embedding import AudioLimits
+from services.embedder.intake import Intake
 from services.embedder.servicer import ACCESS, Servicer
-from tests.fakes.encoder import MANIFEST
+from tests.fakes.encoder import MANIFEST, POISON
 from tests.fakes.tokens import TokenSigner
 from tests.integration.embedder import audio_files
-from tests.integration.embedder.conftest import Rig
+from tests.integration.embedder.conftest import Rig, send_audio
 
 LIMITS = AudioLimits(min_seconds=3, max_seconds=60, max_bytes=3_000_000)
 SIGNER = TokenSigner()
 USER = (("authorization", f"Bearer {SIGNER.token()}"),)
 WORKER = (("authorization", f"Bearer {SIGNER.job_token()}"),)
 TIMEOUT_S = 20
-
-
-# A refusal that overtakes the client's next message: gRPC's client then knows no more than that its write failed.
-LOST_STATUSES = 5
 
 
 @dataclass
@@ -57,17 +55,13 @@ class Calls:
     async def send(
         self, messages: list[embedder_pb2.EmbedRequest], metadata: tuple[tuple[str, str], ...] = USER
     ) -> embedder_pb2.Embedding:
-        async def stream() -> AsyncIterator[embedder_pb2.EmbedRequest]:
-            for message in messages:
-                yield message
+        return await send_audio(self.stub, messages, metadata, TIMEOUT_S)
 
-        for _ in range(LOST_STATUSES):
-            try:
-                return (await self.stub.Embed(stream(), timeout=TIMEOUT_S, metadata=metadata)).embedding
-            except Internal as error:
-                if "Internal error from Core" not in str(error):
-                    raise
-        raise AssertionError(f"gRPC lost the status {LOST_STATUSES} times")
+    async def embed_batch(
+        self, requests: AsyncIterator[embedder_pb2.EmbedBatchRequest], metadata: tuple[tuple[str, str], ...] = WORKER
+    ) -> list[embedder_pb2.EmbedBatchResponse]:
+        responses = self.stub.EmbedBatch(requests, timeout=TIMEOUT_S, metadata=metadata)
+        return [response async for response in responses]
 
     async def embed_blob(
         self, digest: bytes, metadata: tuple[tuple[str, str], ...] = WORKER, encoder_id: str = ""
@@ -79,7 +73,8 @@ class Calls:
 @pytest.fixture
 async def calls(rig: Rig) -> AsyncIterator[Calls]:
     server = Server("127.0.0.1:0", ACCESS, TokenVerifier(SIGNER.jwks))
-    servicer = Servicer(rig.encoder, rig.tracks, rig.blobs, rig.spool, LIMITS, max_calls=2)
+    intake = Intake(rig.encoder, rig.tracks, rig.blobs, rig.spool, LIMITS)
+    servicer = Servicer(rig.encoder, intake, CallLimits(files=2, batches=1, batch_items=2, idle_s=0.5))
     embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, server.grpc)
     await server.start()
     await server.set_serving(True)
@@ -139,6 +134,10 @@ async def test_model_is_described_to_everybody(calls: Calls) -> None:
             embedder_pb2.CosineQuantile(share=0.99, cosine=0.75),
         ],
         is_centred=True,
+        runtime="onnxruntime",
+        parameters=4,
+        memory_bytes=16,
+        pooling="weighted_mean",
     )
 
 
@@ -291,3 +290,144 @@ async def test_deadline_is_kept(calls: Calls, song: bytes) -> None:
     error = await refusal(calls.stub.EmbedBlob(request, timeout=0.3, metadata=WORKER))
     assert error.code == grpc.StatusCode.DEADLINE_EXCEEDED.name
     calls.rig.encoder.open.set()
+
+
+async def test_samples_have_the_vector_of_their_file(calls: Calls, tmp_path: Path) -> None:
+    sound = np.concatenate([np.full(10_000, 0.2), np.full(10_000, 0.4), np.full(4_000, 0.8)]).astype("<f4")
+    file = audio_files.write(tmp_path / "levels.wav", sound.repeat(2)[:, None], 2000, subtype="FLOAT").read_bytes()
+    decoded = await calls.embed(file)
+    for chunk in (100_000, 4_001):
+        found = await calls.embed(sound.tobytes(), chunk=chunk, encoding=embedder_pb2.AUDIO_ENCODING_PCM_F32LE)
+        np.testing.assert_allclose(vectors.decode(found.vector, 2), vectors.decode(decoded.vector, 2), atol=1e-3)
+        assert [tag.name for tag in found.tags] == [tag.name for tag in decoded.tags]
+        assert (found.window_count, found.duration_seconds) == (3, 24.0)
+        assert not found.HasField("descriptors")
+    assert list(calls.rig.spool_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "encoding", "reason", "field"),
+    [
+        (4 * 2_999, 1, "AUDIO_TOO_SHORT", "audio"),
+        (4 * 60_001, 1, "AUDIO_TOO_LONG", "audio"),
+        (4 * 5_000 + 2, 1, "UPLOAD_MALFORMED", "header.size_bytes"),
+        (0, 1, "AUDIO_EMPTY", "audio"),
+        (20_000, 7, "UPLOAD_MALFORMED", "header.encoding"),
+    ],
+)
+async def test_samples_are_refused_by_their_header(
+    calls: Calls, size_bytes: int, encoding: int, reason: str, field: str
+) -> None:
+    never = asyncio.Event()
+
+    async def header_only() -> AsyncIterator[embedder_pb2.EmbedRequest]:
+        header = embedder_pb2.EmbedHeader(size_bytes=size_bytes, encoding=encoding)  # type: ignore[arg-type]
+        yield embedder_pb2.EmbedRequest(header=header)
+        await never.wait()
+
+    error = await refusal(calls.stub.Embed(header_only(), timeout=TIMEOUT_S, metadata=USER))
+    assert (error.reason, error.field) == (reason, field)
+
+
+async def test_samples_that_are_no_sound_are_refused(calls: Calls) -> None:
+    sound = np.full(12_000, 0.5, "<f4")
+    sound[11_000] = np.nan
+    error = await refusal(calls.embed(sound.tobytes(), encoding=embedder_pb2.AUDIO_ENCODING_PCM_F32LE))
+    assert error.reason == "AUDIO_CORRUPT"
+
+
+async def test_caller_who_stops_sending_loses_the_place(calls: Calls, song: bytes) -> None:
+    never = asyncio.Event()
+
+    async def stalling(*messages: embedder_pb2.EmbedRequest) -> AsyncIterator[embedder_pb2.EmbedRequest]:
+        for message in messages:
+            yield message
+        await never.wait()
+
+    for messages in ([], [header(1000)], [header(1000), chunk(b"abc")]):
+        error = await refusal(calls.stub.Embed(stalling(*messages), timeout=TIMEOUT_S, metadata=USER))
+        assert (error.code, error.reason, error.limit) == ("DEADLINE_EXCEEDED", "UPLOAD_STALLED", "0.5 s")
+    assert (await calls.embed(song)).window_count == 3
+
+
+async def test_batch_answers_every_item_by_its_key(calls: Calls, song: bytes) -> None:
+    digest = await calls.rig.blobs.put(song)
+    samples = np.full(12_000, 0.5, "<f4").tobytes()
+    Item = embedder_pb2.EmbedBatchRequest
+
+    async def items() -> AsyncIterator[embedder_pb2.EmbedBatchRequest]:
+        yield Item(key="blob", digest=digest)
+        yield Item(key="file", audio=song)
+        yield Item(key="samples", pcm_f32le=samples)
+        yield Item(key="no sound", audio=b"just words " * 100)
+        yield Item(key="no blob", digest=b"\1" * 32)
+        yield Item(key="no digest", digest=b"short")
+        yield Item(key="nothing")
+        yield Item(key="large", pcm_f32le=b"\0" * (4 * 1024 * 1024 + 4))
+        yield Item(key="short", pcm_f32le=samples[:100])
+        yield Item(key="longer wanted", pcm_f32le=samples, min_seconds=13)
+        yield Item(key="other encoder", audio=song, encoder_id="other-0123456789abcdef")
+        yield Item(key="file again", audio=song)
+
+    found = {answer.key: answer for answer in await calls.embed_batch(items())}
+    whole = await calls.embed(song)
+    for key in ("blob", "file", "file again"):
+        assert found[key].embedding == whole
+    assert found["samples"].embedding.duration_seconds == 12
+    errors = {key: answer.error.reason for key, answer in found.items() if answer.WhichOneof("outcome") == "error"}
+    assert errors == {
+        "no sound": "NOT_AUDIO",
+        "no blob": "BLOB_NOT_FOUND",
+        "no digest": "INVALID_ARGUMENT",
+        "nothing": "INVALID_ARGUMENT",
+        "large": "INVALID_ARGUMENT",
+        "short": "AUDIO_TOO_SHORT",
+        "longer wanted": "AUDIO_TOO_SHORT",
+        "other encoder": "ENCODER_MISMATCH",
+    }
+    large = found["large"].error
+    assert large.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert large.metadata == {"field": "pcm_f32le", "value": "4194308", "limit": "4194304"}
+    assert list(calls.rig.spool_folder.iterdir()) == []
+
+
+async def test_poison_item_fails_alone(calls: Calls) -> None:
+    def samples(level: float) -> bytes:
+        return np.full(10_000, level, "<f4").tobytes()
+
+    async def items() -> AsyncIterator[embedder_pb2.EmbedBatchRequest]:
+        for number in range(9):
+            level = POISON if number % 3 == 1 else 0.1 + number / 100
+            yield embedder_pb2.EmbedBatchRequest(key=str(number), pcm_f32le=samples(level))
+
+    answers = await calls.embed_batch(items())
+    failed = {answer.key: answer.error.reason for answer in answers if answer.HasField("error")}
+    assert failed == dict.fromkeys("147", "ENCODING_FAILED")
+    assert len(answers) == 9
+
+
+@pytest.mark.parametrize("key", ["", "k" * 129, "조" * 43])
+async def test_batch_ends_at_an_item_that_cannot_be_answered(calls: Calls, key: str) -> None:
+    async def items() -> AsyncIterator[embedder_pb2.EmbedBatchRequest]:
+        yield embedder_pb2.EmbedBatchRequest(key=key)
+
+    error = await refusal(calls.embed_batch(items()))
+    assert (error.code, error.field, error.limit) == ("INVALID_ARGUMENT", "key", "128")
+
+
+async def test_batches_are_for_workers_and_bounded(calls: Calls) -> None:
+    never = asyncio.Event()
+
+    async def held() -> AsyncIterator[embedder_pb2.EmbedBatchRequest]:
+        yield embedder_pb2.EmbedBatchRequest(key="first", pcm_f32le=np.full(12_000, 0.5, "<f4").tobytes())
+        await never.wait()
+
+    error = await refusal(calls.embed_batch(held(), USER))
+    assert error.code == "PERMISSION_DENIED"
+    stream = aiter(calls.stub.EmbedBatch(held(), timeout=TIMEOUT_S, metadata=WORKER))
+    assert (await anext(stream)).key == "first"
+    error = await refusal(calls.embed_batch(held()))
+    assert (error.code, error.reason, error.limit) == ("RESOURCE_EXHAUSTED", "EMBEDDER_BUSY", "1")
+    error = await refusal(anext(stream))
+    assert error.reason == "UPLOAD_STALLED"
+    await refusal(calls.embed_batch(held()))  # its place was free again: it ended by silence, too

@@ -3,22 +3,27 @@
 import asyncio
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from services.embedder import choice, muq
 from services.embedder.artifact import Artifact
-from services.embedder.batcher import Batcher, Lane
+from services.embedder.batcher import Batcher
 from services.embedder.choice import load_encoder
 from services.embedder.decoder import DecoderPool
 from services.embedder.embedding import AudioLimits, TrackEmbedder
 from services.embedder.errors import EncoderUnavailable
-from services.embedder.model import Encoder
+from services.embedder.lanes import Lane
+from services.embedder.model import Encoder, Float32Array
 from tests.fakes.mini import RATE, TAGS, sounds, write_mini
 from tests.integration.embedder.conftest import opened
+
+LIMITS = AudioLimits(min_seconds=3, max_seconds=600, max_bytes=1 << 30)
 
 NO_TORCH = """
 import sys, numpy
@@ -64,25 +69,54 @@ def test_folder_that_ships_lies_in_the_repository() -> None:
     assert Path("models/museed-mini").absolute() == choice.MINI_FOLDER
 
 
-async def test_file_has_the_pooled_vector_of_its_windows(
-    artifact: Artifact, decoders: DecoderPool, tmp_path: Path
-) -> None:
-    import soundfile
-
-    sound = sounds(24, 1)[0]
-    soundfile.write(tmp_path / "song.wav", sound, RATE, subtype="FLOAT")
-    encoder = load(str(artifact.folder), tmp_path)
-    batcher = Batcher(encoder, max_batch_windows=4, max_delay_ms=1, max_queued_windows=100)
+@asynccontextmanager
+async def embedding_with(encoder: Encoder, decoders: DecoderPool) -> AsyncIterator[TrackEmbedder]:
+    batcher = Batcher(encoder, max_batch_seconds=40, max_delay_ms=1, max_queued_seconds=1000)
     running = asyncio.create_task(batcher.run())
-    tracks = TrackEmbedder(encoder, batcher, {lane: decoders for lane in Lane}, windows_in_flight=4)
-    with opened(tmp_path / "song.wav") as descriptor:
-        embedding = await tracks.embed(descriptor, AudioLimits(3, 600, 1 << 30), Lane.INTERACTIVE)
+    yield TrackEmbedder(encoder, batcher, {lane: decoders for lane in Lane}, seconds_in_flight=40)
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
     batcher.close()
+
+
+async def test_file_has_the_pooled_vector_of_its_windows(
+    artifact: Artifact, decoders: DecoderPool, tmp_path: Path
+) -> None:
+    sound = sounds(24, 1)[0]
+    soundfile.write(tmp_path / "song.wav", sound, RATE, subtype="FLOAT")
+    encoder = load(str(artifact.folder), tmp_path)
+    async with embedding_with(encoder, decoders) as tracks:
+        with opened(tmp_path / "song.wav") as descriptor:
+            embedding = await tracks.embed(descriptor, LIMITS, Lane.INTERACTIVE)
     parts = [sound[:240_000], sound[240_000:480_000], sound[480_000:]]
     wanted = np.concatenate([encoder.encode(part[None]).vectors for part in parts])
     np.testing.assert_allclose(embedding.windows, wanted, atol=1e-4)
     assert {name for name, _ in embedding.tags} == set(TAGS)
     assert embedding.duration_seconds == pytest.approx(24)
+
+
+async def test_vector_is_the_same_in_any_company_and_after_a_restart(
+    artifact: Artifact, decoders: DecoderPool, tmp_path: Path
+) -> None:
+    lengths = [12.0, 33.5, 20.0, 4.2, 25.0]  # full windows and parts of many lengths
+    tracks_sounds = [sounds(seconds, 1, seed=row)[0] for row, seconds in enumerate(lengths)]
+
+    async def cut(sound: Float32Array) -> AsyncIterator[Float32Array]:
+        for start in range(0, len(sound), 240_000):
+            yield sound[start : start + 240_000]
+
+    async def vector(tracks: TrackEmbedder, row: int, lane: Lane) -> Float32Array:
+        sound = tracks_sounds[row]
+        return (await tracks.embed_samples(cut(sound), len(sound) / RATE, LIMITS, lane)).vector
+
+    async with embedding_with(load(str(artifact.folder), tmp_path), decoders) as tracks:
+        alone = [await vector(tracks, row, Lane.BULK) for row in range(len(lengths))]
+    random = np.random.default_rng(3)
+    async with embedding_with(load(str(artifact.folder), tmp_path), decoders) as tracks:
+        for _ in range(3):
+            company = [int(row) for row in random.permutation(len(lengths))]
+            lanes = [Lane(int(lane)) for lane in random.integers(0, 2, len(lengths))]
+            found = await asyncio.gather(*(vector(tracks, row, lane) for row, lane in zip(company, lanes, strict=True)))
+            for row, moved in zip(company, found, strict=True):
+                assert moved @ alone[row] >= 1 - 1e-4

@@ -17,12 +17,15 @@ from services.chassis.channel import connect
 from services.chassis.errors import DomainError
 from services.chassis.server import Server
 from services.embedder import mulan, mulan_folder
-from services.embedder.__main__ import Embedder
+from services.embedder.__main__ import Embedder, start_decoders
+from services.embedder.admission import CallLimits
 from services.embedder.axes import AXES, score
-from services.embedder.batcher import Batcher, Lane
+from services.embedder.batcher import Batcher
 from services.embedder.decoder import DecoderPool
 from services.embedder.embedding import AudioLimits, TrackEmbedder
-from services.embedder.model import Encoder
+from services.embedder.intake import Intake
+from services.embedder.lanes import Lane
+from services.embedder.model import ServedEncoder
 from services.embedder.mulan import MulanEncoder
 from services.embedder.servicer import ACCESS, Servicer
 from services.embedder.settings import EmbedderSettings
@@ -41,6 +44,7 @@ USER = (("authorization", f"Bearer {SIGNER.token()}"),)
 WORKER = (("authorization", f"Bearer {SIGNER.job_token()}"),)
 TIMEOUT_S = 30
 MAX_WAITING = 8
+CALLS = CallLimits(files=2, batches=1, batch_items=2, idle_s=0.5)
 
 
 @dataclass
@@ -86,14 +90,22 @@ async def serving(servicer: Servicer, rig: Rig) -> AsyncIterator[Words]:
 
 
 @contextlib.asynccontextmanager
-async def embedding(encoder: Encoder, decoders: DecoderPool) -> AsyncIterator[TrackEmbedder]:
-    batcher = Batcher(encoder, max_batch_windows=4, max_delay_ms=1, max_queued_windows=100)
+async def taking_in(encoder: ServedEncoder, decoders: DecoderPool, rig: Rig) -> AsyncIterator[Intake]:
+    batcher = Batcher(encoder, max_batch_seconds=40, max_delay_ms=1, max_queued_seconds=1000)
     running = asyncio.create_task(batcher.run())
-    yield TrackEmbedder(encoder, batcher, {Lane.INTERACTIVE: decoders, Lane.BULK: decoders}, windows_in_flight=2)
+    tracks = TrackEmbedder(encoder, batcher, {Lane.INTERACTIVE: decoders, Lane.BULK: decoders}, seconds_in_flight=20)
+    yield Intake(encoder, tracks, rig.blobs, rig.spool, LIMITS)
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
     batcher.close()
+    tracks.close()
+
+
+@pytest.fixture
+def own(rig: Rig) -> Intake:
+    """Embeds with the fake encoder."""
+    return Intake(rig.encoder, rig.tracks, rig.blobs, rig.spool, LIMITS)
 
 
 @pytest.fixture(scope="module")
@@ -118,21 +130,20 @@ def text(model: MulanEncoder) -> Iterator[TextEmbedder]:
 
 
 @pytest.fixture
-async def bare(rig: Rig) -> AsyncIterator[Words]:
+async def bare(rig: Rig, own: Intake) -> AsyncIterator[Words]:
     """An embedder without a text model."""
-    async with serving(Servicer(rig.encoder, rig.tracks, rig.blobs, rig.spool, LIMITS, 2), rig) as words:
+    async with serving(Servicer(rig.encoder, own, CALLS), rig) as words:
         yield words
 
 
 @pytest.fixture
 async def beside(
-    rig: Rig, decoders: DecoderPool, model: MulanEncoder, text: TextEmbedder, axes: AxisScorer
+    rig: Rig, own: Intake, decoders: DecoderPool, model: MulanEncoder, text: TextEmbedder, axes: AxisScorer
 ) -> AsyncIterator[Words]:
     """An embedder of the fake encoder, with MuQ-MuLan beside it."""
-    async with embedding(model, decoders) as axis_tracks:
-        tagger = Tagger(rig.encoder, rig.tracks, axes, axis_tracks)
-        servicer = Servicer(rig.encoder, rig.tracks, rig.blobs, rig.spool, LIMITS, 2, text, tagger)
-        async with serving(servicer, rig) as words:
+    async with taking_in(model, decoders, rig) as axis_intake:
+        tagger = Tagger(rig.encoder, own, axes, axis_intake)
+        async with serving(Servicer(rig.encoder, own, CALLS, text, tagger), rig) as words:
             yield words
 
 
@@ -141,8 +152,8 @@ async def served(
     rig: Rig, decoders: DecoderPool, model: MulanEncoder, text: TextEmbedder, axes: AxisScorer
 ) -> AsyncIterator[Words]:
     """An embedder of MuQ-MuLan itself."""
-    async with embedding(model, decoders) as tracks:
-        servicer = Servicer(model, tracks, rig.blobs, rig.spool, LIMITS, 2, text, Tagger(model, tracks, axes))
+    async with taking_in(model, decoders, rig) as intake:
+        servicer = Servicer(model, intake, CALLS, text, Tagger(model, intake, axes))
         async with serving(servicer, rig) as words:
             yield words
 
@@ -311,8 +322,8 @@ async def test_encoder_without_tags_and_text_model_says_what_to_set(
     rig: Rig, decoders: DecoderPool, model: MulanEncoder, song: bytes
 ) -> None:
     digest = await rig.blobs.put(song)
-    async with embedding(model, decoders) as tracks:
-        async with serving(Servicer(model, tracks, rig.blobs, rig.spool, LIMITS, 2), rig) as words:
+    async with taking_in(model, decoders, rig) as intake:
+        async with serving(Servicer(model, intake, CALLS), rig) as words:
             error = await refusal(words.tag(digest))
     assert (error.code, error.field) == ("UNIMPLEMENTED", "EMBEDDER_MULAN")
     assert "has no tags and no text model is loaded: set EMBEDDER_MULAN" in error.message
@@ -375,9 +386,10 @@ async def test_process_is_wired_with_its_text_model(
         cached_texts=7,
         drain_timeout_s=0.2,
     )
-    cases: list[tuple[Encoder, list[str]]] = [(FakeEncoder(), ["axis-batcher", "batcher"]), (model, ["batcher"])]
+    cases: list[tuple[ServedEncoder, list[str]]] = [(FakeEncoder(), ["axis-batcher", "batcher"]), (model, ["batcher"])]
     for encoder, batchers in cases:
-        async with started(Embedder(chosen, nats_server.settings("embedder"), encoder, model)) as tasks:
+        decoders = await start_decoders(chosen)
+        async with started(Embedder(chosen, nats_server.settings("embedder"), encoder, decoders, model)) as tasks:
             assert sorted(name for name in tasks if name.endswith("batcher")) == batchers
             async with connect(f"127.0.0.1:{port}") as channel:
                 stub = embedder_pb2_grpc.EmbedderServiceStub(channel)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from services.embedder.batcher import Batcher, Lane
+from services.embedder.batcher import Batcher
 from services.embedder.choice import load_encoder
 from services.embedder.decoder import DecodeLimits, DecoderPool
 from services.embedder.embedding import AudioLimits, TrackEmbedder, TrackEmbedding
+from services.embedder.lanes import Lane
 from services.embedder.model import Encoder
 from training.evaluation.embedding import embed_file
 
@@ -22,9 +23,9 @@ async def serve(encoder: Encoder, path: Path) -> TrackEmbedding:
     """Embed a file through decoding process, batcher and pooling of the service."""
     decoders = DecoderPool(1, DecodeLimits(), max_waiting=4)
     await decoders.start()
-    batcher = Batcher(encoder, max_batch_windows=4, max_delay_ms=1, max_queued_windows=100)
+    batcher = Batcher(encoder, max_batch_seconds=40, max_delay_ms=1, max_queued_seconds=1000)
     running = asyncio.create_task(batcher.run())
-    tracks = TrackEmbedder(encoder, batcher, {lane: decoders for lane in Lane}, windows_in_flight=4)
+    tracks = TrackEmbedder(encoder, batcher, {lane: decoders for lane in Lane}, seconds_in_flight=40)
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return await tracks.embed(descriptor, AudioLimits(3, 600, 1 << 30), Lane.BULK)

@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from services.chassis.errors import DeadlineExceeded
-from services.embedder.batcher import Batcher, Lane
+from services.embedder.batcher import Batcher
 from services.embedder.errors import AudioCorrupt, EmbedderBusy, EncodingFailed
+from services.embedder.lanes import Lane
 from tests.fakes.encoder import NOT_FINITE, POISON, FakeEncoder, vector_of
 
 
@@ -20,6 +21,10 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+# The fake hears 1,000 samples a second: windows here are 50 ms long.
+WINDOW_S = 0.05
 
 
 def window(level: float, samples: int = 50) -> NDArray[np.float32]:
@@ -36,9 +41,9 @@ def make(
 ) -> Batcher:
     return Batcher(
         encoder,
-        max_batch_windows=batch,
+        max_batch_seconds=batch * WINDOW_S,
         max_delay_ms=delay_ms,
-        max_queued_windows=queued,
+        max_queued_seconds=queued * WINDOW_S,
         clock=clock or Clock(),
     )
 
@@ -79,7 +84,8 @@ async def test_interactive_windows_go_first(encoder: FakeEncoder) -> None:
     interactive = [batcher.submit(window(level), Lane.INTERACTIVE) for level in (0.8, 0.9, 0.95)]
     async with running(batcher):
         await asyncio.gather(*bulk, *interactive)
-    assert encoder.batches == [[0.8, 0.9], [0.95, 0.1], [0.2, 0.3]]
+    # The rest of the interactive lane is not filled up with bulk work, which would make its batch longer.
+    assert encoder.batches == [[0.8, 0.9], [0.95], [0.1, 0.2], [0.3]]
 
 
 async def test_only_windows_of_one_length_share_a_batch(encoder: FakeEncoder) -> None:
@@ -89,6 +95,30 @@ async def test_only_windows_of_one_length_share_a_batch(encoder: FakeEncoder) ->
     async with running(batcher):
         await asyncio.gather(*futures)
     assert encoder.batches == [[0.0, 0.2], [0.1, 0.3], [0.4]]
+
+
+async def test_batches_hold_so_much_sound_whatever_the_windows(encoder: FakeEncoder) -> None:
+    batcher = make(encoder, batch=4)
+    futures = [batcher.submit(window(0.1, 20), Lane.BULK) for _ in range(12)]
+    futures += [batcher.submit(window(0.2, 100), Lane.BULK) for _ in range(3)]
+    futures += [batcher.submit(window(0.3, 500), Lane.BULK) for _ in range(2)]
+    async with running(batcher):
+        await asyncio.gather(*futures)
+    # 0.2 s at a time: ten, two, and one that is longer than that by itself.
+    assert [len(batch) for batch in encoder.batches] == [10, 2, 2, 1, 1, 1]
+
+
+async def test_interactive_window_waits_for_one_batch_at_most(encoder: FakeEncoder) -> None:
+    encoder.open.clear()
+    batcher = make(encoder, batch=2)
+    futures = [batcher.submit(window(0.1), Lane.BULK) for _ in range(8)]
+    async with running(batcher):
+        while not encoder.batches:
+            await asyncio.sleep(0)
+        futures.append(batcher.submit(window(0.9), Lane.INTERACTIVE))
+        encoder.open.set()
+        await asyncio.gather(*futures)
+    assert encoder.batches == [[0.1, 0.1], [0.9], [0.1, 0.1], [0.1, 0.1], [0.1, 0.1]]
 
 
 async def test_full_batch_does_not_wait(encoder: FakeEncoder) -> None:
@@ -141,17 +171,50 @@ async def test_vector_that_is_not_finite_fails_alone(encoder: FakeEncoder) -> No
 
 
 async def test_full_lane_refuses_with_a_hint_and_keeps_what_it_has(encoder: FakeEncoder) -> None:
-    batcher = make(encoder, batch=4, queued=8)
-    futures = [batcher.submit(window(level / 10), Lane.BULK) for level in range(8)]
+    batcher = make(encoder, batch=4, queued=80)
+    futures = [batcher.submit(window(0.1, 500), Lane.BULK) for _ in range(8)]  # half a second each
     with pytest.raises(EmbedderBusy) as caught:
         batcher.submit(window(0.9), Lane.BULK)
     assert (caught.value.code, caught.value.reason) == ("RESOURCE_EXHAUSTED", "EMBEDDER_BUSY")
-    assert (caught.value.value, caught.value.limit) == ("8", "8")
-    assert caught.value.retry_after_ms == 1000  # two batches of half a second, as long as none was timed
+    assert (caught.value.value, caught.value.limit) == ("4", "4")
+    assert caught.value.retry_after_ms == 4000  # in real time, as long as no batch was timed
     futures.append(batcher.submit(window(0.9), Lane.INTERACTIVE))
     async with running(batcher):
         await asyncio.gather(*futures)
     assert sum(len(batch) for batch in encoder.batches) == 9
+
+
+async def test_window_longer_than_the_queue_is_taken_alone(encoder: FakeEncoder) -> None:
+    batcher = make(encoder, queued=2)
+    long = batcher.submit(window(0.1, 5000), Lane.BULK)
+    with pytest.raises(EmbedderBusy):
+        batcher.submit(window(0.2), Lane.BULK)
+    async with running(batcher):
+        await long
+    assert encoder.batches == [[0.1]]
+
+
+async def test_window_that_is_cancelled_makes_room_at_once(encoder: FakeEncoder) -> None:
+    batcher = make(encoder, queued=1)
+    batcher.submit(window(0.1), Lane.BULK).cancel()
+    await asyncio.sleep(0)
+    assert batcher.queued_seconds(Lane.BULK) == 0
+    kept = batcher.submit(window(0.2), Lane.BULK)
+    async with running(batcher):
+        await kept
+    assert encoder.batches == [[0.2]]
+
+
+async def test_hint_follows_the_pace_of_the_model(encoder: FakeEncoder) -> None:
+    clock = Clock()
+    batcher = make(encoder, clock=clock, queued=1000)
+    encoder.on_call = lambda: setattr(clock, "now", clock.now + 0.5)  # half a second for 50 ms of sound
+    async with running(batcher):
+        await batcher.submit(window(0.1), Lane.BULK)
+        await asyncio.sleep(0)
+    batcher.submit(window(0.1, 500), Lane.BULK)
+    assert batcher.retry_after_ms(Lane.BULK) == 5000
+    assert batcher.retry_after_ms(Lane.INTERACTIVE) == 100
 
 
 async def test_cancelled_window_costs_nothing(encoder: FakeEncoder) -> None:

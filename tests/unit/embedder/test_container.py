@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.embedder.container import check_complete, states_samples
+from services.embedder.container import check_complete, ogg_span, states_samples
 from services.embedder.errors import AudioTruncated
 
 
@@ -101,5 +101,34 @@ def test_mp3_header_is_found_behind_tags(tmp_path: Path, data: bytes, is_stated:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         assert states_samples(descriptor) is is_stated
+    finally:
+        os.close(descriptor)
+
+
+def at(position: int, serial: bytes = b"abcd", segments: bytes = b"\x10") -> bytes:
+    head = b"OggS\0\0" + struct.pack("<q", position) + serial + b"\0" * 8
+    return head + bytes([len(segments)]) + segments + b"\1" * sum(segments)
+
+
+@pytest.mark.parametrize(
+    ("data", "span"),
+    [
+        (at(0) + at(0) + at(500) + at(9000), (500, 9000)),
+        (at(0) + at(-1) + at(500) + at(9000) + b"TAG".ljust(128, b"\0"), (500, 9000)),
+        (at(0) + at(500), (500, 500)),
+        (at(0) + at(500) + at(9000) + at(0, b"efgh") + at(700, b"efgh"), None),  # one file behind the other
+        (at(0) + at(500) + at(-1), None),
+        (at(0) + at(0), None),
+        (at(0) + b"damaged" + at(500), None),
+        (at(0)[:20], None),
+        (b"", None),
+    ],
+)
+def test_ogg_pages_tell_where_they_are(tmp_path: Path, data: bytes, span: tuple[int, int] | None) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        assert ogg_span(descriptor, len(data)) == span
     finally:
         os.close(descriptor)

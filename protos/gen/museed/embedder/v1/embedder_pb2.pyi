@@ -198,7 +198,7 @@ class EmbedBatchRequest(_message.Message):
     MIN_SECONDS_FIELD_NUMBER: _builtins.int
     ENCODER_ID_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """Names the item in its answer: 1 to 128 bytes, not that of another item still at work."""
+    """Names the item in its answer: 1 to 128 bytes."""
     digest: _builtins.bytes
     """SHA-256 of a file in the blob store, 32 bytes."""
     audio: _builtins.bytes

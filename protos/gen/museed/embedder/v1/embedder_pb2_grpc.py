@@ -72,7 +72,9 @@ class EmbedderServiceServicer:
     """
 
     def Embed(self, request_iterator, context):
-        """Embeds an audio file that the caller streams: a header, then the bytes in order.
+        """Embeds an audio file that the caller streams: a header, then the bytes in order. When the header is accepted the
+        initial metadata comes, with `museed-upload: accepted`: who waits for it before the first chunk sends nothing in
+        vain, and never loses the status of a refusal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

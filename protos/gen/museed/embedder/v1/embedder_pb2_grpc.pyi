@@ -34,7 +34,10 @@ class EmbedderServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EmbedderServiceAsyncStub: ...
     Embed: _grpc.StreamUnaryMultiCallable[_embedder_pb2.EmbedRequest, _embedder_pb2.EmbedResponse]
-    """Embeds an audio file that the caller streams: a header, then the bytes in order."""
+    """Embeds an audio file that the caller streams: a header, then the bytes in order. When the header is accepted the
+    initial metadata comes, with `museed-upload: accepted`: who waits for it before the first chunk sends nothing in
+    vain, and never loses the status of a refusal.
+    """
     EmbedBlob: _grpc.UnaryUnaryMultiCallable[_embedder_pb2.EmbedBlobRequest, _embedder_pb2.EmbedBlobResponse]
     """Embeds an audio file that lies in the blob store."""
     EmbedBatch: _grpc.StreamStreamMultiCallable[_embedder_pb2.EmbedBatchRequest, _embedder_pb2.EmbedBatchResponse]
@@ -52,7 +55,10 @@ class EmbedderServiceAsyncStub(EmbedderServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Embed: _aio.StreamUnaryMultiCallable[_embedder_pb2.EmbedRequest, _embedder_pb2.EmbedResponse]  # type: ignore[assignment]
-    """Embeds an audio file that the caller streams: a header, then the bytes in order."""
+    """Embeds an audio file that the caller streams: a header, then the bytes in order. When the header is accepted the
+    initial metadata comes, with `museed-upload: accepted`: who waits for it before the first chunk sends nothing in
+    vain, and never loses the status of a refusal.
+    """
     EmbedBlob: _aio.UnaryUnaryMultiCallable[_embedder_pb2.EmbedBlobRequest, _embedder_pb2.EmbedBlobResponse]  # type: ignore[assignment]
     """Embeds an audio file that lies in the blob store."""
     EmbedBatch: _aio.StreamStreamMultiCallable[_embedder_pb2.EmbedBatchRequest, _embedder_pb2.EmbedBatchResponse]  # type: ignore[assignment]
@@ -73,7 +79,10 @@ class EmbedderServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_embedder_pb2.EmbedRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_embedder_pb2.EmbedResponse, _abc.Awaitable[_embedder_pb2.EmbedResponse]]:
-        """Embeds an audio file that the caller streams: a header, then the bytes in order."""
+        """Embeds an audio file that the caller streams: a header, then the bytes in order. When the header is accepted the
+        initial metadata comes, with `museed-upload: accepted`: who waits for it before the first chunk sends nothing in
+        vain, and never loses the status of a refusal.
+        """
 
     @_abc_1.abstractmethod
     def EmbedBlob(

@@ -1,0 +1,137 @@
+"""The embedder under more load than it can serve: refusals, bounds, and an event loop that nothing holds."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+
+from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+from services.chassis.auth import TokenVerifier
+from services.chassis.channel import connect
+from services.chassis.errors import DomainError
+from services.chassis.server import Server
+from services.embedder.admission import CallLimits
+from services.embedder.embedding import AudioLimits
+from services.embedder.intake import Intake
+from services.embedder.lanes import Lane
+from services.embedder.servicer import ACCESS, Servicer
+from tests.fakes.encoder import vector_of
+from tests.fakes.tokens import TokenSigner
+from tests.integration.embedder import audio_files
+from tests.integration.embedder.conftest import Rig, opened, send_audio
+
+SIGNER = TokenSigner()
+USER = (("authorization", f"Bearer {SIGNER.token()}"),)
+LIMITS = AudioLimits(min_seconds=3, max_seconds=60, max_bytes=3_000_000)
+PLACES = 6
+
+
+def samples(level: float, seconds: int = 20) -> bytes:
+    return np.full(seconds * 1000, level, "<f4").tobytes()
+
+
+@contextlib.asynccontextmanager
+async def listening(rig: Rig) -> AsyncIterator["embedder_pb2_grpc.EmbedderServiceAsyncStub"]:
+    server = Server("127.0.0.1:0", ACCESS, TokenVerifier(SIGNER.jwks))
+    intake = Intake(rig.encoder, rig.tracks, rig.blobs, rig.spool, LIMITS)
+    limits = CallLimits(files=PLACES, batches=1, batch_items=1, idle_s=30)
+    embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(Servicer(rig.encoder, intake, limits), server.grpc)
+    await server.start()
+    async with connect(f"127.0.0.1:{server.port}") as channel:
+        yield embedder_pb2_grpc.EmbedderServiceStub(channel)
+    await server.drain(1)
+
+
+async def embed(stub: "embedder_pb2_grpc.EmbedderServiceAsyncStub", data: bytes) -> embedder_pb2.Embedding:
+    encoding = embedder_pb2.AudioEncoding.AUDIO_ENCODING_PCM_F32LE
+    header = embedder_pb2.EmbedHeader(size_bytes=len(data), encoding=encoding)
+    messages = [embedder_pb2.EmbedRequest(header=header), embedder_pb2.EmbedRequest(chunk=data)]
+    return await send_audio(stub, messages, USER)
+
+
+async def ended(call: "asyncio.Future[embedder_pb2.Embedding]") -> str:
+    """Return how a call ended, and of a refusal whether it says when to come again."""
+    try:
+        await call
+    except DomainError as error:
+        return f"{error.reason} {'with' if error.retry_after_ms else 'without'} a hint"
+    return "served"
+
+
+async def test_five_times_what_fits_is_refused_at_once_and_the_rest_is_served(rig: Rig) -> None:
+    async with listening(rig) as stub:
+        for turn in range(3):
+            rig.encoder.open.clear()
+            levels = [0.1 + number / 100 for number in range(5 * PLACES)]
+            calls = [asyncio.create_task(embed(stub, samples(level))) for level in levels]
+            # The model stands still, so that nothing but refusals can come.
+            refused = 0
+            for finished in asyncio.as_completed(calls):
+                assert await ended(finished) == "EMBEDDER_BUSY with a hint"
+                refused += 1
+                if refused == 4 * PLACES:
+                    break
+            assert rig.batcher.queued_seconds(Lane.INTERACTIVE) <= PLACES * 20
+            rig.encoder.open.set()
+            served = [(level, call) for level, call in zip(levels, calls, strict=True) if not call.done()]
+            assert len(served) == PLACES, turn
+            for level, call in served:
+                np.testing.assert_allclose(np.frombuffer((await call).vector, "<f4"), vector_of(level), atol=1e-3)
+            assert rig.batcher.queued_seconds(Lane.INTERACTIVE) == 0
+
+
+async def test_steady_overload_ends_in_answers_and_refusals_only(rig: Rig) -> None:
+    rig.encoder.on_call = lambda: time.sleep(0.03)
+    data = samples(0.5)
+    async with listening(rig) as stub:
+        ends: Counter[str] = Counter()
+
+        async def call() -> None:
+            ends[await ended(asyncio.ensure_future(embed(stub, data)))] += 1
+
+        tasks = []
+        for _ in range(400):
+            tasks.append(asyncio.create_task(call()))
+            await asyncio.sleep(0.005)
+            assert rig.batcher.queued_seconds(Lane.INTERACTIVE) <= PLACES * 20
+        await asyncio.gather(*tasks)
+        assert set(ends) == {"served", "EMBEDDER_BUSY with a hint"}
+        assert ends.total() == 400
+        rig.encoder.on_call = lambda: None
+        assert (await embed(stub, data)).window_count == 2
+    assert [rig.batcher.queued_seconds(lane) for lane in Lane] == [0, 0]
+    assert list(rig.spool_folder.iterdir()) == []
+
+
+async def test_loop_is_never_held_while_files_decode_and_the_model_works(rig: Rig, tmp_path: Path) -> None:
+    path = audio_files.write(tmp_path / "song.ogg", audio_files.music(40))
+    rig.encoder.on_call = lambda: time.sleep(0.25)  # a slow model; with a free loop nobody notices
+    lags: list[float] = []
+
+    async def probe() -> None:
+        """Ask for the loop every 5 ms: whatever worked on it, and not beside it, would come in between."""
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.005)
+            lags.append(time.perf_counter() - began - 0.005)
+
+    probing = asyncio.create_task(probe())
+    async with listening(rig) as stub:
+        before = len(rig.encoder.batches)
+        for _ in range(2):
+            with opened(path) as descriptor:
+                await asyncio.gather(
+                    *(embed(stub, samples(level)) for level in (0.1, 0.2, 0.3)),
+                    rig.tracks.embed(descriptor, LIMITS, Lane.BULK),
+                )
+        batches = len(rig.encoder.batches) - before
+    probing.cancel()
+    held = sum(lag > 0.2 for lag in lags)
+    assert batches >= 4
+    # Neighbours of this process may take a core away now and then, but not as often as the model was called.
+    assert held < batches / 2
+    assert float(np.median(lags)) < 0.02
