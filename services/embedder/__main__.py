@@ -12,15 +12,17 @@ from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, BusSettings, WorkConsumer
 from services.chassis.errors import DomainError
 from services.chassis.server import Server, run, wait_for_signal
+from services.chassis.telemetry import Metrics
 from services.embedder.batcher import Batcher
 from services.embedder.choice import load_encoder
-from services.embedder.clients import IDEMPOTENT, Accounts
+from services.embedder.clients import IDEMPOTENT, Accounts, Work
 from services.embedder.consumer import EmbedWork, make_consumer
 from services.embedder.decoder import DecoderPool
 from services.embedder.embedding import TrackEmbedder
 from services.embedder.errors import DecoderLost
 from services.embedder.intake import Intake
 from services.embedder.lanes import Lane
+from services.embedder.metrics import EmbedderMetrics, embedder_metrics
 from services.embedder.model import ServedEncoder
 from services.embedder.mulan import MulanEncoder, load_beside
 from services.embedder.publisher import Publisher
@@ -42,6 +44,8 @@ class Embedder:
         bus_settings: Where NATS is.
         encoder: What is served.
         decoders: Started.
+        process_metrics: Of every process.
+        metrics: Of the embedder.
         mulan: Text model; None for none.
     """
 
@@ -51,9 +55,15 @@ class Embedder:
         bus_settings: BusSettings,
         encoder: ServedEncoder,
         decoders: dict[Lane, DecoderPool],
+        process_metrics: Metrics,
+        metrics: EmbedderMetrics,
         mulan: MulanEncoder | None = None,
     ) -> None:
         self._settings = chosen
+        self._process_metrics = process_metrics
+        self._metrics = metrics
+        manifest = encoder.manifest
+        metrics.model_loaded(manifest.encoder_id, manifest.name, encoder.device, encoder.precision, manifest.dim)
         self._bus_settings = bus_settings
         self._encoder = encoder
         self._blobs = open_blob_store(chosen.blob_store_url)
@@ -65,7 +75,7 @@ class Embedder:
         accounts = Accounts(self._social)
         self._revocations = Revocations(accounts.fetch_revoked_sessions)
         verifier = TokenVerifier(accounts.fetch_jwks, self._revocations)
-        self.server = Server(chosen.listen, ACCESS, verifier, chosen.max_concurrent_calls)
+        self.server = Server(chosen.listen, ACCESS, verifier, chosen.max_concurrent_calls, process_metrics.rpc)
         intake = Intake(encoder, self._tracks, self._blobs, self._spool, chosen.upload_limits)
         self._text: TextEmbedder | None = None
         self._axis_batcher: Batcher | None = None
@@ -100,13 +110,23 @@ class Embedder:
                 tasks.create_task(self._axis_batcher.run(), name="axis-batcher")
             tasks.create_task(self._revocations.run(), name="revocations")
             tasks.create_task(self._consume(), name="consumer")
+            tasks.create_task(self._process_metrics.watch_loop(), name="loop-lag")
             await self.server.set_serving(True)
 
     async def _consume(self) -> None:
-        bus = await Bus.connect(self._bus_settings, "embedder")
-        encoder_id = self._encoder.manifest.encoder_id
-        work = EmbedWork(encoder_id, self._tracks, self._blobs, Publisher(bus), self._settings.library_limits)
-        self._consumer = make_consumer(bus, work, encoder_id, self._settings.bulk_files)
+        bus = await Bus.connect(self._bus_settings, "embedder", self._process_metrics.bus)
+        encoder_id, chosen = self._encoder.manifest.encoder_id, self._settings
+        work = EmbedWork(
+            encoder_id,
+            self._tracks,
+            self._blobs,
+            Publisher(bus),
+            chosen.library_limits,
+            Work(self._social).is_wanted,
+            self._metrics,
+        )
+        files = chosen.bulk_files + chosen.prefetch_files
+        self._consumer = make_consumer(bus, work, encoder_id, files, chosen.work_ack_wait_s)
         try:
             await self._consumer.run()
         finally:
@@ -197,15 +217,20 @@ def prepare_mulan(chosen: EmbedderSettings, encoder: ServedEncoder) -> MulanEnco
     return mulan
 
 
-async def start_decoders(chosen: EmbedderSettings) -> dict[Lane, DecoderPool]:
+async def start_decoders(chosen: EmbedderSettings, metrics: EmbedderMetrics) -> dict[Lane, DecoderPool]:
     """Start the decoding processes of both lanes.
 
     Raises:
         SystemExit: None starts.
     """
     decoders = {
-        Lane.INTERACTIVE: DecoderPool(chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls),
-        Lane.BULK: DecoderPool(chosen.bulk_files, chosen.bulk_decode_limits, chosen.bulk_files),
+        Lane.INTERACTIVE: DecoderPool(
+            chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls, metrics
+        ),
+        # Work from NATS and items of EmbedBatch may wait for one another, and are never refused here.
+        Lane.BULK: DecoderPool(
+            chosen.bulk_files, chosen.bulk_decode_limits, 2 * chosen.bulk_files + chosen.prefetch_files, metrics
+        ),
     }
     try:
         for pool in decoders.values():
@@ -220,10 +245,18 @@ async def main() -> None:
     chosen = settings.load(EmbedderSettings)
     bus_settings = settings.load(BusSettings)
     telemetry.configure_logging("embedder", chosen.log_level)
-    # Both take a second or more, on different cores.
-    encoder, decoders = await asyncio.gather(asyncio.to_thread(prepare_encoder, chosen), start_decoders(chosen))
-    mulan = await asyncio.to_thread(prepare_mulan, chosen, encoder)
-    embedder = Embedder(chosen, bus_settings, encoder, decoders, mulan)
+    async with telemetry.told("embedder", chosen.metrics_listen, "EMBEDDER_METRICS_LISTEN") as process_metrics:
+        metrics = embedder_metrics(process_metrics.registry)
+        # Both take a second or more, on different cores.
+        encoder, decoders = await asyncio.gather(
+            asyncio.to_thread(prepare_encoder, chosen), start_decoders(chosen, metrics)
+        )
+        mulan = await asyncio.to_thread(prepare_mulan, chosen, encoder)
+        await _serve(Embedder(chosen, bus_settings, encoder, decoders, process_metrics, metrics, mulan))
+    logger.info("stopped")
+
+
+async def _serve(embedder: Embedder) -> None:
     serving = asyncio.create_task(embedder.serve(), name="serve")
     asked_to_end = asyncio.create_task(wait_for_signal(), name="signal")
     try:
@@ -235,7 +268,6 @@ async def main() -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await serving
         await embedder.close()
-    logger.info("stopped")
 
 
 if __name__ == "__main__":

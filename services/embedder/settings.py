@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from services.chassis.settings import Settings, settings_config
+from services.chassis.telemetry.metrics import LISTEN_PATTERN
 from services.embedder.admission import CallLimits
 from services.embedder.decoder import DecodeLimits
 from services.embedder.embedding import AudioLimits
@@ -23,6 +24,8 @@ class EmbedderSettings(Settings):
     social_address: str
     blob_store_url: str = Field(pattern=r"^(file|s3)://.+")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    # Where Prometheus finds /metrics, "host:port"; empty counts nothing.
+    metrics_listen: str = Field(default="", pattern=LISTEN_PATTERN)
 
     # "auto", "museed-mini", "musicnn-msd", "musicnn-mtt", a model folder, or a hub name such as
     # OpenMuQ/MuQ-large-msd-iter.
@@ -55,6 +58,10 @@ class EmbedderSettings(Settings):
     # Streams of EmbedBatch; between them all they have `bulk_files` items at work.
     max_batch_calls: int = Field(default=8, ge=1, le=256)
     stream_idle_s: float = Field(default=30.0, gt=0, le=3600)
+    # Files of the library that are at hand beyond those at work, so that no decoder waits for NATS.
+    prefetch_files: int = Field(default=1, ge=0, le=16)
+    # Silence after which the work of a lost embedder goes to another one.
+    work_ack_wait_s: float = Field(default=15.0, ge=1, le=600)
 
     decode_memory_mib: int = Field(default=512, ge=64)
     decode_cpu_s: float = Field(default=120.0, gt=0)
