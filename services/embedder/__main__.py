@@ -68,9 +68,9 @@ class Embedder:
         self._encoder = encoder
         self._blobs = open_blob_store(chosen.blob_store_url)
         self._spool = Spool(chosen.spool_folder)
-        self._batcher = _make_batcher(chosen, encoder)
+        self._batcher = _make_batcher(chosen, encoder, metrics)
         self._decoders = decoders
-        self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.seconds_in_flight)
+        self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.seconds_in_flight, metrics)
         self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
         accounts = Accounts(self._social)
         self._revocations = Revocations(accounts.fetch_revoked_sessions)
@@ -90,7 +90,10 @@ class Embedder:
         self._consumed = asyncio.Event()
 
     def _axis_intake(self, mulan: MulanEncoder) -> Intake | None:
-        """Return what embeds sound into the space of words, for tags; None where the served encoder does."""
+        """Return what embeds sound into the space of words, for tags; None where the served encoder does.
+
+        It is not counted: the queues and batches that the metrics tell are those of the served encoder.
+        """
         if mulan is self._encoder:
             return None
         self._axis_batcher = _make_batcher(self._settings, mulan)
@@ -157,12 +160,13 @@ class Embedder:
         await self._social.close()
 
 
-def _make_batcher(chosen: EmbedderSettings, encoder: ServedEncoder) -> Batcher:
+def _make_batcher(chosen: EmbedderSettings, encoder: ServedEncoder, metrics: EmbedderMetrics | None = None) -> Batcher:
     return Batcher(
         encoder,
         max_batch_seconds=chosen.max_batch_seconds,
         max_delay_ms=chosen.max_batch_delay_ms,
         max_queued_seconds=chosen.max_queued_seconds,
+        metrics=metrics,
     )
 
 

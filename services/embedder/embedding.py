@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.chassis.telemetry import tracing
 from services.embedder.audio import DecodeSpec
 from services.embedder.batcher import Batcher
 from services.embedder.decoder import DecoderPool
 from services.embedder.descriptors import Descriptors
 from services.embedder.errors import AudioEmpty, AudioSilent, AudioTooLarge, AudioTooLong, AudioTooShort
 from services.embedder.lanes import EncodedWindow, Lane
+from services.embedder.metrics import EmbedderMetrics
 from services.embedder.model import Encoder, Float32Array
 from services.embedder.windows import WindowChoice
 
@@ -82,11 +84,18 @@ class TrackEmbedder:
         decoders: Decoding processes by lane, so that bulk work cannot keep all of them from somebody who waits.
         seconds_in_flight: Sound of one track that may wait for the model at a time, or one window where that is
             longer: the bound of memory per track.
+        metrics: Told of files; None tells nobody.
     """
 
     def __init__(
-        self, encoder: Encoder, batcher: Batcher, decoders: dict[Lane, DecoderPool], seconds_in_flight: float
+        self,
+        encoder: Encoder,
+        batcher: Batcher,
+        decoders: dict[Lane, DecoderPool],
+        seconds_in_flight: float,
+        metrics: EmbedderMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or EmbedderMetrics()
         self._encoder = encoder
         self._batcher = batcher
         self._decoders = decoders
@@ -111,13 +120,14 @@ class TrackEmbedder:
             DecoderLost: The decoding process was killed; trying again helps.
             EncodingFailed: The model failed on it.
         """
-        limits.check_size(os.fstat(descriptor).st_size)
         manifest = self._encoder.manifest
         spec = DecodeSpec(manifest.sample_rate_hz, manifest.window_samples, limits.min_seconds, limits.max_seconds)
-        with self._run(lane, time_left_s) as run:
+        with self._metrics.file(lane.label) as notes, self._run(lane, time_left_s) as run:
+            limits.check_size(os.fstat(descriptor).st_size)
             async with self._decoders[lane].decode(descriptor, spec) as decoding:
                 await run.feed(decoding, limits.min_seconds)
             await run.finish()
+            notes.audio_seconds = decoding.summary.seconds
             return await self._aggregated(run, decoding.summary.seconds, decoding.descriptors)
 
     async def embed_samples(
@@ -142,10 +152,11 @@ class TrackEmbedder:
             EmbedderBusy: Too many wait already.
             EncodingFailed: The model failed on it.
         """
-        limits.check_length(seconds)
-        with self._run(lane, time_left_s) as run:
+        with self._metrics.file(lane.label) as notes, self._run(lane, time_left_s) as run:
+            limits.check_length(seconds)
             await run.feed(windows, min_seconds=0)
             await run.finish()
+            notes.audio_seconds = seconds
             return await self._aggregated(run, seconds, None)
 
     def close(self) -> None:
@@ -153,7 +164,12 @@ class TrackEmbedder:
         self._executor.shutdown()
 
     async def _aggregated(self, run: "_Run", seconds: float, descriptors: Descriptors | None) -> TrackEmbedding:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, run.result, seconds, descriptors)
+        began = time.monotonic()
+        with tracing.span("aggregate"):
+            loop = asyncio.get_running_loop()
+            embedding = await loop.run_in_executor(self._executor, run.result, seconds, descriptors)
+        self._metrics.aggregated(time.monotonic() - began)
+        return embedding
 
     @contextlib.contextmanager
     def _run(self, lane: Lane, time_left_s: float | None) -> Iterator["_Run"]:

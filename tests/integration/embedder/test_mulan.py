@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from services.chassis.errors import FailedPrecondition
 from services.embedder import mulan, mulan_folder
 from services.embedder.choice import load_encoder
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable, TextInvalid
@@ -248,6 +249,25 @@ def test_missing_package_says_what_to_install(folder: Path, monkeypatch: pytest.
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "muq" else object())
     with pytest.raises(EncoderUnavailable, match=r"needs muq: pip install 'museed\[muq\]'"):
         mulan.load(mulan_folder.find(str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "field"),
+    [
+        ("onnxruntime", "auto", "EMBEDDER_RUNTIME"),
+        ("torch", "bf16", "EMBEDDER_PRECISION"),
+        ("auto", "int8-static", "EMBEDDER_PRECISION"),
+    ],
+)
+def test_settings_under_which_it_is_not_served_are_named(
+    folder: Path, runtime: str, precision: str, field: str
+) -> None:
+    with pytest.raises(FailedPrecondition) as caught:
+        load_encoder(
+            str(folder), artifacts_folder=folder, muq_folder=None, threads=1, runtime=runtime, precision=precision
+        )
+    assert caught.value.field == field
+    assert "muq-mulan/1" in caught.value.message
 
 
 def test_model_that_is_served_is_not_loaded_twice(

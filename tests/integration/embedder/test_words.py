@@ -16,6 +16,7 @@ from services.chassis.auth import TokenVerifier
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError
 from services.chassis.server import Server
+from services.chassis.telemetry import Metrics
 from services.embedder import mulan, mulan_folder
 from services.embedder.__main__ import Embedder, start_decoders
 from services.embedder.admission import CallLimits
@@ -25,6 +26,7 @@ from services.embedder.decoder import DecoderPool
 from services.embedder.embedding import AudioLimits, TrackEmbedder
 from services.embedder.intake import Intake
 from services.embedder.lanes import Lane
+from services.embedder.metrics import EmbedderMetrics
 from services.embedder.model import ServedEncoder
 from services.embedder.mulan import MulanEncoder
 from services.embedder.servicer import ACCESS, Servicer
@@ -343,8 +345,13 @@ async def test_bad_requests_for_tags_are_coded(beside: Words, tmp_path: Path, mo
     assert (await refusal(beside.tag(b"\1" * 32))).reason == "BLOB_NOT_FOUND"
     assert (await refusal(beside.tag(await beside.rig.blobs.put(silent)))).reason == "AUDIO_SILENT"
     large = await beside.rig.blobs.put(b"\0" * 3_000_001)
-    monkeypatch.setattr(beside.rig.blobs, "stream", lambda *_: pytest.fail("read before it was refused"))
+    monkeypatch.setattr(beside.rig.blobs, "stream", unreadable)
     assert (await refusal(beside.tag(large))).reason == "AUDIO_TOO_LARGE"
+
+
+async def unreadable(digest: bytes) -> AsyncIterator[bytes]:
+    raise AssertionError("read before it was refused")
+    yield digest
 
 
 @pytest.mark.parametrize(
@@ -388,8 +395,10 @@ async def test_process_is_wired_with_its_text_model(
     )
     cases: list[tuple[ServedEncoder, list[str]]] = [(FakeEncoder(), ["axis-batcher", "batcher"]), (model, ["batcher"])]
     for encoder, batchers in cases:
-        decoders = await start_decoders(chosen)
-        async with started(Embedder(chosen, nats_server.settings("embedder"), encoder, decoders, model)) as tasks:
+        metrics = EmbedderMetrics()
+        decoders = await start_decoders(chosen, metrics)
+        embedder = Embedder(chosen, nats_server.settings("embedder"), encoder, decoders, Metrics(), metrics, model)
+        async with started(embedder) as tasks:
             assert sorted(name for name in tasks if name.endswith("batcher")) == batchers
             async with connect(f"127.0.0.1:{port}") as channel:
                 stub = embedder_pb2_grpc.EmbedderServiceStub(channel)
@@ -404,7 +413,7 @@ async def started(embedder: Embedder) -> AsyncIterator[list[str]]:
     running = asyncio.create_task(embedder.serve())
     try:
         names: list[str] = []
-        while "consumer" not in names:  # which is begun last
+        while "loop-lag" not in names:  # which is begun last
             await asyncio.sleep(0.02)
             names = [task.get_name() for task in asyncio.all_tasks()]
         yield names

@@ -18,14 +18,16 @@ from museed.social.v1.events_pb2 import EmbedTrack
 from services.chassis import vectors
 from services.chassis.bus import DEAD_LETTERS, EMBED_WORK, EMBEDDER_EVENTS, Bus, embed_track_subject
 from services.chassis.errors import DomainError, Unavailable
-from services.embedder.batcher import Lane
+from services.embedder.batcher import Batcher
 from services.embedder.consumer import EmbedWork, IsWanted, make_consumer
 from services.embedder.decoder import DecodeLimits, DecoderPool
 from services.embedder.embedding import AudioLimits, TrackEmbedder
+from services.embedder.lanes import Lane
 from services.embedder.metrics import EmbedderMetrics, embedder_metrics
 from services.embedder.publisher import Publisher
 from tests.conftest import NatsServer
 from tests.fakes.encoder import MANIFEST, POISON
+from tests.fakes.spans import context_of, is_child, recorded_spans
 from tests.integration.embedder import audio_files
 from tests.integration.embedder.conftest import Rig
 
@@ -362,3 +364,49 @@ async def test_work_is_done_where_social_cannot_say_whether_it_is_wanted(
         ((subject, _, _),) = await mesh.events(1)
         await mesh.until_all_is_done()
     assert subject == EMBEDDED
+
+
+async def test_file_is_counted_and_traced_on_its_whole_way(rig: Rig, mesh: Mesh, nats_server: NatsServer) -> None:
+    song(mesh.root, "a.wav")
+    song(mesh.root, "short.wav", seconds=29)
+    for name in ("a.wav", "short.wav"):
+        await mesh.ask(name, f"work-{name}")
+    registry = CollectorRegistry()
+    metrics = embedder_metrics(registry)
+    batcher = Batcher(rig.encoder, max_batch_seconds=40, max_delay_ms=1, max_queued_seconds=1000, metrics=metrics)
+    batching = asyncio.create_task(batcher.run())
+    pool = DecoderPool(1, DecodeLimits(), max_waiting=2, metrics=metrics)
+    await pool.start()
+    rig.tracks = TrackEmbedder(rig.encoder, batcher, {Lane.BULK: pool}, seconds_in_flight=40, metrics=metrics)
+    with recorded_spans() as spans:
+        async with working(rig, nats_server, metrics=metrics):
+            await mesh.events(2)
+            await mesh.until_all_is_done()
+    batching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await batching
+    batcher.close()
+    await pool.close()
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"museed_embedder_{name}", labels)
+
+    assert value("files_total", lane="bulk", outcome="embedded") == 1
+    assert value("files_total", lane="bulk", outcome="refused") == 1
+    assert value("refusals_total", lane="bulk", reason="AUDIO_TOO_SHORT") == 1
+    assert value("embedded_audio_seconds_total", lane="bulk") == 34
+    assert value("batch_audio_seconds_sum") == 34
+    assert value("batch_items_sum") == value("queue_wait_seconds_count", lane="bulk") == 4
+    assert value("queue_items", lane="bulk") == value("queue_audio_seconds", lane="bulk") == 0
+    assert value("model_seconds_count") == value("batch_items_count")
+    assert value("aggregate_seconds_count") == 1
+    assert value("decode_seconds_count") == 2
+
+    (embedded,) = [span for span in spans.all() if span.name == "aggregate"]
+    handled = next(span for span in spans.all() if span.name == "process EMBED_WORK" and is_child(embedded, span))
+    inside = [span.name for span in spans.all() if is_child(span, handled)]
+    assert sorted(inside) == ["aggregate", "decode", "publish", *["queue_wait"] * 4]
+    batches = [span for span in spans.all() if span.name == "batch"]
+    assert all(span.parent is None for span in batches)
+    linked = [link.context.span_id for span in batches for link in span.links]
+    assert linked == [context_of(handled).span_id] * 4
