@@ -24,11 +24,14 @@ from services.embedder.intake import Intake
 from services.embedder.lanes import Lane
 from services.embedder.metrics import EmbedderMetrics, embedder_metrics
 from services.embedder.model import ServedEncoder
+from services.embedder.mulan import MulanEncoder, load_beside
 from services.embedder.publisher import Publisher
 from services.embedder.runtimes import warm_up
 from services.embedder.servicer import ACCESS, Servicer
 from services.embedder.settings import EmbedderSettings
 from services.embedder.spool import Spool
+from services.embedder.tagging import AxisScorer, Tagger
+from services.embedder.text import TextEmbedder
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ class Embedder:
         decoders: Started.
         process_metrics: Of every process.
         metrics: Of the embedder.
+        mulan: Text model; None for none.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Embedder:
         decoders: dict[Lane, DecoderPool],
         process_metrics: Metrics,
         metrics: EmbedderMetrics,
+        mulan: MulanEncoder | None = None,
     ) -> None:
         self._settings = chosen
         self._process_metrics = process_metrics
@@ -63,13 +68,7 @@ class Embedder:
         self._encoder = encoder
         self._blobs = open_blob_store(chosen.blob_store_url)
         self._spool = Spool(chosen.spool_folder)
-        self._batcher = Batcher(
-            encoder,
-            max_batch_seconds=chosen.max_batch_seconds,
-            max_delay_ms=chosen.max_batch_delay_ms,
-            max_queued_seconds=chosen.max_queued_seconds,
-            metrics=metrics,
-        )
+        self._batcher = _make_batcher(chosen, encoder, metrics)
         self._decoders = decoders
         self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.seconds_in_flight, metrics)
         self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
@@ -78,10 +77,28 @@ class Embedder:
         verifier = TokenVerifier(accounts.fetch_jwks, self._revocations)
         self.server = Server(chosen.listen, ACCESS, verifier, chosen.max_concurrent_calls, process_metrics.rpc)
         intake = Intake(encoder, self._tracks, self._blobs, self._spool, chosen.upload_limits)
-        servicer = Servicer(encoder, intake, chosen.call_limits)
+        self._text: TextEmbedder | None = None
+        self._axis_batcher: Batcher | None = None
+        self._axis_tracks: TrackEmbedder | None = None
+        tagger = Tagger(encoder, intake)
+        if mulan is not None:
+            self._text = TextEmbedder(mulan, max_waiting=chosen.max_waiting_texts, cached=chosen.cached_texts)
+            tagger = Tagger(encoder, intake, AxisScorer(mulan), self._axis_intake(mulan))
+        servicer = Servicer(encoder, intake, chosen.call_limits, self._text, tagger)
         embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, self.server.grpc)
         self._consumer: WorkConsumer | None = None
         self._consumed = asyncio.Event()
+
+    def _axis_intake(self, mulan: MulanEncoder) -> Intake | None:
+        """Return what embeds sound into the space of words, for tags; None where the served encoder does.
+
+        It is not counted: the queues and batches that the metrics tell are those of the served encoder.
+        """
+        if mulan is self._encoder:
+            return None
+        self._axis_batcher = _make_batcher(self._settings, mulan)
+        self._axis_tracks = TrackEmbedder(mulan, self._axis_batcher, self._decoders, self._settings.seconds_in_flight)
+        return Intake(mulan, self._axis_tracks, self._blobs, self._spool, self._settings.upload_limits)
 
     async def serve(self) -> None:
         """Listen, and take work from NATS as soon as it is there, until cancelled.
@@ -92,6 +109,8 @@ class Embedder:
         await self.server.start()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._batcher.run(), name="batcher")
+            if self._axis_batcher is not None:
+                tasks.create_task(self._axis_batcher.run(), name="axis-batcher")
             tasks.create_task(self._revocations.run(), name="revocations")
             tasks.create_task(self._consume(), name="consumer")
             tasks.create_task(self._process_metrics.watch_loop(), name="loop-lag")
@@ -132,12 +151,23 @@ class Embedder:
 
     async def close(self) -> None:
         """End processes, threads and connections."""
-        self._batcher.close()
-        self._tracks.close()
+        for part in (self._batcher, self._tracks, self._axis_batcher, self._axis_tracks, self._text):
+            if part is not None:
+                part.close()
         for pool in self._decoders.values():
             await pool.close()
         self._spool.close()
         await self._social.close()
+
+
+def _make_batcher(chosen: EmbedderSettings, encoder: ServedEncoder, metrics: EmbedderMetrics | None = None) -> Batcher:
+    return Batcher(
+        encoder,
+        max_batch_seconds=chosen.max_batch_seconds,
+        max_delay_ms=chosen.max_batch_delay_ms,
+        max_queued_seconds=chosen.max_queued_seconds,
+        metrics=metrics,
+    )
 
 
 def prepare_encoder(chosen: EmbedderSettings) -> ServedEncoder:
@@ -175,6 +205,22 @@ def prepare_encoder(chosen: EmbedderSettings) -> ServedEncoder:
     return encoder
 
 
+def prepare_mulan(chosen: EmbedderSettings, encoder: ServedEncoder) -> MulanEncoder | None:
+    """Load the text model where one is set or served, and run it; blocks.
+
+    Raises:
+        SystemExit: It cannot be loaded; the text says what belongs where.
+    """
+    try:
+        mulan = load_beside(chosen.mulan, encoder)
+    except DomainError as error:
+        raise SystemExit(f"EMBEDDER_MULAN: {error.reason}: {error.message}") from error
+    if mulan is not None and mulan is not encoder:
+        warm_up(mulan, chosen.max_batch_seconds)
+        logger.info("text_model_loaded", extra={"encoder_id": mulan.manifest.encoder_id, "device": mulan.device})
+    return mulan
+
+
 async def start_decoders(chosen: EmbedderSettings, metrics: EmbedderMetrics) -> dict[Lane, DecoderPool]:
     """Start the decoding processes of both lanes.
 
@@ -209,7 +255,8 @@ async def main() -> None:
         encoder, decoders = await asyncio.gather(
             asyncio.to_thread(prepare_encoder, chosen), start_decoders(chosen, metrics)
         )
-        await _serve(Embedder(chosen, bus_settings, encoder, decoders, process_metrics, metrics))
+        mulan = await asyncio.to_thread(prepare_mulan, chosen, encoder)
+        await _serve(Embedder(chosen, bus_settings, encoder, decoders, process_metrics, metrics, mulan))
     logger.info("stopped")
 
 

@@ -4,7 +4,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from services.embedder import mini, muq, musicnn_wheel
+from services.embedder import mini, mulan, mulan_folder, muq, musicnn_wheel
 from services.embedder.artifact import MANIFEST_FILE, Artifact, open_artifact
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
 from services.embedder.model import ServedEncoder
@@ -36,7 +36,7 @@ def load_encoder(
 
     Args:
         choice: "auto", "museed-mini", "musicnn-msd", "musicnn-mtt", a hub name with a slash, or a folder: an artifact
-            or one of MuQ.
+            or one of MuQ or MuQ-MuLan.
         artifacts_folder: Where encoders made of wheels are kept.
         muq_folder: A MuQ folder or artifact that `auto` may take; None asks the hub's cache only.
         threads: Threads of the model on a CPU; 0 takes one a core.
@@ -49,8 +49,20 @@ def load_encoder(
         EncoderUnavailable: Something is not installed, or the choice is unknown; the message says what to do.
         PrecisionRefused: The precision is not computed in here, or moves vectors too far.
     """
+    if _is_mulan(choice):
+        mulan.check_serving(runtime, precision)
+        return mulan.load(mulan_folder.find(choice))
     artifact = _find(choice, artifacts_folder, muq_folder)
     return run_artifact(artifact, Serving(runtime, precision, threads, is_compiled))
+
+
+def _is_mulan(choice: str) -> bool:
+    """Say whether a folder or a hub name is a MuQ-MuLan, of which no artifact is made."""
+    if Path(choice).is_dir():
+        return mulan_folder.is_mulan(Path(choice)) and not (Path(choice) / MANIFEST_FILE).is_file()
+    if not mulan_folder.is_hub_name(choice):
+        return False
+    return mulan_folder.is_mulan(muq.download_from_hub(choice, (mulan_folder.CONFIG_FILE,)))
 
 
 def _find(choice: str, artifacts_folder: Path, muq_folder: Path | None) -> Artifact:
@@ -66,7 +78,7 @@ def _find(choice: str, artifacts_folder: Path, muq_folder: Path | None) -> Artif
         return _musicnn_artifact(artifacts_folder / choice, network)
     if choice and Path(choice).is_dir():
         return _open_folder(Path(choice))
-    if choice.count("/") == 1 and not choice.startswith(("/", ".")):
+    if mulan_folder.is_hub_name(choice):
         return muq.open_folder(muq.download_from_hub(choice), revision=choice)
     raise EncoderUnavailable(
         f"no encoder {choice!r}: use {', '.join(_NAMES)}, a model folder, or a hub name such as {muq.HUB_NAME}",

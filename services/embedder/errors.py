@@ -11,7 +11,9 @@ InvalidArgument
 │   ├── AudioTooLong          more seconds than allowed
 │   ├── AudioTooLarge         more bytes than allowed
 │   └── DecodeLimit           decoding took more memory, CPU or time than allowed
-└── UploadMalformed           the stream of an upload breaks its contract
+├── UploadMalformed           the stream of an upload breaks its contract
+├── TextInvalid               no text, too much of it, or characters that are none
+└── WordsUnknown              Korean that no table translates
 FailedPrecondition
 ├── EncoderMismatch           another encoder is served than the caller expects
 ├── ArtifactInvalid           a model folder is not what its manifest says; the process does not start
@@ -151,6 +153,18 @@ class UploadMalformed(InvalidArgument):
     """The messages of an upload do not follow the contract: header first, then chunks, as many bytes as stated."""
 
     default_reason = "UPLOAD_MALFORMED"
+
+
+class TextInvalid(InvalidArgument):
+    """A prompt is empty, too long, or has characters that are no text."""
+
+    default_reason = "TEXT_INVALID"
+
+
+class WordsUnknown(InvalidArgument):
+    """A prompt has Korean words that the table of moods does not know; the message names them and those it knows."""
+
+    default_reason = "WORDS_UNKNOWN"
 
 
 class EncoderMismatch(FailedPrecondition):

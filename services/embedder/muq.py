@@ -96,8 +96,12 @@ def find_in_hub_cache() -> Path | None:
     return Path(found[0]).parent if isinstance(found[0], str) and isinstance(found[1], str) else None
 
 
-def download_from_hub(name: str) -> Path:
+def download_from_hub(name: str, files: tuple[str, ...] = (_CONFIG_FILE, _FOLDER_WEIGHTS_FILE)) -> Path:
     """Return the folder of a model of the hub, fetching it where it is not cached yet.
+
+    Args:
+        name: Hub name.
+        files: What is wanted of it; a file that the hub has not is missing in the folder.
 
     Raises:
         EncoderUnavailable: It is not cached and cannot be fetched, or the client is not installed.
@@ -108,11 +112,11 @@ def download_from_hub(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[_CONFIG_FILE, _FOLDER_WEIGHTS_FILE]))
+        return Path(snapshot_download(name, allow_patterns=list(files)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise EncoderUnavailable(
             f"encoder {name} is neither cached nor to be had from the hub ({error}):"
-            " name a local folder with config.json and model.safetensors instead",
+            " name a local folder instead, laid out as services/embedder/README.md says",
             field="encoder",
             value=name,
         ) from error
@@ -127,11 +131,15 @@ def is_gpu_at_hand() -> bool:
     return torch.cuda.is_available()
 
 
+def used_options(config: dict[str, Any]) -> dict[str, Any]:  # JSON values
+    """Return the options of a MuQ config that a forward pass reads."""
+    return {key: value for key, value in config.items() if key not in _UNUSED_OPTIONS}
+
+
 def _read_config(path: Path) -> dict[str, Any]:  # JSON values
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         # The hub mixin has written the config both bare and below its argument's name.
-        found = found.get("config", found)
-        return {key: value for key, value in found.items() if key not in _UNUSED_OPTIONS}
+        return used_options(found.get("config", found))
     except (ValueError, AttributeError) as error:
         raise ArtifactInvalid(f"{path} is not a MuQ config: {error!r}", field="config", value=path) from error

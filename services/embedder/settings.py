@@ -33,6 +33,10 @@ class EmbedderSettings(Settings):
     artifact_folder: Path = Path(".museed/artifacts")
     # A MuQ folder that `auto` may take where there is a GPU.
     muq_folder: Path | None = None
+    # A MuQ-MuLan folder, or a hub name such as OpenMuQ/MuQ-MuLan-large; empty loads no text model beside the encoder.
+    mulan: str = ""
+    max_waiting_texts: int = Field(default=32, ge=1)
+    cached_texts: int = Field(default=1024, ge=0)
     # 0 takes one thread a core.
     model_threads: int = Field(default=0, ge=0, le=256)
     # "auto" is torch on a GPU and ONNX Runtime on a CPU.

@@ -19,9 +19,11 @@ from museed.social.v1.events_pb2 import EmbedTrack
 from services.chassis.bus import EMBED_WORK, EMBEDDER_EVENTS, Bus, embed_track_subject
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError
+from services.embedder import mulan_folder
 from services.embedder.artifact import open_artifact
 from services.embedder.choice import MINI_FOLDER
 from tests.conftest import NatsServer, free_port
+from tests.fakes.mulan import save_tiny_mulan, strip_towers
 from tests.fakes.spans import collector
 from tests.integration.embedder import audio_files
 
@@ -200,6 +202,33 @@ def test_damaged_artifact_is_told(embedder: EmbedderProcess, tmp_path: Path) -> 
     (folder / "weights.safetensors").write_bytes(b"")
     embedder.environment["EMBEDDER_ENCODER"] = str(folder)
     assert "ARTIFACT_INVALID" in stopped_with(embedder)
+
+
+@pytest.mark.long
+async def test_text_model_is_loaded_beside_the_encoder(embedder: EmbedderProcess, tmp_path: Path) -> None:
+    folder = tmp_path / "mulan"
+    folder.mkdir()
+    save_tiny_mulan(folder)
+    strip_towers(folder)
+    embedder.environment["EMBEDDER_MULAN"] = str(folder)
+    process = embedder.start()
+    model = await embedder.serving()
+    assert model.encoder_id == open_artifact(MINI_FOLDER).manifest.encoder_id
+    assert model.text_encoder_id == mulan_folder.find(str(folder)).describe().encoder_id
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0, embedder.log.read_text()
+    log = embedder.log.read_text()
+    assert '"event": "text_model_loaded"' in log
+    assert "Traceback" not in log
+
+
+def test_missing_text_model_is_told_with_its_setting(embedder: EmbedderProcess, tmp_path: Path) -> None:
+    embedder.environment["EMBEDDER_MULAN"] = str(tmp_path / "none")
+    text = stopped_with(embedder)
+    assert (
+        f"EMBEDDER_MULAN: ARTIFACT_MISSING: {tmp_path / 'none' / 'config.json'} is missing: put config.json of" in text
+    )
+    assert "Traceback" not in text
 
 
 async def test_work_of_a_killed_process_is_done_once_by_the_next(
