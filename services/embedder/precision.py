@@ -7,7 +7,6 @@ Each is judged against fp32 on a probe of synthesised music, and must keep the c
 import itertools
 import logging
 import math
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,9 +24,6 @@ INT8_DYNAMIC, INT8_STATIC = "int8-dynamic", "int8-static"
 PRECISIONS = (FP32, BF16, FP16, INT8_DYNAMIC, INT8_STATIC)
 LOWEST_COSINE = 0.999
 
-# Below this `auto` stays with fp32: another precision is worth its distance only for a gain that callers notice.
-_LEAST_GAIN = 1.2
-_SHORTEST_S = 1e-6
 _PART = 0.37
 _PROBE_SEED = 20_240
 _CALIBRATION_SEEDS = (1, 2)
@@ -36,11 +32,14 @@ _CALIBRATION_SEEDS = (1, 2)
 def settle(make: Callable[[str], ServedEncoder], wanted: str, candidates: Sequence[str]) -> ServedEncoder:
     """Make an encoder in the precision that is wanted, if it is near enough to fp32; blocks for the probe.
 
+    Nothing is timed: a busy machine would serve another precision than an idle one, and after a restart another one
+    than before.
+
     Args:
         make: Makes the encoder in a precision.
         wanted: One of PRECISIONS, which is refused or served; or AUTO.
-        candidates: What AUTO tries on this device, best first. The first that is near enough to fp32 and quicker is
-            served, else fp32.
+        candidates: What AUTO tries on this device, best first. The first that is near enough to fp32 is served, else
+            fp32.
 
     Raises:
         PrecisionRefused: The precision that was asked for moves a vector too far, or nothing here computes in it.
@@ -49,26 +48,16 @@ def settle(make: Callable[[str], ServedEncoder], wanted: str, candidates: Sequen
     if wanted == FP32 or (wanted == AUTO and not candidates):
         return exact
     windows = probe(exact.manifest)
-    wanted_vectors, exact_s = _vectors(exact, windows)
-    if wanted != AUTO:
-        encoder = make(wanted)
-        cosine = _lowest_cosine(_vectors(encoder, windows)[0], wanted_vectors)
-        if not cosine >= LOWEST_COSINE:
-            raise PrecisionRefused.of(encoder.manifest.name, wanted, cosine, LOWEST_COSINE)
-        logger.info("precision_admitted", extra={"precision": wanted, "cosine": cosine})
-        return encoder
-    for precision in candidates:
+    wanted_vectors = _vectors(exact, windows)
+    for precision in candidates if wanted == AUTO else (wanted,):
         encoder = make(precision)
-        vectors, seconds = _vectors(encoder, windows)
-        cosine = _lowest_cosine(vectors, wanted_vectors)
-        # What a GPU does costs the processor nothing; there a lower precision is always the quicker one.
-        gain = exact_s / seconds if encoder.device == "cpu" else math.inf
-        is_better = cosine >= LOWEST_COSINE and gain >= _LEAST_GAIN
-        logger.info(
-            "precision_admitted" if is_better else "precision_passed_over",
-            extra={"precision": precision, "cosine": cosine, "gain": round(gain, 2)},
-        )
-        if is_better:
+        cosine = _lowest_cosine(_vectors(encoder, windows), wanted_vectors)
+        is_near = cosine >= LOWEST_COSINE
+        if not is_near and wanted != AUTO:
+            raise PrecisionRefused.of(encoder.manifest.name, wanted, cosine, LOWEST_COSINE)
+        event = "precision_admitted" if is_near else "precision_passed_over"
+        logger.info(event, extra={"precision": precision, "cosine": cosine})
+        if is_near:
             return encoder
     return exact
 
@@ -90,7 +79,7 @@ def calibration(manifest: Manifest) -> list[Float32Array]:
 
 def lowest_cosine(encoder: ServedEncoder, exact: ServedEncoder, windows: Sequence[Float32Array]) -> float:
     """Return the lowest cosine of the vectors that two encoders give to the same windows, −1 where one is NaN."""
-    return _lowest_cosine(_vectors(encoder, windows)[0], _vectors(exact, windows)[0])
+    return _lowest_cosine(_vectors(encoder, windows), _vectors(exact, windows))
 
 
 def _lowest_cosine(found: Float32Array, wanted: Float32Array) -> float:
@@ -98,14 +87,7 @@ def _lowest_cosine(found: Float32Array, wanted: Float32Array) -> float:
     return -1.0 if math.isnan(lowest) else round(lowest, 6)
 
 
-def _vectors(encoder: ServedEncoder, windows: Sequence[Float32Array]) -> tuple[Float32Array, float]:
-    """Encode windows, those of one length together, as they lie side by side.
-
-    Returns:
-        Vectors, shape (windows, dim), and the seconds of the processor's time that they took: by the clock a machine
-        that is busy at the start would choose a precision by chance.
-    """
-    began = time.process_time()
+def _vectors(encoder: ServedEncoder, windows: Sequence[Float32Array]) -> Float32Array:
+    """Encode windows, those of one length together, as they lie side by side; returns shape (windows, dim)."""
     groups = (list(group) for _, group in itertools.groupby(windows, key=len))
-    vectors = np.concatenate([encoder.encode(np.stack(group)).vectors for group in groups])
-    return vectors, max(time.process_time() - began, _SHORTEST_S)
+    return np.concatenate([encoder.encode(np.stack(group)).vectors for group in groups])

