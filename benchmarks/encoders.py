@@ -18,15 +18,13 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnxruntime.quantization import quantize_dynamic
 from torch.utils.flop_counter import FlopCounterMode
 
 from services.embedder.artifact import Artifact, open_artifact
 from services.embedder.choice import MINI_FOLDER, load_encoder
 from services.embedder.mel import power_spectra
 from services.embedder.mini import MiniEncoder
-from services.embedder.mini_graph import HOP, N_FFT, build_graph
-from services.embedder.mini_weights import MiniConfig, MiniWeights
+from services.embedder.mini_graph import HOP, N_FFT
 from services.embedder.onnx_graph import Graph
 from tests.fakes.mini import FULL, MiniInTorch, build_muq, muq_options, sounds, write_mini
 
@@ -124,18 +122,6 @@ def measure(folder: Path, artifact: Artifact, rounds: int) -> None:
         print("the machine is busy with other things: times on the clock say little, CPU times hold")
 
 
-def quantised(artifact: Artifact, folder: Path) -> MiniEncoder:
-    """Return an encoder whose products run in int8, with scales found anew for each input."""
-    graph, smaller = folder / "fp32.onnx", folder / "int8.onnx"
-    graph.write_bytes(build_graph(MiniConfig.of(artifact.manifest), MiniWeights(artifact.weights_path)))
-    quantize_dynamic(graph, smaller, op_types_to_quantize=["MatMul", "Gemm"], extra_options={"DefaultTensorType": 1})
-    encoder = MiniEncoder(artifact)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    encoder._session = onnxruntime.InferenceSession(smaller, options, providers=["CPUExecutionProvider"])
-    return encoder
-
-
 def compare_precisions(folder: Path, halves: Artifact, rounds: int) -> None:
     """Print what lower precisions gain and cost; they count from a cosine of 0.999."""
     exact = MiniEncoder(write_mini(folder / "exact", FULL, dtype=torch.float32))
@@ -143,7 +129,7 @@ def compare_precisions(folder: Path, halves: Artifact, rounds: int) -> None:
     stored = lowest_cosine(MiniEncoder(halves), exact, windows)
     print(f"stored in fp16, computed in fp32, random weights: lowest cosine to fp32 {stored:.6f}")
     trained = open_artifact(MINI_FOLDER) if MINI_FOLDER.is_dir() else halves
-    full, eight = MiniEncoder(trained), quantised(trained, folder)
+    full, eight = MiniEncoder(trained), MiniEncoder(trained, precision="int8-dynamic")
     costs = timed({"fp32": lambda: full.encode(windows), "int8": lambda: eight.encode(windows)}, rounds)
     print(
         f"dynamic int8, {'random' if trained is halves else 'trained'} weights: lowest cosine to fp32"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from services.embedder.artifact import ENCODER_NAME, MANIFEST_FILE
 from training.config import Config
-from training.config_file import CONFIGS, load_config
+from training.config_file import CONFIGS, config_names, load_config
 from training.errors import ConfigInvalid, TrainingError
 from training.evaluation.postprocessing import SHARPNESS
 from training.work_folder import taken
@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Every value of the configuration can be set: --run.steps=100 --network.encoder_dim=64",
         allow_abbrev=False,
     )
-    configs = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.toml")))
+    configs = ", ".join(config_names())
     parser.add_argument("--config", default="mini", help=f"one of {configs}, or a file (default: mini)")
     parser.add_argument("--music", type=Path, required=True, help="folder of music")
     parser.add_argument("--work", type=Path, default=Path(".museed/training/mini"), help="takes, checkpoint, metrics")

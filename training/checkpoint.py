@@ -39,15 +39,24 @@ def save_checkpoint(path: Path, *, decided: Decided, step: int, network: nn.Modu
     os.replace(draft, path)
 
 
-def load_checkpoint(path: Path, *, decided: Decided, network: nn.Module, optimiser: Optimiser) -> int:
+def load_checkpoint(
+    path: Path, *, decided: Decided, network: nn.Module, optimiser: Optimiser, defaults: Decided | None = None
+) -> int:
     """Put a run where it was; returns how many steps are done.
+
+    Args:
+        path: Of a checkpoint.
+        decided: What the run belongs to, as it was saved.
+        network: Gets its weights and statistics.
+        optimiser: Gets its state.
+        defaults: Of keys that may be younger than the checkpoint; None for those of `Config`.
 
     Raises:
         CheckpointMismatch: The file belongs to another configuration or other takes, is damaged, or is none.
     """
     state = _read(path)
     # A key that is younger than the checkpoint had its default in effect.
-    theirs, ours = {**Config().flat(), **state["config"]}, dict(decided)
+    theirs, ours = {**(Config().flat() if defaults is None else defaults), **state["config"]}, dict(decided)
     differing = sorted(key for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key))
     if differing:
         told = "\n".join(f"  {key}: {theirs.get(key)!r} there, {ours.get(key)!r} here" for key in differing)

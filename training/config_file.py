@@ -3,16 +3,19 @@
 import math
 import tomllib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from training.config import TEACHER_DIM, TEACHER_TAGS, Config
 from training.errors import ConfigInvalid
 
 CONFIGS = Path(__file__).with_name("configs")
+# Of `training.aggregator`; all others are of `training`.
+AGGREGATOR_CONFIG = CONFIGS / "aggregator.toml"
 
+_Kind = TypeVar("_Kind")
 _LEAST_ROWS = 3  # fewer have one pair at most, and no variance
 
 
@@ -22,6 +25,28 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigInvalid: All faults together: unknown sections and keys, wrong types, values that cannot be meant.
     """
+    return read_sections(path, overrides, Config, _check)
+
+
+def config_names() -> list[str]:
+    """Name the configurations of `training` that are shipped."""
+    return sorted(path.stem for path in CONFIGS.glob("*.toml") if path != AGGREGATOR_CONFIG)
+
+
+def read_sections(
+    path: Path, overrides: Sequence[str], kind: type[_Kind], check: Callable[[_Kind], list[str]]
+) -> _Kind:
+    """Read a configuration of any kind.
+
+    Args:
+        path: A TOML file.
+        overrides: Each `section.key=value`.
+        kind: A dataclass whose fields are sections, which are dataclasses.
+        check: Tells what cannot be meant, a sentence for each fault.
+
+    Raises:
+        ConfigInvalid: As for `load_config`.
+    """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -30,18 +55,28 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         _set(tables, override)
     faults: list[str] = []
     sections: dict[str, Any] = {}
-    kinds = {one.name: typing.cast(type[Any], one.type) for one in fields(Config)}
+    assert is_dataclass(kind)
+    kinds = {one.name: typing.cast(type[Any], one.type) for one in fields(kind)}
     for name, table in tables.items():
         if name not in kinds or not isinstance(table, dict):
             faults.append(f"there is no section {name}: {', '.join(kinds)}")
         else:
             sections[name] = _read_section(name, table, kinds[name], faults)
     if not faults:
-        config = Config(**sections)
-        faults += _check(config)
+        config = kind(**sections)
+        faults += check(config)
     if faults:
         raise ConfigInvalid("\n".join(faults))
     return config
+
+
+def too_small(values: Mapping[str, Any], at_least: Mapping[str, float]) -> list[str]:  # values of TOML
+    """Tell which numbers are not finite or lie below their minimum, which is 0 unless said otherwise."""
+    return [
+        f"{key} is {value}, the minimum is {at_least.get(key, 0)}"
+        for key, value in values.items()
+        if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= at_least.get(key, 0))
+    ]
 
 
 def _set(tables: dict[str, Any], override: str) -> None:
@@ -83,7 +118,7 @@ def _told(wanted: Any) -> str:  # a type or a Literal
 
 
 def _check(config: Config) -> list[str]:
-    faults = []
+    faults: list[str] = []
     at_least = {
         "network.encoder_dim": 8, "network.encoder_depth": 1, "network.conv_dim": 1, "network.attention_heads": 1,
         "network.intermediate_size": 1, "crops.seconds": 3, "crops.views": 1, "run.steps": 1, "run.batch": 1,
@@ -94,11 +129,9 @@ def _check(config: Config) -> list[str]:
         "crops.equaliser": 1, "crops.low_pass": 1, "crops.noise": 1, "crops.masks": 1, "crops.warp": 1,
         "crops.views": 2, "corpus.take_seconds": 600.0,
     }  # fmt: skip
+    faults += too_small(config.flat(), at_least)
     for key, value in config.flat().items():
-        least = at_least.get(key, 0)
-        if isinstance(value, (int, float)) and not (math.isfinite(value) and value >= least):
-            faults.append(f"{key} is {value}, the minimum is {least}")
-        elif key in at_most and value > at_most[key]:
+        if key in at_most and value > at_most[key]:
             faults.append(f"{key} is {value}, the maximum is {at_most[key]}")
     return faults or _check_together(config)
 

@@ -5,6 +5,7 @@ TrainingError
 ├── ManifestInvalid      a group in two splits, or no music to learn from
 ├── TakeDamaged          a file of the corpus that is no take
 ├── WorkFolderTaken      two runs in one folder
+├── TargetTaken          a folder to write to is there already
 ├── CheckpointMismatch   a checkpoint of another config, naming the keys that differ
 └── LossNotFinite        NaN or infinity in a loss or gradient, naming the batch
 """
@@ -28,6 +29,10 @@ class TakeDamaged(TrainingError):
 
 class WorkFolderTaken(TrainingError):
     """Another run is at work in the same folder."""
+
+
+class TargetTaken(TrainingError):
+    """A folder that something new should be written to is there already."""
 
 
 class CheckpointMismatch(TrainingError):

@@ -1,6 +1,7 @@
 """Judges encoders on a folder of music and prints one table: `python -m training.evaluate --music DIR`.
 
-What encoders made of files is kept, so that a second run takes seconds. Labels are those of `catalogue`.
+With `--strategies` it judges how windows are cut and aggregated instead, and what that costs. What encoders made of
+files is kept, so that a second run takes seconds. Labels are those of `catalogue`.
 """
 
 import argparse
@@ -12,9 +13,9 @@ from services.embedder import mini
 from services.embedder.artifact import Manifest
 from services.embedder.choice import MINI_FOLDER
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
-from training.catalogue import LABELS_FILE, NOT_MUSIC, Split, present
+from training.catalogue import LABELS_FILE, NOT_MUSIC, Split, Track, present
 from training.errors import TrainingError
-from training.evaluation import baselines, sections
+from training.evaluation import baselines, sections, strategies
 from training.evaluation.collection import Collection, Embedding, joined_first
 from training.evaluation.encoders import EncoderChoice
 from training.evaluation.labels import count_unjudged, read_labels
@@ -54,6 +55,8 @@ def _run(options: argparse.Namespace) -> int:
     tracks = present(catalogue, options.music)
     if not any(track.is_labelled for track in tracks):
         raise TrainingError(f"{options.music} holds none of the labelled pieces of {options.labels}")
+    if options.strategies:
+        return _run_strategies(options, tracks, catalogue)
     encoders = describe_encoders(_choices(options), options.artifacts)
     embedding = Embedding(options.music, VectorStore(options.cache))
     tunes = find_tunes([track for track in tracks if track.family != NOT_MUSIC], catalogue)
@@ -69,6 +72,22 @@ def _run(options: argparse.Namespace) -> int:
         return _tell_differences(compare(report, committed))
     report.write(options.out)
     draw_maps(options.out / PICTURE_FILE, *sections.family_vectors(collection))
+    return 0
+
+
+def _run_strategies(options: argparse.Namespace, tracks: Sequence[Track], catalogue: Sequence[Track]) -> int:
+    tunes = find_tunes([track for track in tracks if track.family != NOT_MUSIC], catalogue)
+    labelled = [track for track in kept_tracks(tunes) if track.is_labelled]
+    encoders = options.encoder or [mini.NAME]
+    folders = strategies.Folders(options.music, options.artifacts, options.cache, options.work)
+    report = strategies.judge_strategies(
+        [*encoders, str(options.muq)] if options.muq else encoders,
+        labelled,
+        folders,
+        options.strategy or strategies.STRATEGIES,
+    )
+    print(report.text(strategies.TITLE))
+    report.write(options.out, strategies.STEM, strategies.TITLE)
     return 0
 
 
@@ -142,7 +161,16 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--variants", type=int, default=TRACKS, help="tracks to measure robustness with; 0 for none")
     parser.add_argument("--check", action="store_true", help="compare with the tables in --out instead of writing them")
+    parser.add_argument("--strategies", action="store_true", help="judge windows and aggregation instead of encoders")
+    parser.add_argument(
+        "--strategy", action="append", default=[], choices=strategies.STRATEGIES, help="only these of --strategies"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path(".museed/training"), help="where aggregators of --strategies are taught"
+    )
     options = parser.parse_args(arguments)
+    if options.check and options.strategies:
+        parser.error("--check is for the tables of encoders: memory and time of --strategies differ by machine")
     if options.check and options.pieces != "all":
         parser.error("--check needs --pieces all: centring and z-scores are of all pieces that train")
     return options

@@ -25,6 +25,7 @@ from training.corpus import Corpus, Take
 from training.errors import TrainingError
 from training.evaluation.postprocessing import sharpening
 from training.network import Network
+from training.random_pairs import random_pair_cosine
 from training.tags import WORDS, mixing_matrix
 from training.teacher import NAMES
 from training.tracks import WINDOW_SECONDS, EmbeddedFile, embed_files
@@ -35,10 +36,8 @@ VectorKind = Literal["msd", "joined", "pooled"]
 
 CENTRING = "centring.mean"
 TRAINING_LIST_FILE = "training_list.jsonl"
-QUANTILES = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 
 _LARGEST_HALF = 6e4
-_RANDOM_PAIRS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +149,8 @@ def _muq_weights(network: Network) -> dict[str, Float32Array]:
 
 
 def _quantiles(files: list[EmbeddedFile], mean: Float32Array | None) -> dict[str, float]:
-    """Return quantiles of the cosine of random pairs of files of different soundtracks, where there are any."""
     vectors = np.stack([pool(centre(file.windows, mean), np.ones(len(file.windows), np.float32)) for file in files])
-    groups = np.array([file.group for file in files])
-    one, other = np.random.default_rng(0).integers(len(vectors), size=(2, _RANDOM_PAIRS))
-    apart = groups[one] != groups[other]
-    if not apart.any():
-        apart = one != other
-    cosines = np.sum(vectors[one[apart]] * vectors[other[apart]], axis=1)
-    return {str(share): round(float(np.quantile(cosines, share)), 6) for share in QUANTILES}
+    return random_pair_cosine(vectors, [file.group for file in files])
 
 
 def _check_finite(name: str, tensor: NDArray[np.generic]) -> None:

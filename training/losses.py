@@ -103,6 +103,30 @@ def nt_xent(one: Tensor, other: Tensor, temperature: float) -> Tensor:
     return functional.cross_entropy(logits, rows.roll(len(one)))
 
 
+def contrast_across(one: Tensor, other: Tensor, groups: Tensor, temperature: float) -> Tensor:
+    """Return `nt_xent` whose negatives are of other groups only.
+
+    Tracks of one soundtrack often are alike; pushed apart, what is learnt is the soundtrack and not its sound.
+
+    Args:
+        one: First views, shape (batch, dim), at least two rows.
+        other: Second views, shape (batch, dim).
+        groups: Of the rows, shape (batch,), integers.
+        temperature: Positive.
+
+    Returns:
+        Scalar, not negative; 0 where all rows are of one group.
+    """
+    views = functional.normalize(torch.cat([one, other]), dim=1)  # (2 batch, dim)
+    logits = views @ views.T / temperature
+    rows = torch.arange(len(views), device=views.device)
+    positives = rows.roll(len(one))
+    of_views = groups.repeat(2)
+    is_left_out = of_views[:, None] == of_views[None]
+    is_left_out[rows, positives] = False
+    return functional.cross_entropy(logits.masked_fill(is_left_out, float("-inf")), positives)
+
+
 def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
     """Return the hinge on Euclidean distances of unit vectors (FaceNet, Schroff et al. 2015, arXiv:1503.03832, p = 2).
 

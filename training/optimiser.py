@@ -1,14 +1,22 @@
 """AdamW, or Muon for the matrices of the conformer and AdamW for the rest, under one learning rate."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.config import OptimiserConfig
-from training.network import Network
 
 _MATRICES_OF = "muq.model.conformer.layers."
+
+
+class Learner(Protocol):
+    """A network that says which of its weights learn."""
+
+    def trained(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Name the weights that learn."""
+        ...
 
 
 class Optimiser:
@@ -23,7 +31,7 @@ class Optimiser:
         config: Which one, and how much it decays.
     """
 
-    def __init__(self, network: Network, config: OptimiserConfig) -> None:
+    def __init__(self, network: Learner, config: OptimiserConfig) -> None:
         self._parts: list[torch.optim.Optimizer] = []
         weights = dict(network.trained())
         if config.name == "muon":

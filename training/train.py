@@ -5,13 +5,11 @@ and WORK/loss.png, and goes on from the checkpoint where there is one.
 """
 
 import math
-import signal
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from types import FrameType
 
 import torch
 from torch import Tensor
@@ -24,6 +22,7 @@ from training.corpus import Corpus, Take
 from training.crops import Batch, Crops, teacher_mean
 from training.errors import LossNotFinite, ManifestInvalid
 from training.gradient_cache import Terms, backward
+from training.interruption import Interruption
 from training.losses import (
     centred,
     cosine_distillation,
@@ -84,7 +83,7 @@ def train(config: Config, work: Path, takes: Sequence[Take], *, minutes: float =
         save_checkpoint(checkpoint, decided=decided, step=step, network=network, optimiser=optimiser)
 
     step = first
-    with _Interruption() as interruption, Progress("learning", config.run.steps, "steps", done=first) as progress:
+    with Interruption() as interruption, Progress("learning", config.run.steps, "steps", done=first) as progress:
         while step < config.run.steps and not interruption.is_wanted and time.monotonic() < deadline:
             batch = crops.draw(step)
             optimiser.set_learning_rate(learning_rate(step, config.run.steps, config.optimiser))
@@ -171,24 +170,3 @@ def learning_rate(step: int, steps: int, config: OptimiserConfig) -> float:
 def _digest(takes: Sequence[Take]) -> str:
     told = "\n".join(f"{take.take_id} {take.split} {take.group}" for take in takes)
     return sha256(told.encode()).hexdigest()[:16]
-
-
-class _Interruption:
-    """Lets the step in work end before Ctrl-C or SIGTERM stops the loop; the second one stops at once."""
-
-    def __init__(self) -> None:
-        self.is_wanted = False
-        self._before = {}  # type: dict[signal.Signals, signal._HANDLER]
-
-    def __enter__(self) -> "_Interruption":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.is_wanted = True
-        signal.signal(number, self._before[signal.Signals(number)])

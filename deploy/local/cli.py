@@ -10,7 +10,7 @@ import typer
 from dotenv import load_dotenv
 
 from deploy.local import account
-from deploy.local.client import ClientError
+from deploy.local.client import ClientError, GatewayClient
 from deploy.local.encoder_commands import DEFAULT_STATE, StateOption, list_encoders, show_encoders
 from deploy.local.encoder_commands import app as encoder_app
 from deploy.local.mesh import running_mesh
@@ -19,6 +19,7 @@ from deploy.local.progress import ingest_with_progress, show_ingest
 from deploy.local.settings import LocalSettings
 from deploy.local.tables import command, console, show_counts, show_playlist, show_tracks, show_urls
 from deploy.local.trouble import told_errors
+from deploy.local.work import dead_letters_command, show_metrics, show_work
 from services.chassis.settings import load
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
 ingest_app = typer.Typer(no_args_is_help=True, help="Bring music into the library.")
 app.add_typer(ingest_app, name="ingest")
 app.add_typer(encoder_app, name="encoder")
+app.command("dead-letters")(dead_letters_command)
 
 # How the gateway refuses what only admins may see.
 _NOT_FOR_EVERYBODY = frozenset({"PERMISSION_DENIED", "LOGIN_REQUIRED"})
@@ -145,7 +147,7 @@ def search(
 
 @app.command()
 def status(state: StateOption = DEFAULT_STATE) -> None:
-    """Show what the mesh holds."""
+    """Show what the mesh holds, what is under way, and what could not be done."""
     document = "{ stats { trackCount indexedCount userCount playlistCount genres { genre trackCount } } }"
     with told_errors(), account.connect(state) as client:
         stats = client.query(document)["stats"]
@@ -161,11 +163,17 @@ def status(state: StateOption = DEFAULT_STATE) -> None:
             show_counts("genres", {row["genre"]: row["trackCount"] for row in stats["genres"]})
         else:
             console.print(f"The library is empty. Fill it with: {command('ingest folder ~/Music')}")
-        try:
-            show_encoders(list_encoders(client))
-        except ClientError as error:
-            if error.code not in _NOT_FOR_EVERYBODY:
-                raise
+        _show_what_admins_see(client)
+        show_metrics(state)
+
+
+def _show_what_admins_see(client: GatewayClient) -> None:
+    try:
+        show_encoders(list_encoders(client))
+        show_work(client)
+    except ClientError as error:
+        if error.code not in _NOT_FOR_EVERYBODY:
+            raise
 
 
 if __name__ == "__main__":

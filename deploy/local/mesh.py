@@ -62,7 +62,8 @@ class Mesh:
         except BaseException:
             await self.stop()
             raise
-        self._state.write_json("mesh.json", {"url": self.ports.url, "pid": os.getpid()})
+        where = {"url": self.ports.url, "pid": os.getpid(), "metrics": self.ports.metrics_urls}
+        self._state.write_json("mesh.json", where)
 
     async def watch(self) -> None:
         """Keep every part running, until cancelled."""

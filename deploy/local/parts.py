@@ -78,6 +78,7 @@ class Parts:
             "EMBEDDER_ENCODER": encoder,
             "EMBEDDER_ARTIFACT_FOLDER": str(self._state / "artifacts"),
             "EMBEDDER_BLOB_STORE_URL": self._blob_store_url,
+            "EMBEDDER_METRICS_LISTEN": self._ports.metrics_listen(name),
             **self._nats_environment("embedder"),
         }
         probe = self._healthy(port)
@@ -87,6 +88,7 @@ class Parts:
         """Describe social, which migrates the database first."""
         environment = {
             "SOCIAL_LISTEN": f"{LOOPBACK}:{self._ports.social}",
+            "SOCIAL_METRICS_LISTEN": self._ports.metrics_listen("social"),
             "SOCIAL_DATABASE_URL": self._postgres.url(),
             "SOCIAL_EMBEDDER_ADDRESS": f"{LOOPBACK}:{self._ports.embedder}",
             "SOCIAL_SECOND_EMBEDDER_ADDRESS": f"{LOOPBACK}:{self._ports.second_embedder}",
@@ -100,6 +102,7 @@ class Parts:
         """Describe the retriever of one encoder's vectors."""
         environment = {
             "RETRIEVER_LISTEN": f"{LOOPBACK}:{self._ports.retriever}",
+            "RETRIEVER_METRICS_LISTEN": self._ports.metrics_listen("retriever"),
             "RETRIEVER_SOCIAL_ADDRESS": f"{LOOPBACK}:{self._ports.social}",
             "RETRIEVER_ENCODER_ID": encoder_id,
             "RETRIEVER_SNAPSHOT_FOLDER": str(self._state / "snapshots"),
@@ -119,6 +122,7 @@ class Parts:
 
         environment = {
             "GATEWAY_LISTEN": f"{LOOPBACK}:{self._ports.gateway}",
+            "GATEWAY_METRICS_LISTEN": self._ports.metrics_listen("gateway"),
             "GATEWAY_SOCIAL_ADDRESS": f"{LOOPBACK}:{self._ports.social}",
             "GATEWAY_RETRIEVER_ADDRESS": f"{LOOPBACK}:{self._ports.retriever}",
             "GATEWAY_BLOB_STORE_URL": self._blob_store_url,

@@ -2,13 +2,15 @@
 
 import contextlib
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from errno import EADDRINUSE
 
 from deploy.local.settings import LocalSettings
 from deploy.local.state import StateError
 
 LOOPBACK = "127.0.0.1"
+# Processes that serve metrics, in the order of their ports.
+_MEASURED = ("gateway", "social", "embedder", "retriever", "embedder-2")
 _PORT_SETTINGS = ("gateway_port", "social_port", "embedder_port", "retriever_port", "nats_port", "second_embedder_port")
 
 
@@ -22,6 +24,7 @@ class Ports:
     retriever: int
     nats: int
     second_embedder: int
+    metrics: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def choose(cls, settings: LocalSettings) -> "Ports":
@@ -30,22 +33,37 @@ class Ports:
         Raises:
             StateError: A port is taken; the text names it with its setting.
         """
-        chosen = []
+        first = settings.metrics_port
+        wanted = [(name, getattr(settings, name)) for name in _PORT_SETTINGS]
+        if first is not None:
+            wanted += [("metrics_port", first and first + number) for number in range(len(_MEASURED))]
+        chosen: list[int] = []
         with contextlib.ExitStack() as held:
-            for name in _PORT_SETTINGS:
-                wanted = getattr(settings, name)
+            for name, port in wanted:
                 probe = held.enter_context(socket.socket())
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
-                    probe.bind((LOOPBACK, wanted))
+                    probe.bind((LOOPBACK, port))
                 except OSError as error:
                     cause = "is taken by another program" if error.errno == EADDRINUSE else f"cannot be used: {error}"
-                    raise _refused(name, wanted, cause) from None
-                port = probe.getsockname()[1]
-                if port in chosen:
-                    raise _refused(name, wanted, "is set for two services")
-                chosen.append(port)
-        return cls(*chosen)
+                    raise _refused(name, port, cause) from None
+                found = probe.getsockname()[1]
+                if found in chosen:
+                    raise _refused(name, port, "is set for two services")
+                chosen.append(found)
+        services = dict(zip((name.removesuffix("_port") for name in _PORT_SETTINGS), chosen, strict=False))
+        metrics = dict(zip(_MEASURED, chosen[len(_PORT_SETTINGS) :], strict=False))
+        return cls(**services, metrics=metrics)
+
+    def metrics_listen(self, process: str) -> str:
+        """Return where a process serves its metrics, "host:port"; empty where it does not."""
+        port = self.metrics.get(process)
+        return f"{LOOPBACK}:{port}" if port else ""
+
+    @property
+    def metrics_urls(self) -> dict[str, str]:
+        """Where metrics are read, by process."""
+        return {name: f"http://{LOOPBACK}:{port}/metrics" for name, port in self.metrics.items()}
 
     @property
     def url(self) -> str:

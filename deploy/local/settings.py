@@ -24,3 +24,5 @@ class LocalSettings(Settings):
     # Of the embedder that serves a second encoder, while there is one; nobody else needs to know it.
     second_embedder_port: int = Field(default=0, ge=0, le=65535)
     encoder: str = "auto"
+    # First of the loopback ports where Prometheus finds each process's /metrics; 0 takes free ones, none serves none.
+    metrics_port: int | None = Field(default=None, ge=0, le=65535 - 5)

@@ -11,6 +11,7 @@ from grpc_status import rpc_status
 from services.chassis import auth, telemetry
 from services.chassis.errors import BY_CODE, Code, DeadlineExceeded, DomainError, Internal
 from services.chassis.server import MAX_MESSAGE_BYTES, time_left_s
+from services.chassis.telemetry import tracing
 
 
 def connect(address: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Channel:
@@ -53,7 +54,7 @@ def connect(address: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Channel
     )
 
 
-def _prepare(details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
+def _prepare(details: grpc.aio.ClientCallDetails, span: tracing.Span) -> grpc.aio.ClientCallDetails:
     if details.timeout is None:
         raise ValueError(f"{details.method!r} was called without a timeout")
     left = time_left_s()
@@ -65,6 +66,8 @@ def _prepare(details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
         metadata.add("authorization", f"Bearer {auth.bearer_token()}")
     if telemetry.request_id():
         metadata.add(telemetry.REQUEST_ID_HEADER, telemetry.request_id())
+    for header, value in span.headers().items():
+        metadata.add(header, value)
     return grpc.aio.ClientCallDetails(details.method, timeout, metadata, details.credentials, details.wait_for_ready)
 
 
@@ -75,11 +78,12 @@ class _UnaryBorder(grpc.aio.UnaryUnaryClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Any,
     ) -> Any:
-        call = await continuation(_prepare(client_call_details), request)
-        try:
-            return await call
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+        with _call_span(client_call_details) as span:
+            call = await continuation(_prepare(client_call_details, span), request)
+            try:
+                return await call
+            except grpc.aio.AioRpcError as error:
+                raise from_rpc_error(error) from error
 
 
 class _StreamBorder(grpc.aio.StreamUnaryClientInterceptor):
@@ -89,7 +93,8 @@ class _StreamBorder(grpc.aio.StreamUnaryClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request_iterator: Any,
     ) -> Any:
-        return _TranslatedCall(await continuation(_prepare(client_call_details), request_iterator))
+        span = _call_span(client_call_details)
+        return _TranslatedCall(await continuation(_prepare(client_call_details, span), request_iterator), span)
 
 
 class _ExchangeBorder(grpc.aio.StreamStreamClientInterceptor):
@@ -99,28 +104,48 @@ class _ExchangeBorder(grpc.aio.StreamStreamClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request_iterator: Any,
     ) -> AsyncIterator[Any]:
-        return _translated(await continuation(_prepare(client_call_details), request_iterator))
+        span = _call_span(client_call_details)
+        return _translated(await continuation(_prepare(client_call_details, span), request_iterator), span)
 
 
-async def _translated(call: AsyncIterable[Any]) -> AsyncIterator[Any]:
+def _call_span(details: grpc.aio.ClientCallDetails) -> tracing.Span:
+    if not tracing.is_on():
+        return tracing.NOTHING
+    method = details.method.decode() if isinstance(details.method, bytes) else details.method
+    service, _, name = method.lstrip("/").partition("/")
+    return tracing.span(
+        f"{service}/{name}", tracing.Kind.CLIENT, rpc__system="grpc", rpc__service=service, rpc__method=name
+    )
+
+
+async def _translated(call: AsyncIterable[Any], span: tracing.Span) -> AsyncIterator[Any]:
     try:
         async for response in call:
             yield response
     except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error) from error
+        refusal = from_rpc_error(error)
+        span.fail(refusal)
+        raise refusal from error
+    finally:
+        span.end()
 
 
 class _TranslatedCall:
     """A call whose failure is raised as a domain error. grpc wants a call from this interceptor, not its response."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, span: tracing.Span) -> None:
         self._call = call
+        self._span = span
 
     def __await__(self) -> Generator[Any, Any, Any]:
         try:
             return (yield from self._call.__await__())
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+            refusal = from_rpc_error(error)
+            self._span.fail(refusal)
+            raise refusal from error
+        finally:
+            self._span.end()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._call, name)

@@ -18,7 +18,9 @@ from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from services.chassis import auth, telemetry
-from services.chassis.errors import DeadlineExceeded, DomainError, Internal, PermissionDenied
+from services.chassis.errors import Code, DeadlineExceeded, DomainError, Internal, PermissionDenied
+from services.chassis.telemetry import tracing
+from services.chassis.telemetry.metrics import RpcMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,9 @@ _MAKERS = {
     (False, True): grpc.unary_stream_rpc_method_handler,
     (True, True): grpc.stream_stream_rpc_method_handler,
 }
+
+_OK = "OK"
+_NUMBERS: dict[str, int] = {_OK: 0} | {code.value: grpc.StatusCode[code.value].value[0] for code in Code}
 
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
@@ -70,11 +75,14 @@ def to_status(error: DomainError) -> status_pb2.Status:
 
 
 class _BorderInterceptor(grpc.aio.ServerInterceptor):
-    """Binds caller, request id and deadline to each call, checks its access, and translates what it raises."""
+    """Binds caller, request id and deadline to each call, checks its access, translates what it raises, and counts."""
 
-    def __init__(self, access: Mapping[str, auth.Access], verifier: auth.TokenVerifier | None) -> None:
+    def __init__(
+        self, access: Mapping[str, auth.Access], verifier: auth.TokenVerifier | None, metrics: RpcMetrics
+    ) -> None:
         self._access = access
         self._verifier = verifier
+        self._metrics = metrics
 
     async def intercept_service(
         self,
@@ -107,22 +115,38 @@ class _BorderInterceptor(grpc.aio.ServerInterceptor):
         telemetry.begin_request(_text(metadata.get(telemetry.REQUEST_ID_HEADER)))
         remaining = context.time_remaining()
         _deadline.set(None if remaining is None else time.monotonic() + remaining)
+        began = time.monotonic()
+        self._metrics.began(method)
+        code, reason = "UNKNOWN", ""
         try:
-            await self._admit(method, _text(metadata.get("authorization")))
-            yield
-            return
-        except DomainError as error:
-            refusal = error
-            if isinstance(error, Internal):
-                logger.exception("internal_error", extra={"method": method})
-        except TimeoutError:
-            refusal = DeadlineExceeded("the deadline has passed")
-        except (asyncio.CancelledError, grpc.aio.AbortError):
-            raise
-        except Exception:  # the border of this process: nothing of the inside leaves it
-            logger.exception("internal_error", extra={"method": method})
-            refusal = Internal("internal error")
-        await context.abort_with_status(rpc_status.to_status(to_status(refusal)))
+            with _rpc_span(method, metadata) as span:
+                refusal: DomainError | None = None
+                try:
+                    await self._admit(method, _text(metadata.get("authorization")))
+                    yield
+                except DomainError as error:
+                    refusal = error
+                    if isinstance(error, Internal):
+                        logger.exception("internal_error", extra={"method": method})
+                    span.fail(error)
+                except TimeoutError:
+                    refusal = DeadlineExceeded("the deadline has passed")
+                    span.fail(refusal)
+                except asyncio.CancelledError:
+                    code = "CANCELLED"
+                    raise
+                except grpc.aio.AbortError:
+                    raise
+                except Exception as error:  # the border of this process: nothing of the inside leaves it
+                    logger.exception("internal_error", extra={"method": method})
+                    refusal = Internal("internal error")
+                    span.fail(error)
+                code, reason = (_OK, "") if refusal is None else (refusal.code.value, refusal.reason)
+                span.note(rpc__grpc__status_code=_NUMBERS[code])
+        finally:
+            self._metrics.ended(method, code, reason, time.monotonic() - began)
+        if refusal is not None:
+            await context.abort_with_status(rpc_status.to_status(to_status(refusal)))
 
     async def _admit(self, method: str, authorization: str | None) -> None:
         access = self._access.get(method)
@@ -132,6 +156,21 @@ class _BorderInterceptor(grpc.aio.ServerInterceptor):
         who = await self._verifier.verify(token) if token and self._verifier is not None else None
         auth.bind(token if who is not None else "", who)
         auth.check(access, who)
+
+
+def _rpc_span(method: str, metadata: Mapping[str, str | bytes]) -> tracing.Span:
+    if not tracing.is_on():
+        return tracing.NOTHING
+    service, _, name = method.lstrip("/").partition("/")
+    parent = {header: found for header in tracing.TRACE_HEADERS if (found := _text(metadata.get(header)))}
+    return tracing.span(
+        f"{service}/{name}",
+        tracing.Kind.SERVER,
+        parent=parent,
+        rpc__system="grpc",
+        rpc__service=service,
+        rpc__method=name,
+    )
 
 
 def _behaviour(handler: Any) -> Callable[..., Any]:  # grpc's RpcMethodHandler
@@ -153,6 +192,7 @@ class Server:
         access: Who may call each RPC, by full method name "/package.Service/Method"; an RPC without a row is refused.
         verifier: Verifies callers' tokens; None where no RPC needs one.
         max_concurrent_rpcs: Further calls are refused with RESOURCE_EXHAUSTED.
+        metrics: Counts calls; None counts nothing.
     """
 
     def __init__(
@@ -161,9 +201,10 @@ class Server:
         access: Mapping[str, auth.Access],
         verifier: auth.TokenVerifier | None = None,
         max_concurrent_rpcs: int = 512,
+        metrics: RpcMetrics | None = None,
     ) -> None:
         self.grpc = grpc.aio.server(
-            interceptors=[_BorderInterceptor(access, verifier)],
+            interceptors=[_BorderInterceptor(access, verifier, metrics or RpcMetrics())],
             maximum_concurrent_rpcs=max_concurrent_rpcs,
             options=[
                 ("grpc.so_reuseport", 0),  # a taken port must be an error, not a second server behind it

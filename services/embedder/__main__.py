@@ -5,8 +5,6 @@ import contextlib
 import logging
 import time
 
-import numpy as np
-
 from museed.embedder.v1 import embedder_pb2_grpc
 from services.chassis import channel, settings, telemetry
 from services.chassis.auth import Revocations, TokenVerifier
@@ -14,20 +12,26 @@ from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, BusSettings, WorkConsumer
 from services.chassis.errors import DomainError
 from services.chassis.server import Server, run, wait_for_signal
+from services.chassis.telemetry import Metrics
 from services.embedder.batcher import Batcher
 from services.embedder.choice import load_encoder
-from services.embedder.clients import IDEMPOTENT, Accounts
+from services.embedder.clients import IDEMPOTENT, Accounts, Work
 from services.embedder.consumer import EmbedWork, make_consumer
 from services.embedder.decoder import DecoderPool
 from services.embedder.embedding import TrackEmbedder
 from services.embedder.errors import DecoderLost
 from services.embedder.intake import Intake
 from services.embedder.lanes import Lane
-from services.embedder.model import Encoder
+from services.embedder.metrics import EmbedderMetrics, embedder_metrics
+from services.embedder.model import ServedEncoder
+from services.embedder.mulan import MulanEncoder, load_beside
 from services.embedder.publisher import Publisher
+from services.embedder.runtimes import warm_up
 from services.embedder.servicer import ACCESS, Servicer
 from services.embedder.settings import EmbedderSettings
 from services.embedder.spool import Spool
+from services.embedder.tagging import AxisScorer, Tagger
+from services.embedder.text import TextEmbedder
 
 logger = logging.getLogger(__name__)
 
@@ -39,59 +43,93 @@ class Embedder:
         chosen: Settings.
         bus_settings: Where NATS is.
         encoder: What is served.
+        decoders: Started.
+        process_metrics: Of every process.
+        metrics: Of the embedder.
+        mulan: Text model; None for none.
     """
 
-    def __init__(self, chosen: EmbedderSettings, bus_settings: BusSettings, encoder: Encoder) -> None:
+    def __init__(
+        self,
+        chosen: EmbedderSettings,
+        bus_settings: BusSettings,
+        encoder: ServedEncoder,
+        decoders: dict[Lane, DecoderPool],
+        process_metrics: Metrics,
+        metrics: EmbedderMetrics,
+        mulan: MulanEncoder | None = None,
+    ) -> None:
         self._settings = chosen
+        self._process_metrics = process_metrics
+        self._metrics = metrics
+        manifest = encoder.manifest
+        metrics.model_loaded(manifest.encoder_id, manifest.name, encoder.device, encoder.precision, manifest.dim)
         self._bus_settings = bus_settings
         self._encoder = encoder
         self._blobs = open_blob_store(chosen.blob_store_url)
         self._spool = Spool(chosen.spool_folder)
-        self._batcher = Batcher(
-            encoder,
-            max_batch_seconds=chosen.max_batch_seconds,
-            max_delay_ms=chosen.max_batch_delay_ms,
-            max_queued_seconds=chosen.max_queued_seconds,
-        )
-        self._decoders = {
-            Lane.INTERACTIVE: DecoderPool(chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls),
-            Lane.BULK: DecoderPool(chosen.bulk_files, chosen.bulk_decode_limits, chosen.bulk_files),
-        }
-        self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.seconds_in_flight)
+        self._batcher = _make_batcher(chosen, encoder, metrics)
+        self._decoders = decoders
+        self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.seconds_in_flight, metrics)
         self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
         accounts = Accounts(self._social)
         self._revocations = Revocations(accounts.fetch_revoked_sessions)
         verifier = TokenVerifier(accounts.fetch_jwks, self._revocations)
-        self.server = Server(chosen.listen, ACCESS, verifier, chosen.max_concurrent_calls)
+        self.server = Server(chosen.listen, ACCESS, verifier, chosen.max_concurrent_calls, process_metrics.rpc)
         intake = Intake(encoder, self._tracks, self._blobs, self._spool, chosen.upload_limits)
-        servicer = Servicer(encoder, intake, chosen.call_limits)
+        self._text: TextEmbedder | None = None
+        self._axis_batcher: Batcher | None = None
+        self._axis_tracks: TrackEmbedder | None = None
+        tagger = Tagger(encoder, intake)
+        if mulan is not None:
+            self._text = TextEmbedder(mulan, max_waiting=chosen.max_waiting_texts, cached=chosen.cached_texts)
+            tagger = Tagger(encoder, intake, AxisScorer(mulan), self._axis_intake(mulan))
+        servicer = Servicer(encoder, intake, chosen.call_limits, self._text, tagger)
         embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, self.server.grpc)
         self._consumer: WorkConsumer | None = None
         self._consumed = asyncio.Event()
+
+    def _axis_intake(self, mulan: MulanEncoder) -> Intake | None:
+        """Return what embeds sound into the space of words, for tags; None where the served encoder does.
+
+        It is not counted: the queues and batches that the metrics tell are those of the served encoder.
+        """
+        if mulan is self._encoder:
+            return None
+        self._axis_batcher = _make_batcher(self._settings, mulan)
+        self._axis_tracks = TrackEmbedder(mulan, self._axis_batcher, self._decoders, self._settings.seconds_in_flight)
+        return Intake(mulan, self._axis_tracks, self._blobs, self._spool, self._settings.upload_limits)
 
     async def serve(self) -> None:
         """Listen, and take work from NATS as soon as it is there, until cancelled.
 
         Raises:
-            SystemExit: The address is taken, or no decoding process starts.
+            SystemExit: The address is taken.
         """
         await self.server.start()
-        try:
-            for pool in self._decoders.values():
-                await pool.start()
-        except DecoderLost as error:
-            raise SystemExit(f"{error.reason}: {error.message}") from error
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._batcher.run(), name="batcher")
+            if self._axis_batcher is not None:
+                tasks.create_task(self._axis_batcher.run(), name="axis-batcher")
             tasks.create_task(self._revocations.run(), name="revocations")
             tasks.create_task(self._consume(), name="consumer")
+            tasks.create_task(self._process_metrics.watch_loop(), name="loop-lag")
             await self.server.set_serving(True)
 
     async def _consume(self) -> None:
-        bus = await Bus.connect(self._bus_settings, "embedder")
-        encoder_id = self._encoder.manifest.encoder_id
-        work = EmbedWork(encoder_id, self._tracks, self._blobs, Publisher(bus), self._settings.library_limits)
-        self._consumer = make_consumer(bus, work, encoder_id, self._settings.bulk_files)
+        bus = await Bus.connect(self._bus_settings, "embedder", self._process_metrics.bus)
+        encoder_id, chosen = self._encoder.manifest.encoder_id, self._settings
+        work = EmbedWork(
+            encoder_id,
+            self._tracks,
+            self._blobs,
+            Publisher(bus),
+            chosen.library_limits,
+            Work(self._social).is_wanted,
+            self._metrics,
+        )
+        files = chosen.bulk_files + chosen.prefetch_files
+        self._consumer = make_consumer(bus, work, encoder_id, files, chosen.work_ack_wait_s)
         try:
             await self._consumer.run()
         finally:
@@ -113,15 +151,27 @@ class Embedder:
 
     async def close(self) -> None:
         """End processes, threads and connections."""
-        self._batcher.close()
+        for part in (self._batcher, self._tracks, self._axis_batcher, self._axis_tracks, self._text):
+            if part is not None:
+                part.close()
         for pool in self._decoders.values():
             await pool.close()
         self._spool.close()
         await self._social.close()
 
 
-def prepare_encoder(chosen: EmbedderSettings) -> Encoder:
-    """Load the encoder and run it once, so that the first caller does not wait for that; blocks.
+def _make_batcher(chosen: EmbedderSettings, encoder: ServedEncoder, metrics: EmbedderMetrics | None = None) -> Batcher:
+    return Batcher(
+        encoder,
+        max_batch_seconds=chosen.max_batch_seconds,
+        max_delay_ms=chosen.max_batch_delay_ms,
+        max_queued_seconds=chosen.max_queued_seconds,
+        metrics=metrics,
+    )
+
+
+def prepare_encoder(chosen: EmbedderSettings) -> ServedEncoder:
+    """Load the encoder and run it, so that the first caller does not wait for that; blocks.
 
     Raises:
         SystemExit: It cannot be loaded; the text says what to do.
@@ -133,19 +183,65 @@ def prepare_encoder(chosen: EmbedderSettings) -> Encoder:
             artifacts_folder=chosen.artifact_folder,
             muq_folder=chosen.muq_folder,
             threads=chosen.model_threads,
+            runtime=chosen.runtime,
+            precision=chosen.precision,
+            is_compiled=chosen.torch_compile,
         )
     except DomainError as error:
         raise SystemExit(f"{error.reason}: {error.message}") from error
-    encoder.encode(np.zeros((1, encoder.manifest.window_samples), np.float32))
+    loaded = time.monotonic()
+    warm_up(encoder, chosen.max_batch_seconds)
     logger.info(
         "encoder_loaded",
         extra={
             "encoder_id": encoder.manifest.encoder_id,
             "device": encoder.device,
-            "seconds": round(time.monotonic() - began, 2),
+            "runtime": encoder.runtime,
+            "precision": encoder.precision,
+            "load_s": round(loaded - began, 2),
+            "warm_up_s": round(time.monotonic() - loaded, 2),
         },
     )
     return encoder
+
+
+def prepare_mulan(chosen: EmbedderSettings, encoder: ServedEncoder) -> MulanEncoder | None:
+    """Load the text model where one is set or served, and run it; blocks.
+
+    Raises:
+        SystemExit: It cannot be loaded; the text says what belongs where.
+    """
+    try:
+        mulan = load_beside(chosen.mulan, encoder)
+    except DomainError as error:
+        raise SystemExit(f"EMBEDDER_MULAN: {error.reason}: {error.message}") from error
+    if mulan is not None and mulan is not encoder:
+        warm_up(mulan, chosen.max_batch_seconds)
+        logger.info("text_model_loaded", extra={"encoder_id": mulan.manifest.encoder_id, "device": mulan.device})
+    return mulan
+
+
+async def start_decoders(chosen: EmbedderSettings, metrics: EmbedderMetrics) -> dict[Lane, DecoderPool]:
+    """Start the decoding processes of both lanes.
+
+    Raises:
+        SystemExit: None starts.
+    """
+    decoders = {
+        Lane.INTERACTIVE: DecoderPool(
+            chosen.interactive_files, chosen.decode_limits, chosen.max_waiting_calls, metrics
+        ),
+        # Work from NATS and items of EmbedBatch may wait for one another, and are never refused here.
+        Lane.BULK: DecoderPool(
+            chosen.bulk_files, chosen.bulk_decode_limits, 2 * chosen.bulk_files + chosen.prefetch_files, metrics
+        ),
+    }
+    try:
+        for pool in decoders.values():
+            await pool.start()
+    except DecoderLost as error:
+        raise SystemExit(f"{error.reason}: {error.message}") from error
+    return decoders
 
 
 async def main() -> None:
@@ -153,7 +249,18 @@ async def main() -> None:
     chosen = settings.load(EmbedderSettings)
     bus_settings = settings.load(BusSettings)
     telemetry.configure_logging("embedder", chosen.log_level)
-    embedder = Embedder(chosen, bus_settings, prepare_encoder(chosen))
+    async with telemetry.told("embedder", chosen.metrics_listen, "EMBEDDER_METRICS_LISTEN") as process_metrics:
+        metrics = embedder_metrics(process_metrics.registry)
+        # Both take a second or more, on different cores.
+        encoder, decoders = await asyncio.gather(
+            asyncio.to_thread(prepare_encoder, chosen), start_decoders(chosen, metrics)
+        )
+        mulan = await asyncio.to_thread(prepare_mulan, chosen, encoder)
+        await _serve(Embedder(chosen, bus_settings, encoder, decoders, process_metrics, metrics, mulan))
+    logger.info("stopped")
+
+
+async def _serve(embedder: Embedder) -> None:
     serving = asyncio.create_task(embedder.serve(), name="serve")
     asked_to_end = asyncio.create_task(wait_for_signal(), name="signal")
     try:
@@ -165,7 +272,6 @@ async def main() -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await serving
         await embedder.close()
-    logger.info("stopped")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,15 @@ _RATES_HZ = (1, 384_000)
 _DIMS = (1, 16_384)
 _TEXTS = ("name", "architecture", "resampler", "weights_sha256", "source", "revision", "precision", "licence")
 # What the embedder does; a manifest that asks for something else would be served as if it did not.
-_POOLING_METHOD = "weighted_mean"
+POOLING_METHODS = ("weighted_mean", "max", "middle", "transformer")
+# Where the transformer's tensors stand among an encoder's.
+AGGREGATOR_PREFIX = "aggregator."
+_POOLING_OF_EVALUATION = {
+    "concatenate": "tracks of different lengths would have vectors of different lengths, which no index can compare",
+    "whole_track": "attention over a whole track takes time and memory that grow with the square of its length",
+}
+# A track of 7,200 s then has 1,440 windows, whose attention takes 8 MB a head.
+_SHORTEST_TRANSFORMED_S = 5.0
 _RESAMPLER = "soxr/HQ"
 
 Tensors = dict[str, NDArray[np.float32]]
@@ -38,12 +46,13 @@ class Pooling:
     """How window vectors become one vector.
 
     Attributes:
-        method: Only "weighted_mean": the mean of unit vectors, weighted by seconds, made unit again.
+        method: One of POOLING_METHODS: the mean of unit vectors, weighted by seconds; their element-wise maximum; the
+            window in the middle; a transformer whose tensors stand in the weights. Made unit again.
         silence_rms: A window whose root mean square lies below this does not vote; full scale is 1.
         min_part_seconds: A last part window shorter than this is dropped when the track has a full one.
     """
 
-    method: str = _POOLING_METHOD
+    method: str = POOLING_METHODS[0]
     silence_rms: float = 1e-3
     min_part_seconds: float = 3.0
 
@@ -63,7 +72,7 @@ class Manifest:
         config: Options of the architecture.
         dim: Length of a vector.
         sample_rate_hz: Rate of the audio that the model sees.
-        window_seconds: Length of a full window.
+        window_seconds: Length of a full window, 0.1 to 600; 10, 30 and 60 are tested.
         hop_seconds: Distance of the beginnings of two windows.
         pooling: How window vectors become one vector.
         centring: Tensor in the weights, shape (dim,), that is subtracted from every window vector; None for nothing.
@@ -71,7 +80,7 @@ class Manifest:
         weights_sha256: Digest of the weights file, hex.
         source: Where the weights come from.
         revision: Version of the source.
-        precision: What the weights are stored in, for example "fp16"; a CPU computes in fp32.
+        precision: What the weights are stored in, for example "fp16"; an encoder says what it computes in.
         licence: Licence of the weights.
         tags: Names of the tag scores that the encoder gives.
         random_pair_cosine: Cosine of random pairs of tracks by quantile, for example {"0.5": 0.1}; None if unknown.
@@ -155,11 +164,12 @@ class Artifact:
 
     folder: Path
     manifest: Manifest
+    weights_file: str = WEIGHTS_FILE
 
     @property
     def weights_path(self) -> Path:
         """The weights file."""
-        return self.folder / WEIGHTS_FILE
+        return self.folder / self.weights_file
 
 
 def check_number(field: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:  # a JSON value
@@ -221,10 +231,31 @@ def open_artifact(folder: Path) -> Artifact:
 
 def _check_is_served(manifest: Manifest) -> None:
     """Refuse what a manifest may say and no code here does."""
-    _check(manifest.pooling.method == _POOLING_METHOD, "pooling.method", manifest.pooling.method, _POOLING_METHOD)
+    check_pooling(manifest.pooling.method)
+    is_short = manifest.pooling.method == "transformer" and manifest.window_seconds < _SHORTEST_TRANSFORMED_S
+    limit = f"at least {_SHORTEST_TRANSFORMED_S:g} with the pooling transformer"
+    _check(not is_short, "window_seconds", manifest.window_seconds, limit)
     _check(manifest.resampler == _RESAMPLER, "resampler", manifest.resampler, _RESAMPLER)
     is_gapless = manifest.hop_seconds == manifest.window_seconds
     _check(is_gapless, "hop_seconds", manifest.hop_seconds, f"window_seconds, {manifest.window_seconds:g}")
+
+
+def check_pooling(method: str) -> None:
+    """Refuse a pooling that the embedder does not do.
+
+    Raises:
+        ArtifactInvalid: POOLING_NOT_SERVED for what exists in evaluation only, saying why; else ARTIFACT_INVALID.
+    """
+    allowed = f"{', '.join(POOLING_METHODS[:-1])} or {POOLING_METHODS[-1]}"
+    if why := _POOLING_OF_EVALUATION.get(method):
+        raise ArtifactInvalid(
+            f"pooling.method is {method!r}, which exists in evaluation only: {why}; use {allowed}",
+            reason="POOLING_NOT_SERVED",
+            field="pooling.method",
+            value=method,
+            limit=allowed,
+        )
+    _check(method in POOLING_METHODS, "pooling.method", method, allowed)
 
 
 def _read_manifest(path: Path) -> tuple[Manifest, str]:

@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from services.chassis.telemetry import tracing
 from services.embedder.errors import AudioCorrupt, EmbedderBusy, EncodingFailed
 from services.embedder.lanes import EncodedWindow, Lane, Waiting, WindowQueue
+from services.embedder.metrics import EmbedderMetrics
 from services.embedder.model import Encoded, Encoder, Float32Array
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ class Batcher:
         max_delay_ms: How long the first window of a batch waits for others.
         max_queued_seconds: Sound that may wait in each lane; further windows are refused.
         clock: Monotonic seconds.
+        metrics: Told of queues and batches; None tells nobody.
     """
 
     def __init__(
@@ -43,14 +46,16 @@ class Batcher:
         max_delay_ms: float,
         max_queued_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        metrics: EmbedderMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or EmbedderMetrics()
         self._encoder = encoder
         self._rate_hz = encoder.manifest.sample_rate_hz
         self._max_batch_seconds = max_batch_seconds
         self._max_delay_s = max_delay_ms / 1000
         self._max_queued_seconds = max_queued_seconds
         self._clock = clock
-        self._queues = {lane: WindowQueue() for lane in Lane}
+        self._queues = {lane: self._make_queue(lane) for lane in Lane}
         self._arrived = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, "encoder")
         self._pace = _FIRST_PACE
@@ -78,7 +83,8 @@ class Batcher:
                 retry_after_ms=self.retry_after_ms(lane),
             )
         future: asyncio.Future[EncodedWindow] = asyncio.get_running_loop().create_future()
-        queue.append(Waiting(window, seconds, future, self._clock(), expires_at))
+        queue.append(Waiting(window, seconds, future, self._clock(), expires_at, tracing.headers()))
+        self._tell_depth(lane)
         self._arrived.set()
         return future
 
@@ -99,8 +105,12 @@ class Batcher:
             if not batch:  # cancelled just now
                 continue
             began = self._clock()
+            self._tell_batch(lane, batch, began)
+            # A trace of its own: it works for several callers.
+            links = [waiting.trace for waiting in batch]
             try:
-                await self._encode(batch)
+                with tracing.span("batch", parent={}, links=links, museed__items=len(batch)):
+                    await self._encode(batch)
             finally:
                 for waiting in batch:
                     waiting.future.cancel()  # those without a result: this task itself is being cancelled
@@ -117,15 +127,17 @@ class Batcher:
         while True:
             self._arrived.clear()
             now = self._clock()
-            for queue in self._queues.values():
-                queue.end_late(now)
-            lane = next((lane for lane in Lane if len(self._queues[lane])), None)
+            for lane, queue in self._queues.items():
+                for _ in range(queue.end_late(now)):
+                    self._metrics.dropped(lane.label, "expired")
+                self._tell_depth(lane)
+            first = next((lane for lane in Lane if len(self._queues[lane])), None)
             timeout_s = None
-            if lane is not None:
-                queue = self._queues[lane]
+            if first is not None:
+                queue = self._queues[first]
                 timeout_s = (queue.oldest_at or now) + self._max_delay_s - now
                 if timeout_s <= 0 or queue.seconds >= self._max_batch_seconds:
-                    return lane
+                    return first
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), timeout_s)
 
@@ -133,6 +145,7 @@ class Batcher:
         """Encode a batch; when the model fails on it, halve it until the culprit fails alone."""
         loop = asyncio.get_running_loop()
         windows = [waiting.window for waiting in batch]
+        began = self._clock()
         try:
             encoded = await loop.run_in_executor(self._executor, self._call, windows)
         except Exception as error:  # whatever a model raises belongs to a window, not to the service
@@ -144,10 +157,27 @@ class Batcher:
             logger.exception("window_failed", extra={"samples": len(batch[0].window)})
             failure = EncodingFailed("the model failed on this audio")
             failure.__cause__ = error
+            self._metrics.model_failed()
             _fail(batch[0], failure)
             return
+        self._metrics.model_ran(self._clock() - began)
         for row, waiting in enumerate(batch):
             _finish(waiting, EncodedWindow(encoded.vectors[row], encoded.tags[row]))
+
+    def _make_queue(self, lane: Lane) -> WindowQueue:
+        return WindowQueue(lambda: self._metrics.dropped(lane.label, "cancelled"))
+
+    def _tell_batch(self, lane: Lane, batch: list[Waiting], now: float) -> None:
+        for waiting in batch:
+            waited_s = now - waiting.queued_at
+            self._metrics.waited(lane.label, waited_s)
+            tracing.record("queue_wait", waited_s, parent=waiting.trace, museed__lane=lane.label)
+        seconds = sum(waiting.seconds for waiting in batch)
+        self._metrics.batched(len(batch), seconds, now - min(waiting.queued_at for waiting in batch))
+        self._tell_depth(lane)
+
+    def _tell_depth(self, lane: Lane) -> None:
+        self._metrics.queued(lane.label, len(self._queues[lane]), self._queues[lane].seconds)
 
     def _call(self, windows: list[Float32Array]) -> Encoded:
         return self._encoder.encode(np.stack(windows))

@@ -4,21 +4,31 @@ import logging
 import shutil
 from pathlib import Path
 
-from services.embedder import mini, muq, musicnn, musicnn_wheel
+from services.embedder import mini, mulan, mulan_folder, muq, musicnn_wheel
 from services.embedder.artifact import MANIFEST_FILE, Artifact, open_artifact
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
-from services.embedder.model import Encoder
+from services.embedder.model import ServedEncoder
+from services.embedder.precision import FP32
+from services.embedder.runtimes import AUTO, Serving, run_artifact
 
 logger = logging.getLogger(__name__)
 
-AUTO = "auto"
 # The repository ships it beside the code: a checkout, `pip install -e` and the images have it, a wheel has not.
 MINI_FOLDER = Path(__file__).resolve().parents[2] / "models" / mini.NAME
 
 _NAMES = (AUTO, mini.NAME, *musicnn_wheel.NETWORKS)
 
 
-def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None, threads: int) -> Encoder:
+def load_encoder(
+    choice: str,
+    *,
+    artifacts_folder: Path,
+    muq_folder: Path | None,
+    threads: int,
+    runtime: str = AUTO,
+    precision: str = FP32,
+    is_compiled: bool = False,
+) -> ServedEncoder:
     """Load an encoder; blocks for up to minutes where weights must be fetched.
 
     `auto` is MuQ where its weights and a GPU are at hand, else the offline default: museed-mini where it is shipped,
@@ -26,29 +36,50 @@ def load_encoder(choice: str, *, artifacts_folder: Path, muq_folder: Path | None
 
     Args:
         choice: "auto", "museed-mini", "musicnn-msd", "musicnn-mtt", a hub name with a slash, or a folder: an artifact
-            or one of MuQ.
+            or one of MuQ or MuQ-MuLan.
         artifacts_folder: Where encoders made of wheels are kept.
         muq_folder: A MuQ folder or artifact that `auto` may take; None asks the hub's cache only.
         threads: Threads of the model on a CPU; 0 takes one a core.
+        runtime: "auto", "onnxruntime" or "torch"; see `Serving`.
+        precision: What it computes in; see `Serving`.
+        is_compiled: Whether torch compiles the network.
 
     Raises:
         ArtifactInvalid: A folder is not what its manifest says.
         EncoderUnavailable: Something is not installed, or the choice is unknown; the message says what to do.
+        PrecisionRefused: The precision is not computed in here, or moves vectors too far.
     """
+    if _is_mulan(choice):
+        mulan.check_serving(runtime, precision)
+        return mulan.load(mulan_folder.find(choice))
+    artifact = _find(choice, artifacts_folder, muq_folder)
+    return run_artifact(artifact, Serving(runtime, precision, threads, is_compiled))
+
+
+def _is_mulan(choice: str) -> bool:
+    """Say whether a folder or a hub name is a MuQ-MuLan, of which no artifact is made."""
+    if Path(choice).is_dir():
+        return mulan_folder.is_mulan(Path(choice)) and not (Path(choice) / MANIFEST_FILE).is_file()
+    if not mulan_folder.is_hub_name(choice):
+        return False
+    return mulan_folder.is_mulan(muq.download_from_hub(choice, (mulan_folder.CONFIG_FILE,)))
+
+
+def _find(choice: str, artifacts_folder: Path, muq_folder: Path | None) -> Artifact:
     if choice == AUTO:
         folder = muq_folder or muq.find_in_hub_cache()
         if folder is not None and muq.is_gpu_at_hand():
-            return _load_folder(folder, threads)
+            return _open_folder(folder)
         choice = offline_default()
         logger.info("encoder_chosen", extra={"encoder": choice, "muq_weights": folder is not None})
     if choice == mini.NAME:
-        return mini.MiniEncoder(_shipped_mini(), threads)
+        return _shipped_mini()
     if network := musicnn_wheel.NETWORKS.get(choice):
-        return musicnn.MusicnnEncoder(_musicnn_artifact(artifacts_folder / choice, network), threads)
+        return _musicnn_artifact(artifacts_folder / choice, network)
     if choice and Path(choice).is_dir():
-        return _load_folder(Path(choice), threads)
-    if choice.count("/") == 1 and not choice.startswith(("/", ".")):
-        return muq.load_folder(muq.download_from_hub(choice), revision=choice)
+        return _open_folder(Path(choice))
+    if mulan_folder.is_hub_name(choice):
+        return muq.open_folder(muq.download_from_hub(choice), revision=choice)
     raise EncoderUnavailable(
         f"no encoder {choice!r}: use {', '.join(_NAMES)}, a model folder, or a hub name such as {muq.HUB_NAME}",
         field="encoder",
@@ -87,21 +118,5 @@ def _musicnn_artifact(folder: Path, network: musicnn_wheel.Network) -> Artifact:
     return musicnn_wheel.import_wheel(folder, network)
 
 
-def _load_folder(folder: Path, threads: int) -> Encoder:
-    if not (folder / MANIFEST_FILE).is_file():
-        return muq.load_folder(folder)
-    artifact = open_artifact(folder)
-    match artifact.manifest.architecture:
-        case musicnn.ARCHITECTURE:
-            return musicnn.MusicnnEncoder(artifact, threads)
-        case mini.ARCHITECTURE:
-            return mini.MiniEncoder(artifact, threads)
-        case muq.ARCHITECTURE:
-            return muq.load_artifact(artifact)
-        case other:
-            raise EncoderUnavailable(
-                f"{folder} is of architecture {other}, this process runs {mini.ARCHITECTURE}, {musicnn.ARCHITECTURE}"
-                f" and {muq.ARCHITECTURE}",
-                field="encoder",
-                value=other,
-            )
+def _open_folder(folder: Path) -> Artifact:
+    return open_artifact(folder) if (folder / MANIFEST_FILE).is_file() else muq.open_folder(folder)

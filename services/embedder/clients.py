@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import grpc.aio
 
-from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
+from museed.social.v1 import accounts_pb2, accounts_pb2_grpc, work_pb2, work_pb2_grpc
 
 T = TypeVar("T")
 
@@ -45,6 +45,22 @@ class Accounts:
             return (await self._stub.ListRevokedSessions(request, timeout=_TIMEOUT_S)).session_ids
 
         return await _as_nobody(call)
+
+
+class Work:
+    """Social's table of what is to be embedded.
+
+    Args:
+        channel: To social.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: work_pb2_grpc.WorkServiceAsyncStub = work_pb2_grpc.WorkServiceStub(channel)
+
+    async def is_wanted(self, work_id: str) -> bool:
+        """Say whether somebody still waits for this piece of work; raises DomainError when social is away."""
+        request = work_pb2.FilterWantedRequest(work_ids=[work_id])
+        return work_id in (await self._stub.FilterWanted(request, timeout=_TIMEOUT_S)).work_ids
 
 
 async def _as_nobody(call: Callable[[], Awaitable[T]]) -> T:

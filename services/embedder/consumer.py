@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from google.protobuf.message import DecodeError
@@ -10,13 +11,15 @@ from google.protobuf.message import DecodeError
 from museed.embedder.v1 import events_pb2
 from museed.social.v1.events_pb2 import EmbedTrack
 from services.chassis.blobs import BlobStore
-from services.chassis.bus import EMBED_WORK, Bus, Delivery, WorkConsumer, embed_track_subject
-from services.chassis.errors import NotFound
+from services.chassis.bus import EMBED_WORK, Bus, DeadLetter, Delivery, WorkConsumer, embed_track_subject
+from services.chassis.errors import DomainError, NotFound
 from services.chassis.media import open_below
+from services.chassis.telemetry import tracing
 from services.embedder.embedding import AudioLimits, TrackEmbedder, TrackEmbedding
 from services.embedder.errors import AudioError, EncoderMismatch
 from services.embedder.lanes import Lane
 from services.embedder.messages import encode_windows, to_message
+from services.embedder.metrics import EmbedderMetrics
 from services.embedder.publisher import Publisher
 
 logger = logging.getLogger(__name__)
@@ -25,6 +28,9 @@ _ACK_WAIT_S = 15.0
 _MAX_ATTEMPTS = 5
 _POISON_REASON = "EMBEDDING_FAILED"
 
+# Says whether a piece of work, by its id, is still waited for.
+IsWanted = Callable[[str], Awaitable[bool]]
+
 
 class EmbedWork:
     """Handles EmbedTrack messages: opens the file below its root, embeds it, stores its windows, publishes the end.
@@ -32,12 +38,17 @@ class EmbedWork:
     A file that cannot be embedded is an event and done with. Whatever else goes wrong is raised, so that the work comes
     again; work that failed five times is set aside, and told as a failure too.
 
+    Work that nobody waits for any more is done without being done: a queue that came back from a backup, or gives out
+    what was told just before its embedder died, embeds nothing twice. Where social cannot say, the work is done.
+
     Args:
         encoder_id: Encoder that this process serves.
         embedder: Embeds files.
         blobs: Where window vectors go.
         publisher: Tells what became of it.
         limits: What a library track may be.
+        is_wanted: Asks social; raises DomainError where that is away.
+        metrics: Told of work that was done already; None tells nobody.
     """
 
     def __init__(
@@ -47,29 +58,38 @@ class EmbedWork:
         blobs: BlobStore,
         publisher: Publisher,
         limits: AudioLimits,
+        is_wanted: IsWanted,
+        metrics: EmbedderMetrics | None = None,
     ) -> None:
         self._encoder_id = encoder_id
         self._embedder = embedder
         self._blobs = blobs
         self._publisher = publisher
         self._limits = limits
+        self._is_wanted = is_wanted
+        self._metrics = metrics or EmbedderMetrics()
         self._executor = ThreadPoolExecutor(2, "media")
 
     async def handle(self, delivery: Delivery) -> None:
         """Do one piece of work; safe to repeat."""
         work = EmbedTrack.FromString(delivery.payload)
+        if not await self._is_waited_for(delivery.event_id):
+            self._metrics.reused()
+            logger.info("work_not_wanted", extra={"track_id": work.track_id})
+            return
         try:
             embedding = await self._embed(work)
         except (AudioError, NotFound, EncoderMismatch) as error:
-            await self._fail(work, delivery, error.reason, error.message)
+            await self._fail(work, delivery.event_id, error.reason, error.message)
             return
-        digest = await self._blobs.put(encode_windows(embedding))
-        event = events_pb2.TrackEmbedded(
-            track_id=work.track_id,
-            audio_hash=work.audio_hash,
-            embedding=to_message(embedding, self._encoder_id, digest),
-        )
-        await self._publisher.embedded(event, delivery.event_id)
+        with tracing.span("publish", museed__windows=len(embedding.windows)):
+            digest = await self._blobs.put(encode_windows(embedding))
+            event = events_pb2.TrackEmbedded(
+                track_id=work.track_id,
+                audio_hash=work.audio_hash,
+                embedding=to_message(embedding, self._encoder_id, digest),
+            )
+            await self._publisher.embedded(event, delivery.event_id)
         logger.info(
             "track_embedded",
             extra={
@@ -79,14 +99,14 @@ class EmbedWork:
             },
         )
 
-    async def give_up(self, delivery: Delivery) -> None:
+    async def give_up(self, letter: DeadLetter) -> None:
         """Tell of work that was set aside after its last attempt."""
         try:
-            work = EmbedTrack.FromString(delivery.payload)
+            work = EmbedTrack.FromString(letter.payload)
         except DecodeError:  # nobody to tell it of: the dead letter keeps the bytes
             return
-        message = f"embedding failed {delivery.attempt - 1} times for a reason that is not the audio's"
-        await self._fail(work, delivery, _POISON_REASON, message)
+        message = f"embedding failed {letter.attempts} times for a reason that is not the audio's"
+        await self._fail(work, letter.event_id, _POISON_REASON, message)
 
     def close(self) -> None:
         """End the threads."""
@@ -102,7 +122,14 @@ class EmbedWork:
         finally:
             os.close(descriptor)
 
-    async def _fail(self, work: EmbedTrack, delivery: Delivery, reason: str, message: str) -> None:
+    async def _is_waited_for(self, work_id: str) -> bool:
+        try:
+            return await self._is_wanted(work_id)
+        except DomainError as error:
+            logger.info("work_not_asked_for", extra={"reason": error.reason})
+            return True
+
+    async def _fail(self, work: EmbedTrack, work_id: str, reason: str, message: str) -> None:
         event = events_pb2.TrackEmbeddingFailed(
             track_id=work.track_id,
             audio_hash=work.audio_hash,
@@ -110,18 +137,21 @@ class EmbedWork:
             reason=reason,
             message=message,
         )
-        await self._publisher.failed(event, delivery.event_id)
+        await self._publisher.failed(event, work_id)
         logger.info("track_embedding_failed", extra={"track_id": work.track_id, "reason": reason})
 
 
-def make_consumer(bus: Bus, work: EmbedWork, encoder_id: str, concurrency: int) -> WorkConsumer:
+def make_consumer(
+    bus: Bus, work: EmbedWork, encoder_id: str, concurrency: int, ack_wait_s: float = _ACK_WAIT_S
+) -> WorkConsumer:
     """Make the consumer that feeds `work`, shared by all replicas of one encoder.
 
     Args:
         bus: An open connection.
         work: Its handler.
         encoder_id: Whose work is taken.
-        concurrency: Files at a time.
+        concurrency: Files at a time, at work or at hand.
+        ack_wait_s: Silence after which work in the hands of a lost embedder goes to another one.
     """
     return WorkConsumer(
         bus,
@@ -130,7 +160,7 @@ def make_consumer(bus: Bus, work: EmbedWork, encoder_id: str, concurrency: int) 
         subject=embed_track_subject(encoder_id),
         handler=work.handle,
         concurrency=concurrency,
-        ack_wait_s=_ACK_WAIT_S,
+        ack_wait_s=ack_wait_s,
         max_attempts=_MAX_ATTEMPTS,
         on_dead_letter=work.give_up,
     )

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from services.chassis.telemetry import tracing
 from services.embedder.audio import AudioSummary, DecodeSpec
 from services.embedder.decode_child import REFUSED, SOUND
 from services.embedder.decode_process import RETRY_AFTER_MS, DecodeProcess, Garbled
 from services.embedder.descriptors import Descriptors
 from services.embedder.errors import AudioCorrupt, DecodeLimit, DecoderLost, EmbedderBusy, audio_error
+from services.embedder.metrics import EmbedderMetrics
 
 Float32Array = NDArray[np.float32]
 
@@ -47,7 +49,8 @@ class Decoding:
     def __init__(self, process: DecodeProcess, limits: DecodeLimits) -> None:
         self._process = process
         self._limits = limits
-        self._waited_s = 0.0
+        self.waited_s = 0.0
+        self.loss = ""  # reason of the process's end, where it ended
         self._summary: AudioSummary | None = None
         self._descriptors: Descriptors | None = None
         self._is_over = False
@@ -104,15 +107,17 @@ class Decoding:
     async def _receive(self) -> tuple[bytes, bytearray]:
         began = time.monotonic()
         try:
-            return await self._process.receive(self._limits.wait_s - self._waited_s)
+            return await self._process.receive(self._limits.wait_s - self.waited_s)
         except TimeoutError:
             raise DecodeLimit.of("time", f"{self._limits.wait_s:g} s") from None
         except ConnectionError:
-            raise await self._process.explain_end(self._limits.cpu_s) from None
-        except Garbled as error:
-            raise _garbled(error) from error
+            error = await self._process.explain_end(self._limits.cpu_s)
+            self.loss = error.reason
+            raise error from None
+        except Garbled as garbled:
+            raise _garbled(garbled) from garbled
         finally:
-            self._waited_s += time.monotonic() - began
+            self.waited_s += time.monotonic() - began
 
 
 class DecoderPool:
@@ -122,9 +127,13 @@ class DecoderPool:
         size: Files decoded at a time.
         limits: What one file may cost.
         max_waiting: Callers that may wait for a process; further ones are refused.
+        metrics: Told of processes and of how long files take; None tells nobody.
     """
 
-    def __init__(self, size: int, limits: DecodeLimits, max_waiting: int) -> None:
+    def __init__(
+        self, size: int, limits: DecodeLimits, max_waiting: int, metrics: EmbedderMetrics | None = None
+    ) -> None:
+        self._metrics = metrics or EmbedderMetrics()
         self._limits = limits
         self._size = size
         self._max_waiting = max_waiting
@@ -177,7 +186,18 @@ class DecoderPool:
                 process = await self._start_process()
                 await process.begin(descriptor, spec, self._limits.cpu_s)
             decoding = Decoding(process, self._limits)
-            yield decoding
+            span = tracing.span("decode")  # ended by hand: what its reader does meanwhile is no part of it
+            try:
+                yield decoding
+            except BaseException as error:
+                span.fail(error)
+                raise
+            finally:
+                span.note(museed__waited_seconds=decoding.waited_s)
+                span.end()
+                self._metrics.decoded(decoding.waited_s)
+                if decoding.loss:
+                    self._metrics.decoder_lost(decoding.loss)
         finally:
             try:
                 if process is not None:
@@ -232,6 +252,7 @@ class DecoderPool:
         except asyncio.CancelledError:
             process.end()
             raise
+        self._metrics.decoder_started()
         return process
 
     async def _end(self, process: DecodeProcess) -> None:

@@ -6,17 +6,20 @@ import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
+from services.chassis.telemetry import tracing
 from services.embedder.audio import DecodeSpec
 from services.embedder.batcher import Batcher
 from services.embedder.decoder import DecoderPool
 from services.embedder.descriptors import Descriptors
 from services.embedder.errors import AudioEmpty, AudioSilent, AudioTooLarge, AudioTooLong, AudioTooShort
 from services.embedder.lanes import EncodedWindow, Lane
-from services.embedder.model import Encoder, Float32Array, pool
+from services.embedder.metrics import EmbedderMetrics
+from services.embedder.model import Encoder, Float32Array
 from services.embedder.windows import WindowChoice
 
 
@@ -81,15 +84,24 @@ class TrackEmbedder:
         decoders: Decoding processes by lane, so that bulk work cannot keep all of them from somebody who waits.
         seconds_in_flight: Sound of one track that may wait for the model at a time, or one window where that is
             longer: the bound of memory per track.
+        metrics: Told of files; None tells nobody.
     """
 
     def __init__(
-        self, encoder: Encoder, batcher: Batcher, decoders: dict[Lane, DecoderPool], seconds_in_flight: float
+        self,
+        encoder: Encoder,
+        batcher: Batcher,
+        decoders: dict[Lane, DecoderPool],
+        seconds_in_flight: float,
+        metrics: EmbedderMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or EmbedderMetrics()
         self._encoder = encoder
         self._batcher = batcher
         self._decoders = decoders
         self._windows_in_flight = max(1, int(seconds_in_flight / encoder.manifest.window_seconds))
+        # The mean of 720 windows takes milliseconds, a transformer over them a tenth of a second.
+        self._executor = ThreadPoolExecutor(2, "aggregator")
 
     async def embed(
         self, descriptor: int, limits: AudioLimits, lane: Lane, time_left_s: float | None = None
@@ -108,14 +120,15 @@ class TrackEmbedder:
             DecoderLost: The decoding process was killed; trying again helps.
             EncodingFailed: The model failed on it.
         """
-        limits.check_size(os.fstat(descriptor).st_size)
         manifest = self._encoder.manifest
         spec = DecodeSpec(manifest.sample_rate_hz, manifest.window_samples, limits.min_seconds, limits.max_seconds)
-        with self._run(lane, time_left_s) as run:
+        with self._metrics.file(lane.label) as notes, self._run(lane, time_left_s) as run:
+            limits.check_size(os.fstat(descriptor).st_size)
             async with self._decoders[lane].decode(descriptor, spec) as decoding:
                 await run.feed(decoding, limits.min_seconds)
             await run.finish()
-            return run.result(decoding.summary.seconds, decoding.descriptors)
+            notes.audio_seconds = decoding.summary.seconds
+            return await self._aggregated(run, decoding.summary.seconds, decoding.descriptors)
 
     async def embed_samples(
         self,
@@ -139,11 +152,24 @@ class TrackEmbedder:
             EmbedderBusy: Too many wait already.
             EncodingFailed: The model failed on it.
         """
-        limits.check_length(seconds)
-        with self._run(lane, time_left_s) as run:
+        with self._metrics.file(lane.label) as notes, self._run(lane, time_left_s) as run:
+            limits.check_length(seconds)
             await run.feed(windows, min_seconds=0)
             await run.finish()
-            return run.result(seconds, None)
+            notes.audio_seconds = seconds
+            return await self._aggregated(run, seconds, None)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._executor.shutdown()
+
+    async def _aggregated(self, run: "_Run", seconds: float, descriptors: Descriptors | None) -> TrackEmbedding:
+        began = time.monotonic()
+        with tracing.span("aggregate"):
+            loop = asyncio.get_running_loop()
+            embedding = await loop.run_in_executor(self._executor, run.result, seconds, descriptors)
+        self._metrics.aggregated(time.monotonic() - began)
+        return embedding
 
     @contextlib.contextmanager
     def _run(self, lane: Lane, time_left_s: float | None) -> Iterator["_Run"]:
@@ -162,6 +188,7 @@ class _Run:
         self, encoder: Encoder, batcher: Batcher, lane: Lane, expires_at: float | None, in_flight: int
     ) -> None:
         self._manifest = encoder.manifest
+        self._aggregator = encoder.aggregator
         self._batcher = batcher
         self._lane = lane
         self._expires_at = expires_at
@@ -210,7 +237,7 @@ class _Run:
                 future.exception()  # seen: the first failure is the one that is told
 
     def result(self, duration_seconds: float, descriptors: Descriptors | None) -> TrackEmbedding:
-        """Pool what came back.
+        """Aggregate what came back; blocks.
 
         Raises:
             AudioSilent: No window voted.
@@ -227,4 +254,5 @@ class _Run:
         scores = np.average([window.tags for window in self._done], axis=0, weights=weights)
         best_first = np.argsort(-scores, kind="stable")
         tags = tuple((self._manifest.tags[column], float(scores[column])) for column in best_first)
-        return TrackEmbedding(pool(windows, weights), windows, tags, duration_seconds, descriptors)
+        vector = self._aggregator.aggregate(windows, weights)
+        return TrackEmbedding(vector, windows, tags, duration_seconds, descriptors)

@@ -11,11 +11,14 @@ InvalidArgument
 │   ├── AudioTooLong          more seconds than allowed
 │   ├── AudioTooLarge         more bytes than allowed
 │   └── DecodeLimit           decoding took more memory, CPU or time than allowed
-└── UploadMalformed           the stream of an upload breaks its contract
+├── UploadMalformed           the stream of an upload breaks its contract
+├── TextInvalid               no text, too much of it, or characters that are none
+└── WordsUnknown              Korean that no table translates
 FailedPrecondition
 ├── EncoderMismatch           another encoder is served than the caller expects
 ├── ArtifactInvalid           a model folder is not what its manifest says; the process does not start
-└── EncoderUnavailable        what the chosen encoder needs is not installed; the process does not start
+├── EncoderUnavailable        what the chosen encoder needs is not installed; the process does not start
+└── PrecisionRefused          a precision moves vectors too far, or cannot be had; the process does not start
 ResourceExhausted
 └── EmbedderBusy              a queue is full; retry later
 DeadlineExceeded
@@ -152,6 +155,18 @@ class UploadMalformed(InvalidArgument):
     default_reason = "UPLOAD_MALFORMED"
 
 
+class TextInvalid(InvalidArgument):
+    """A prompt is empty, too long, or has characters that are no text."""
+
+    default_reason = "TEXT_INVALID"
+
+
+class WordsUnknown(InvalidArgument):
+    """A prompt has Korean words that the table of moods does not know; the message names them and those it knows."""
+
+    default_reason = "WORDS_UNKNOWN"
+
+
 class EncoderMismatch(FailedPrecondition):
     """The caller expects another encoder than the one that is served."""
 
@@ -175,6 +190,34 @@ class EncoderUnavailable(FailedPrecondition):
     """What the chosen encoder needs is not here; the message says what to install or set."""
 
     default_reason = "ENCODER_UNAVAILABLE"
+
+
+class PrecisionRefused(FailedPrecondition):
+    """The precision that was asked for is not served: it moves vectors too far, or nothing here computes in it."""
+
+    default_reason = "PRECISION_REFUSED"
+
+    @classmethod
+    def of(cls, name: str, precision: str, cosine: float, limit: float) -> Self:
+        """Build the error from encoder, precision, its lowest cosine to fp32 and the limit of that."""
+        return cls(
+            f"EMBEDDER_PRECISION is {precision}: {name} then has a cosine of {cosine:.6f} to fp32 on the probe,"
+            f" at least {limit:g} is needed; set EMBEDDER_PRECISION to auto or fp32",
+            field="EMBEDDER_PRECISION",
+            value=f"{precision} {cosine:.6f}",
+            limit=f"{limit:g}",
+        )
+
+    @classmethod
+    def not_computed(cls, precision: str, where: str, offered: tuple[str, ...]) -> Self:
+        """Build the error from a precision, the runtime and device that lack it, and those that they offer."""
+        return cls(
+            f"EMBEDDER_PRECISION is {precision}, which {where} does not compute in: use auto, {', '.join(offered)}",
+            reason="PRECISION_UNAVAILABLE",
+            field="EMBEDDER_PRECISION",
+            value=precision,
+            limit=", ".join(offered),
+        )
 
 
 class EmbedderBusy(ResourceExhausted):

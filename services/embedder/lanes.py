@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
 from services.chassis.errors import DeadlineExceeded
+from services.chassis.telemetry import tracing
 from services.embedder.model import Float32Array
 
 _ROUNDING = 1e-6
@@ -16,6 +18,11 @@ class Lane(IntEnum):
 
     INTERACTIVE = 0
     BULK = 1
+
+    @property
+    def label(self) -> str:
+        """Name as metrics and spans have it."""
+        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,7 @@ class Waiting:
     """A window, shape (samples,), float32, and who waits for it.
 
     `queued_at` and `expires_at` are times of the batcher's clock; `expires_at` is None where it is wanted for ever.
+    `trace` is the span in which it waits.
     """
 
     window: Float32Array
@@ -38,12 +46,18 @@ class Waiting:
     future: "asyncio.Future[EncodedWindow]"
     queued_at: float
     expires_at: float | None
+    trace: tracing.Headers
 
 
 class WindowQueue:
-    """The windows of one lane, oldest first. One whose future is done leaves at once, and its sound with it."""
+    """The windows of one lane, oldest first. One whose future is done leaves at once, and its sound with it.
 
-    def __init__(self) -> None:
+    Args:
+        on_cancelled: Told of each window that leaves because nobody wants it any more.
+    """
+
+    def __init__(self, on_cancelled: Callable[[], None] = lambda: None) -> None:
+        self._on_cancelled = on_cancelled
         self._windows: OrderedDict[Waiting, None] = OrderedDict()
         self._seconds = 0.0
 
@@ -64,7 +78,7 @@ class WindowQueue:
         """Add a window at the end."""
         self._seconds = self.seconds + waiting.seconds
         self._windows[waiting] = None
-        waiting.future.add_done_callback(lambda _: self._remove(waiting))
+        waiting.future.add_done_callback(lambda _: self._leave(waiting))
 
     def take(self, max_seconds: float) -> list[Waiting]:
         """Remove the first window and those behind it that are as long as it: `max_seconds` at most, or one window.
@@ -95,6 +109,11 @@ class WindowQueue:
         for waiting in list(self._windows):
             waiting.future.cancel()
         self._windows.clear()
+
+    def _leave(self, waiting: Waiting) -> None:
+        if waiting in self._windows:
+            self._remove(waiting)
+            self._on_cancelled()
 
     def _remove(self, waiting: Waiting) -> None:
         if waiting in self._windows:

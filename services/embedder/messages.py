@@ -8,6 +8,7 @@ from services.chassis.errors import DomainError
 from services.embedder.artifact import Manifest
 from services.embedder.descriptors import Descriptors
 from services.embedder.embedding import TrackEmbedding
+from services.embedder.tagging import Scores, TrackTags
 
 
 def to_message(embedding: TrackEmbedding, encoder_id: str, windows_digest: bytes = b"") -> embedder_pb2.Embedding:
@@ -24,7 +25,7 @@ def to_message(embedding: TrackEmbedding, encoder_id: str, windows_digest: bytes
         duration_seconds=embedding.duration_seconds,
         window_count=len(embedding.windows),
         windows_digest=windows_digest,
-        tags=[embedder_pb2.TagScore(name=name, score=score) for name, score in embedding.tags],
+        tags=_tag_scores(embedding.tags),
         descriptors=None if embedding.descriptors is None else _descriptors(embedding.descriptors),
     )
 
@@ -38,6 +39,19 @@ def to_item_error(error: DomainError) -> embedder_pb2.ItemError:
         metadata=error.metadata,
         retry_after_ms=error.retry_after_ms or 0,
     )
+
+
+def tags_message(found: TrackTags, limit: int) -> embedder_pb2.TagTrackResponse:
+    """Build the message of a track's tags, at most `limit` of the encoder's own; 0 means all."""
+    return embedder_pb2.TagTrackResponse(
+        encoder_id=found.encoder_id,
+        tags=_tag_scores(found.tags[:limit] if limit else found.tags),
+        axes=[embedder_pb2.TagAxis(name=name, tags=_tag_scores(scores)) for name, scores in found.axes],
+    )
+
+
+def _tag_scores(scores: Scores) -> list[embedder_pb2.TagScore]:
+    return [embedder_pb2.TagScore(name=name, score=score) for name, score in scores]
 
 
 def quantile_messages(manifest: Manifest) -> list[embedder_pb2.CosineQuantile]:

@@ -1,49 +1,66 @@
-"""museed-mini as an encoder: a small MuQ of our own with heads for vector and tags, on ONNX Runtime without torch."""
+"""MuQ's architecture on ONNX Runtime, without torch: museed-mini, and MuQ itself. Reads only its artifact."""
 
-import os
+import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
 
+from services.embedder.aggregation import load_aggregator
 from services.embedder.artifact import Artifact
 from services.embedder.mel import power_spectra
-from services.embedder.mini_graph import HOP, N_FFT, build_graph
+from services.embedder.mini_graph import BINS, HOP, N_FFT, build_graph
+from services.embedder.mini_weights import ARCHITECTURE as OF_WEIGHTS
 from services.embedder.mini_weights import MiniConfig, MiniWeights
 from services.embedder.model import Encoded, Float32Array, centre
+from services.embedder.onnx_session import Session, thread_count
 
 NAME = "museed-mini"
-ARCHITECTURE = "museed-mini/1"
+ARCHITECTURE = OF_WEIGHTS
 
 
 class MiniEncoder:
-    """Runs museed-mini over windows; a window's vector is its vector head's output, centred and made unit.
+    """Runs the network over windows; a window's vector is its output, centred and made unit.
 
     Args:
-        artifact: A verified model folder of this architecture.
+        artifact: A verified model folder of museed-mini or MuQ.
         threads: Windows at a time; 0 takes one a core.
+        precision: "fp32", "int8-dynamic" or "int8-static".
+        calibration: Windows that the scales of "int8-static" are taken from, each of shape (samples,).
+        model: What `build_model` made of the artifact, where that was done before; None does it now.
 
     Raises:
         ArtifactInvalid: Options or tensors are not what the architecture asks for; the message names them.
+        EncoderUnavailable: The weights are more than an ONNX model holds.
     """
 
     device = "cpu"
+    runtime = "onnxruntime"
     min_samples = N_FFT  # reflected edges need more than half of it
 
-    def __init__(self, artifact: Artifact, threads: int = 0) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        threads: int = 0,
+        precision: str = "fp32",
+        calibration: Sequence[Float32Array] = (),
+        model: "MiniModel | None" = None,
+    ) -> None:
         self.manifest = artifact.manifest
-        config, weights = MiniConfig.of(artifact.manifest), MiniWeights(artifact.weights_path)
-        centring = artifact.manifest.centring
-        self._mean = None if centring is None else weights.take(centring, config.vector_dim)
-        options = onnxruntime.SessionOptions()
-        # A window a thread: with 8 windows on two busy cores less than half the time of ONNX Runtime's own threads.
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        graph = build_graph(config, weights)
-        weights.check_all_taken()
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self._threads = threads or len(os.sched_getaffinity(0))
-        self._executor = ThreadPoolExecutor(self._threads, "mini")
+        self.aggregator = load_aggregator(artifact)
+        self.precision = precision.partition("-")[0]
+        graph, self._mean, self.parameters = model or build_model(artifact)
+        if precision != "fp32":
+            # Loading the quantiser takes as long as fp32 does to start, and few ask for it.
+            from services.embedder.onnx_quantise import quantise_dynamic, quantise_static
+
+            powers = [power_spectra(window[None], N_FFT, HOP, frames=len(window) // HOP) for window in calibration]
+            graph = quantise_static(graph, "power", powers) if powers else quantise_dynamic(graph)
+        self._session = Session(graph)
+        self.memory_bytes = self._session.memory_bytes
+        self._executor = ThreadPoolExecutor(thread_count(threads), "mini")
+        self._scratch = threading.local()
 
     def encode(self, windows: Float32Array) -> Encoded:
         """Encode windows, shape (batch, samples) at 24 kHz; see `Encoder.encode`."""
@@ -54,6 +71,27 @@ class MiniEncoder:
 
     def _run(self, window: Float32Array) -> list[Float32Array]:
         """Run one window, shape (samples,): so its result cannot depend on others."""
-        power = power_spectra(window[None], N_FFT, HOP, frames=len(window) // HOP)
-        outputs: list[Float32Array] = self._session.run(None, {"power": power})
-        return outputs
+        frames = len(window) // HOP
+        power: Float32Array | None = getattr(self._scratch, "power", None)
+        if power is None or power.shape[1] != frames:
+            power = self._scratch.power = np.empty((1, frames, BINS), np.float32)
+        return self._session.run(power=power_spectra(window[None], N_FFT, HOP, frames=frames, out=power))
+
+
+class MiniModel(NamedTuple):
+    """An artifact as an ONNX model in fp32, its centring, shape (dim,), and how many parameters it has."""
+
+    graph: bytes
+    mean: Float32Array | None
+    parameters: int
+
+
+def build_model(artifact: Artifact) -> MiniModel:
+    """Read an artifact; raises what `MiniEncoder` does."""
+    config = MiniConfig.of(artifact.manifest)
+    weights = MiniWeights(artifact.weights_path)
+    centring = artifact.manifest.centring
+    mean = None if centring is None else weights.take(centring, config.vector_dim)
+    graph = build_graph(config, weights)
+    weights.check_all_taken(has_training=not config.has_heads)
+    return MiniModel(graph, mean, weights.parameters)

@@ -1,27 +1,31 @@
-"""Builds the ONNX graph of museed-mini from its trained weights; runs nothing.
+"""Builds the ONNX graph of museed-mini, or of a MuQ, from its trained weights; runs nothing.
 
 The network is MuQ's (Zhu et al., "MuQ: Self-supervised music representation learning with mel residual vector
 quantization", 2025, https://arxiv.org/abs/2501.01108) at a small size: two residual convolutions, then conformer
 blocks (Gulati et al. 2020, https://arxiv.org/abs/2005.08100) as the transformers library has them under
 wav2vec2_conformer, in evaluation. On top of the mean over time stand two linear heads: one makes the vector, the
-other scores tags.
+other scores tags. A MuQ has none: there the mean is the vector.
+
+All products with weights may be computed in 8 bits but two kinds: the mel filters, since powers span 14 orders of
+magnitude and one scale for all of them leaves nothing of the quiet ones (alone they take the cosine to fp32 to −0.4),
+and the heads, whose share of the time is nil.
 """
 
 import numpy as np
 
 from services.embedder.mel import htk_filters
-from services.embedder.mini_weights import SAMPLE_RATE_HZ, MiniConfig, MiniWeights
+from services.embedder.mini_weights import EPSILON, SAMPLE_RATE_HZ, MiniConfig, MiniWeights
 from services.embedder.model import Float32Array
 from services.embedder.onnx_graph import Graph
 
 N_FFT = 2048
 HOP = 240
 
-_BINS = N_FFT // 2 + 1
-_N_MELS = 128
-_STEM_BANDS = _N_MELS // 4  # each of two convolutions halves them, and the frames
-_SMALLEST_POWER = 1e-10
-_EPSILON = 1e-5
+N_MELS = 128
+STEM_BANDS = N_MELS // 4  # each of two convolutions halves them, and the frames
+SMALLEST_POWER = 1e-10
+
+BINS = N_FFT // 2 + 1
 
 
 def build_graph(config: MiniConfig, weights: MiniWeights) -> bytes:
@@ -55,7 +59,7 @@ class _Builder:
         batch = graph.add("Gather", shape, graph.integers(0), axis=0)
         frames = graph.add("Gather", shape, graph.integers(3), axis=0)
         self._batch_and_frames = graph.add("Concat", batch, frames, axis=0)
-        stem_width = config.conv_dim * _STEM_BANDS
+        stem_width = config.conv_dim * STEM_BANDS
         rows = self._to_rows(graph.add("Transpose", features, perm=[0, 3, 1, 2]), stem_width)
         x = self._linear(rows, "model.conv.linear", stem_width, config.dim)
         cosine, sine = self._rotation(frames)
@@ -63,19 +67,19 @@ class _Builder:
             x = self._layer(x, f"model.conformer.layers.{number}", cosine, sine)
         hidden = self._layer_norm(x, "model.conformer.layer_norm", config.epsilon)
         pooled = graph.add("ReduceMean", self._to_windows(hidden, config.dim), axes=[1], keepdims=0)  # (batch, dim)
-        graph.name_output(self._linear(pooled, "heads.embedding", config.dim, config.vector_dim), "embedding")
+        vector = self._head(pooled, "heads.embedding", config.vector_dim) if config.has_heads else pooled
+        graph.name_output(vector, "embedding")
         outputs: dict[str, list[str | int]] = {"embedding": ["batch", config.vector_dim]}
         if config.tags:
-            scores = graph.add("Sigmoid", self._linear(pooled, "heads.tags", config.dim, config.tags))
-            graph.name_output(scores, "tags")
+            graph.name_output(graph.add("Sigmoid", self._head(pooled, "heads.tags", config.tags)), "tags")
             outputs["tags"] = ["batch", config.tags]
-        return graph.serialise("museed_mini", {"power": ["batch", "frames", _BINS]}, outputs)
+        return graph.serialise("museed_mini", {"power": ["batch", "frames", BINS]}, outputs)
 
     def _normalised_mel(self) -> str:
         """Add log-mel frames in dB, shifted and scaled: (batch, 1, 128, frames)."""
         graph, config = self._graph, self._config
-        mel = graph.add("MatMul", "power", graph.constant(htk_filters(SAMPLE_RATE_HZ, N_FFT, _N_MELS)))
-        logarithm = graph.add("Log", graph.add("Max", mel, _scalar(graph, _SMALLEST_POWER)))
+        mel = graph.add("MatMul", "power", graph.constant(htk_filters(SAMPLE_RATE_HZ, N_FFT, N_MELS)))
+        logarithm = graph.add("Log", graph.add("Max", mel, _scalar(graph, SMALLEST_POWER)))
         scale = 10 / np.log(10) / config.mel_deviation
         shift = -config.mel_mean / config.mel_deviation
         normal = graph.affine(logarithm, np.array(scale, np.float32), np.array(shift, np.float32))
@@ -94,18 +98,11 @@ class _Builder:
         width = self._config.conv_dim
         kernel = self._weights.take(f"{name}.weight", width, channels, 3, 3)
         bias = self._weights.take(f"{name}.bias", width)
-        scale, shift = self._batch_norm(norm, width)
+        scale, shift = self._weights.take_batch_norm(norm, width)
         folded = self._graph.constant(kernel * scale[:, None, None, None])
         return self._graph.add(
             "Conv", x, folded, self._graph.constant(bias * scale + shift), pads=[1] * 4, strides=[stride] * 2
         )
-
-    def _batch_norm(self, name: str, width: int) -> tuple[Float32Array, Float32Array]:
-        """Return scale and shift of a batch normalisation in evaluation."""
-        take = self._weights.take
-        variance = self._weights.take_positive(f"{name}.running_var", width)
-        scale = take(f"{name}.weight", width) / np.sqrt(variance + _EPSILON)
-        return scale, take(f"{name}.bias", width) - take(f"{name}.running_mean", width) * scale
 
     def _rotation(self, frames: str) -> tuple[str, str]:
         """Add cosines, (frames, 1, 1, half), and signed sines, (frames, 1, 2, half), of the rotary positions."""
@@ -169,7 +166,7 @@ class _Builder:
         linear, gate = graph.add_many("Split", widened, outputs=2, axis=1)
         gated = graph.add("Mul", linear, graph.add("Sigmoid", gate))
         channels = graph.add("Transpose", self._to_windows(gated, 1, dim), perm=[0, 3, 2, 1])  # (batch, dim, 1, frames)
-        scale, shift = self._batch_norm(f"{name}.batch_norm", dim)
+        scale, shift = self._weights.take_batch_norm(f"{name}.batch_norm", dim)
         filters = self._weights.take(f"{name}.depthwise_conv.weight", dim, 1, kernel) * scale[:, None, None]
         pads = [0, kernel // 2] * 2
         # In two dimensions, of which one is 1: ONNX Runtime has a quick depthwise convolution for images only.
@@ -180,15 +177,23 @@ class _Builder:
         return self._pointwise(rows, f"{name}.pointwise_conv2", dim, dim)
 
     def _linear(self, x: str, name: str, inputs: int, outputs: int, scale: float = 1.0) -> str:
-        weight = self._weights.take(f"{name}.weight", outputs, inputs) * np.float32(scale)
+        product = self._product(x, self._weights.take(f"{name}.weight", outputs, inputs) * np.float32(scale))
         bias = self._weights.take(f"{name}.bias", outputs) * np.float32(scale)
-        return self._graph.add("Gemm", x, self._graph.constant(weight), self._graph.constant(bias), transB=1)
+        return self._graph.add("Add", product, self._graph.constant(bias))
 
     def _pointwise(self, x: str, name: str, inputs: int, outputs: int) -> str:
-        weight = self._weights.take(f"{name}.weight", outputs, inputs, 1)[:, :, 0]
-        return self._graph.add("Gemm", x, self._graph.constant(weight), transB=1)
+        return self._product(x, self._weights.take(f"{name}.weight", outputs, inputs, 1)[:, :, 0])
 
-    def _layer_norm(self, x: str, name: str, epsilon: float = _EPSILON) -> str:
+    def _product(self, x: str, weight: Float32Array) -> str:
+        """Add x · weightᵀ. MatMul and not Gemm: the quantiser takes no Gemm, and the runtime joins product and sum."""
+        return self._graph.allow_eight_bits(self._graph.add("MatMul", x, self._graph.constant(weight.T)))
+
+    def _head(self, x: str, name: str, outputs: int) -> str:
+        weight = self._weights.take(f"{name}.weight", outputs, self._config.dim)
+        bias = self._weights.take(f"{name}.bias", outputs)
+        return self._graph.add("Gemm", x, self._graph.constant(weight), self._graph.constant(bias), transB=1)
+
+    def _layer_norm(self, x: str, name: str, epsilon: float = EPSILON) -> str:
         scale = self._graph.constant(self._weights.take(f"{name}.weight", self._config.dim))
         shift = self._graph.constant(self._weights.take(f"{name}.bias", self._config.dim))
         return self._graph.add("LayerNormalization", x, scale, shift, axis=-1, epsilon=epsilon)

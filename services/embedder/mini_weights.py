@@ -1,4 +1,7 @@
-"""Reads what a museed-mini artifact holds, its options and its tensors, and refuses what does not fit; runs nothing."""
+"""Reads what a folder of MuQ's architecture holds, its options and its tensors; runs nothing.
+
+museed-mini is a small MuQ with two heads; a MuQ as published, or fine-tuned, has none. What does not fit is refused.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +11,15 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from services.embedder.artifact import Manifest, check_number
+from services.embedder.artifact import AGGREGATOR_PREFIX, Manifest, check_number
 from services.embedder.errors import ArtifactInvalid
 from services.embedder.model import Float32Array
 
+# With heads; any other architecture that is read here is a MuQ without them.
+ARCHITECTURE = "museed-mini/1"
 SAMPLE_RATE_HZ = 24_000
 ROTARY = "rotary"
+EPSILON = 1e-5  # of every normalisation but the last
 
 # What the graph is built for; MuQ's own defaults.
 _FIXED = {"features": ["melspec_2048"], "hop_length": 240, "is_flash": False, "label_rate": 25, "n_mels": 128}
@@ -23,6 +29,9 @@ _HEADS = f"{_LAYERS}.num_attention_heads"
 _KERNEL = f"{_LAYERS}.conv_depthwise_kernel_size"
 # Part of MuQ's state by accident: it follows from the config.
 _DERIVED = frozenset({"model.conformer.embed_positions.inv_freq"})
+# What only MuQ's own training reads; a MuQ's file holds it, an artifact of museed-mini does not.
+_OF_TRAINING = ("model.cls_token", "model.linear.", "model.quantizer_", "model.rvq.", "model.conformer.pos_conv_embed.")
+_COUNTERS = "num_batches_tracked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ class MiniConfig:
         mel_deviation: What they are divided by, positive.
         vector_dim: Length of a vector.
         tags: How many tags are scored.
+        has_heads: Whether a linear head makes the vector; without one it is the mean of the last layer itself.
     """
 
     conv_dim: int
@@ -56,6 +66,7 @@ class MiniConfig:
     mel_deviation: float
     vector_dim: int
     tags: int
+    has_heads: bool
 
     @classmethod
     def of(cls, manifest: Manifest) -> "MiniConfig":
@@ -87,10 +98,14 @@ class MiniConfig:
             mel_deviation=options.number("stat.melspec_2048_std", 1e-3, 1_000),
             vector_dim=manifest.dim,
             tags=len(manifest.tags),
+            has_heads=manifest.architecture == ARCHITECTURE,
         )
         is_even = config.dim % (2 * config.heads) == 0
         _require(is_even, f"config.{_HEADS}", config.heads, f"a divisor of half of {config.dim}")
         _require(config.kernel % 2 == 1, f"config.{_KERNEL}", config.kernel, "an odd number")
+        if not config.has_heads:
+            _require(config.vector_dim == config.dim, "dim", config.vector_dim, config.dim)
+            _require(config.tags == 0, "tags", config.tags, 0)
         return config
 
 
@@ -127,7 +142,7 @@ class _Options:
 
 
 class MiniWeights:
-    """The tensors of an artifact, widened to float32 as they are taken.
+    """The tensors of a file, widened to float32 and let go of as they are taken.
 
     Args:
         path: A safetensors file.
@@ -138,20 +153,19 @@ class MiniWeights:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._taken: set[str] = set()
+        self.parameters = 0
         try:
             self._tensors = load_file(path)
         except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a dtype that numpy does not have
             raise ArtifactInvalid(f"{path} holds no tensors of numpy: {error!r}", field="weights") from error
 
     def take(self, name: str, *shape: int) -> Float32Array:
-        """Return a tensor of this name and shape.
+        """Return a tensor of this name and shape, once.
 
         Raises:
             ArtifactInvalid: It is missing, has another shape, is neither float16 nor float32, or is not finite.
         """
-        self._taken.add(name)
-        tensor = self._tensors.get(name)
+        tensor = self._tensors.pop(name, None)
         if tensor is None:
             raise self._invalid(name, "is missing")
         if tensor.shape != shape:
@@ -160,7 +174,8 @@ class MiniWeights:
             raise self._invalid(name, f"is of {tensor.dtype}, float16 and float32 are allowed")
         if not np.isfinite(tensor).all():
             raise self._invalid(name, "has values that are not finite")
-        return tensor.astype(np.float32)
+        self.parameters += tensor.size
+        return tensor.astype(np.float32, copy=False)
 
     def take_positive(self, name: str, *shape: int) -> Float32Array:
         """Return a tensor without negative values, as variances are; raises what `take` raises."""
@@ -169,14 +184,27 @@ class MiniWeights:
             raise self._invalid(name, f"has a value of {tensor.min():g}, it must not be negative")
         return tensor
 
-    def check_all_taken(self) -> None:
+    def take_batch_norm(self, name: str, width: int) -> tuple[Float32Array, Float32Array]:
+        """Return scale and shift of a batch normalisation in evaluation, both of shape (width,)."""
+        variance = self.take_positive(f"{name}.running_var", width)
+        scale = self.take(f"{name}.weight", width) / np.sqrt(variance + EPSILON)
+        return scale, self.take(f"{name}.bias", width) - self.take(f"{name}.running_mean", width) * scale
+
+    def check_all_taken(self, *, has_training: bool = False) -> None:
         """Refuse tensors that nobody took: the config then asks for another network than the one that was trained.
+
+        Those of the aggregator are checked where it is loaded.
+
+        Args:
+            has_training: Whether those that only MuQ's own training reads may be there.
 
         Raises:
             ArtifactInvalid: There are such tensors, and they hold something.
         """
-        rest = sorted(self._tensors.keys() - self._taken - _DERIVED)
-        if unused := [name for name in rest if self._tensors[name].size]:
+        rest = sorted(self._tensors.keys() - _DERIVED)
+        if has_training:
+            rest = [name for name in rest if not name.startswith(_OF_TRAINING) and not name.endswith(_COUNTERS)]
+        if unused := [name for name in rest if self._tensors[name].size and not name.startswith(AGGREGATOR_PREFIX)]:
             raise self._invalid(unused[0], f"is one of {len(unused)} that the config has no use for")
 
     def _invalid(self, name: str, what: str) -> ArtifactInvalid:

@@ -1,12 +1,15 @@
 """What every encoder is: windows of sound in, unit vectors out. Holds no weights and decodes no file."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.embedder.artifact import Manifest
+
+if TYPE_CHECKING:  # it computes with what stands here
+    from services.embedder.aggregation import Aggregator
 
 Float32Array = NDArray[np.float32]
 
@@ -44,12 +47,41 @@ class Encoder(Protocol):
         """Shortest window that it can see, in samples."""
         ...
 
+    @property
+    def aggregator(self) -> "Aggregator":
+        """What makes a track's vector of its windows' vectors, by manifest.pooling."""
+        ...
+
     def encode(self, windows: Float32Array) -> Encoded:
         """Encode windows of equal length; a row's result does not depend on the other rows.
 
         Args:
             windows: Mono sound at manifest.sample_rate_hz, shape (batch, samples), float32, full scale 1.
         """
+        ...
+
+
+class ServedEncoder(Encoder, Protocol):
+    """An encoder that tells its callers what computes; those that are only compared need not."""
+
+    @property
+    def runtime(self) -> str:
+        """What computes: "onnxruntime" or "torch"."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: "fp32", "bf16", "fp16" or "int8"; its manifest says what the weights are stored in."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learnt; the same in every runtime and precision."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the weights as they are computed with."""
         ...
 
 

@@ -1,98 +1,39 @@
-"""MuQ encoders in torch: a folder or hub name as the `muq` package saves them, or an artifact made of one.
+"""Finds and describes MuQ's weights: a folder or hub name as the `muq` package saves them. Runs none of them.
 
-Torch is imported when an encoder is made and not before: a CPU machine serves without it. The code of MuQ is MIT; the
-published weights are CC-BY-NC 4.0 and shipped by nobody here.
+The published weights are CC-BY-NC 4.0 and shipped by nobody here.
 """
 
+import glob
 import importlib.util
 import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from services.embedder.artifact import WEIGHTS_FILE, Artifact, Manifest, digest_file, write_manifest
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
-from services.embedder.model import Encoded, Float32Array, centre
-
-if TYPE_CHECKING:
-    import torch
 
 ARCHITECTURE = "muq/1"
+INSTALL_HINT = "pip install 'museed[muq]'"
 HUB_NAME = "OpenMuQ/MuQ-large-msd-iter"
 
 _SAMPLE_RATE_HZ = 24_000
 _CONFIG_FILE = "config.json"
 _FOLDER_WEIGHTS_FILE = "model.safetensors"
-_INSTALL_HINT = "pip install 'museed[muq]'"
+# NVIDIA's, AMD's, and those of Windows seen from its Linux.
+_GPU_DEVICES = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg")
 # Options of training that no forward pass reads.
 _UNUSED_OPTIONS = ("resume_checkpoint", "rvq_ckpt_path", "recon_loss_ratio", "mask_hop", "mask_prob")
 
 
-class MuqEncoder:
-    """Runs MuQ over windows; a window's vector is the mean of the last layer over time, made unit.
-
-    Args:
-        model: A `muq.MuQ` in evaluation, on its device.
-        manifest: What it is.
-        device: "cpu" or "cuda".
-        mean: What is subtracted from unit vectors, shape (dim,); None for nothing.
-    """
-
-    min_samples = 2_048  # the network needs more than 1,024
-
-    def __init__(
-        self, model: "torch.nn.Module", manifest: Manifest, device: str, mean: Float32Array | None = None
-    ) -> None:
-        self.manifest = manifest
-        self._mean = mean
-        self.device = device
-        self._model = model
-
-    def encode(self, windows: Float32Array) -> Encoded:
-        """Encode windows, shape (batch, samples) at 24 kHz, in fp32; see `Encoder.encode`."""
-        import torch
-
-        with torch.inference_mode():
-            sound = torch.from_numpy(np.ascontiguousarray(windows)).to(self.device)
-            hidden = self._model(sound, output_hidden_states=False).last_hidden_state  # (batch, frames, dim)
-            vectors = hidden.mean(dim=1).float().cpu().numpy()
-        return Encoded(centre(vectors, self._mean), np.zeros((len(windows), 0), np.float32))
-
-
-def load_folder(folder: Path, *, revision: str = "") -> MuqEncoder:
-    """Load a folder that `MuQ.save_pretrained` or the hub wrote: config.json and model.safetensors.
+def open_folder(folder: Path, *, revision: str = "") -> Artifact:
+    """Describe a folder that `MuQ.save_pretrained` or the hub wrote, config.json and model.safetensors, as it lies.
 
     Raises:
         ArtifactInvalid: A file is missing or is not what it should be.
-        EncoderUnavailable: muq or torch is not installed.
     """
-    manifest = describe_folder(folder, revision=revision)
-    muq = _import_muq()
-    return _serve(muq.MuQ.from_pretrained(str(folder)), manifest)
-
-
-def load_artifact(artifact: Artifact) -> MuqEncoder:
-    """Load a verified model folder of this architecture.
-
-    Raises:
-        ArtifactInvalid: The weights do not fit the config.
-        EncoderUnavailable: muq or torch is not installed.
-    """
-    muq = _import_muq()
-    from safetensors.torch import load_file
-
-    centring = artifact.manifest.centring
-    weights = load_file(artifact.weights_path)
-    try:
-        mean = None if centring is None else weights.pop(centring).numpy()
-        model = muq.MuQ(muq.MuQConfig(**artifact.manifest.config))
-        model.load_state_dict(weights)
-    except (TypeError, KeyError, RuntimeError) as error:
-        raise ArtifactInvalid(f"{artifact.folder}: weights and config do not fit: {error}", field="config") from error
-    return _serve(model, artifact.manifest, mean)
+    return Artifact(folder, describe_folder(folder, revision=revision), _FOLDER_WEIGHTS_FILE)
 
 
 def import_folder(folder: Path, destination: Path) -> Artifact:
@@ -155,58 +96,50 @@ def find_in_hub_cache() -> Path | None:
     return Path(found[0]).parent if isinstance(found[0], str) and isinstance(found[1], str) else None
 
 
-def download_from_hub(name: str) -> Path:
+def download_from_hub(name: str, files: tuple[str, ...] = (_CONFIG_FILE, _FOLDER_WEIGHTS_FILE)) -> Path:
     """Return the folder of a model of the hub, fetching it where it is not cached yet.
+
+    Args:
+        name: Hub name.
+        files: What is wanted of it; a file that the hub has not is missing in the folder.
 
     Raises:
         EncoderUnavailable: It is not cached and cannot be fetched, or the client is not installed.
     """
     if importlib.util.find_spec("huggingface_hub") is None:
-        raise EncoderUnavailable(f"encoder {name} needs the hub client: {_INSTALL_HINT}", field="encoder", value=name)
+        raise EncoderUnavailable(f"encoder {name} needs the hub client: {INSTALL_HINT}", field="encoder", value=name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[_CONFIG_FILE, _FOLDER_WEIGHTS_FILE]))
+        return Path(snapshot_download(name, allow_patterns=list(files)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise EncoderUnavailable(
             f"encoder {name} is neither cached nor to be had from the hub ({error}):"
-            " name a local folder with config.json and model.safetensors instead",
+            " name a local folder instead, laid out as services/embedder/README.md says",
             field="encoder",
             value=name,
         ) from error
 
 
 def is_gpu_at_hand() -> bool:
-    """Say whether torch is installed and sees a GPU; imports torch, which takes seconds."""
-    if importlib.util.find_spec("torch") is None:
+    """Say whether torch is installed and sees a GPU; imports torch, which takes seconds, only where a GPU may be."""
+    if importlib.util.find_spec("torch") is None or not any(glob.glob(pattern) for pattern in _GPU_DEVICES):
         return False
     import torch
 
     return torch.cuda.is_available()
 
 
+def used_options(config: dict[str, Any]) -> dict[str, Any]:  # JSON values
+    """Return the options of a MuQ config that a forward pass reads."""
+    return {key: value for key, value in config.items() if key not in _UNUSED_OPTIONS}
+
+
 def _read_config(path: Path) -> dict[str, Any]:  # JSON values
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         # The hub mixin has written the config both bare and below its argument's name.
-        found = found.get("config", found)
-        return {key: value for key, value in found.items() if key not in _UNUSED_OPTIONS}
+        return used_options(found.get("config", found))
     except (ValueError, AttributeError) as error:
         raise ArtifactInvalid(f"{path} is not a MuQ config: {error!r}", field="config", value=path) from error
-
-
-def _import_muq() -> Any:  # the package ships no types
-    missing = [name for name in ("torch", "muq") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise EncoderUnavailable(
-            f"MuQ needs {' and '.join(missing)}: {_INSTALL_HINT}", field="encoder", value=ARCHITECTURE
-        )
-    import muq
-
-    return muq
-
-
-def _serve(model: "torch.nn.Module", manifest: Manifest, mean: Float32Array | None = None) -> MuqEncoder:
-    device = "cuda" if is_gpu_at_hand() else "cpu"
-    return MuqEncoder(model.eval().to(device), manifest, device, mean)

@@ -1,17 +1,18 @@
 """MusiCNN as an encoder: the penultimate layer of a music tagger, on ONNX Runtime. Reads only its artifact."""
 
-import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import onnxruntime
 from safetensors.numpy import load_file
 
+from services.embedder.aggregation import load_aggregator
 from services.embedder.artifact import Artifact
 from services.embedder.errors import ArtifactInvalid
 from services.embedder.mel import mel_power
 from services.embedder.model import Encoded, Float32Array, centre
 from services.embedder.musicnn_graph import N_MELS, PENULTIMATE, build_graph
+from services.embedder.onnx_session import Session, thread_count
 
 ARCHITECTURE = "musicnn/1"
 SAMPLE_RATE_HZ = 16_000
@@ -30,13 +31,24 @@ class MusicnnEncoder:
     Args:
         artifact: A verified model folder of this architecture.
         threads: Runs of patches at a time; 0 takes one a core.
+        precision: "fp32", "int8-dynamic" or "int8-static".
+        calibration: Windows that the scales of "int8-static" are taken from, each of shape (samples,).
     """
 
     device = "cpu"
+    runtime = "onnxruntime"
     min_samples = _N_FFT
 
-    def __init__(self, artifact: Artifact, threads: int = 0) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        threads: int = 0,
+        precision: str = "fp32",
+        calibration: Sequence[Float32Array] = (),
+    ) -> None:
         self.manifest = artifact.manifest
+        self.aggregator = load_aggregator(artifact)
+        self.precision = precision.partition("-")[0]
         weights = load_file(artifact.weights_path)
         centring = artifact.manifest.centring
         try:
@@ -44,24 +56,30 @@ class MusicnnEncoder:
             self._mean = None if centring is None else weights[centring]
         except KeyError as error:
             raise ArtifactInvalid(f"{artifact.weights_path} lacks the tensor {error}", field="weights") from error
-        options = onnxruntime.SessionOptions()
-        # Several runs of one thread each: on two cores twice as quick as one run, where ONNX Runtime's own threads
-        # gained a tenth.
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self._threads = threads or len(os.sched_getaffinity(0))
+        if precision != "fp32":
+            from services.embedder.onnx_quantise import quantise_dynamic, quantise_static
+
+            patches = [self.patches(window[None]) for window in calibration]
+            graph = quantise_static(graph, "mel", patches) if patches else quantise_dynamic(graph)
+        self._session = Session(graph)
+        self.parameters = sum(tensor.size for tensor in weights.values())
+        self.memory_bytes = self._session.memory_bytes
+        # A run that finds its scales by itself must see one patch alone, else its neighbours would move it.
+        self._max_patches = 1 if precision == "int8-dynamic" else _MAX_PATCHES_PER_RUN
+        self._threads = thread_count(threads)
         self._executor = ThreadPoolExecutor(self._threads, "musicnn")
 
     def encode(self, windows: Float32Array) -> Encoded:
         """Encode windows, shape (batch, samples) at 16 kHz; see `Encoder.encode`."""
-        log_mel = self.log_mel(windows)
-        starts = patch_starts(log_mel.shape[1])
-        patches = np.concatenate([log_mel[:, start : start + PATCH_FRAMES] for start in starts])
-        penultimate, tags = self.run_patches(patches)
-        of_windows = penultimate.reshape(len(starts), len(windows), PENULTIMATE)
-        scores = tags.reshape(len(starts), len(windows), -1)
+        penultimate, tags = self.run_patches(self.patches(windows))
+        of_windows = penultimate.reshape(-1, len(windows), PENULTIMATE)
+        scores = tags.reshape(len(of_windows), len(windows), -1)
         return Encoded(centre(of_windows.mean(axis=0), self._mean), scores.mean(axis=0))
+
+    def patches(self, windows: Float32Array) -> Float32Array:
+        """Return the first patches of all windows, then the second ones, and so on, shape (n, frames, 96)."""
+        log_mel = self.log_mel(windows)
+        return np.concatenate([log_mel[:, at : at + PATCH_FRAMES] for at in patch_starts(log_mel.shape[1])])
 
     def log_mel(self, windows: Float32Array) -> Float32Array:
         """Compute what the network sees of windows, shape (batch, samples) at 16 kHz.
@@ -82,14 +100,13 @@ class MusicnnEncoder:
         Returns:
             The penultimate layer, shape (n, 200), and tag scores in [0, 1], shape (n, n_tags); both float32.
         """
-        size = min(_MAX_PATCHES_PER_RUN, -(-len(patches) // self._threads))
+        size = min(self._max_patches, -(-len(patches) // self._threads))
         parts = [patches[at : at + size] for at in range(0, len(patches), size)]
         runs = list(self._executor.map(self._run, parts))
         return np.concatenate([run[0] for run in runs]), np.concatenate([run[1] for run in runs])
 
     def _run(self, patches: Float32Array) -> list[Float32Array]:
-        outputs: list[Float32Array] = self._session.run(["penultimate", "tags"], {"mel": patches})
-        return outputs
+        return self._session.run(mel=patches)
 
 
 def patch_starts(frames: int) -> list[int]:

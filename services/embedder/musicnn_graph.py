@@ -80,6 +80,8 @@ def _front_block(graph: Graph, x: str, weights: Mapping[str, Float32Array], conv
         graph.constant(weights[f"{convolution}/bias"] * sign),
         pads=pads,
     )
+    if convolution in _TIMBRAL:
+        graph.allow_eight_bits(convolved)
     loudest = graph.add("ReduceMax", convolved, axes=[3], keepdims=0)
     rectified = graph.add("Relu", graph.add("Mul", loudest, graph.constant(sign[:, None])))
     return graph.affine(rectified, scale[:, None], shift[:, None])

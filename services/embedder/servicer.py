@@ -5,15 +5,19 @@ from collections.abc import AsyncIterator
 import grpc
 
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
+from services.chassis import vectors
 from services.chassis.auth import Access
-from services.chassis.errors import Unimplemented
+from services.chassis.errors import InvalidArgument, Unimplemented
+from services.chassis.server import time_left_s
 from services.embedder.admission import Admission, CallLimits
 from services.embedder.batch_items import BatchItems, with_keys
 from services.embedder.exchange import answer_each
 from services.embedder.intake import Intake
 from services.embedder.lanes import Lane
-from services.embedder.messages import quantile_messages, to_message
-from services.embedder.model import Encoder
+from services.embedder.messages import quantile_messages, tags_message, to_message
+from services.embedder.model import ServedEncoder
+from services.embedder.tagging import Tagger
+from services.embedder.text import TextEmbedder
 from services.embedder.upload import paced, read_chunks, read_header
 
 EmbedContext = grpc.aio.ServicerContext[embedder_pb2.EmbedRequest, embedder_pb2.EmbedResponse]
@@ -41,15 +45,26 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         encoder: What is served.
         intake: Embeds audio.
         limits: What callers may ask for at a time.
+        text: Embeds words; None where no text model is loaded.
+        tagger: Tags files; None gives the encoder's own tags.
     """
 
-    def __init__(self, encoder: Encoder, intake: Intake, limits: CallLimits) -> None:
+    def __init__(
+        self,
+        encoder: ServedEncoder,
+        intake: Intake,
+        limits: CallLimits,
+        text: TextEmbedder | None = None,
+        tagger: Tagger | None = None,
+    ) -> None:
         self._encoder = encoder
         self._intake = intake
         self._items = BatchItems(intake, encoder.manifest.encoder_id, limits.batch_items)
         self._limits = limits
         self._files = Admission(limits.files)
         self._batches = Admission(limits.batches, "batches")
+        self._text = text
+        self._tagger = tagger or Tagger(encoder, intake)
 
     async def Embed(
         self, request_iterator: AsyncIterator[embedder_pb2.EmbedRequest], context: EmbedContext
@@ -91,11 +106,22 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self, request: embedder_pb2.EmbedTextRequest, context: object
     ) -> embedder_pb2.EmbedTextResponse:
         """Put words into the space of sound."""
-        raise Unimplemented("no text model is loaded: set EMBEDDER_MULAN", field="EMBEDDER_MULAN")
+        if self._text is None:
+            raise Unimplemented("no text model is loaded: set EMBEDDER_MULAN", field="EMBEDDER_MULAN")
+        found = await self._text.embed(request.text, request.encoder_id, time_left_s())
+        return embedder_pb2.EmbedTextResponse(
+            encoder_id=self._text.encoder_id, vector=vectors.encode(found.vector), prompt=found.prompt
+        )
 
     async def TagTrack(self, request: embedder_pb2.TagTrackRequest, context: object) -> embedder_pb2.TagTrackResponse:
         """Say how a file of the blob store sounds."""
-        raise Unimplemented("tracks are not tagged by themselves yet")
+        self._tagger.check()
+        if request.limit < 0:
+            raise InvalidArgument(
+                f"the limit is {request.limit}, 0 means all", field="limit", value=request.limit, limit="0.."
+            )
+        with self._files.admit():
+            return tags_message(await self._tagger.tag(request.digest), request.limit)
 
     async def DescribeModel(
         self, request: embedder_pb2.DescribeModelRequest, context: object
@@ -109,11 +135,16 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
             sample_rate_hz=manifest.sample_rate_hz,
             window_seconds=manifest.window_seconds,
             device=self._encoder.device,
-            precision=manifest.precision,
+            precision=self._encoder.precision,
             license=manifest.licence,
             tag_names=manifest.tags,
             random_pair_cosine=quantile_messages(manifest),
             is_centred=manifest.centring is not None,
+            runtime=self._encoder.runtime,
+            parameters=self._encoder.parameters,
+            memory_bytes=self._encoder.memory_bytes,
+            pooling=manifest.pooling.method,
+            text_encoder_id="" if self._text is None else self._text.encoder_id,
         )
 
 

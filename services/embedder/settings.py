@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from services.chassis.settings import Settings, settings_config
+from services.chassis.telemetry.metrics import LISTEN_PATTERN
 from services.embedder.admission import CallLimits
 from services.embedder.decoder import DecodeLimits
 from services.embedder.embedding import AudioLimits
@@ -23,6 +24,8 @@ class EmbedderSettings(Settings):
     social_address: str
     blob_store_url: str = Field(pattern=r"^(file|s3)://.+")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    # Where Prometheus finds /metrics, "host:port"; empty counts nothing.
+    metrics_listen: str = Field(default="", pattern=LISTEN_PATTERN)
 
     # "auto", "museed-mini", "musicnn-msd", "musicnn-mtt", a model folder, or a hub name such as
     # OpenMuQ/MuQ-large-msd-iter.
@@ -30,8 +33,17 @@ class EmbedderSettings(Settings):
     artifact_folder: Path = Path(".museed/artifacts")
     # A MuQ folder that `auto` may take where there is a GPU.
     muq_folder: Path | None = None
+    # A MuQ-MuLan folder, or a hub name such as OpenMuQ/MuQ-MuLan-large; empty loads no text model beside the encoder.
+    mulan: str = ""
+    max_waiting_texts: int = Field(default=32, ge=1)
+    cached_texts: int = Field(default=1024, ge=0)
     # 0 takes one thread a core.
     model_threads: int = Field(default=0, ge=0, le=256)
+    # "auto" is torch on a GPU and ONNX Runtime on a CPU.
+    runtime: Literal["auto", "onnxruntime", "torch"] = "auto"
+    # "auto" is the quickest that is near enough to fp32.
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8-dynamic", "int8-static"] = "auto"
+    torch_compile: bool = False
 
     # Sound in one call of the model, in each lane's queue, and of one track in that queue.
     max_batch_seconds: float = Field(default=80.0, ge=1, le=36_000)
@@ -46,6 +58,10 @@ class EmbedderSettings(Settings):
     # Streams of EmbedBatch; between them all they have `bulk_files` items at work.
     max_batch_calls: int = Field(default=8, ge=1, le=256)
     stream_idle_s: float = Field(default=30.0, gt=0, le=3600)
+    # Files of the library that are at hand beyond those at work, so that no decoder waits for NATS.
+    prefetch_files: int = Field(default=1, ge=0, le=16)
+    # Silence after which the work of a lost embedder goes to another one.
+    work_ack_wait_s: float = Field(default=15.0, ge=1, le=600)
 
     decode_memory_mib: int = Field(default=512, ge=64)
     decode_cpu_s: float = Field(default=120.0, gt=0)

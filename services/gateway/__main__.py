@@ -13,7 +13,8 @@ from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, BusSettings
 from services.chassis.server import run, wait_for_signal
 from services.chassis.settings import load
-from services.chassis.telemetry import configure_logging
+from services.chassis.telemetry import Metrics, configure_logging, told
+from services.chassis.telemetry.metrics import BusMetrics
 from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
 from services.gateway.clients import Upstream
@@ -61,9 +62,9 @@ def listen(settings: GatewaySettings) -> socket.socket:
     return listener
 
 
-async def follow(bus_settings: BusSettings, feed: JobFeed, health: Health) -> None:
+async def follow(bus_settings: BusSettings, feed: JobFeed, health: Health, metrics: BusMetrics | None = None) -> None:
     """Connect to NATS, waiting for it, and follow job progress for ever."""
-    bus = await Bus.connect(bus_settings, "gateway")
+    bus = await Bus.connect(bus_settings, "gateway", metrics)
     health.bus = bus
     try:
         await feed.run(bus)
@@ -75,6 +76,12 @@ async def main() -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
     settings, bus_settings = load(GatewaySettings), load(BusSettings)
     configure_logging("gateway", settings.log_level)
+    async with told("gateway", settings.metrics_listen, "GATEWAY_METRICS_LISTEN") as metrics:
+        await _serve(settings, bus_settings, metrics)
+    logger.info("stopped")
+
+
+async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: Metrics) -> None:
     listener = listen(settings)
     upstream = Upstream(settings.social_address, settings.retriever_address)
     health = Health(upstream)
@@ -106,7 +113,8 @@ async def main() -> None:
     async with asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(parts.authenticator.revocations.run()),
-            tasks.create_task(follow(bus_settings, parts.feed, health)),
+            tasks.create_task(follow(bus_settings, parts.feed, health, metrics.bus)),
+            tasks.create_task(metrics.watch_loop()),
         ]
         serving = tasks.create_task(server.serve([listener]))
         logger.info("listening", extra={"address": settings.listen, "port": listener.getsockname()[1]})
@@ -119,7 +127,6 @@ async def main() -> None:
             task.cancel()
     await upstream.close()
     threads.shutdown(wait=False, cancel_futures=True)
-    logger.info("stopped")
 
 
 if __name__ == "__main__":

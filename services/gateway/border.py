@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis import telemetry
 from services.chassis.errors import DomainError
+from services.chassis.telemetry import tracing
 from services.gateway.errors import client_message, describe, http_status, masked
 
 logger = logging.getLogger(__name__)
@@ -20,6 +21,7 @@ _SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+_ROUTES = frozenset({"graphql", "uploads", "tracks", "healthz", "readyz"})
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 
 
@@ -61,12 +63,15 @@ class Border:
                 headers[telemetry.REQUEST_ID_HEADER] = request_id
             await send(message)
 
-        try:
-            await self._app(scope, receive, send_on)
-        except Exception as error:  # the border of this process: nothing of the inside leaves it
-            refusal = masked(error, path=scope["path"])
-            if scope["type"] == "http" and status == 0:
-                await error_response(refusal)(scope, receive, send_on)
+        with _http_span(scope) as span:
+            try:
+                await self._app(scope, receive, send_on)
+            except Exception as error:  # the border of this process: nothing of the inside leaves it
+                span.fail(error)
+                refusal = masked(error, path=scope["path"])
+                if scope["type"] == "http" and status == 0:
+                    await error_response(refusal)(scope, receive, send_on)
+            span.note(http__response__status_code=status)
         if scope["type"] == "http" and scope["path"] not in _QUIET_PATHS:
             # Without the query: it may hold a signature.
             logger.info(
@@ -78,3 +83,21 @@ class Border:
                     "duration_ms": round((time.monotonic() - started) * 1000, 1),
                 },
             )
+
+
+def _http_span(scope: Scope) -> tracing.Span:
+    """Begin the span of a request; a socket, which lives for hours, gets none, but each call that it makes does."""
+    if not tracing.is_on() or scope["type"] != "http":
+        return tracing.NOTHING
+    # The first part of a path names what is asked for, and what follows may be an id; others are noise.
+    first = scope["path"].lstrip("/").partition("/")[0]
+    route = f"/{first}" if first in _ROUTES else "/other"
+    headers = Headers(scope=scope)
+    parent = {name: found for name in tracing.TRACE_HEADERS if (found := headers.get(name))}
+    return tracing.span(
+        f"{scope['method']} {route}",
+        tracing.Kind.SERVER,
+        parent=parent,
+        http__request__method=scope["method"],
+        http__route=route,
+    )

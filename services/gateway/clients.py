@@ -13,6 +13,7 @@ from museed.social.v1 import (
     encoders_pb2_grpc,
     jobs_pb2_grpc,
     playlists_pb2_grpc,
+    work_pb2_grpc,
 )
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError
@@ -42,6 +43,9 @@ _IDEMPOTENT_SOCIAL = [
         "JobService/CreateGenerationJob",
         "JobService/GetJob",
         "JobService/CancelJob",
+        "WorkService/ListStreams",
+        "WorkService/ListDeadLetters",
+        "WorkService/ReplayDeadLetters",
     )
 ]
 _IDEMPOTENT_RETRIEVER = [
@@ -69,6 +73,7 @@ class Upstream:
         self.encoders = encoders_pb2_grpc.EncoderServiceStub(social)
         self.playlists = playlists_pb2_grpc.PlaylistServiceStub(social)
         self.jobs = jobs_pb2_grpc.JobServiceStub(social)
+        self.work = work_pb2_grpc.WorkServiceStub(social)
         self.retriever = retriever_pb2_grpc.RetrieverServiceStub(self._channels["retriever"])
 
     async def fetch_jwks(self) -> str:

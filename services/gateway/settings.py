@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from services.chassis.settings import Settings, settings_config
+from services.chassis.telemetry.metrics import LISTEN_PATTERN
 
 MIB = 1024 * 1024
 
@@ -42,6 +43,8 @@ class GatewaySettings(Settings):
     drain_delay_s: float = Field(0.0, ge=0, le=60)
     drain_timeout_s: float = Field(10.0, gt=0, le=120)
     log_level: str = "INFO"
+    # Where Prometheus finds /metrics, "host:port"; empty counts nothing.
+    metrics_listen: str = Field(default="", pattern=LISTEN_PATTERN)
 
     @field_validator("cors_origins", "allowed_hosts", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ from services.chassis import channel, settings, telemetry
 from services.chassis.auth import Revocations, TokenVerifier
 from services.chassis.bus import Bus, BusSettings
 from services.chassis.server import Server, run, wait_for_signal
+from services.chassis.telemetry import Metrics
 from services.retriever.clients import IDEMPOTENT, Accounts, Encoders
 from services.retriever.collection import Collection, Collections
 from services.retriever.servicer import ACCESS, Servicer
@@ -20,8 +21,9 @@ logger = logging.getLogger(__name__)
 class Retriever:
     """The parts of this process and their order of life."""
 
-    def __init__(self, chosen: RetrieverSettings, bus_settings: BusSettings) -> None:
+    def __init__(self, chosen: RetrieverSettings, bus_settings: BusSettings, metrics: Metrics) -> None:
         self._bus_settings = bus_settings
+        self._metrics = metrics
         self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
         accounts = Accounts(self._social)
         self._encoders = Encoders(self._social)
@@ -31,6 +33,7 @@ class Retriever:
             ACCESS,
             TokenVerifier(accounts.fetch_jwks, self._revocations),
             chosen.max_concurrent_calls,
+            metrics.rpc,
         )
 
         def make(encoder_id: str, on_ready: Callable[[bool], Awaitable[None]]) -> Collection:
@@ -48,11 +51,12 @@ class Retriever:
     async def serve(self) -> None:
         """Listen, restore the indexes, follow the log and what social keeps, until cancelled; saves what changed."""
         await self.server.start()
-        bus = await Bus.connect(self._bus_settings, "retriever")
+        bus = await Bus.connect(self._bus_settings, "retriever", self._metrics.bus)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._collections.run(bus, self._encoders.fetch_kept), name="collections")
                 tasks.create_task(self._revocations.run(), name="revocations")
+                tasks.create_task(self._metrics.watch_loop(), name="loop-lag")
         finally:
             await bus.close()
 
@@ -66,7 +70,12 @@ async def main() -> None:
     chosen = settings.load(RetrieverSettings)
     bus_settings = settings.load(BusSettings)
     telemetry.configure_logging("retriever", chosen.log_level)
-    retriever = Retriever(chosen, bus_settings)
+    async with telemetry.told("retriever", chosen.metrics_listen, "RETRIEVER_METRICS_LISTEN") as metrics:
+        await _serve(Retriever(chosen, bus_settings, metrics))
+    logger.info("stopped")
+
+
+async def _serve(retriever: Retriever) -> None:
     serving = asyncio.create_task(retriever.serve(), name="serve")
     asked_to_end = asyncio.create_task(wait_for_signal(), name="signal")
     await asyncio.wait({serving, asked_to_end}, return_when=asyncio.FIRST_COMPLETED)
@@ -78,7 +87,6 @@ async def main() -> None:
     for result in results:
         if isinstance(result, Exception):
             raise result
-    logger.info("stopped")
 
 
 if __name__ == "__main__":

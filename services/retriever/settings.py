@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from services.chassis.settings import Settings, settings_config
+from services.chassis.telemetry.metrics import LISTEN_PATTERN
 
 
 class RetrieverSettings(Settings):
@@ -21,3 +22,5 @@ class RetrieverSettings(Settings):
     snapshot_interval_s: float = Field(default=300.0, gt=0)
     max_concurrent_calls: int = Field(default=128, ge=1)
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    # Where Prometheus finds /metrics, "host:port"; empty counts nothing.
+    metrics_listen: str = Field(default="", pattern=LISTEN_PATTERN)

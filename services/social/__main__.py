@@ -13,13 +13,14 @@ from museed.social.v1 import (
     encoders_pb2_grpc,
     jobs_pb2_grpc,
     playlists_pb2_grpc,
+    work_pb2_grpc,
 )
 from services.chassis import server
 from services.chassis.auth import Revocations, TokenVerifier
 from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, BusSettings
 from services.chassis.settings import load
-from services.chassis.telemetry import configure_logging
+from services.chassis.telemetry import Metrics, configure_logging, told
 from services.social.background import Bells, Nudge, raise_if_cancelled
 from services.social.clients import EmbedderClient, Embedders, RetrieverClient, connect_embedder, connect_retriever
 from services.social.consumer import EmbedderEvents
@@ -28,16 +29,19 @@ from services.social.migrate import migrate, read_migrations
 from services.social.passwords import FailedLogins, PasswordHasher
 from services.social.publisher import Publisher
 from services.social.reconciler import EncoderKeeper, StreamKeeper, Sweeper
+from services.social.replay import Replayer
 from services.social.servicer.access import ACCESS
 from services.social.servicer.accounts import REVOCATION_MEMORY, AccountServicer
 from services.social.servicer.catalog import CatalogServicer
 from services.social.servicer.encoders import EncoderServicer
 from services.social.servicer.jobs import JobServicer
 from services.social.servicer.playlists import PlaylistServicer
+from services.social.servicer.work import WorkServicer
 from services.social.settings import SocialSettings
 from services.social.store import accounts
 from services.social.store.database import Database
 from services.social.store.locks import LaneLocks
+from services.social.streams import BusDoor
 from services.social.switching import EncoderSwitch
 from services.social.tokens import TokenIssuer, new_signing_key
 from services.social.worker import Worker, WorkerBounds
@@ -59,12 +63,20 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: SocialSettings, bus_settings: BusSettings) -> AsyncIterator[Running]:
+async def running(
+    settings: SocialSettings, bus_settings: BusSettings, process_metrics: Metrics | None = None
+) -> AsyncIterator[Running]:
     """Migrate the database and serve inside of an `async with`; drains at its end. NATS may come later.
+
+    Args:
+        settings: Of this service.
+        bus_settings: Where NATS is.
+        process_metrics: Of this process; None counts nothing.
 
     Yields:
         The server, which says SERVING.
     """
+    metrics = process_metrics or Metrics()
     url = settings.database_url.get_secret_value()
     await migrate(url, read_migrations())
     async with contextlib.AsyncExitStack() as stack:
@@ -88,10 +100,14 @@ async def running(settings: SocialSettings, bus_settings: BusSettings) -> AsyncI
         stack.callback(hasher.close)
         worker = _worker(settings, database, embedders, retriever, issuer, bells, due)
         revocations = _revocations(database)
-        grpc_server = server.Server(settings.listen, ACCESS, TokenVerifier(_own_keys(issuer), revocations))
+        verifier = TokenVerifier(_own_keys(issuer), revocations)
+        grpc_server = server.Server(settings.listen, ACCESS, verifier, metrics=metrics.rpc)
         _add_servicers(grpc_server, settings, database, hasher, issuer, worker, bells, due)
         encoder_servicer = EncoderServicer(database, embedders, switch)
         encoders_pb2_grpc.add_EncoderServiceServicer_to_server(encoder_servicer, grpc_server.grpc)
+        door, events = BusDoor(), EmbedderEvents(database)
+        work_servicer = WorkServicer(database, door, Replayer(database, door, events))
+        work_pb2_grpc.add_WorkServiceServicer_to_server(work_servicer, grpc_server.grpc)
         blobs = open_blob_store(settings.blob_store_url) if settings.blob_store_url else None
         background = asyncio.create_task(
             _together(
@@ -99,7 +115,8 @@ async def running(settings: SocialSettings, bus_settings: BusSettings) -> AsyncI
                 revocations.run(),
                 EncoderKeeper(database, embedders, switch, begun).run(),
                 Sweeper(database, blobs, _now).run(),
-                _on_bus(settings, bus_settings, database, committed),
+                _on_bus(settings, bus_settings, metrics, door, events, database, committed),
+                metrics.watch_loop(),
             )
         )
         stack.push_async_callback(_ended, background)
@@ -109,13 +126,21 @@ async def running(settings: SocialSettings, bus_settings: BusSettings) -> AsyncI
         yield Running(grpc_server, background)
 
 
-async def _on_bus(settings: SocialSettings, bus_settings: BusSettings, database: Database, committed: Nudge) -> None:
+async def _on_bus(
+    settings: SocialSettings,
+    bus_settings: BusSettings,
+    metrics: Metrics,
+    door: BusDoor,
+    events: EmbedderEvents,
+    database: Database,
+    committed: Nudge,
+) -> None:
     """Do everything that needs NATS, from when it can be reached."""
-    bus = await Bus.connect(bus_settings, "social")
+    bus = door.bus = await Bus.connect(bus_settings, "social", metrics.bus)
     try:
         keeper = StreamKeeper(database, bus, settings.work_lost_after_s)
         locks = LaneLocks(settings.database_url.get_secret_value())
-        consumer = EmbedderEvents(database).consumer(bus)
+        consumer = events.consumer(bus)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Publisher(database, locks, bus, committed).run())
             tasks.create_task(keeper.run())
@@ -200,7 +225,10 @@ async def main() -> None:
     """Serve until SIGTERM or SIGINT; a fault in the background ends the process, whose supervisor starts it anew."""
     settings = load(SocialSettings)
     configure_logging("social", settings.log_level)
-    async with running(settings, load(BusSettings)) as service:
+    async with (
+        told("social", settings.metrics_listen, "SOCIAL_METRICS_LISTEN") as metrics,
+        running(settings, load(BusSettings), metrics) as service,
+    ):
         signalled = asyncio.create_task(server.wait_for_signal())
         await asyncio.wait({signalled, service.background}, return_when=asyncio.FIRST_COMPLETED)
         signalled.cancel()

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 DURABLE = "social"
 _SUBJECT = "museed.embedder.v1.*"
-_EMBEDDED = "museed.embedder.v1.track_embedded"
+EMBEDDED = "museed.embedder.v1.track_embedded"
 _CONCURRENCY = 8
 _DATABASE_RETRY_S = 0.5
 # Reasons that tell of the file's place and not of its sound begin like this.
@@ -62,7 +62,7 @@ class EmbedderEvents:
                 return
 
     async def _store(self, delivery: Delivery) -> None:
-        if delivery.subject == _EMBEDDED:
+        if delivery.subject == EMBEDDED:
             await self._embedded(events_pb2.TrackEmbedded.FromString(delivery.payload))
         else:
             await self._failed(events_pb2.TrackEmbeddingFailed.FromString(delivery.payload))

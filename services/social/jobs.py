@@ -132,6 +132,7 @@ class Job:
     attempt: int
     releases: int
     request_id: str
+    trace_parent: str
     created_at: datetime
     finished_at: datetime | None
 

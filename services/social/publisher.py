@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from services.chassis import telemetry
 from services.chassis.bus import VECTORS, Bus, PublishAck
 from services.chassis.errors import DomainError, Unavailable
+from services.chassis.telemetry import tracing
 from services.social import messages
 from services.social.background import Nudge, raise_if_cancelled, repeat
 from services.social.ids import EncoderId, TrackId
@@ -131,7 +132,8 @@ class Publisher:
             telemetry.begin_request(row.request_id or None)
             try:
                 async with self._room[kind]:
-                    ack = await self._bus.publish(message.subject, message.payload, row.event_id)
+                    with tracing.within_header(row.trace_parent):
+                        ack = await self._bus.publish(message.subject, message.payload, row.event_id)
             except Unavailable as error:
                 logger.warning("publish_failed", extra={"subject": message.subject, "detail": error.message})
                 break

@@ -3,6 +3,7 @@
 from pydantic import Field, SecretStr
 
 from services.chassis.settings import Settings, settings_config
+from services.chassis.telemetry.metrics import LISTEN_PATTERN
 
 
 class SocialSettings(Settings):
@@ -17,6 +18,8 @@ class SocialSettings(Settings):
     retriever_address: str
     listen: str = "127.0.0.1:7401"
     log_level: str = "INFO"
+    # Where Prometheus finds /metrics, "host:port"; empty counts nothing.
+    metrics_listen: str = Field("", pattern=LISTEN_PATTERN)
     # Empty leaves the audio of expired uploads where it is.
     blob_store_url: str = ""
 

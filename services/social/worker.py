@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from services.chassis import telemetry
 from services.chassis.errors import DomainError, Internal
+from services.chassis.telemetry import tracing
 from services.social import events
 from services.social.background import Bells, Nudge, raise_if_cancelled, repeat
 from services.social.generation import AttemptLost, Generator
@@ -124,6 +125,10 @@ class Worker:
             return True
 
     async def _attempt(self, job: Job) -> None:
+        with tracing.within_header(job.trace_parent), tracing.span("generate", museed__attempt=job.attempt):
+            await self._try(job)
+
+    async def _try(self, job: Job) -> None:
         try:
             if job.lost_workers >= MOST_LOST_WORKERS:
                 await self._fail(job, "JOB_ABANDONED", f"{job.lost_workers} workers died with this job")

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ import websockets
 
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.playlists import make_playlist, search_tracks, seed_input
+from deploy.local.state import Pin, State
+from museed.social.v1.events_pb2 import EmbedTrack
+from services.chassis.bus import EMBED_WORK, Bus, BusSettings, DeadLetter, embed_track_subject
 from tests.e2e.conftest import MUSEED, RunningMesh, tone, write_track
 
 
@@ -188,7 +193,9 @@ async def test_job_progress_is_followed_to_its_end(mesh: RunningMesh, tmp_path: 
 
 def run(mesh: RunningMesh, *arguments: str) -> str:
     command = [str(MUSEED), *arguments, "--state", str(mesh.folder)]
-    done = subprocess.run(command, capture_output=True, text=True, env={"COLUMNS": "200", "PATH": ""}, timeout=120)
+    # The path of a checkout that is not the installed one.
+    environment = {"COLUMNS": "200", "PATH": "", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -203,6 +210,42 @@ def test_commands_speak_for_themselves(mesh: RunningMesh, library: Path, tmp_pat
     assert len(re.findall(r"http://127\.0\.0\.1:\d+/tracks/", listed)) == 4
     assert "tracks in the index" in run(mesh, "status")
     assert "16 unchanged" in run(mesh, "ingest", "folder", str(library))
+
+
+def test_dead_letter_is_shown_with_its_track_and_replayed(mesh: RunningMesh) -> None:
+    with mesh.guest() as guest:
+        track = guest.query("query($id: ID!) { track(id: $id) { trackId title } }", id=a_track(guest)["trackId"])[
+            "track"
+        ]
+    encoder_id = Pin.read(State.open(mesh.folder)).encoder_id  # type: ignore[union-attr]  # it runs
+    work = EmbedTrack(track_id=track["trackId"], encoder_id=encoder_id, audio_hash=b"\1" * 32)
+    subject = embed_track_subject(encoder_id)
+    now = datetime.now(UTC)
+    letter = DeadLetter(subject, work.SerializeToString(), "event-1", EMBED_WORK, 5, "INTERNAL", "BROKEN", "[why]", now)
+
+    async def set_aside() -> None:
+        state = State.open(mesh.folder)
+        port = json.loads((mesh.folder / "nats.json").read_text())["port"]
+        bus = await Bus.connect(
+            BusSettings(url=f"nats://127.0.0.1:{port}", user="social", password=state.secret("nats_social")), "social"
+        )
+        await bus.publish(f"museed.dead_letters.{EMBED_WORK}", letter.payload, "dead-1", headers=letter.headers())
+        await bus.close()
+
+    asyncio.run(set_aside())
+    for command in (("status",), ("dead-letters",)):
+        shown = run(mesh, *command)
+        assert track["title"] in shown
+        assert "BROKEN after 5 attempts" in shown
+        assert "[why]" in shown
+        assert "dead-letters --replay" in shown
+    # Nobody has such a sound: there is nothing to do for it.
+    assert "0 are on their way again, 1 needed nothing any more, 0 were kept." in run(mesh, "dead-letters", "--replay")
+    assert "There are no dead letters." in run(mesh, "dead-letters")
+    status = run(mesh, "status")
+    assert "No message was set aside as a dead letter." in status
+    assert re.search(rf"EMBED_WORK .* embedder-{encoder_id} +│ +0 │ +0", status)
+    assert "MUSEED_METRICS_PORT=7490" in status
 
 
 def test_brackets_in_titles_are_only_brackets(mesh: RunningMesh, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from services.embedder.aggregation import WEIGHTED_MEAN, Aggregator
 from services.embedder.artifact import Manifest
 from services.embedder.model import Encoded
 
@@ -37,7 +38,12 @@ class FakeEncoder:
 
     manifest: Manifest = MANIFEST
     device: str = "cpu"
+    runtime: str = "onnxruntime"
+    precision: str = "fp32"
+    parameters: int = 4
+    memory_bytes: int = 16
     min_samples: int = 10
+    aggregator: Aggregator = WEIGHTED_MEAN
     batches: list[list[float]] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
     # Cleared, it holds every call until it is set.

@@ -72,7 +72,13 @@ def sounds(seconds: float, count: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def write_mini(
-    folder: Path, sizes: dict[str, int] = TINY, *, seed: int = 0, dtype: torch.dtype = torch.float16, **fields: Any
+    folder: Path,
+    sizes: dict[str, int] = TINY,
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float16,
+    has_heads: bool = True,
+    **fields: Any,
 ) -> Artifact:
     """Write an artifact with random weights; two passes in training make its batch statistics other than 0 and 1.
 
@@ -81,6 +87,7 @@ def write_mini(
         sizes: TINY or FULL.
         seed: Of the weights.
         dtype: In which they are stored.
+        has_heads: Without them it is an artifact of a MuQ.
         fields: Of the manifest, in the place of what it would be.
     """
     torch.manual_seed(seed)
@@ -101,22 +108,24 @@ def write_mini(
         if not name.startswith(_DEAD) and not name.endswith("num_batches_tracked")
     }
     dim = sizes["encoder_dim"]
-    tensors |= {
-        "heads.embedding.weight": torch.randn(DIM, dim) / dim**0.5,
-        "heads.embedding.bias": 0.1 * torch.randn(DIM),
-        "heads.tags.weight": torch.randn(len(TAGS), dim) / dim**0.5,
-        "heads.tags.bias": 0.1 * torch.randn(len(TAGS)),
-    }
-    embeddings = torch.nn.functional.linear(
-        hidden.mean(dim=1), tensors["heads.embedding.weight"], tensors["heads.embedding.bias"]
-    )
+    embeddings = hidden.mean(dim=1)
+    if has_heads:
+        tensors |= {
+            "heads.embedding.weight": torch.randn(DIM, dim) / dim**0.5,
+            "heads.embedding.bias": 0.1 * torch.randn(DIM),
+            "heads.tags.weight": torch.randn(len(TAGS), dim) / dim**0.5,
+            "heads.tags.bias": 0.1 * torch.randn(len(TAGS)),
+        }
+        embeddings = torch.nn.functional.linear(
+            embeddings, tensors["heads.embedding.weight"], tensors["heads.embedding.bias"]
+        )
     # What random weights make of any two sounds is nearly one vector: without its mean a comparison could not fail.
     tensors[CENTRING] = torch.nn.functional.normalize(embeddings).mean(dim=0)
     manifest: dict[str, Any] = {
-        "name": "museed-mini",
-        "architecture": "museed-mini/1",
+        "name": "museed-mini" if has_heads else f"muq-{dim}",
+        "architecture": "museed-mini/1" if has_heads else "muq/1",
         "config": options,
-        "dim": DIM,
+        "dim": DIM if has_heads else dim,
         "sample_rate_hz": 24_000,
         "window_seconds": 10.0,
         "hop_seconds": 10.0,
@@ -125,17 +134,14 @@ def write_mini(
         "licence": "Apache-2.0",
         "precision": "fp16" if dtype == torch.float16 else "fp32",
         "random_pair_cosine": {"0.5": 0.1, "0.99": 0.6},
-        "tags": TAGS,
+        "tags": TAGS if has_heads else (),
     }
     stored = {name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}
     return write_artifact(folder, save(stored), Manifest(**(manifest | fields)))
 
 
 class MiniInTorch:
-    """Runs an artifact through muq's own classes: the reference of `MiniEncoder` behind the same interface."""
-
-    device = "cpu"
-    min_samples = 2048
+    """Runs an artifact through muq's own classes: the slow reference of both runtimes."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.manifest = artifact.manifest

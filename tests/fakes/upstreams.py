@@ -25,6 +25,8 @@ from museed.social.v1 import (
     jobs_pb2_grpc,
     playlists_pb2,
     playlists_pb2_grpc,
+    work_pb2,
+    work_pb2_grpc,
 )
 from services.chassis import auth
 from services.chassis.auth import Access, TokenVerifier
@@ -53,6 +55,7 @@ _SOCIAL_ROWS: dict[str, dict[Access, str]] = {
     "EncoderService": {Access.ADMIN: "ListEncoders SwitchEncoder RollBackEncoder"},
     "PlaylistService": {Access.PUBLIC: "GetPlaylist", Access.USER: "ListMyPlaylists UpdatePlaylist DeletePlaylist"},
     "JobService": {Access.USER: "CreateGenerationJob GetJob CancelJob"},
+    "WorkService": {Access.ADMIN: "ListStreams ListDeadLetters ReplayDeadLetters"},
 }
 SOCIAL_ACCESS = {
     f"/museed.social.v1.{service}/{name}": access
@@ -134,6 +137,7 @@ class FakeSocial(
     encoders_pb2_grpc.EncoderServiceServicer,
     playlists_pb2_grpc.PlaylistServiceServicer,
     jobs_pb2_grpc.JobServiceServicer,
+    work_pb2_grpc.WorkServiceServicer,
 ):
     """All of social's services over dictionaries."""
 
@@ -151,6 +155,8 @@ class FakeSocial(
         self.failures: list[catalog_pb2.FailedTrack] = []
         self.revoked: list[str] = []
         self.encoders: list[encoders_pb2.Encoder] = []
+        self.streams: list[work_pb2.Stream] = []
+        self.letters: list[work_pb2.DeadLetter] = []
 
     def add_tracks(self, count: int) -> list[catalog_pb2.Track]:
         made = [make_track(f"Track {number:03}") for number in range(count)]
@@ -326,6 +332,44 @@ class FakeSocial(
     ) -> encoders_pb2.ListEncodersResponse:
         await self.note("ListEncoders", request)
         return encoders_pb2.ListEncodersResponse(encoders=self.encoders)
+
+    async def FilterWanted(
+        self, request: work_pb2.FilterWantedRequest, context: object
+    ) -> work_pb2.FilterWantedResponse:
+        raise NotImplementedError("the gateway never asks")
+
+    async def ListStreams(self, request: work_pb2.ListStreamsRequest, context: object) -> work_pb2.ListStreamsResponse:
+        await self.note("ListStreams", request)
+        return work_pb2.ListStreamsResponse(streams=self.streams)
+
+    async def ListDeadLetters(
+        self, request: work_pb2.ListDeadLettersRequest, context: object
+    ) -> work_pb2.ListDeadLettersResponse:
+        """Pages are numbers of letters left out."""
+        await self.note("ListDeadLetters", request)
+        start = int(request.page_token or 0)
+        end = start + request.page_size
+        token = str(end) if end < len(self.letters) else ""
+        return work_pb2.ListDeadLettersResponse(
+            letters=self.letters[start:end], next_page_token=token, total_count=len(self.letters)
+        )
+
+    async def ReplayDeadLetters(
+        self, request: work_pb2.ReplayDeadLettersRequest, context: object
+    ) -> work_pb2.ReplayDeadLettersResponse:
+        """Send what is there again, once."""
+        await self.note("ReplayDeadLetters", request)
+        there = {letter.letter_id for letter in self.letters}
+        self.letters = [letter for letter in self.letters if letter.letter_id not in request.letter_ids]
+        return work_pb2.ReplayDeadLettersResponse(
+            letters=[
+                work_pb2.ReplayedLetter(
+                    letter_id=letter_id,
+                    outcome=work_pb2.REPLAY_OUTCOME_SENT if letter_id in there else work_pb2.REPLAY_OUTCOME_GONE,
+                )
+                for letter_id in request.letter_ids
+            ]
+        )
 
     async def SwitchEncoder(
         self, request: encoders_pb2.SwitchEncoderRequest, context: object
@@ -577,6 +621,7 @@ async def upstreams(signer: TokenSigner) -> AsyncGenerator[Upstreams, None]:
     encoders_pb2_grpc.add_EncoderServiceServicer_to_server(both.social, both.social_server.grpc)
     playlists_pb2_grpc.add_PlaylistServiceServicer_to_server(both.social, both.social_server.grpc)
     jobs_pb2_grpc.add_JobServiceServicer_to_server(both.social, both.social_server.grpc)
+    work_pb2_grpc.add_WorkServiceServicer_to_server(both.social, both.social_server.grpc)
     retriever_pb2_grpc.add_RetrieverServiceServicer_to_server(both.retriever, both.retriever_server.grpc)
     for server in (both.social_server, both.retriever_server):
         await server.start()

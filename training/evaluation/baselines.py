@@ -9,6 +9,7 @@ import scipy.fft
 from safetensors.numpy import save
 
 from services.embedder import mini
+from services.embedder.aggregation import WEIGHTED_MEAN
 from services.embedder.artifact import Manifest, write_artifact
 from services.embedder.choice import load_encoder
 from services.embedder.mel import mel_power
@@ -30,6 +31,7 @@ class MfccEncoder:
     128 mel bands in decibels, an orthonormal cosine transform. The zeroth coefficient, which is loudness, is left out.
     """
 
+    aggregator = WEIGHTED_MEAN
     device = "cpu"
     min_samples = 2_048
     _N_FFT = 2_048
@@ -54,6 +56,7 @@ class MfccEncoder:
 class JoinedMusicnn:
     """The vectors of both MusiCNN networks side by side, each on its own scale; both hear the same patches."""
 
+    aggregator = WEIGHTED_MEAN
     device = "cpu"
 
     def __init__(self, first: Encoder, second: Encoder) -> None:

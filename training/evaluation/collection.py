@@ -1,12 +1,13 @@
 """What is judged: the pieces of a music folder and what each encoder made of them. Embeds what the store lacks."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from services.embedder.artifact import Manifest
+from services.embedder.aggregation import WEIGHTED_MEAN
+from services.embedder.artifact import Manifest, Pooling
 from services.embedder.model import Float32Array
 from training.catalogue import Split, Track, split_of
 from training.evaluation.baselines import JOINED
@@ -87,6 +88,11 @@ class Embedding:
                 kept.append(track)
                 for name, one in zip(encoders, found, strict=True):
                     vectors[name] += [one] if one is not None else []
+        for name, (choice, manifest) in encoders.items():
+            # The store keeps windows; how they are aggregated is the encoder's.
+            is_mean = manifest.pooling.method == Pooling().method
+            aggregator = WEIGHTED_MEAN if is_mean else choice.load().aggregator
+            vectors[name] = [replace(one, aggregator=aggregator) for one in vectors[name]]
         manifests = {name: manifest for name, (_, manifest) in encoders.items()}
         return Collection(kept, vectors, manifests, list(self._failures.values()))
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from services.embedder.aggregation import WEIGHTED_MEAN, Aggregator
 from services.embedder.audio import DecodeSpec, decode
 from services.embedder.errors import AudioSilent
-from services.embedder.model import Encoded, Encoder, Float32Array, pool
+from services.embedder.model import Encoded, Encoder, Float32Array
 from services.embedder.windows import WindowChoice
 
 MIN_SECONDS = 3.0
@@ -25,17 +26,19 @@ class TrackVectors:
         seconds: What each stands for, shape (n,), float32.
         tags: Scores of each window, shape (n, n_tags), float32 in [0, 1].
         duration_seconds: Length of the decoded audio, silence included.
+        aggregator: Of the encoder.
     """
 
     windows: Float32Array
     seconds: Float32Array
     tags: Float32Array
     duration_seconds: float
+    aggregator: Aggregator = WEIGHTED_MEAN
 
     @property
     def vector(self) -> Float32Array:
         """The track's vector as it is served, shape (dim,), float32, unit L2 norm."""
-        return pool(self.windows, self.seconds)
+        return self.aggregator.aggregate(self.windows, self.seconds)
 
 
 def embed_file(encoder: Encoder, path: Path) -> TrackVectors:
@@ -63,7 +66,7 @@ def embed_file(encoder: Encoder, path: Path) -> TrackVectors:
         encoded = [encoder.encode(np.stack(batch)) for batch in _batches(voting(decode(file.fileno(), spec)))]
     if not encoded:
         raise AudioSilent("no window of the audio is loud enough", field="audio")
-    return _join(encoded, seconds, decoded_samples / manifest.sample_rate_hz)
+    return _join(encoded, seconds, decoded_samples / manifest.sample_rate_hz, encoder.aggregator)
 
 
 def _batches(windows: Iterable[Float32Array]) -> Iterator[list[Float32Array]]:
@@ -78,10 +81,13 @@ def _batches(windows: Iterable[Float32Array]) -> Iterator[list[Float32Array]]:
         yield batch
 
 
-def _join(encoded: list[Encoded], seconds: list[float], duration_seconds: float) -> TrackVectors:
+def _join(
+    encoded: list[Encoded], seconds: list[float], duration_seconds: float, aggregator: Aggregator
+) -> TrackVectors:
     return TrackVectors(
         windows=np.concatenate([part.vectors for part in encoded]),
         seconds=np.array(seconds, dtype=np.float32),
         tags=np.concatenate([part.tags for part in encoded]),
         duration_seconds=duration_seconds,
+        aggregator=aggregator,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.embedder.model import Float32Array, centre, pool, unit
+from services.embedder.model import Float32Array, centre, unit
 from training.evaluation.embedding import TrackVectors
 
 Float64Array = NDArray[np.float64]
@@ -128,7 +128,9 @@ def pooled(tracks: Sequence[TrackVectors], change: Change | None = None) -> Floa
     if change is not None:
         ends = np.cumsum([len(of_track) for of_track in windows])
         windows = np.split(change(np.concatenate(windows)), ends[:-1])
-    return np.stack([pool(of_track, track.seconds) for of_track, track in zip(windows, tracks, strict=True)])
+    return np.stack(
+        [track.aggregator.aggregate(of_track, track.seconds) for of_track, track in zip(windows, tracks, strict=True)]
+    )
 
 
 def fuse(first: Float32Array, second: Float32Array, share: float = 0.5) -> Float32Array:

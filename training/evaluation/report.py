@@ -10,8 +10,9 @@ from typing import Any
 from training.errors import TrainingError
 from training.evaluation.intervals import Estimate
 
-TABLE_TEXT = "table.md"
-TABLE_JSON = "table.json"
+TITLE = "What encoders retrieve"
+STEM = "table"
+TABLE_JSON = f"{STEM}.json"
 TOLERANCE = 0.01
 
 
@@ -77,18 +78,18 @@ class Report:
     encoders: dict[str, str]
     tables: list[Table] = field(default_factory=list)
 
-    def text(self) -> str:
+    def text(self, title: str = TITLE) -> str:
         """Return Markdown whose columns are aligned, so that it reads on a terminal as well."""
-        parts = ["# What encoders retrieve", "", *(f"- {fact}" for fact in self.facts), ""]
+        parts = [f"# {title}", "", *(f"- {fact}" for fact in self.facts), ""]
         for table in self.tables:
             parts += [f"## {table.title}", "", table.note, "", *_aligned(table), ""]
         return "\n".join(parts)
 
-    def write(self, folder: Path) -> None:
-        """Write both files into a folder, which is made."""
+    def write(self, folder: Path, stem: str = STEM, title: str = TITLE) -> None:
+        """Write both files, `stem` with .md and .json, into a folder, which is made."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / TABLE_TEXT).write_text(self.text(), encoding="utf-8")
-        (folder / TABLE_JSON).write_text(json.dumps(_finite(asdict(self)), indent=1) + "\n", encoding="utf-8")
+        (folder / f"{stem}.md").write_text(self.text(title), encoding="utf-8")
+        (folder / f"{stem}.json").write_text(json.dumps(_finite(asdict(self)), indent=1) + "\n", encoding="utf-8")
 
 
 def read_table(path: Path) -> dict[str, Any]:  # a tree of JSON values

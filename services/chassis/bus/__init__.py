@@ -2,6 +2,12 @@
 
 from services.chassis.bus.connection import Bus, BusSettings, PublishAck
 from services.chassis.bus.consume import Delivery, WorkConsumer
+from services.chassis.bus.dead_letters import (
+    DeadLetter,
+    delete_dead_letter,
+    find_dead_letter,
+    list_dead_letters,
+)
 from services.chassis.bus.log import LogBatch, LogEntry, LogPosition, read_log
 from services.chassis.bus.streams import (
     DEAD_LETTERS,
@@ -23,13 +29,17 @@ __all__ = [
     "VECTORS",
     "Bus",
     "BusSettings",
+    "DeadLetter",
     "Delivery",
     "LogBatch",
     "LogEntry",
     "LogPosition",
     "PublishAck",
     "WorkConsumer",
+    "delete_dead_letter",
     "embed_track_subject",
+    "find_dead_letter",
+    "list_dead_letters",
     "read_log",
     "vector_subject",
 ]

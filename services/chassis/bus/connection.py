@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -14,10 +14,11 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig, StreamInfo
 
-from services.chassis.bus.streams import STREAMS
+from services.chassis.bus.streams import STREAMS, stream_of
 from services.chassis.errors import Unavailable
 from services.chassis.settings import Settings, settings_config
-from services.chassis.telemetry import REQUEST_ID_HEADER, request_id
+from services.chassis.telemetry import REQUEST_ID_HEADER, request_id, tracing
+from services.chassis.telemetry.metrics import BusMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -49,18 +50,20 @@ class PublishAck:
 class Bus:
     """A connection to NATS that reconnects for ever. Made by `Bus.connect`, closed by `close`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, metrics: BusMetrics) -> None:
         self.client = client
+        self.metrics = metrics
         self.jetstream: JetStreamContext = client.jetstream(timeout=_REQUEST_TIMEOUT_S)
 
     @classmethod
-    async def connect(cls, settings: BusSettings, name: str) -> Self:
+    async def connect(cls, settings: BusSettings, name: str, metrics: BusMetrics | None = None) -> Self:
         """Connect, waiting for a server that is not there yet.
 
         Args:
             settings: Address and credentials.
             name: Shown in NATS's own monitoring; also makes the inbox prefix, so that users cannot read each other's
                 replies.
+            metrics: Counts messages; None counts nothing.
         """
 
         async def on_error(error: Exception) -> None:
@@ -88,7 +91,7 @@ class Bus:
             disconnected_cb=on_disconnected,
             reconnected_cb=on_reconnected,
         )
-        return cls(client)
+        return cls(client, metrics or BusMetrics())
 
     async def close(self) -> None:
         """Close the connection; unfinished messages are delivered again later, here or elsewhere."""
@@ -148,20 +151,39 @@ class Bus:
             return None
 
     async def publish(
-        self, subject: str, payload: bytes, event_id: str, *, timeout_s: float = _REQUEST_TIMEOUT_S
+        self,
+        subject: str,
+        payload: bytes,
+        event_id: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = _REQUEST_TIMEOUT_S,
     ) -> PublishAck:
         """Store one message and return where; safe to repeat with the same event id.
+
+        Args:
+            subject: Where to.
+            payload: What.
+            event_id: The same on every attempt.
+            headers: What travels beside it, in ASCII.
+            timeout_s: How long to wait for the confirmation.
 
         Raises:
             Unavailable: Not confirmed in time. It may still be stored: publish again with the same id.
         """
-        headers = {MESSAGE_ID_HEADER: event_id}
-        if request_id():
-            headers[REQUEST_ID_HEADER] = request_id()
-        try:
-            ack = await self.jetstream.publish(subject, payload, timeout=timeout_s, headers=headers)
-        except (nats.errors.Error, TimeoutError) as error:
-            raise Unavailable(f"publish to {subject} was not confirmed: {error}", reason="BUS_UNAVAILABLE") from error
+        stream = stream_of(subject)
+        with tracing.span(f"publish {stream}", tracing.Kind.PRODUCER, messaging__message__id=event_id) as span:
+            sent = {MESSAGE_ID_HEADER: event_id, **(headers or {}), **span.headers()}
+            if request_id():
+                sent[REQUEST_ID_HEADER] = request_id()
+            try:
+                ack = await self.jetstream.publish(subject, payload, timeout=timeout_s, headers=sent)
+            except (nats.errors.Error, TimeoutError) as error:
+                self.metrics.published(stream, "unconfirmed")
+                raise Unavailable(
+                    f"publish to {subject} was not confirmed: {error}", reason="BUS_UNAVAILABLE"
+                ) from error
+        self.metrics.published(stream, "duplicate" if ack.duplicate else "stored")
         return PublishAck(stream=ack.stream, sequence=ack.seq, duplicate=bool(ack.duplicate))
 
 

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import nats.errors
@@ -14,7 +16,10 @@ from nats.js.api import AckPolicy, ConsumerConfig
 
 from services.chassis import telemetry
 from services.chassis.bus.connection import MESSAGE_ID_HEADER, Bus
-from services.chassis.errors import Aborted, DeadlineExceeded, Unavailable
+from services.chassis.bus.dead_letters import DeadLetter
+from services.chassis.bus.heartbeat import told_in_progress
+from services.chassis.errors import Aborted, DeadlineExceeded, DomainError, ResourceExhausted, Unavailable
+from services.chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +27,10 @@ _FETCH_TIMEOUT_S = 5.0
 _RECOVERY_DELAY_S = 0.5
 _FIRST_RETRY_DELAY_S = 0.5
 _MAX_RETRY_DELAY_S = 60.0
+# Of all replicas together. What one has in hand is bounded by its concurrency alone.
+_MAX_ACK_PENDING = 1_000
+# What the handler needs is away or busy: no fault of the message.
+_TRANSIENT = (Unavailable, Aborted, DeadlineExceeded, ResourceExhausted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +46,22 @@ class Delivery:
 
 
 Handler = Callable[[Delivery], Awaitable[None]]
+DeadLetterHandler = Callable[[DeadLetter], Awaitable[None]]
 
 
 class WorkConsumer:
     """Runs a handler over the messages of a durable consumer, several at a time.
 
-    A handler that raises Unavailable, Aborted or DeadlineExceeded is tried again, with the same delivery, until what it
-    needs is back.
+    A handler that raises Unavailable, Aborted, DeadlineExceeded or ResourceExhausted is tried again, with the same
+    delivery, until what it needs is back.
 
     A message is acknowledged, and the acknowledgement confirmed, only after its handler returned. A handler that
     raises has the message delivered again after a delay that doubles from 1 s to 60 s. A message that was delivered
     `max_attempts` times without success, because its handler raised or because it took the process with it, is copied
-    to the DEAD_LETTERS stream and then acknowledged. While a handler works, the server is told so.
+    to the DEAD_LETTERS stream with the reason, and then acknowledged. While a handler works, the server is told so.
+
+    Each of the `concurrency` tasks asks for one message when it has none in hand, so that replicas share a queue
+    evenly: none holds what another could begin.
 
     Args:
         bus: An open connection.
@@ -73,7 +86,7 @@ class WorkConsumer:
         concurrency: int = 1,
         ack_wait_s: float = 15.0,
         max_attempts: int = 5,
-        on_dead_letter: Handler | None = None,
+        on_dead_letter: DeadLetterHandler | None = None,
     ) -> None:
         self._bus = bus
         self._stream = stream
@@ -90,7 +103,7 @@ class WorkConsumer:
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ack_wait_s,
             max_deliver=-1,
-            max_ack_pending=max(64, 4 * concurrency),
+            max_ack_pending=max(_MAX_ACK_PENDING, 4 * concurrency),
         )
 
     async def run(self) -> None:
@@ -165,25 +178,76 @@ class WorkConsumer:
             sequence=sequence,
         )
         telemetry.begin_request(headers.get(telemetry.REQUEST_ID_HEADER))
+        began = time.monotonic()
+        self._bus.metrics.delivered(self._stream, is_repeated=delivery.attempt > 1)
+        outcome = "cancelled"
         try:
-            if delivery.attempt > self._max_attempts:
-                await self._set_aside(delivery)
-            else:
-                async with _told_in_progress(message, self._ack_wait_s / 3):
-                    await self._work_off(delivery)
-        except Exception:  # the border of this process: whatever a handler raises, the next message is taken
+            with self._span(delivery, headers) as span:
+                outcome = await self._finish(message, delivery, span)
+        finally:
+            self._bus.metrics.handled(self._stream, outcome, time.monotonic() - began)
+
+    def _span(self, delivery: Delivery, headers: dict[str, str]) -> tracing.Span:
+        if not tracing.is_on():
+            return tracing.NOTHING
+        parent = {name: found for name in tracing.TRACE_HEADERS if (found := headers.get(name))}
+        return tracing.span(
+            f"process {self._stream}",
+            tracing.Kind.CONSUMER,
+            parent=parent,
+            messaging__system="nats",
+            messaging__destination__name=self._stream,
+            messaging__message__id=delivery.event_id,
+            museed__attempt=delivery.attempt,
+        )
+
+    async def _finish(self, message: Msg, delivery: Delivery, span: tracing.Span) -> str:
+        """Bring a delivery to its end, whatever its handler raises, and say to which."""
+        outcome = "acked"
+        try:
+            async with told_in_progress(message, self._ack_wait_s / 3):
+                if not await self._work_off(delivery, span):
+                    outcome = "dead_lettered"
+        except Exception as error:  # the border of this process: the next message is taken
             logger.exception("handler_failed", extra={"subject": delivery.subject, "attempt": delivery.attempt})
+            span.fail(error)
             delay_s = min(2.0 ** (delivery.attempt - 1), _MAX_RETRY_DELAY_S)
             with contextlib.suppress(nats.errors.Error):
                 await message.nak(delay=delay_s)
-            return
+            return "retried"
         try:
             await message.ack_sync(timeout=_FETCH_TIMEOUT_S)
         except (nats.errors.Error, TimeoutError) as error:
             # The message comes again, which its handler takes as a repetition.
             logger.warning("ack_failed", extra={"subject": delivery.subject, "error": repr(error)})
+            return "ack_failed"
+        return outcome
 
-    async def _work_off(self, delivery: Delivery) -> None:
+    async def _work_off(self, delivery: Delivery, span: tracing.Span) -> bool:
+        """Handle a message; set it aside where this was its last attempt, and say so with False."""
+        if delivery.attempt > self._max_attempts:
+            attempts = delivery.attempt - 1
+            lost = f"delivered {attempts} times, and no handler came to an end: each took its process with it"
+            await self._set_aside(delivery, attempts, "UNKNOWN", "HANDLER_LOST", lost)
+            return False
+        try:
+            await self._handle_patiently(delivery)
+        except _TRANSIENT:
+            raise  # this process is stopping; the outage is no fault of the message
+        except Exception as error:
+            if delivery.attempt < self._max_attempts:
+                raise
+            logger.exception("handler_failed", extra={"subject": delivery.subject, "attempt": delivery.attempt})
+            span.fail(error)
+            if isinstance(error, DomainError):
+                found = (error.code.value, error.reason, error.message)
+            else:
+                found = ("INTERNAL", type(error).__qualname__, str(error))
+            await self._set_aside(delivery, delivery.attempt, *found)
+            return False
+        return True
+
+    async def _handle_patiently(self, delivery: Delivery) -> None:
         """Handle a message; while something that the handler needs is away, keep it and try again.
 
         Kept and not given back: every delivery counts, and an outage must not make poison of healthy messages.
@@ -192,19 +256,33 @@ class WorkConsumer:
         while True:
             try:
                 return await self._handler(delivery)
-            except (Unavailable, Aborted, DeadlineExceeded) as error:
+            except _TRANSIENT as error:
                 if self._stopping.is_set():
                     raise
                 logger.warning("handler_waits", extra={"subject": delivery.subject, "reason": error.reason})
             await self._pause(delay_s)
             delay_s = min(2 * delay_s, _MAX_RETRY_DELAY_S)
 
-    async def _set_aside(self, delivery: Delivery) -> None:
+    async def _set_aside(self, delivery: Delivery, attempts: int, code: str, reason: str, message: str) -> None:
+        letter = DeadLetter(
+            delivery.subject,
+            delivery.payload,
+            delivery.event_id,
+            self._stream,
+            attempts,
+            code,
+            reason,
+            message,
+            datetime.now(UTC),
+            telemetry.request_id(),
+        )
         event_id = f"dead-{self._stream}-{delivery.event_id}"
-        await self._bus.publish(f"museed.dead_letters.{self._stream}", delivery.payload, event_id)
-        logger.error("dead_letter", extra={"subject": delivery.subject, "attempts": delivery.attempt - 1})
+        await self._bus.publish(
+            f"museed.dead_letters.{self._stream}", letter.payload, event_id, headers=letter.headers()
+        )
+        logger.error("dead_letter", extra={"subject": delivery.subject, "attempts": attempts, "reason": reason})
         if self._on_dead_letter is not None:
-            await self._on_dead_letter(delivery)
+            await self._on_dead_letter(letter)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -217,18 +295,3 @@ async def _cancelled(future: asyncio.Future[Any]) -> None:
     await asyncio.wait({future})
     if not future.cancelled():
         future.exception()  # looked at, so that nobody warns of it
-
-
-@contextlib.asynccontextmanager
-async def _told_in_progress(message: Msg, every_s: float) -> AsyncIterator[None]:
-    async def tell() -> None:
-        while True:
-            await asyncio.sleep(every_s)
-            with contextlib.suppress(nats.errors.Error):
-                await message.in_progress()
-
-    task = asyncio.create_task(tell())
-    try:
-        yield
-    finally:
-        task.cancel()

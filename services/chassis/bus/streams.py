@@ -73,3 +73,10 @@ STREAMS: dict[str, StreamConfig] = {
     )
     if config.name is not None
 }
+
+_PREFIXES = {subject.partition("*")[0]: name for name, config in STREAMS.items() for subject in config.subjects or ()}
+
+
+def stream_of(subject: str) -> str:
+    """Return the stream that takes a subject, "other" where none does."""
+    return next((name for prefix, name in _PREFIXES.items() if subject.startswith(prefix)), "other")

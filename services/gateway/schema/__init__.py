@@ -14,15 +14,18 @@ from services.gateway.schema.playlist import PlaylistMutation, PlaylistQuery
 from services.gateway.schema.scalars import BIG_INT, BigInt
 from services.gateway.schema.stats import StatsQuery
 from services.gateway.schema.track import TrackQuery
+from services.gateway.schema.work import WorkMutation, WorkQuery
 
 
 @strawberry.type(description="What can be read.")
-class Query(AdminQuery, EncoderQuery, StatsQuery, NodeQuery, JobQuery, PlaylistQuery, TrackQuery, AccountQuery):
+class Query(
+    AdminQuery, EncoderQuery, WorkQuery, StatsQuery, NodeQuery, JobQuery, PlaylistQuery, TrackQuery, AccountQuery
+):
     """All queries."""
 
 
 @strawberry.type(description="What can be done.")
-class Mutation(AdminMutation, EncoderMutation, JobMutation, PlaylistMutation, AccountMutation):
+class Mutation(AdminMutation, EncoderMutation, WorkMutation, JobMutation, PlaylistMutation, AccountMutation):
     """All mutations."""
 
 

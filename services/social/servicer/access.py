@@ -23,6 +23,10 @@ _ROWS: dict[str, dict[Access, str]] = {
     "JobService": {
         Access.USER: "CreateGenerationJob GetJob CancelJob",
     },
+    "WorkService": {
+        Access.PUBLIC: "FilterWanted",
+        Access.ADMIN: "ListStreams ListDeadLetters ReplayDeadLetters",
+    },
 }
 
 ACCESS: dict[str, Access] = {

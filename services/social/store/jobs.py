@@ -4,6 +4,7 @@ from datetime import datetime
 
 import asyncpg
 
+from services.chassis.telemetry import tracing
 from services.social.ids import JobId, PlaylistId, UserId
 from services.social.jobs import GenerationRequest, Job, JobState, Recipe
 from services.social.playlists import Visibility
@@ -11,10 +12,11 @@ from services.social.store.database import Connection
 
 JOB = """
     job_id, user_id, request, state, progress, playlist_id, failure_reason, failure_message, attempt, releases,
-    request_id, created_at, finished_at
+    request_id, trace_parent, created_at, finished_at
 """
 INSERT_JOB = f"""
-INSERT INTO jobs (job_id, kind, user_id, request, state, request_id) VALUES ($1, 'GENERATION', $2, $3, 'QUEUED', $4)
+INSERT INTO jobs (job_id, kind, user_id, request, state, request_id, trace_parent)
+VALUES ($1, 'GENERATION', $2, $3, 'QUEUED', $4, $5)
 RETURNING {JOB}
 """
 SELECT_JOB = f"SELECT {JOB} FROM jobs WHERE job_id = $1 AND user_id = $2"
@@ -112,7 +114,7 @@ async def insert_job(
         "title": request.title,
         "visibility": request.visibility.value,
     }
-    return _job(await connection.fetchrow(INSERT_JOB, job_id, user_id, stored, request_id))
+    return _job(await connection.fetchrow(INSERT_JOB, job_id, user_id, stored, request_id, tracing.parent_header()))
 
 
 async def count_open(connection: Connection, user_id: UserId) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.chassis.telemetry import request_id
+from services.chassis.telemetry import request_id, tracing
 from services.social.events import Event
 from services.social.ids import EncoderId, TrackId
 from services.social.store.database import Connection
@@ -12,13 +12,14 @@ from services.social.store.database import Connection
 PARTITIONS = 16
 
 INSERT_EVENT = """
-INSERT INTO outbox (kind, key, event_id, subject, payload, request_id) VALUES ('event', $1, $2, $3, $4, $5)
+INSERT INTO outbox (kind, key, event_id, subject, payload, request_id, trace_parent)
+VALUES ('event', $1, $2, $3, $4, $5, $6)
 """
 
 # Only what the log carries or should carry: the vector of an embedded track, or a tombstone over an older vector.
 INSERT_VECTORS = """
-INSERT INTO outbox (kind, key, event_id, encoder_id, version, request_id)
-SELECT 'vector', track_id::text, uuidv7(), encoder_id, version, $3
+INSERT INTO outbox (kind, key, event_id, encoder_id, version, request_id, trace_parent)
+SELECT 'vector', track_id::text, uuidv7(), encoder_id, version, $3, $4
 FROM track_embeddings
 WHERE encoder_id = $1 AND track_id = ANY ($2::uuid[])
     AND (state = 'EMBEDDED' OR (state IN ('PENDING', 'FAILED') AND published_version IS NOT NULL))
@@ -26,8 +27,8 @@ ORDER BY track_id
 """
 
 INSERT_WORK = """
-INSERT INTO outbox (kind, key, event_id, encoder_id, request_id)
-SELECT 'work', encoder_id || '.' || encode(audio_hash, 'hex'), event_id, encoder_id, $2
+INSERT INTO outbox (kind, key, event_id, encoder_id, request_id, trace_parent)
+SELECT 'work', encoder_id || '.' || encode(audio_hash, 'hex'), event_id, encoder_id, $2, $3
 FROM embedding_work
 WHERE event_id = ANY ($1::uuid[])
 """
@@ -40,7 +41,7 @@ ORDER BY kind, partition
 """
 
 SELECT_BATCH = """
-SELECT id, key, event_id, subject, payload, encoder_id, version, request_id
+SELECT id, key, event_id, subject, payload, encoder_id, version, request_id, trace_parent
 FROM outbox WHERE kind = $1 AND partition = $2 ORDER BY id LIMIT $3
 """
 
@@ -81,6 +82,7 @@ class OutboxRow:
         encoder_id: Of a vector or work.
         version: Of a vector: the track's, when the row was written.
         request_id: Of the request that caused it.
+        trace_parent: The span that caused it, as a W3C header; empty where none was recorded.
     """
 
     row_id: int
@@ -91,6 +93,7 @@ class OutboxRow:
     encoder_id: EncoderId
     version: int
     request_id: str
+    trace_parent: str
 
 
 async def add(connection: Connection, *events: Event) -> None:
@@ -98,19 +101,22 @@ async def add(connection: Connection, *events: Event) -> None:
     if events:
         await connection.executemany(
             INSERT_EVENT,
-            [(event.key, event.event_id, event.subject, event.payload, request_id()) for event in events],
+            [
+                (event.key, event.event_id, event.subject, event.payload, request_id(), tracing.parent_header())
+                for event in events
+            ],
         )
 
 
 async def add_vectors(connection: Connection, encoder_id: EncoderId, track_ids: Sequence[TrackId]) -> None:
     """Promise to publish the state of tracks, in the transaction that changed their rows of track_embeddings."""
-    await connection.execute(INSERT_VECTORS, encoder_id, track_ids, request_id())
+    await connection.execute(INSERT_VECTORS, encoder_id, track_ids, request_id(), tracing.parent_header())
 
 
 async def add_work(connection: Connection, event_ids: Sequence[str]) -> None:
     """Promise to publish embedding work, in the transaction that wrote its rows of embedding_work."""
     if event_ids:
-        await connection.execute(INSERT_WORK, event_ids, request_id())
+        await connection.execute(INSERT_WORK, event_ids, request_id(), tracing.parent_header())
 
 
 async def lanes_with_rows(connection: Connection) -> list[Lane]:
@@ -131,6 +137,7 @@ async def read_batch(connection: Connection, lane: Lane, limit: int) -> list[Out
             EncoderId(row["encoder_id"] or ""),
             row["version"] or 0,
             row["request_id"],
+            row["trace_parent"],
         )
         for row in rows
     ]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from services.social.ids import EncoderId, TrackId
 from services.social.store import embeddings, outbox
@@ -58,9 +59,24 @@ WHERE work.encoder_id = $1 AND work.audio_hash = $2
 RETURNING work.event_id
 """
 
+SELECT_WANTED = "SELECT event_id FROM embedding_work WHERE event_id = ANY ($1::uuid[])"
+SELECT_WORK = "SELECT event_id FROM embedding_work WHERE encoder_id = $1 AND audio_hash = $2 FOR UPDATE"
+SELECT_FAILED = """
+SELECT track_id FROM track_embeddings
+WHERE encoder_id = $1 AND audio_hash = $2 AND state = 'FAILED' ORDER BY track_id
+"""
+
 SELECT_NOW = "SELECT now()"
 
 _BATCH_SIZE = 1_000
+
+
+class Retry(StrEnum):
+    """What came of trying a failed sound again: work is promised, nobody needs it, or its failure is not here yet."""
+
+    PROMISED = "PROMISED"
+    NOT_NEEDED = "NOT_NEEDED"
+    TOO_EARLY = "TOO_EARLY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +102,33 @@ async def messages(connection: Connection, event_ids: Sequence[str]) -> dict[str
         )
         for row in await connection.fetch(SELECT_MESSAGES, event_ids)
     }
+
+
+async def wanted(connection: Connection, event_ids: Sequence[str]) -> list[str]:
+    """Return those of these pieces of work that somebody still waits for."""
+    return [row["event_id"] for row in await connection.fetch(SELECT_WANTED, event_ids)]
+
+
+async def try_again(connection: Connection, encoder_id: EncoderId, audio_hash: bytes, event_id: str) -> Retry:
+    """Promise work anew for a sound whose work was set aside, where tracks with it have failed for that.
+
+    Args:
+        connection: Inside of a transaction.
+        encoder_id: Who is to hear it.
+        audio_hash: The sound.
+        event_id: Of the work that was set aside.
+    """
+    under_way = await connection.fetchval(SELECT_WORK, encoder_id, audio_hash)
+    if under_way is not None:
+        return Retry.TOO_EARLY if under_way == event_id else Retry.NOT_NEEDED
+    if await connection.fetchval(embeddings.IS_EMBEDDED, encoder_id, audio_hash):
+        return Retry.NOT_NEEDED
+    failed = [TrackId(row["track_id"]) for row in await connection.fetch(SELECT_FAILED, encoder_id, audio_hash)]
+    if not failed:
+        return Retry.NOT_NEEDED
+    await connection.execute(embeddings.DELETE_FAILURE, encoder_id, audio_hash)
+    await embeddings.want(connection, encoder_id, failed)
+    return Retry.PROMISED
 
 
 async def mark_sent(connection: Connection, sequences: Mapping[str, int]) -> None:

@@ -14,6 +14,7 @@ from services.chassis.bus import (
     STREAMS,
     VECTORS,
     Bus,
+    DeadLetter,
     Delivery,
     LogBatch,
     WorkConsumer,
@@ -68,8 +69,8 @@ async def test_poison_is_set_aside_and_the_rest_is_worked_off(bus: Bus) -> None:
             raise RuntimeError("cannot be digested")
         done.append(delivery.payload)
 
-    async def on_dead_letter(delivery: Delivery) -> None:
-        dead.append(delivery.payload)
+    async def on_dead_letter(letter: DeadLetter) -> None:
+        dead.append(letter.payload)
 
     consumer = WorkConsumer(
         bus,

@@ -134,6 +134,10 @@ async def test_model_is_described_to_everybody(calls: Calls) -> None:
             embedder_pb2.CosineQuantile(share=0.99, cosine=0.75),
         ],
         is_centred=True,
+        runtime="onnxruntime",
+        parameters=4,
+        memory_bytes=16,
+        pooling="weighted_mean",
     )
 
 

@@ -1,12 +1,16 @@
 """From files to vectors: real decoding processes and a real batcher around an encoder without weights."""
 
 import asyncio
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from services.chassis.errors import DeadlineExceeded, DomainError
+from services.embedder.aggregation import Maximum, Middle
 from services.embedder.embedding import AudioLimits, TrackEmbedding
 from services.embedder.errors import AudioSilent, AudioTooLarge, AudioTooShort, EncodingFailed
 from services.embedder.lanes import Lane
@@ -45,6 +49,39 @@ async def test_windows_are_pooled_by_their_length(rig: Rig, tmp_path: Path) -> N
     loud = (10 * 0.2 + 10 * 0.4 + 4 * 0.8) / 24
     assert [name for name, _ in found.tags] == ["quiet", "loud"]
     np.testing.assert_allclose([score for _, score in found.tags], [1 - loud, loud], atol=1e-3)
+
+
+async def test_windows_are_aggregated_as_the_encoder_says(rig: Rig, tmp_path: Path) -> None:
+    path = levels(tmp_path, (10, 0.2), (10, 1.2), (4, 0.8))
+    windows, seconds = np.stack([vector_of(level) for level in (0.2, 1.2, 0.8)]), np.array([10, 10, 4], np.float32)
+    for aggregator in (Maximum(), Middle()):
+        rig.encoder.aggregator = aggregator
+        found = await embed(rig, path)
+        np.testing.assert_allclose(found.vector, aggregator.aggregate(windows, seconds), atol=1e-3)
+        assert len(found.windows) == 3  # all of them are stored, whichever count
+
+
+@dataclass
+class WaitingAggregator:
+    """Waits until it is let go, as one that takes long does."""
+
+    entered: threading.Event = field(default_factory=threading.Event)
+    let_go: threading.Event = field(default_factory=threading.Event)
+
+    def aggregate(self, vectors: NDArray[np.float32], seconds: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.entered.set()
+        assert self.let_go.wait(10), "the event loop was blocked"
+        return np.array(vectors[0], np.float32)
+
+
+async def test_aggregation_never_blocks_the_event_loop(rig: Rig, tmp_path: Path) -> None:
+    aggregator = WaitingAggregator()
+    rig.encoder.aggregator = aggregator
+    embedding = asyncio.create_task(embed(rig, levels(tmp_path, (10, 0.2))))
+    while not aggregator.entered.is_set():
+        await asyncio.sleep(0.005)
+    aggregator.let_go.set()
+    np.testing.assert_allclose((await embedding).vector, vector_of(0.2), atol=1e-3)
 
 
 async def test_descriptors_are_those_of_the_file_itself(rig: Rig, tmp_path: Path) -> None:

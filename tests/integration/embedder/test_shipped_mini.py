@@ -40,15 +40,6 @@ def test_nothing_was_learnt_from_validation_or_test_soundtracks() -> None:
     assert not [take for take in takes if any(f"{name}/" in take["source"] for name in held_out)]
 
 
-def test_a_window_has_a_unit_vector_and_words(encoder: MiniEncoder) -> None:
-    noise = np.random.default_rng(1).normal(0, 0.1, (2, 10 * RATE_HZ)).astype(np.float32)
-    encoded = encoder.encode(noise)
-    assert encoded.vectors.shape == (2, 400)
-    np.testing.assert_allclose(np.linalg.norm(encoded.vectors, axis=1), 1, atol=1e-5)
-    assert encoded.tags.shape == (2, 61)
-    assert 0 <= encoded.tags.min() <= encoded.tags.max() <= 1
-
-
 @pytest.mark.parametrize(
     ("style", "word", "other"), [("techno", "electronic", "classical"), ("metal", "loud", "quiet")]
 )

@@ -10,16 +10,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nats.js.errors import NotFoundError
+from prometheus_client import CollectorRegistry
 
 from museed.embedder.v1 import events_pb2
 from museed.social.v1.events_pb2 import EmbedTrack
 from services.chassis import vectors
 from services.chassis.bus import DEAD_LETTERS, EMBED_WORK, EMBEDDER_EVENTS, Bus, embed_track_subject
-from services.embedder.consumer import EmbedWork, make_consumer
-from services.embedder.embedding import AudioLimits
+from services.chassis.errors import DomainError, Unavailable
+from services.embedder.batcher import Batcher
+from services.embedder.consumer import EmbedWork, IsWanted, make_consumer
+from services.embedder.decoder import DecodeLimits, DecoderPool
+from services.embedder.embedding import AudioLimits, TrackEmbedder
+from services.embedder.lanes import Lane
+from services.embedder.metrics import EmbedderMetrics, embedder_metrics
 from services.embedder.publisher import Publisher
 from tests.conftest import NatsServer
 from tests.fakes.encoder import MANIFEST, POISON
+from tests.fakes.spans import context_of, is_child, recorded_spans
 from tests.integration.embedder import audio_files
 from tests.integration.embedder.conftest import Rig
 
@@ -60,6 +68,19 @@ class Mesh:
     async def waiting(self, stream: str = EMBED_WORK) -> int:
         return (await self.bus.jetstream.stream_info(stream)).state.messages
 
+    async def in_hand(self) -> tuple[int, int]:
+        """Messages in somebody's hands, and those of them that had been given out before."""
+        info = await self.bus.jetstream.consumer_info(EMBED_WORK, f"embedder-{ENCODER_ID}")
+        return info.num_ack_pending or 0, info.num_redelivered or 0
+
+    async def until_in_hand(self, count: int) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(NotFoundError):
+                    if (await self.in_hand())[0] == count:
+                        return
+                await asyncio.sleep(0.02)
+
     async def until_all_is_done(self) -> None:
         async with asyncio.timeout(20):
             while await self.waiting():
@@ -73,11 +94,24 @@ def mesh(bus: Bus, tmp_path: Path) -> Mesh:
     return Mesh(bus, root)
 
 
+async def wants_everything(work_id: str) -> bool:
+    return True
+
+
 @contextlib.asynccontextmanager
-async def working(rig: Rig, nats_server: NatsServer, concurrency: int = 2) -> AsyncIterator[None]:
+async def working(
+    rig: Rig,
+    nats_server: NatsServer,
+    concurrency: int = 2,
+    *,
+    ack_wait_s: float = 15.0,
+    publisher: type[Publisher] = Publisher,
+    is_wanted: IsWanted = wants_everything,
+    metrics: EmbedderMetrics | None = None,
+) -> AsyncIterator[None]:
     own = await Bus.connect(nats_server.settings("embedder"), "embedder")
-    work = EmbedWork(ENCODER_ID, rig.tracks, rig.blobs, Publisher(own), LIMITS)
-    consumer = make_consumer(own, work, ENCODER_ID, concurrency)
+    work = EmbedWork(ENCODER_ID, rig.tracks, rig.blobs, publisher(own), LIMITS, is_wanted, metrics)
+    consumer = make_consumer(own, work, ENCODER_ID, concurrency, ack_wait_s)
     running = asyncio.create_task(consumer.run())
     try:
         yield
@@ -217,3 +251,162 @@ async def test_work_survives_a_worker_that_goes_away(rig: Rig, mesh: Mesh, nats_
         ((subject, _, _),) = await mesh.events(1)
         await mesh.until_all_is_done()
     assert subject == EMBEDDED
+
+
+async def test_file_that_takes_longer_than_the_wait_stays_in_hand(
+    rig: Rig, mesh: Mesh, nats_server: NatsServer
+) -> None:
+    song(mesh.root, "long.wav")
+    await mesh.ask("long.wav", "work-1")
+    rig.encoder.open.clear()
+    async with working(rig, nats_server, concurrency=2, ack_wait_s=1.0):
+        await mesh.until_in_hand(1)
+        await asyncio.sleep(2.5)  # silence for this long would have it given to the second hand
+        assert await mesh.in_hand() == (1, 0)
+        rig.encoder.open.set()
+        await mesh.events(1)
+        await mesh.until_all_is_done()
+    assert await mesh.waiting(EMBEDDER_EVENTS) == 1
+
+
+class CountedDecodings(EmbedderMetrics):
+    """Knows how many files were decoded to their end."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def decoded(self, seconds: float) -> None:
+        self.count += 1
+
+
+async def test_next_file_is_decoded_while_the_model_works(rig: Rig, mesh: Mesh, nats_server: NatsServer) -> None:
+    for number in (1, 2):
+        song(mesh.root, f"{number}.wav", seconds=31, level=number / 10)
+        await mesh.ask(f"{number}.wav", f"work-{number}")
+    decodings = CountedDecodings()
+    pool = DecoderPool(1, DecodeLimits(), max_waiting=1, metrics=decodings)
+    await pool.start()
+    rig.tracks = TrackEmbedder(rig.encoder, rig.batcher, {Lane.BULK: pool}, seconds_in_flight=40)
+    rig.encoder.open.clear()
+    async with working(rig, nats_server, concurrency=2), asyncio.timeout(20):
+        while decodings.count < 2:
+            await asyncio.sleep(0.01)
+        # One decoder, and a model that holds its first batch: both files are ready, and nothing is told yet.
+        assert len(rig.encoder.batches) == 1
+        assert await mesh.waiting(EMBEDDER_EVENTS) == 0
+        rig.encoder.open.set()
+        await mesh.events(2)
+        await mesh.until_all_is_done()
+    await pool.close()
+
+
+async def test_work_is_acknowledged_only_after_its_event_was_confirmed(
+    rig: Rig, mesh: Mesh, nats_server: NatsServer
+) -> None:
+    tries: list[str] = []
+
+    class Away(Publisher):
+        async def embedded(self, event: events_pb2.TrackEmbedded, work_id: str) -> None:
+            tries.append(work_id)
+            raise Unavailable("not confirmed")
+
+    song(mesh.root, "a.wav")
+    await mesh.ask("a.wav", "work-1")
+    async with working(rig, nats_server, concurrency=1, publisher=Away):
+        async with asyncio.timeout(20):
+            while not tries:
+                await asyncio.sleep(0.02)
+        assert (await mesh.waiting(EMBED_WORK), await mesh.waiting(EMBEDDER_EVENTS)) == (1, 0)
+        assert await mesh.in_hand() == (1, 0)
+    # It stopped without a confirmation: the work comes again, to whoever can tell of it.
+    async with working(rig, nats_server, concurrency=1):
+        ((subject, _, event_id),) = await mesh.events(1)
+        await mesh.until_all_is_done()
+    assert subject == EMBEDDED
+    assert await mesh.waiting(EMBEDDER_EVENTS) == 1
+    assert await mesh.waiting(DEAD_LETTERS) == 0
+    again = await Bus.connect(nats_server.settings("embedder"), "embedder")
+    await Publisher(again).embedded(events_pb2.TrackEmbedded(track_id="track-work-1"), "work-1")
+    await again.close()
+    assert (await mesh.events(1))[0][2] == event_id
+    assert await mesh.waiting(EMBEDDER_EVENTS) == 1
+
+
+async def test_work_that_nobody_waits_for_is_done_without_being_done(
+    rig: Rig, mesh: Mesh, nats_server: NatsServer
+) -> None:
+    async def is_wanted(work_id: str) -> bool:
+        return work_id == "work-new"
+
+    song(mesh.root, "a.wav")
+    for work_id in ("work-old", "work-new"):
+        await mesh.ask("a.wav", work_id)
+    registry = CollectorRegistry()
+    async with working(rig, nats_server, is_wanted=is_wanted, metrics=embedder_metrics(registry)):
+        await mesh.events(1)
+        await mesh.until_all_is_done()
+    ((_, payload, _),) = await mesh.events(1)
+    assert events_pb2.TrackEmbedded.FromString(payload).track_id == "track-work-new"
+    assert await mesh.waiting(EMBEDDER_EVENTS) == 1
+    assert sum(len(batch) for batch in rig.encoder.batches) == 4
+    assert registry.get_sample_value("museed_embedder_reused_total") == 1
+
+
+async def test_work_is_done_where_social_cannot_say_whether_it_is_wanted(
+    rig: Rig, mesh: Mesh, nats_server: NatsServer
+) -> None:
+    async def is_wanted(work_id: str) -> bool:
+        raise DomainError("nobody knows")
+
+    song(mesh.root, "a.wav")
+    await mesh.ask("a.wav", "work-1")
+    async with working(rig, nats_server, is_wanted=is_wanted):
+        ((subject, _, _),) = await mesh.events(1)
+        await mesh.until_all_is_done()
+    assert subject == EMBEDDED
+
+
+async def test_file_is_counted_and_traced_on_its_whole_way(rig: Rig, mesh: Mesh, nats_server: NatsServer) -> None:
+    song(mesh.root, "a.wav")
+    song(mesh.root, "short.wav", seconds=29)
+    for name in ("a.wav", "short.wav"):
+        await mesh.ask(name, f"work-{name}")
+    registry = CollectorRegistry()
+    metrics = embedder_metrics(registry)
+    batcher = Batcher(rig.encoder, max_batch_seconds=40, max_delay_ms=1, max_queued_seconds=1000, metrics=metrics)
+    batching = asyncio.create_task(batcher.run())
+    pool = DecoderPool(1, DecodeLimits(), max_waiting=2, metrics=metrics)
+    await pool.start()
+    rig.tracks = TrackEmbedder(rig.encoder, batcher, {Lane.BULK: pool}, seconds_in_flight=40, metrics=metrics)
+    with recorded_spans() as spans:
+        async with working(rig, nats_server, metrics=metrics):
+            await mesh.events(2)
+            await mesh.until_all_is_done()
+    batching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await batching
+    batcher.close()
+    await pool.close()
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"museed_embedder_{name}", labels)
+
+    assert value("files_total", lane="bulk", outcome="embedded") == 1
+    assert value("files_total", lane="bulk", outcome="refused") == 1
+    assert value("refusals_total", lane="bulk", reason="AUDIO_TOO_SHORT") == 1
+    assert value("embedded_audio_seconds_total", lane="bulk") == 34
+    assert value("batch_audio_seconds_sum") == 34
+    assert value("batch_items_sum") == value("queue_wait_seconds_count", lane="bulk") == 4
+    assert value("queue_items", lane="bulk") == value("queue_audio_seconds", lane="bulk") == 0
+    assert value("model_seconds_count") == value("batch_items_count")
+    assert value("aggregate_seconds_count") == 1
+    assert value("decode_seconds_count") == 2
+
+    (embedded,) = [span for span in spans.all() if span.name == "aggregate"]
+    handled = next(span for span in spans.all() if span.name == "process EMBED_WORK" and is_child(embedded, span))
+    inside = [span.name for span in spans.all() if is_child(span, handled)]
+    assert sorted(inside) == ["aggregate", "decode", "publish", *["queue_wait"] * 4]
+    batches = [span for span in spans.all() if span.name == "batch"]
+    assert all(span.parent is None for span in batches)
+    linked = [link.context.span_id for span in batches for link in span.links]
+    assert linked == [context_of(handled).span_id] * 4

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
-from museed.social.v1 import accounts_pb2, catalog_pb2, encoders_pb2, jobs_pb2, playlists_pb2
+from museed.social.v1 import accounts_pb2, catalog_pb2, encoders_pb2, jobs_pb2, playlists_pb2, work_pb2
 from services.chassis.auth import Access
 from services.chassis.errors import DomainError, PermissionDenied, Unauthenticated
 from services.social.accounts import Role
@@ -18,7 +18,7 @@ from tests.integration.social.conftest import TIMEOUT_S, Client, Sql
 
 FILES: list[FileDescriptor] = [
     accounts_pb2.DESCRIPTOR, catalog_pb2.DESCRIPTOR, encoders_pb2.DESCRIPTOR,
-    playlists_pb2.DESCRIPTOR, jobs_pb2.DESCRIPTOR,
+    playlists_pb2.DESCRIPTOR, jobs_pb2.DESCRIPTOR, work_pb2.DESCRIPTOR,
 ]  # fmt: skip
 METHODS: list[MethodDescriptor] = [
     method for file in FILES for service in file.services_by_name.values() for method in service.methods
@@ -103,7 +103,7 @@ async def test_rpc_without_a_row_is_refused(social: Client, monkeypatch: pytest.
 
 
 def test_all_contracts_of_social_are_in_the_table() -> None:
-    names = {"accounts", "catalog", "encoders", "events", "jobs", "playlists"}
+    names = {"accounts", "catalog", "encoders", "events", "jobs", "playlists", "work"}
     services = {
         service.full_name
         for name in names

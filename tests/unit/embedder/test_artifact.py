@@ -10,6 +10,7 @@ import pytest
 
 from services.embedder.artifact import (
     MANIFEST_FILE,
+    POOLING_METHODS,
     WEIGHTS_FILE,
     Artifact,
     Manifest,
@@ -169,7 +170,16 @@ def test_what_no_manifest_can_mean_is_refused_by_name(
 @pytest.mark.parametrize(
     ("change", "field", "told"),
     [
-        ({"pooling": Pooling(method="max")}, "pooling.method", "is 'max', it must be weighted_mean"),
+        (
+            {"pooling": Pooling(method="median")},
+            "pooling.method",
+            "is 'median', it must be weighted_mean, max, middle or transformer",
+        ),
+        (
+            {"pooling": Pooling(method="transformer"), "window_seconds": 4.9, "hop_seconds": 4.9},
+            "window_seconds",
+            "is 4.9, it must be at least 5 with the pooling transformer",
+        ),
         ({"resampler": "foo"}, "resampler", "is 'foo', it must be soxr/HQ"),
         ({"hop_seconds": 5}, "hop_seconds", "is 5, it must be window_seconds, 10"),
     ],
@@ -182,6 +192,34 @@ def test_what_the_embedder_does_not_do_is_refused(
     with pytest.raises(ArtifactInvalid, match=f"^{field} {told}") as caught:
         open_artifact(artifact.folder)
     assert (caught.value.reason, caught.value.field) == ("ARTIFACT_INVALID", field)
+
+
+@pytest.mark.parametrize("method", POOLING_METHODS)
+@pytest.mark.parametrize("seconds", [10, 30, 60])
+def test_window_lengths_and_poolings_that_are_served(artifact: Artifact, method: str, seconds: float) -> None:
+    manifest = dataclasses.replace(
+        artifact.manifest, window_seconds=seconds, hop_seconds=seconds, pooling=Pooling(method=method)
+    )
+    write_manifest(artifact.folder, manifest)
+    assert open_artifact(artifact.folder).manifest == manifest
+
+
+@pytest.mark.parametrize(
+    ("method", "why"), [("concatenate", "vectors of different lengths"), ("whole_track", "the square of its length")]
+)
+def test_poolings_of_evaluation_are_refused_by_name(artifact: Artifact, method: str, why: str) -> None:
+    write_manifest(artifact.folder, dataclasses.replace(artifact.manifest, pooling=Pooling(method=method)))
+    with pytest.raises(ArtifactInvalid) as caught:
+        open_artifact(artifact.folder)
+    told = f"pooling.method is '{method}', which exists in evaluation only: "
+    assert caught.value.message.startswith(told)
+    assert why in caught.value.message
+    assert caught.value.reason == "POOLING_NOT_SERVED"
+    assert caught.value.metadata == {
+        "field": "pooling.method",
+        "value": method,
+        "limit": "weighted_mean, max, middle or transformer",
+    }
 
 
 @pytest.mark.parametrize("name", [MANIFEST_FILE, WEIGHTS_FILE])

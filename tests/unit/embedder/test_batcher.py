@@ -12,6 +12,7 @@ from services.chassis.errors import DeadlineExceeded
 from services.embedder.batcher import Batcher
 from services.embedder.errors import AudioCorrupt, EmbedderBusy, EncodingFailed
 from services.embedder.lanes import Lane
+from services.embedder.metrics import EmbedderMetrics
 from tests.fakes.encoder import NOT_FINITE, POISON, FakeEncoder, vector_of
 
 
@@ -262,3 +263,35 @@ async def test_stopping_cancels_what_waits_and_what_runs(encoder: FakeEncoder) -
         encoder.open.set()
     assert running_one.cancelled()
     assert waiting_one.cancelled()
+
+
+class Notes(EmbedderMetrics):
+    def __init__(self) -> None:
+        self.depths: list[tuple[str, int, float]] = []
+        self.drops: list[tuple[str, str]] = []
+        self.batches: list[tuple[int, float]] = []
+
+    def queued(self, lane: str, items: int, audio_seconds: float) -> None:
+        self.depths.append((lane, items, round(audio_seconds, 6)))
+
+    def dropped(self, lane: str, cause: str) -> None:
+        self.drops.append((lane, cause))
+
+    def batched(self, items: int, audio_seconds: float, gather_seconds: float) -> None:
+        self.batches.append((items, round(audio_seconds, 6)))
+
+
+async def test_queues_batches_and_drops_are_told(encoder: FakeEncoder) -> None:
+    notes, clock = Notes(), Clock()
+    batcher = Batcher(encoder, max_batch_seconds=0.2, max_delay_ms=0, max_queued_seconds=10, clock=clock, metrics=notes)
+    kept = [batcher.submit(window(0.1), Lane.BULK) for _ in range(2)]
+    late = batcher.submit(window(0.2), Lane.INTERACTIVE, expires_at=101)
+    batcher.submit(window(0.3), Lane.BULK).cancel()
+    assert notes.depths == [("bulk", 1, 0.05), ("bulk", 2, 0.1), ("interactive", 1, 0.05), ("bulk", 3, 0.15)]
+    clock.now = 101
+    async with running(batcher):
+        await asyncio.gather(*kept)
+        assert isinstance(late.exception(), DeadlineExceeded)
+    assert sorted(notes.drops) == [("bulk", "cancelled"), ("interactive", "expired")]
+    assert notes.batches == [(2, 0.1)]
+    assert notes.depths[-2:] == [("interactive", 0, 0), ("bulk", 0, 0)]

@@ -13,7 +13,7 @@ from services.embedder.lanes import Waiting, WindowQueue
 
 def waiting(samples: int, expires_at: float | None = None) -> Waiting:
     future = asyncio.get_running_loop().create_future()
-    return Waiting(np.zeros(samples, np.float32), samples / 1000, future, 0.0, expires_at)
+    return Waiting(np.zeros(samples, np.float32), samples / 1000, future, 0.0, expires_at, {})
 
 
 def queue_of(*items: Waiting) -> WindowQueue:

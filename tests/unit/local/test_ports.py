@@ -1,3 +1,4 @@
+import contextlib
 import socket
 
 import pytest
@@ -25,3 +26,26 @@ def test_taken_port_is_named_with_its_setting() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(StateError, match=rf"port {port} is taken(.|\n)*MUSEED_RETRIEVER_PORT"):
             Ports.choose(settings(port))
+
+
+def test_metrics_get_consecutive_ports_where_they_are_asked_for() -> None:
+    assert Ports.choose(settings()).metrics_urls == {}
+    assert Ports.choose(settings()).metrics_listen("embedder") == ""
+    free = Ports.choose(settings().model_copy(update={"metrics_port": 0}))
+    assert len(set(free.metrics.values())) == 5
+    first = min(free.metrics.values())
+    with contextlib.suppress(StateError):  # another program may have taken one of them meanwhile
+        chosen = Ports.choose(settings().model_copy(update={"metrics_port": first}))
+        names = ["gateway", "social", "embedder", "retriever", "embedder-2"]
+        assert chosen.metrics == {name: first + number for number, name in enumerate(names)}
+        assert chosen.metrics_listen("embedder") == f"127.0.0.1:{first + 2}"
+        assert chosen.metrics_urls["embedder"] == f"http://127.0.0.1:{first + 2}/metrics"
+
+
+def test_taken_port_among_those_of_metrics_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StateError, match=rf"port {port} is taken(.|\n)*MUSEED_METRICS_PORT"):
+            Ports.choose(settings().model_copy(update={"metrics_port": port}))

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.descriptor import FileDescriptor
 
 import services.social
-from museed.social.v1 import accounts_pb2, catalog_pb2, encoders_pb2, jobs_pb2, playlists_pb2
+from museed.social.v1 import accounts_pb2, catalog_pb2, encoders_pb2, jobs_pb2, playlists_pb2, work_pb2
 from services.social.migrate import Migration, MigrationError, read_migrations
 from services.social.servicer.access import ACCESS
 
@@ -19,7 +19,7 @@ DOMAIN = [
 OUTSIDE = {"grpc", "asyncpg", "nats", "museed", "google"}
 FILES: list[FileDescriptor] = [
     accounts_pb2.DESCRIPTOR, catalog_pb2.DESCRIPTOR, encoders_pb2.DESCRIPTOR,
-    playlists_pb2.DESCRIPTOR, jobs_pb2.DESCRIPTOR,
+    playlists_pb2.DESCRIPTOR, jobs_pb2.DESCRIPTOR, work_pb2.DESCRIPTOR,
 ]  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_every_rpc_has_an_access_rule_and_every_rule_an_rpc() -> None:
 
 
 def test_migrations_are_numbered_without_a_gap() -> None:
-    assert [migration.number for migration in read_migrations()] == [1, 2, 3, 4, 5, 6]
+    assert [migration.number for migration in read_migrations()] == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_gap_in_migrations_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from services.embedder.aggregation import WEIGHTED_MEAN
 from services.embedder.artifact import Manifest
 from services.embedder.errors import AudioSilent, NotAudio
 from services.embedder.model import Encoded, unit
@@ -25,6 +26,7 @@ class LevelEncoder:
 
     device = "cpu"
     min_samples = 800
+    aggregator = WEIGHTED_MEAN
 
     def __init__(self) -> None:
         self.manifest = Manifest("level", "level/1", 2, RATE, 1.0, 1.0, "", tags=("loud",))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from training.losses import (
     centred,
+    contrast_across,
     cosine_distillation,
     hardest_negatives,
     nt_xent,
@@ -124,3 +125,22 @@ def test_centred_is_what_the_embedder_serves() -> None:
     vectors, mean = rows(4, 6, 19).float(), rows(1, 6, 20)[0].float() / 5
     np.testing.assert_allclose(centred(vectors, mean).numpy(), centre(vectors.numpy(), mean.numpy()), atol=1e-6)
     assert centred(vectors[:, :5], mean).norm(dim=1).tolist() == pytest.approx([1] * 4)
+
+
+def test_contrast_across_takes_its_negatives_from_other_groups() -> None:
+    torch.manual_seed(5)
+    one, other = torch.randn(4, 6), torch.randn(4, 6)
+    groups = [0, 0, 1, 2]
+    views = torch.nn.functional.normalize(torch.cat([one, other]), dim=1).tolist()
+    told = []
+    for row in range(8):
+        positive = (row + 4) % 8
+        scores = {
+            column: math.exp(sum(a * b for a, b in zip(views[row], views[column], strict=True)) / 0.3)
+            for column in range(8)
+            if column == positive or groups[column % 4] != groups[row % 4]
+        }
+        told.append(-math.log(scores[positive] / sum(scores.values())))
+    found = contrast_across(one, other, torch.tensor(groups), 0.3)
+    assert float(found) == pytest.approx(sum(told) / 8, abs=1e-5)
+    assert float(contrast_across(one, other, torch.zeros(4, dtype=torch.long), 0.3)) == pytest.approx(0, abs=1e-6)

@@ -1,4 +1,4 @@
-"""Logs as JSON lines with the request id that crosses gRPC and NATS."""
+"""Logs as JSON lines with the request id that crosses gRPC and NATS, and the trace at hand where spans are recorded."""
 
 import logging
 import sys
@@ -6,6 +6,8 @@ from contextvars import ContextVar
 
 from pythonjsonlogger.json import JsonFormatter
 from uuid_utils.compat import uuid7
+
+from services.chassis.telemetry import tracing
 
 REQUEST_ID_HEADER = "museed-request-id"
 _MAX_REQUEST_ID_LENGTH = 64
@@ -29,6 +31,8 @@ def begin_request(incoming: str | None) -> str:
 class _RequestIdFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = _request_id.get()
+        if (ids := tracing.ids()) is not None:
+            record.trace_id, record.span_id = ids
         return True
 
 

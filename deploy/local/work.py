@@ -1,0 +1,176 @@
+"""What is under way in the mesh and what could not be done: shown by `museed status`, tried again by `dead-letters`."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from deploy.local import account
+from deploy.local.client import ERROR_FIELDS, ClientError, GatewayClient
+from deploy.local.encoder_commands import DEFAULT_STATE, StateOption
+from deploy.local.state import State
+from deploy.local.tables import command, console
+from deploy.local.trouble import told_errors
+
+_NEWEST = 3
+_PAGE_SIZE = 100
+
+_LETTER = """letterId stream attemptCount code reason message setAsideAt requestId encoderId trackId
+  track { title artist }"""
+_WORK = f"""{{
+  streams {{ name messageCount sizeBytes consumers {{ name waitingCount inHandCount repeatedCount }} }}
+  deadLetters(first: {_NEWEST}) {{ nodes {{ {_LETTER} }} }}
+}}"""
+_LETTERS = f"""query($first: Int!, $after: String) {{
+  deadLetters(first: $first, after: $after) {{ pageInfo {{ hasNextPage endCursor }} nodes {{ {_LETTER} }} }}
+}}"""
+_REPLAY = f"""mutation($input: ReplayDeadLettersInput!) {{ replayDeadLetters(input: $input) {{ __typename
+  ... on ReplayDeadLettersSuccess {{ letters {{ letterId outcome reason message }} }} {ERROR_FIELDS} }} }}"""
+
+# What somebody can do about a letter beside trying it again, by the reason that it was set aside for.
+_REMEDIES = {
+    "HANDLER_LOST": "it ended the process that worked on it: look into the log for what killed it",
+    "ENCODING_FAILED": "the model fails on this audio: look for window_failed in the embedder's log",
+}
+
+
+def show_work(client: GatewayClient) -> None:
+    """Print what every stream holds, and the newest dead letters with what to do.
+
+    Raises:
+        ClientError: The gateway is away, or the caller is no admin.
+    """
+    found = client.query(_WORK)
+    table = Table(title="streams", title_justify="left")
+    for name in ("stream", "messages", "MB", "worked off by", "waiting", "in hand"):
+        table.add_column(name, justify="left" if name in ("stream", "worked off by") else "right", no_wrap=True)
+    for stream in found["streams"]:
+        consumers = stream["consumers"]
+        table.add_row(
+            stream["name"],
+            str(stream["messageCount"]),
+            f"{int(stream['sizeBytes']) / 1e6:.1f}",
+            "\n".join(each["name"] for each in consumers),
+            "\n".join(str(each["waitingCount"]) for each in consumers),
+            "\n".join(str(each["inHandCount"]) for each in consumers),
+        )
+    console.print(table)
+    total = next(one["messageCount"] for one in found["streams"] if one["name"] == "DEAD_LETTERS")
+    if not total:
+        console.print("No message was set aside as a dead letter.")
+        return
+    show_letters(found["deadLetters"]["nodes"], f"dead letters: the newest of {total}")
+    console.print(f"All of them: {command('dead-letters')}. Try them again: {command('dead-letters --replay')}")
+
+
+def show_letters(letters: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Print dead letters, one row each, with the reason and what to do."""
+    table = Table(title=title, title_justify="left", show_lines=True)
+    table.add_column("what", overflow="fold", ratio=2)
+    table.add_column("reason", overflow="fold", ratio=3)
+    table.add_column("set aside", no_wrap=True)
+    for letter in letters:
+        reason = Text(letter["reason"] or "unknown", style="bold")
+        reason.append(f" after {letter['attemptCount']} attempts", style="not bold")
+        reason.append(f"\n{letter['message']}", style="not bold dim")
+        if remedy := _REMEDIES.get(letter["reason"]):
+            reason.append(f"\n{remedy}", style="not bold")
+        reason.append(f"\nlogs: request_id {letter['requestId'] or 'unknown'}", style="not bold dim")
+        table.add_row(_what(letter), reason, f"{letter['setAsideAt'][:19]}\n{letter['letterId'].partition('.')[0]}")
+    console.print(table)
+
+
+def show_metrics(state_folder: Path) -> None:
+    """Print where Prometheus finds the metrics of the mesh of a state folder."""
+    if os.environ.get("MUSEED_URL"):
+        return  # of other machines: whoever runs them knows
+    mesh = State.open(state_folder).read_json("mesh.json") or {}
+    urls: dict[str, str] = mesh.get("metrics", {})
+    if not urls:
+        console.print("Metrics are off. On, for Prometheus: MUSEED_METRICS_PORT=7490 when it is started.")
+    for name, url in urls.items():
+        console.print(f"metrics of {name}: {url}", soft_wrap=True)
+
+
+def dead_letters_command(
+    letter: Annotated[list[str] | None, typer.Argument(help="Numbers of letters; all without any.")] = None,
+    replay: Annotated[bool, typer.Option("--replay", help="Have them tried again.")] = False,
+    state: StateOption = DEFAULT_STATE,
+) -> None:
+    """Show messages that nobody could work off, or have them tried again. Safe to repeat."""
+    with told_errors(), account.connect(state) as client:
+        letters = list(_chosen(_all_letters(client), letter or []))
+        if not letters:
+            console.print("There are no dead letters.")
+        elif replay:
+            _show_replay(letters, _replayed(client, letters))
+        else:
+            show_letters(letters, f"{len(letters)} dead letters, newest first")
+            console.print(f"Try them again: {command('dead-letters --replay')}")
+
+
+def _all_letters(client: GatewayClient) -> Iterator[dict[str, Any]]:
+    after: str | None = None
+    while True:
+        page = client.query(_LETTERS, first=_PAGE_SIZE, after=after)["deadLetters"]
+        yield from page["nodes"]
+        if not page["pageInfo"]["hasNextPage"]:
+            return
+        after = page["pageInfo"]["endCursor"]
+
+
+def _chosen(letters: Iterator[dict[str, Any]], numbers: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Return the letters of these numbers, all without any.
+
+    Raises:
+        ClientError: There is no such letter.
+    """
+    left = set(numbers)
+    for letter in letters:
+        number = letter["letterId"].partition(".")[0]
+        if not numbers or number in left:
+            left.discard(number)
+            yield letter
+    if left:
+        raise ClientError(
+            f"there is no dead letter {min(left)}", "DEAD_LETTER_NOT_FOUND", field="letter", value=min(left)
+        )
+
+
+def _replayed(client: GatewayClient, letters: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(letters), _PAGE_SIZE):
+        ids = [letter["letterId"] for letter in letters[start : start + _PAGE_SIZE]]
+        found += client.mutate(_REPLAY, {"letterIds": ids})["letters"]
+    return found
+
+
+def _show_replay(letters: Sequence[Mapping[str, Any]], replayed: Sequence[Mapping[str, Any]]) -> None:
+    """Print what became of each letter.
+
+    Raises:
+        ClientError: Some were kept.
+    """
+    counts = Counter(one["outcome"] for one in replayed)
+    console.print(
+        f"{counts['SENT']} are on their way again, {counts['SETTLED'] + counts['GONE']} needed nothing any more,"
+        f" {counts['KEPT']} were kept."
+    )
+    kept = [(letter, one) for letter, one in zip(letters, replayed, strict=True) if one["outcome"] == "KEPT"]
+    for letter, one in kept:
+        console.print(f"  {_what(letter).plain.splitlines()[0]}: {one['reason']}: {one['message']}", soft_wrap=True)
+    if kept:
+        raise ClientError(f"{len(kept)} dead letters were kept, see above", "DEAD_LETTERS_KEPT")
+
+
+def _what(letter: Mapping[str, Any]) -> Text:
+    track = letter["track"]
+    if track is None:
+        about = f"track {letter['trackId']}" if letter["trackId"] else "a message that tells no track"
+        return Text(f"{about}\n{letter['stream']}")
+    return Text(track["title"]).append(f"\n{track['artist']}", style="dim").append(f"\n{letter['stream']}", style="dim")

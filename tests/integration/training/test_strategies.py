@@ -1,0 +1,152 @@
+"""The table of strategies, with cells in processes of their own."""
+
+import csv
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from services.embedder.choice import load_encoder
+from services.embedder.model import unit
+from tests.fakes.encoder import MANIFEST, FakeEncoder, vector_of
+from tests.fakes.mini import sounds, write_mini
+from tests.integration.training.test_training import save_tiny_muq
+from tests.unit.training.networks import TINY
+from training import evaluate
+from training.evaluation.clips import middle_clip
+from training.evaluation.strategies import aggregate_clips
+from training.evaluation.strategy_cell import CellFailed, CellTask, embed_clip, run_cell
+
+RATE = 8_000
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three soundtracks of two pieces, of which one validates by the catalogue, and a piece that is too short."""
+    folder = tmp_path_factory.mktemp("music")
+    rows = []
+    for number, sound in enumerate(sounds(62 / 3, 6)):  # played at a third of their rate they last 62 s
+        path = f"{('one', 'two', 'supertux-data')[number // 2]}/{number}.wav"
+        (folder / path).parent.mkdir(exist_ok=True)
+        soundfile.write(folder / path, np.clip(sound, -1, 1), RATE)
+        rows.append([path, path.partition("/")[0], ("metal", "orchestral")[number % 2], "tag", "", "", "", "62.0"])
+    soundfile.write(folder / "one/short.wav", np.clip(sounds(1, 1)[0], -1, 1), RATE)
+    rows.append(["one/short.wav", "one", "metal", "tag", "", "", "", "3.0"])
+    with (folder / "labels.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "group", "family", "evidence", "title", "artist", "album", "seconds"])
+        writer.writerows(rows)
+    return folder
+
+
+def arguments(music: Path, tmp_path: Path, *more: str) -> list[str]:
+    folders = {"cache": "cache", "artifacts": "artifacts", "out": "results", "work": "work"}
+    return [
+        f"--music={music}",
+        f"--labels={music / 'labels.csv'}",
+        *(f"--{name}={tmp_path / folder}" for name, folder in folders.items()),
+        "--strategies",
+        *more,
+    ]
+
+
+def test_command_writes_the_table(music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_mini(tmp_path / "mini")
+    chosen = [f"--encoder={tmp_path / 'mini'}", "--strategy=mean", "--strategy=whole clip"]
+    assert evaluate.main(arguments(music, tmp_path, *chosen)) == 0
+    printed = capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["strategies.json", "strategies.md"]
+    assert (tmp_path / "results/strategies.md").read_text() in printed
+    assert printed.startswith("# What strategies keep and cost")
+    assert "The middle 60 s of 6 labelled pieces; 1 are shorter and left out." in printed
+    assert "the mean of windows of 10 s keeps " in printed
+    (table,) = json.loads((tmp_path / "results/strategies.json").read_text())["tables"]
+    rows = table["rows"]
+    assert list(rows) == ["mean · 10 s", "mean · 30 s", "mean · 60 s", "whole clip"]
+    for cells in rows.values():
+        assert cells["numbers a vector"]["value"] == 20
+        assert 0 < cells["MiB above the model"]["value"] < cells["peak MiB"]["value"] < 4_000
+        assert cells["core-seconds a clip"]["value"] > 0
+        assert 0 <= cells["P@5"]["value"] == cells["P@5 validation"]["value"] <= 1
+        assert "P@5 test" not in cells
+    # A window of 60 s is the clip.
+    assert rows["mean · 60 s"]["P@5"] == rows["whole clip"]["P@5"]
+    assert rows["whole clip"]["MiB above the model"]["value"] > rows["mean · 10 s"]["MiB above the model"]["value"]
+    kept = sorted(path.name for path in (tmp_path / "cache" / "clips").iterdir())
+    assert len([name for name in kept if name.endswith("-24000-60.npy")]) == 6
+    assert len([name for name in kept if name.endswith(".windows.npy")]) == 3
+    assert evaluate.main(arguments(music, tmp_path, chosen[0], chosen[2])) == 0  # windows are read
+    again = json.loads((tmp_path / "results/strategies.json").read_text())["tables"][0]["rows"]
+    assert again["whole clip"]["P@5"] == rows["whole clip"]["P@5"]
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+def test_every_strategy_of_a_muq_folder(music: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        save_tiny_muq(tmp_path / "muq", replace(TINY, encoder_depth=2))
+    write_mini(tmp_path / "mini")
+    chosen = [f"--encoder={tmp_path / 'mini'}", f"--muq={tmp_path / 'muq'}"]
+    assert evaluate.main(arguments(music, tmp_path, *chosen)) == 0
+    tables = json.loads((tmp_path / "results/strategies.json").read_text())["tables"]
+    assert [table["title"].partition(":")[0] for table in tables] == ["museed-mini", "muq-16"]
+    for table, dim in zip(tables, (20, 16), strict=True):
+        lengths = {row: cells["numbers a vector"]["value"] for row, cells in table["rows"].items()}
+        # There is too little music to teach a transformer, which is told.
+        assert lengths == {
+            **{f"{name} · {length} s": dim for name in ("mean", "max", "middle") for length in (10, 30, 60)},
+            **{f"concatenate · {length} s": dim * 60 // length for length in (10, 30, 60)},
+            "whole clip": dim,
+        }
+    assert "Left out: muq-16: transformer · 10 s: " in capsys.readouterr().out
+
+
+def test_concatenation_keeps_the_place_of_silent_windows() -> None:
+    encoder = FakeEncoder(replace(MANIFEST, sample_rate_hz=100))
+    clip = np.repeat(np.array([0.2, 0, 0.8], np.float32), 1_000)
+    joined = embed_clip(encoder, clip, is_joined=True)
+    pooled = embed_clip(encoder, clip, is_joined=False)
+    assert joined is not None
+    assert pooled is not None
+    wanted = unit(np.concatenate([vector_of(0.2), [0, 0], vector_of(0.8)])[None])[0]
+    np.testing.assert_allclose(joined, wanted, atol=1e-6)
+    np.testing.assert_allclose(pooled, unit((vector_of(0.2) + vector_of(0.8))[None])[0], atol=1e-6)
+    assert embed_clip(encoder, 0 * clip, is_joined=True) is None
+
+
+def test_a_clip_is_the_middle_of_a_piece(tmp_path: Path) -> None:
+    sound = np.linspace(-0.5, 0.5, 70 * RATE, dtype=np.float32)
+    soundfile.write(tmp_path / "ramp.wav", sound, RATE, subtype="FLOAT")
+    clip = middle_clip(tmp_path / "ramp.wav", tmp_path / "clips", RATE, 60)
+    np.testing.assert_array_equal(np.load(clip), sound[5 * RATE : 65 * RATE])
+    before = clip.stat().st_mtime_ns
+    assert middle_clip(tmp_path / "ramp.wav", tmp_path / "clips", RATE, 60) == clip
+    assert clip.stat().st_mtime_ns == before
+
+
+def test_a_cell_gives_the_vectors_of_this_process_and_a_dead_one_is_told(tmp_path: Path) -> None:
+    artifact = write_mini(tmp_path / "mini")
+    clips = []
+    for number, sound in enumerate([*sounds(60, 1), np.zeros(60 * 24_000, np.float32)]):
+        np.save(tmp_path / f"{number}.npy", sound)
+        clips.append(str(tmp_path / f"{number}.npy"))
+    vectors, cost = run_cell(CellTask(str(artifact.folder), clips, str(tmp_path / "out.npy"), is_joined=True))
+    encoder = load_encoder(str(artifact.folder), artifacts_folder=tmp_path, muq_folder=None, threads=1)
+    own, mean = (embed_clip(encoder, np.load(clips[0]), is_joined=is_joined) for is_joined in (True, False))
+    assert own is not None
+    assert mean is not None
+    np.testing.assert_allclose(vectors, np.stack([own, 0 * own]), atol=1e-6)
+    # The table takes windows out of what is joined, and aggregates them for every strategy.
+    windows = unit(vectors.reshape(-1, 20)).reshape(2, 6, 20)
+    np.testing.assert_allclose(aggregate_clips(windows, artifact, is_joined=True), vectors, atol=1e-6)
+    np.testing.assert_allclose(
+        aggregate_clips(windows, artifact, is_joined=False), np.stack([mean, 0 * mean]), atol=1e-6
+    )
+    assert cost.gpu_mib is None
+    with pytest.raises(CellFailed, match="ended with status 1"):
+        run_cell(CellTask(str(artifact.folder), [str(tmp_path / "missing.npy")], str(tmp_path / "x.npy"), False))

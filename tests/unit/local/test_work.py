@@ -1,0 +1,136 @@
+"""What `museed status` and `museed dead-letters` say, of answers as the gateway gives them."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from rich.console import Console
+
+from deploy.local import account, work
+from deploy.local.client import GatewayClient
+from deploy.local.state import State
+
+
+def letter(number: int, reason: str = "ENCODING_FAILED", track: dict[str, str] | None = None) -> dict[str, Any]:
+    return {
+        "letterId": f"{number}.event-{number}",
+        "stream": "EMBED_WORK",
+        "attemptCount": 5,
+        "code": "INTERNAL",
+        "reason": reason,
+        "message": "the model failed on [this] audio",
+        "setAsideAt": "2026-01-02T03:04:05+00:00",
+        "requestId": "request-1",
+        "encoderId": "fake-1",
+        "trackId": f"track-{number}" if track else None,
+        "track": track,
+    }
+
+
+class StubClient(GatewayClient):
+    """Answers from a list of letters; a replay of number 3 is kept."""
+
+    def __init__(self, letters: list[dict[str, Any]]) -> None:
+        super().__init__("http://nowhere", None)
+        self.letters = letters
+        self.replayed: list[list[str]] = []
+
+    def query(self, document: str, **variables: Any) -> dict[str, Any]:
+        consumer = {"name": "embedder-fake-1", "waitingCount": 7, "inHandCount": 4, "repeatedCount": 0}
+        streams = [
+            {"name": "EMBED_WORK", "messageCount": 11, "sizeBytes": 2_500_000, "consumers": [consumer]},
+            {"name": "DEAD_LETTERS", "messageCount": len(self.letters), "sizeBytes": 0, "consumers": []},
+        ]
+        if "first" not in variables:
+            return {"streams": streams, "deadLetters": {"nodes": self.letters[:3]}}
+        start = int(variables["after"] or 0)
+        end = start + 2  # as short as a page may be
+        info = {"hasNextPage": end < len(self.letters), "endCursor": str(end)}
+        return {"deadLetters": {"pageInfo": info, "nodes": self.letters[start:end]}}
+
+    def mutate(self, document: str, input: dict[str, Any]) -> dict[str, Any]:
+        self.replayed.append(input["letterIds"])
+        kept = {"outcome": "KEPT", "reason": "ENCODER_NOT_KEPT", "message": "no track is heard by it"}
+        sent = {"outcome": "SENT", "reason": None, "message": None}
+        return {"letters": [{"letterId": one, **(kept if one[0] == "3" else sent)} for one in input["letterIds"]]}
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    written = io.StringIO()
+    console = Console(file=written, width=160, highlight=False, markup=False)
+    monkeypatch.setattr(work, "console", console)
+    monkeypatch.setattr("deploy.local.trouble.errors", console)
+    return written
+
+
+def run(client: StubClient, monkeypatch: pytest.MonkeyPatch, *numbers: str, replay: bool = False) -> None:
+    monkeypatch.setattr(account, "connect", lambda state: client)
+    work.dead_letters_command(list(numbers), replay, Path("unused"))
+
+
+def test_status_shows_streams_and_the_newest_letters_with_what_to_do(said: io.StringIO) -> None:
+    track = {"title": "[Live] Song", "artist": "Band"}
+    work.show_work(StubClient([letter(4, track=track), letter(3, "HANDLER_LOST"), letter(2), letter(1)]))
+    text = said.getvalue()
+    for words in (
+        "EMBED_WORK", "11", "2.5", "embedder-fake-1", "dead letters: the newest of 4",
+        "[Live] Song", "ENCODING_FAILED after 5 attempts", "the model failed on [this] audio", "2026-01-02T03:04:05",
+        "it ended the process that worked on it", "logs: request_id request-1", "dead-letters --replay",
+    ):  # fmt: skip
+        assert words in text
+
+
+def test_status_without_letters_says_so(said: io.StringIO) -> None:
+    work.show_work(StubClient([]))
+    assert "No message was set aside" in said.getvalue()
+
+
+def test_all_pages_are_shown(said: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = StubClient([letter(number) for number in range(5, 0, -1)])
+    run(client, monkeypatch)
+    assert "5 dead letters, newest first" in said.getvalue()
+    assert client.replayed == []
+
+
+def test_replay_takes_all_and_tells_what_was_kept(said: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = StubClient([letter(3), letter(2), letter(1)])
+    with pytest.raises(typer.Exit) as ended:
+        run(client, monkeypatch, replay=True)
+    assert ended.value.exit_code == 1
+    assert client.replayed == [["3.event-3", "2.event-2", "1.event-1"]]
+    text = said.getvalue()
+    assert "2 are on their way again, 0 needed nothing any more, 1 were kept." in text
+    assert "ENCODER_NOT_KEPT: no track is heard by it" in text
+    assert "DEAD_LETTERS_KEPT" in text
+
+
+def test_replay_takes_those_that_are_named_and_refuses_others(
+    said: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = StubClient([letter(2), letter(1)])
+    run(client, monkeypatch, "1", replay=True)
+    assert client.replayed == [["1.event-1"]]
+    with pytest.raises(typer.Exit) as ended:
+        run(client, monkeypatch, "1", "99", replay=True)
+    assert ended.value.exit_code == 1
+    assert "DEAD_LETTER_NOT_FOUND: there is no dead letter 99 (letter: 99)" in said.getvalue()
+    assert client.replayed == [["1.event-1"]]
+
+
+def test_no_letters_are_no_error(said: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(StubClient([]), monkeypatch, replay=True)
+    assert said.getvalue() == "There are no dead letters.\n"
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_status_tells_where_metrics_are(said: io.StringIO, tmp_path: Path, is_on: bool) -> None:
+    state = State.open(tmp_path)
+    urls = {"embedder": "http://127.0.0.1:7492/metrics"} if is_on else {}
+    (state / "mesh.json").write_text(json.dumps({"url": "", "pid": 1, "metrics": urls}))
+    work.show_metrics(tmp_path)
+    wanted = "metrics of embedder: http://127.0.0.1:7492/metrics" if is_on else "MUSEED_METRICS_PORT=7490"
+    assert wanted in said.getvalue()
