@@ -35,7 +35,8 @@ class Cell:
         if math.isnan(self.value):
             return "–"
         bounds = "" if self.low is None or self.high is None else f" [{self.low:.2f}, {self.high:.2f}]"
-        return f"{self.value:.3f}{bounds}"
+        digits = 3 if abs(self.value) < 10 else 1 if abs(self.value) < 100 else 0
+        return f"{self.value:.{digits}f}{bounds}"
 
 
 Cells = dict[str, Cell]
