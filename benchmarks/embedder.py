@@ -3,7 +3,8 @@
 Starts the real process, calls it from another one, and compares with the same model in a plain loop in the same run:
 the figures are ratios. Where callers run beside it the model gets one core less.
 
-Usage: python -m benchmarks.embedder [--encoder NAME] [--seconds 8] [--rounds 3] [--soak-minutes 0] [--only PART]
+Usage: python -m benchmarks.embedder [--encoder NAME] [--precision auto] [--seconds 8] [--rounds 3] [--soak-minutes 0]
+    [--only PART]
 """
 
 import argparse
@@ -45,6 +46,7 @@ class Run(NamedTuple):
     """What all parts of the benchmark are given."""
 
     encoder: str
+    precision: str
     seconds: float
     rounds: int
     soak_minutes: float
@@ -54,10 +56,12 @@ class Run(NamedTuple):
 def samples_in(run: Run) -> list[Row]:
     """Samples at the model's rate from concurrent callers, against the model in a loop over ready windows."""
     threads = max(1, CORES - 1)
-    bare = parts.make_encoder(run.encoder, threads)
+    bare = parts.make_encoder(run.encoder, run.precision, threads)
     clip = parts.make_clip(bare)
     ratios, best = [], 0
-    with running_service(encoder=run.encoder, model_threads=threads, max_batch_seconds=BATCH_SECONDS) as service:
+    with running_service(
+        encoder=run.encoder, precision=run.precision, model_threads=threads, max_batch_seconds=BATCH_SECONDS
+    ) as service:
         for _ in range(run.rounds):
             rate, best = parts.windows_per_second(bare, clip.windows, run.seconds)
             heard = run.loads.submit(
@@ -73,10 +77,15 @@ def samples_in(run: Run) -> list[Row]:
 
 def files_in_bulk(run: Run) -> list[Row]:
     """Encoded files by one stream of EmbedBatch, against the core-seconds of the parts."""
-    bare = parts.make_encoder(run.encoder, 1)
+    bare = parts.make_encoder(run.encoder, run.precision, 1)
     clip = parts.make_clip(bare)
     shares, plain_shares, work_shares = [], [], []
-    settings = {"encoder": run.encoder, "max_batch_seconds": BATCH_SECONDS, "bulk_files": CORES + 1}
+    settings = {
+        "encoder": run.encoder,
+        "precision": run.precision,
+        "max_batch_seconds": BATCH_SECONDS,
+        "bulk_files": CORES + 1,
+    }
     with running_service(**settings) as service:
         digest = _put(service, clip.file)
         for _ in range(run.rounds):
@@ -106,13 +115,13 @@ def files_in_bulk(run: Run) -> list[Row]:
 
 def somebody_waits(run: Run) -> list[Row]:
     """One caller with a 30-s file, alone and beside bulk work that keeps all cores busy."""
-    bare = parts.make_encoder(run.encoder, CORES)
+    bare = parts.make_encoder(run.encoder, run.precision, CORES)
     clip = parts.make_clip(bare)
 
     def script() -> None:
         bare.encode(np.stack(parts.decode_clip(clip, bare, describe=True)[: len(clip.windows)]))
 
-    with running_service(encoder=run.encoder, max_batch_seconds=BATCH_SECONDS) as service:
+    with running_service(encoder=run.encoder, precision=run.precision, max_batch_seconds=BATCH_SECONDS) as service:
         digest = _put(service, clip.file)
 
         def wait(seconds: float) -> list[float]:
@@ -146,9 +155,11 @@ def somebody_waits(run: Run) -> list[Row]:
 def overload(run: Run) -> list[Row]:
     """Calls at a rate that does not depend on the answers, up to five times what can be served."""
     threads = max(1, CORES - 1)
-    clip = parts.make_clip(parts.make_encoder(run.encoder, threads))
+    clip = parts.make_clip(parts.make_encoder(run.encoder, run.precision, threads))
     rows = []
-    with running_service(encoder=run.encoder, model_threads=threads, max_batch_seconds=BATCH_SECONDS) as service:
+    with running_service(
+        encoder=run.encoder, precision=run.precision, model_threads=threads, max_batch_seconds=BATCH_SECONDS
+    ) as service:
         in_turn = run.loads.submit(
             callers.embed_in_turn, service.address, service.user_token, clip.samples, PCM, CALLERS, run.seconds
         ).result()
@@ -261,14 +272,16 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="auto")
+    parser.add_argument("--precision", default="auto", help="of the service and of the bare model")
     parser.add_argument("--seconds", type=float, default=8, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--soak-minutes", type=float, default=0, help="how long memory is watched at overload")
     parser.add_argument("--only", choices=PARTS)
     chosen = parser.parse_args()
-    print(f"{CORES} cores, encoder {chosen.encoder}", flush=True)
+    served = parts.make_encoder(chosen.encoder, chosen.precision, 1)
+    print(f"{CORES} cores, {served.manifest.encoder_id} in {served.precision} on {served.runtime}", flush=True)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as loads:
-        run = Run(chosen.encoder, chosen.seconds, chosen.rounds, chosen.soak_minutes, loads)
+        run = Run(chosen.encoder, chosen.precision, chosen.seconds, chosen.rounds, chosen.soak_minutes, loads)
         for name, part in PARTS.items():
             if chosen.only in (None, name):
                 for row in part(run):

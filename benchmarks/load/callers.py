@@ -14,6 +14,7 @@ from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from services.embedder.servicer import ACCEPTED
 
 _CHUNK_BYTES = 512 * 1024
+_UNANSWERED = 64
 _NO_RETRIES = (("grpc.enable_retries", 0),)
 
 Call = Callable[[], Awaitable[object]]
@@ -116,9 +117,12 @@ def embed_batch(address: str, token: str, digests: list[bytes], seconds: float, 
 
     async def run() -> Heard:
         heard = Heard()
+        # As a caller does who answers for memory of its own: sending without end would cost a third of a core.
+        unanswered = asyncio.Semaphore(_UNANSWERED)
 
         async def items() -> AsyncIterator[embedder_pb2.EmbedBatchRequest]:
             for digest in itertools.cycle(digests):
+                await unanswered.acquire()
                 heard.sent += 1
                 yield embedder_pb2.EmbedBatchRequest(key=str(heard.sent), digest=digest)
 
@@ -128,9 +132,11 @@ def embed_batch(address: str, token: str, digests: list[bytes], seconds: float, 
             iterator = aiter(answers)
             for _ in range(warm_up):
                 await anext(iterator)
+                unanswered.release()
             began = time.perf_counter()
             while heard.seconds < seconds:
                 answer = await anext(iterator)
+                unanswered.release()
                 heard.seconds = time.perf_counter() - began
                 if answer.HasField("embedding"):
                     heard.served_s.append(heard.seconds)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from services.embedder.audio import DecodeSpec, decode
 from services.embedder.choice import load_encoder
 from services.embedder.descriptors import Describer
-from services.embedder.model import Encoder
+from services.embedder.model import Encoder, ServedEncoder
 from tests.integration.embedder import audio_files
 
 BATCHES = (1, 2, 4, 8)
@@ -36,10 +36,10 @@ class Clip(NamedTuple):
     samples: bytes
 
 
-def make_encoder(choice: str, threads: int) -> Encoder:
+def make_encoder(choice: str, precision: str, threads: int) -> ServedEncoder:
     """Load an encoder outside of any service."""
     folder = Path(tempfile.gettempdir()) / "museed-bench-artifacts"
-    return load_encoder(choice, artifacts_folder=folder, muq_folder=None, threads=threads)
+    return load_encoder(choice, artifacts_folder=folder, muq_folder=None, threads=threads, precision=precision)
 
 
 def make_clip(encoder: Encoder, seconds: float = 30, suffix: str = "ogg") -> Clip:

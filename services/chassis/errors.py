@@ -21,6 +21,8 @@ that back into the same classes.
 from enum import StrEnum
 from typing import ClassVar
 
+_MAX_MESSAGE_BYTES = 1000
+
 
 class Code(StrEnum):
     """Canonical status codes by name, free of any transport."""
@@ -43,7 +45,8 @@ class DomainError(Exception):
     """An error that a caller can act on: a stable reason, and the field, the value and the limit where they apply.
 
     Args:
-        message: A sentence for people that states value and limit, for example "length is 10000, limit is 500".
+        message: A sentence for people that states value and limit, for example "length is 10000, limit is 500"; cut
+            after 1,000 bytes of UTF-8: a status travels in headers, of which gRPC takes 8 KiB.
         reason: Stable code in UPPER_SNAKE_CASE; defaults to the class's own.
         field: Path of the input that was wrong, as in the request message, for example "recipe.length".
         value: The offending value, shortened to 200 characters.
@@ -65,7 +68,7 @@ class DomainError(Exception):
         retry_after_ms: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = _shortened(message)
         self.reason = reason or self.default_reason
         self.field = field
         self.value = None if value is None else str(value)[:200]
@@ -82,6 +85,11 @@ class DomainError(Exception):
             "retry_after_ms": None if self.retry_after_ms is None else str(self.retry_after_ms),
         }
         return {key: value for key, value in found.items() if value is not None}
+
+
+def _shortened(message: str) -> str:
+    data = message.encode(errors="replace")
+    return message if len(data) <= _MAX_MESSAGE_BYTES else data[:_MAX_MESSAGE_BYTES].decode(errors="ignore") + "…"
 
 
 class InvalidArgument(DomainError):

@@ -189,6 +189,7 @@ def prepare_encoder(chosen: EmbedderSettings) -> ServedEncoder:
         )
     except DomainError as error:
         raise SystemExit(f"{error.reason}: {error.message}") from error
+    chosen.check_room(encoder.manifest.window_seconds)
     loaded = time.monotonic()
     warm_up(encoder, chosen.max_batch_seconds)
     logger.info(
@@ -269,9 +270,11 @@ async def _serve(embedder: Embedder) -> None:
     finally:
         serving.cancel()
         asked_to_end.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
-        await embedder.close()
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+        finally:
+            await embedder.close()
 
 
 if __name__ == "__main__":

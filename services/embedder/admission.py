@@ -65,6 +65,7 @@ class Admission:
         began = self._clock()
         try:
             yield
+            # What is refused inside ends early and says nothing of how long a place is kept.
+            self._mean_s += _NEWEST * (self._clock() - began - self._mean_s)
         finally:
             self._calls -= 1
-            self._mean_s += _NEWEST * (self._clock() - began - self._mean_s)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from services.chassis.telemetry import tracing
-from services.embedder.errors import AudioCorrupt, EmbedderBusy, EncodingFailed
+from services.embedder.errors import AudioCorrupt, EmbedderBusy, EncodingFailed, ModelBroken
 from services.embedder.lanes import EncodedWindow, Lane, Waiting, WindowQueue
 from services.embedder.metrics import EmbedderMetrics
 from services.embedder.model import Encoded, Encoder, Float32Array
@@ -59,6 +59,8 @@ class Batcher:
         self._arrived = asyncio.Event()
         self._executor = ThreadPoolExecutor(1, "encoder")
         self._pace = _FIRST_PACE
+        noise = np.random.default_rng(0).standard_normal(encoder.manifest.window_samples)
+        self._known_good: Float32Array = (0.05 * noise).astype(np.float32)
 
     def submit(
         self, window: Float32Array, lane: Lane, expires_at: float | None = None
@@ -98,7 +100,11 @@ class Batcher:
         return min(_MAX_RETRY_AFTER_MS, max(_MIN_RETRY_AFTER_MS, estimate_ms))
 
     async def run(self) -> None:
-        """Encode what is queued, for ever."""
+        """Encode what is queued, for ever.
+
+        Raises:
+            ModelBroken: The model fails on everything; only a new process helps.
+        """
         while True:
             lane = await self._gather()
             batch = self._queues[lane].take(self._max_batch_seconds)
@@ -110,10 +116,11 @@ class Batcher:
             links = [waiting.trace for waiting in batch]
             try:
                 with tracing.span("batch", parent={}, links=links, museed__items=len(batch)):
-                    await self._encode(batch)
-            finally:
+                    await self._encode(lane, batch)
+            except BaseException:
                 for waiting in batch:
-                    waiting.future.cancel()  # those without a result: this task itself is being cancelled
+                    waiting.future.cancel()  # this task is being cancelled, or the model is broken
+                raise
             self._pace = (self._clock() - began) / sum(waiting.seconds for waiting in batch)
 
     def close(self) -> None:
@@ -141,28 +148,39 @@ class Batcher:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), timeout_s)
 
-    async def _encode(self, batch: list[Waiting]) -> None:
-        """Encode a batch; when the model fails on it, halve it until the culprit fails alone."""
-        loop = asyncio.get_running_loop()
-        windows = [waiting.window for waiting in batch]
+    async def _encode(self, lane: Lane, batch: list[Waiting]) -> None:
+        """Encode a batch; when the model fails on it, its windows are tried one by one, behind whoever goes first.
+
+        Raises:
+            ModelBroken: The model fails on sound that it took before: no window is to blame.
+        """
         began = self._clock()
         try:
-            encoded = await loop.run_in_executor(self._executor, self._call, windows)
+            encoded = await self._call([waiting.window for waiting in batch])
         except Exception as error:  # whatever a model raises belongs to a window, not to the service
             if len(batch) > 1:
-                middle = len(batch) // 2
-                await self._encode(batch[:middle])
-                await self._encode(batch[middle:])
+                self._queues[lane].put_back(batch)
                 return
-            logger.exception("window_failed", extra={"samples": len(batch[0].window)})
-            failure = EncodingFailed("the model failed on this audio")
-            failure.__cause__ = error
-            self._metrics.model_failed()
-            _fail(batch[0], failure)
+            await self._blame(batch[0], error)
             return
         self._metrics.model_ran(self._clock() - began)
         for row, waiting in enumerate(batch):
             _finish(waiting, EncodedWindow(encoded.vectors[row], encoded.tags[row]))
+
+    async def _blame(self, waiting: Waiting, error: Exception) -> None:
+        logger.error("window_failed", exc_info=error, extra={"samples": len(waiting.window)})
+        self._metrics.model_failed()
+        try:
+            await self._call([self._known_good])
+        except Exception as broken:  # as above
+            raise ModelBroken("the model fails on every sound") from broken
+        failure = EncodingFailed("the model failed on this audio")
+        failure.__cause__ = error
+        _fail(waiting, failure)
+
+    async def _call(self, windows: list[Float32Array]) -> Encoded:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, lambda: self._encoder.encode(np.stack(windows)))
 
     def _make_queue(self, lane: Lane) -> WindowQueue:
         return WindowQueue(lambda: self._metrics.dropped(lane.label, "cancelled"))
@@ -178,9 +196,6 @@ class Batcher:
 
     def _tell_depth(self, lane: Lane) -> None:
         self._metrics.queued(lane.label, len(self._queues[lane]), self._queues[lane].seconds)
-
-    def _call(self, windows: list[Float32Array]) -> Encoded:
-        return self._encoder.encode(np.stack(windows))
 
 
 def _finish(waiting: Waiting, window: EncodedWindow) -> None:

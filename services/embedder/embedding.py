@@ -199,7 +199,7 @@ class _Run:
         self._seconds: list[float] = []
 
     async def feed(self, windows: AsyncIterator[Float32Array], min_seconds: float) -> None:
-        """Take all windows; none is encoded before the track is known to be long enough."""
+        """Take all windows; none is encoded before the track is long enough, or as many are held as may wait."""
         held: list[Float32Array] = []
         held_samples = 0
         is_long_enough = False
@@ -207,6 +207,7 @@ class _Run:
             held.append(window)
             held_samples += len(window)
             is_long_enough = is_long_enough or held_samples >= min_seconds * self._manifest.sample_rate_hz
+            is_long_enough = is_long_enough or len(held) >= self._in_flight
             if is_long_enough:
                 await self._submit_all(held)
                 held.clear()

@@ -27,7 +27,8 @@ Unavailable
 ├── DecoderLost               a decoding process was killed from outside; retry
 └── SpoolUnavailable          the disk takes no upload now; retry
 Internal
-└── EncodingFailed            the model failed on one window
+├── EncodingFailed            the model failed on one window
+└── ModelBroken               the model fails on every sound; the process ends, and work stays where it is
 """
 
 from typing import Self
@@ -247,6 +248,12 @@ class SpoolUnavailable(Unavailable):
     """The disk takes no upload now."""
 
     default_reason = "SPOOL_UNAVAILABLE"
+
+
+class ModelBroken(Internal):
+    """The model fails on sound that it took before, as a GPU does after a fault; only a new process helps."""
+
+    default_reason = "MODEL_BROKEN"
 
 
 class EncodingFailed(Internal):

@@ -1,7 +1,7 @@
 """Answers the items of a stream as they end, a few at a time. Knows no message and no model."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from services.embedder.errors import UploadStalled
@@ -12,7 +12,7 @@ Answer = TypeVar("Answer")
 
 async def answer_each(
     items: AsyncIterator[Item], answer: Callable[[Item], Awaitable[Answer]], at_a_time: int, idle_s: float
-) -> AsyncIterator[Answer]:
+) -> AsyncGenerator[Answer, None]:
     """Answer every item, in the order in which the answers are ready.
 
     An item is taken when a place is free and not before: whoever sends more has to wait. What is at work is cancelled

@@ -38,7 +38,7 @@ class Waiting:
     """A window, shape (samples,), float32, and who waits for it.
 
     `queued_at` and `expires_at` are times of the batcher's clock; `expires_at` is None where it is wanted for ever.
-    `trace` is the span in which it waits.
+    `trace` is the span in which it waits. `is_suspect` after a batch failed with it.
     """
 
     window: Float32Array
@@ -47,6 +47,7 @@ class Waiting:
     queued_at: float
     expires_at: float | None
     trace: tracing.Headers
+    is_suspect: bool = False
 
 
 class WindowQueue:
@@ -83,16 +84,31 @@ class WindowQueue:
     def take(self, max_seconds: float) -> list[Waiting]:
         """Remove the first window and those behind it that are as long as it: `max_seconds` at most, or one window.
 
+        A suspect goes alone.
+
         Windows of one length make a batch of one shape: nothing is padded, so no vector depends on its neighbours.
         """
-        wanted = [waiting for waiting in self._windows if not waiting.future.done()]
+        for waiting in [waiting for waiting in self._windows if waiting.future.done()]:
+            self._leave(waiting)
+        wanted = list(self._windows)
         alike = [waiting for waiting in wanted if len(waiting.window) == len(wanted[0].window)]
+        if wanted and wanted[0].is_suspect:
+            alike = wanted[:1]
         # Counted, not summed: ten windows of a tenth of the limit must not become nine by rounding.
         fitting = int(max_seconds / alike[0].seconds + _ROUNDING) if alike else 0
         batch = alike[: max(1, fitting)]
         for waiting in batch:
             self._remove(waiting)
         return batch
+
+    def put_back(self, batch: list[Waiting]) -> None:
+        """Put windows of a batch that failed before all others, each to be tried alone."""
+        for waiting in reversed(batch):
+            if not waiting.future.done():
+                waiting.is_suspect = True
+                self._seconds = self.seconds + waiting.seconds
+                self._windows[waiting] = None
+                self._windows.move_to_end(waiting, last=False)
 
     def end_late(self, now: float) -> int:
         """Fail the windows that nobody wants any more; returns how many there were."""

@@ -25,20 +25,22 @@ async def cut_windows(chunks: AsyncIterator[bytes], window_samples: int) -> Asyn
         AudioCorrupt: A sample is not finite, or beyond any scale.
     """
     window_bytes = window_samples * SAMPLE_BYTES
-    held = bytearray()
+    held, filled = bytearray(window_bytes), 0
     async for chunk in chunks:
         rest = memoryview(chunk)
-        while len(held) + len(rest) >= window_bytes:
-            missing = window_bytes - len(held)
-            yield _checked(held + rest[:missing])
-            held, rest = bytearray(), rest[missing:]
-        held += rest
-    if held:
-        yield _checked(held)
+        while rest:
+            size = min(len(rest), window_bytes - filled)
+            held[filled : filled + size] = rest[:size]
+            filled, rest = filled + size, rest[size:]
+            if filled == window_bytes:
+                yield _checked(held)
+                held, filled = bytearray(window_bytes), 0
+    if filled:
+        yield _checked(held[:filled])
 
 
 def _checked(data: bytearray) -> Float32Array:
     window = np.frombuffer(data, "<f4").astype(np.float32, copy=False)
-    if not np.abs(window).max() <= LARGEST_SAMPLE:  # written so that NaN is refused too
+    if not (window.max() <= LARGEST_SAMPLE and window.min() >= -LARGEST_SAMPLE):  # so written, NaN is refused too
         raise AudioCorrupt("the audio holds samples that are not finite, or beyond any scale", field="audio")
     return window

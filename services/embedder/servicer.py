@@ -1,6 +1,8 @@
 """The gRPC side of the embedder: takes audio from callers, tells its vectors, and describes the encoder."""
 
+import contextlib
 from collections.abc import AsyncIterator
+from typing import TypeVar
 
 import grpc
 
@@ -18,8 +20,9 @@ from services.embedder.messages import quantile_messages, tags_message, to_messa
 from services.embedder.model import ServedEncoder
 from services.embedder.tagging import Tagger
 from services.embedder.text import TextEmbedder
-from services.embedder.upload import paced, read_chunks, read_header
+from services.embedder.upload import HEADER_S, longest_upload_s, paced, read_chunks, read_header
 
+Message = TypeVar("Message")
 EmbedContext = grpc.aio.ServicerContext[embedder_pb2.EmbedRequest, embedder_pb2.EmbedResponse]
 
 # Initial metadata of an upload whose header was accepted; a refusal has initial metadata, too, without it.
@@ -70,9 +73,10 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self, request_iterator: AsyncIterator[embedder_pb2.EmbedRequest], context: EmbedContext
     ) -> embedder_pb2.EmbedResponse:
         """Embed audio that the caller streams."""
-        requests = paced(request_iterator, self._limits.idle_s)
+        idle_s = self._limits.idle_s
         # Before anything is refused: a status that overtakes the caller's first message can be lost on the way.
-        header = await read_header(requests)
+        header = await read_header(paced(request_iterator, min(idle_s, HEADER_S)))
+        requests = paced(request_iterator, idle_s, longest_upload_s(header.size_bytes, idle_s))
         with self._files.admit():
             limits = self._intake.limits_for(header.encoder_id, header.min_seconds, "header.")
             chunks = _asked_for(read_chunks(requests, header.size_bytes), context)
@@ -97,10 +101,17 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self, request_iterator: AsyncIterator[embedder_pb2.EmbedBatchRequest], context: object
     ) -> AsyncIterator[embedder_pb2.EmbedBatchResponse]:
         """Embed many items of one caller, behind everybody who waits."""
+        limits = self._limits
+        requests = with_keys(request_iterator)
+        first = await anext(paced(requests, limits.idle_s), None)
+        if first is None:
+            return
         with self._batches.admit():
-            requests, limits = with_keys(request_iterator), self._limits
-            async for response in answer_each(requests, self._items.answer, limits.batch_items, limits.idle_s):
-                yield response
+            answers = answer_each(_chain(first, requests), self._items.answer, limits.batch_items, limits.idle_s)
+            # Closed here when the caller leaves, and not by the collector some time later.
+            async with contextlib.aclosing(answers):
+                async for response in answers:
+                    yield response
 
     async def EmbedText(
         self, request: embedder_pb2.EmbedTextRequest, context: object
@@ -156,3 +167,9 @@ async def _asked_for(chunks: AsyncIterator[bytes], context: EmbedContext) -> Asy
     await context.send_initial_metadata((ACCEPTED,))
     async for chunk in chunks:
         yield chunk
+
+
+async def _chain(first: Message, rest: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    yield first
+    async for message in rest:
+        yield message

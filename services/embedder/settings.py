@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from services.chassis.settings import Settings, settings_config
+from services.chassis.settings import Settings, SettingsError, settings_config
 from services.chassis.telemetry.metrics import LISTEN_PATTERN
 from services.embedder.admission import CallLimits
 from services.embedder.decoder import DecodeLimits
@@ -82,15 +82,32 @@ class EmbedderSettings(Settings):
     drain_timeout_s: float = Field(default=10.0, ge=0, le=600)
 
     @model_validator(mode="after")
-    def _every_admitted_call_finds_room(self) -> Self:
-        """Calls are refused before their bytes come, so that none is refused on its way to the model."""
-        in_flight = (self.interactive_files + self.max_waiting_calls) * self.seconds_in_flight
-        if in_flight > self.max_queued_seconds:
-            raise ValueError(
-                "EMBEDDER_MAX_QUEUED_SECONDS must be at least (EMBEDDER_INTERACTIVE_FILES + EMBEDDER_MAX_WAITING_CALLS)"
-                f" × EMBEDDER_SECONDS_IN_FLIGHT, {in_flight:g}"
-            )
+    def _lengths_are_ranges(self) -> Self:
+        for what in ("library", "upload"):
+            shortest, longest = getattr(self, f"{what}_min_seconds"), getattr(self, f"{what}_max_seconds")
+            if shortest > longest:
+                name = f"EMBEDDER_{what.upper()}"
+                raise ValueError(f"{name}_MIN_SECONDS is {shortest:g}, {name}_MAX_SECONDS is {longest:g}")
         return self
+
+    def check_room(self, window_seconds: float) -> None:
+        """Refuse settings under which a track that was let in could meet a full queue.
+
+        Args:
+            window_seconds: Of the encoder; a track has one window in flight, however long it is.
+
+        Raises:
+            SettingsError: A lane holds too little; the text says how much is needed.
+        """
+        interactive = self.interactive_files + self.max_waiting_calls
+        bulk = 2 * self.bulk_files + self.prefetch_files  # of NATS and of EmbedBatch
+        needed = max(interactive, bulk) * max(self.seconds_in_flight, window_seconds)
+        if needed > self.max_queued_seconds:
+            raise SettingsError(
+                f"EMBEDDER_MAX_QUEUED_SECONDS is {self.max_queued_seconds:g}, and {max(interactive, bulk)} tracks at a"
+                f" time may have {needed:g} s of sound waiting: raise it, or lower EMBEDDER_MAX_WAITING_CALLS,"
+                " EMBEDDER_BULK_FILES or EMBEDDER_SECONDS_IN_FLIGHT"
+            )
 
     @property
     def call_limits(self) -> CallLimits:

@@ -1,6 +1,7 @@
 """Reads the messages of a caller's stream: a header, then the bytes that it states. Embeds nothing."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import TypeVar
 
@@ -8,26 +9,45 @@ from museed.embedder.v1 import embedder_pb2
 from services.embedder.errors import UploadMalformed, UploadStalled
 
 MAX_CHUNK_BYTES = 1024 * 1024
+# A header is a few bytes, and whoever has sent none holds a call of the server.
+HEADER_S = 5.0
+_SLOWEST_BYTES_PER_S = 64 * 1024
 
 Message = TypeVar("Message")
 
 
-async def paced(messages: AsyncIterator[Message], idle_s: float) -> AsyncIterator[Message]:
-    """Pass messages on, and give up on a caller who sends none for `idle_s` seconds.
+async def paced(
+    messages: AsyncIterator[Message], idle_s: float, total_s: float | None = None
+) -> AsyncIterator[Message]:
+    """Pass messages on, and give up on a caller who is too slow; our own work in between does not count.
+
+    Args:
+        messages: What the caller sends.
+        idle_s: Longest wait for one message.
+        total_s: Longest wait for all of them together; None without end.
 
     Raises:
-        UploadStalled: It did.
+        UploadStalled: The caller was slower.
     """
     iterator = aiter(messages)
+    left_s = float("inf") if total_s is None else total_s
     while True:
+        began = time.monotonic()
+        limit_s = min(idle_s, left_s)
         try:
-            async with asyncio.timeout(idle_s):
+            async with asyncio.timeout(limit_s):
                 message = await anext(iterator)
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise UploadStalled.after(idle_s) from None
+            raise UploadStalled.after(limit_s if total_s is None or limit_s == idle_s else total_s) from None
+        left_s -= time.monotonic() - began
         yield message
+
+
+def longest_upload_s(size_bytes: int, idle_s: float) -> float:
+    """Return how long a caller may take to send so many bytes: a slow line's time, and one pause."""
+    return idle_s + size_bytes / _SLOWEST_BYTES_PER_S
 
 
 async def read_header(requests: AsyncIterator[embedder_pb2.EmbedRequest]) -> embedder_pb2.EmbedHeader:
@@ -62,9 +82,9 @@ async def read_chunks(requests: AsyncIterator[embedder_pb2.EmbedRequest], size_b
     async for request in requests:
         if request.WhichOneof("payload") != "chunk":
             raise UploadMalformed("after the header only chunks may come", field="chunk")
-        if len(request.chunk) > MAX_CHUNK_BYTES:
+        if not 1 <= len(request.chunk) <= MAX_CHUNK_BYTES:
             raise UploadMalformed(
-                f"a chunk has {len(request.chunk)} bytes, limit is {MAX_CHUNK_BYTES}",
+                f"a chunk has {len(request.chunk)} bytes, 1 to {MAX_CHUNK_BYTES} are allowed",
                 field="chunk",
                 value=len(request.chunk),
                 limit=MAX_CHUNK_BYTES,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from services.chassis.errors import DeadlineExceeded
 from services.embedder.batcher import Batcher
-from services.embedder.errors import AudioCorrupt, EmbedderBusy, EncodingFailed
+from services.embedder.errors import AudioCorrupt, EmbedderBusy, EncodingFailed, ModelBroken
 from services.embedder.lanes import Lane
 from services.embedder.metrics import EmbedderMetrics
 from tests.fakes.encoder import NOT_FINITE, POISON, FakeEncoder, vector_of
@@ -150,7 +150,9 @@ async def test_poison_window_fails_alone(encoder: FakeEncoder) -> None:
         results = await asyncio.gather(*futures, return_exceptions=True)
     assert isinstance(results[2], EncodingFailed)
     assert [isinstance(result, BaseException) for result in results] == [False, False, True, False]
-    assert encoder.batches == [[0.1, 0.2, POISON, 0.3], [0.1, 0.2], [POISON, 0.3], [POISON], [0.3]]
+    # Behind the poison one window is encoded that is known to be good.
+    assert encoder.batches[:4] == [[0.1, 0.2, POISON, 0.3], [0.1], [0.2], [POISON]]
+    assert encoder.batches[5:] == [[0.3]]
 
 
 async def test_model_goes_on_after_poison(encoder: FakeEncoder) -> None:
@@ -295,3 +297,40 @@ async def test_queues_batches_and_drops_are_told(encoder: FakeEncoder) -> None:
     assert sorted(notes.drops) == [("bulk", "cancelled"), ("interactive", "expired")]
     assert notes.batches == [(2, 0.1)]
     assert notes.depths[-2:] == [("interactive", 0, 0), ("bulk", 0, 0)]
+
+
+async def test_windows_beside_poison_let_those_who_wait_go_first(encoder: FakeEncoder) -> None:
+    batcher = make(encoder, batch=3)
+    bulk = [batcher.submit(window(level), Lane.BULK) for level in (0.1, POISON, 0.2)]
+    encoder.open.clear()
+    async with running(batcher):
+        while not encoder.batches:
+            await asyncio.sleep(0)
+        waiting = batcher.submit(window(0.9), Lane.INTERACTIVE)
+        bulk[2].cancel()
+        encoder.open.set()
+        await asyncio.gather(*bulk, waiting, return_exceptions=True)
+    assert encoder.batches[:3] == [[0.1, POISON, 0.2], [0.9], [0.1]]
+    assert [0.2] not in encoder.batches
+
+
+async def test_model_that_fails_on_everything_ends_the_batcher_and_blames_nobody(encoder: FakeEncoder) -> None:
+    def broken() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    encoder.on_call = broken
+    batcher = make(encoder)
+    futures = [batcher.submit(window(level), Lane.BULK) for level in (0.1, 0.2)]
+    with pytest.raises(ModelBroken):
+        await batcher.run()
+    batcher.close()
+    assert [future.cancelled() for future in futures] == [True, True]
+
+
+async def test_only_a_cancelled_window_in_the_queue_does_not_hold_the_loop(encoder: FakeEncoder) -> None:
+    batcher = make(encoder)
+    async with running(batcher):
+        batcher.submit(window(0.1), Lane.BULK).cancel()
+        async with asyncio.timeout(5):
+            await batcher.submit(window(0.2), Lane.INTERACTIVE)
+    assert encoder.batches == [[0.2]]

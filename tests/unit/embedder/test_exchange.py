@@ -68,7 +68,7 @@ async def test_reader_who_leaves_cancels_what_is_at_work() -> None:
     answers = answer_each(items_of("a", "b", "c"), shop.answer, 2, 60)
     assert await anext(answers) == "A"
     await asyncio.sleep(0)
-    await answers.aclose()  # type: ignore[attr-defined]  # an async generator
+    await answers.aclose()
     assert "a" not in shop.cancelled
     assert set(shop.taken) == {"a", *shop.cancelled}
 
