@@ -431,3 +431,32 @@ async def test_batches_are_for_workers_and_bounded(calls: Calls) -> None:
     error = await refusal(anext(stream))
     assert error.reason == "UPLOAD_STALLED"
     await refusal(calls.embed_batch(held()))  # its place was free again: it ended by silence, too
+
+
+async def test_long_ids_do_not_hide_the_refusal(calls: Calls, song: bytes) -> None:
+    for length in (3_000, 100_000):
+        error = await refusal(calls.embed(song, encoder_id="조" * length))
+        assert error.reason == "ENCODER_MISMATCH"
+
+
+async def test_caller_who_leaves_a_batch_ends_its_work(calls: Calls) -> None:
+    calls.rig.encoder.open.clear()
+    never = asyncio.Event()
+
+    async def held(level: float) -> AsyncIterator[embedder_pb2.EmbedBatchRequest]:
+        yield embedder_pb2.EmbedBatchRequest(key="one", pcm_f32le=np.full(12_000, level, "<f4").tobytes())
+        await never.wait()
+
+    left = calls.stub.EmbedBatch(held(0.3), timeout=TIMEOUT_S, metadata=WORKER)
+    reading = asyncio.ensure_future(anext(aiter(left)))
+    while not calls.rig.encoder.batches:
+        await asyncio.sleep(0.005)
+    reading.cancel()
+    left.cancel()
+    calls.rig.encoder.open.set()
+    while True:  # its place is the only one
+        stream = aiter(calls.stub.EmbedBatch(held(0.4), timeout=TIMEOUT_S, metadata=WORKER))
+        with contextlib.suppress(DomainError):
+            assert (await anext(stream)).HasField("embedding")
+            return
+        await asyncio.sleep(0.01)
