@@ -16,7 +16,14 @@ from services.embedder.audio import AudioSummary, DecodeSpec
 from services.embedder.decode_child import REFUSED, SOUND
 from services.embedder.decode_process import RETRY_AFTER_MS, DecodeProcess, Garbled
 from services.embedder.descriptors import Descriptors
-from services.embedder.errors import AudioCorrupt, DecodeLimit, DecoderLost, EmbedderBusy, audio_error
+from services.embedder.errors import (
+    AudioCorrupt,
+    DecodeLimit,
+    DecoderLost,
+    DecodeStalled,
+    EmbedderBusy,
+    audio_error,
+)
 from services.embedder.metrics import EmbedderMetrics
 
 Float32Array = NDArray[np.float32]
@@ -33,13 +40,14 @@ class DecodeLimits:
     Attributes:
         memory_mib: Address space beyond that of an idle decoding process.
         cpu_s: CPU seconds.
-        wait_s: Seconds that the reader may wait for it, all waits together; the reader's own work does not count.
+        wait_s: Seconds that the reader may wait for it, all waits together; the reader's own work does not count. More
+            than `cpu_s`: what decides must be the file's work, and not how busy the machine is.
         niceness: How much the process gives way to others, 0 to 19; see nice(2).
     """
 
     memory_mib: int = 512
     cpu_s: float = 120.0
-    wait_s: float = 120.0
+    wait_s: float = 300.0
     niceness: int = 0
 
 
@@ -79,6 +87,7 @@ class Decoding:
         Raises:
             AudioError: The file is refused, also after blocks came.
             DecoderLost: The process was killed from outside.
+            DecodeStalled: It was waited for too long.
         """
         if self._is_over:
             raise StopAsyncIteration
@@ -109,7 +118,7 @@ class Decoding:
         try:
             return await self._process.receive(self._limits.wait_s - self.waited_s)
         except TimeoutError:
-            raise DecodeLimit.of("time", f"{self._limits.wait_s:g} s") from None
+            raise DecodeStalled.after(self._limits.wait_s) from None
         except ConnectionError:
             error = await self._process.explain_end(self._limits.cpu_s)
             self.loss = error.reason
