@@ -86,8 +86,9 @@ async def test_process_gives_way_to_nobody_unless_told(pool: DecoderPool, song: 
 
 
 async def test_process_killed_while_it_starts_is_coded_and_the_next_one_starts(pool: DecoderPool, song: Path) -> None:
+    before = children()
     starting = asyncio.create_task(decode(pool, song))
-    os.kill(await until_a_child_beside(set()), signal.SIGKILL)
+    os.kill(await until_a_child_beside(before), signal.SIGKILL)
     with pytest.raises(DecoderLost) as caught:
         await starting
     assert caught.value.retry_after_ms == 1000
