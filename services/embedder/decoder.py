@@ -29,6 +29,9 @@ from services.embedder.metrics import EmbedderMetrics
 Float32Array = NDArray[np.float32]
 
 _START_TIMEOUT_S = 30.0
+_SAMPLE_BYTES = 4
+# What resampling may add to the longest file: it rounds, by far less than this.
+_TOLERATED_S = 1.0
 # Libraries leak and address spaces fall to pieces; a fresh process costs a third of a second.
 _JOBS_PER_PROCESS = 500
 
@@ -54,9 +57,10 @@ class DecodeLimits:
 class Decoding:
     """The blocks of one file as they come: iterate, then read `summary` and `descriptors`."""
 
-    def __init__(self, process: DecodeProcess, limits: DecodeLimits) -> None:
+    def __init__(self, process: DecodeProcess, limits: DecodeLimits, spec: DecodeSpec) -> None:
         self._process = process
         self._limits = limits
+        self._samples_left = (spec.max_seconds + _TOLERATED_S) * spec.sample_rate_hz
         self.waited_s = 0.0
         self.loss = ""  # reason of the process's end, where it ended
         self._summary: AudioSummary | None = None
@@ -93,11 +97,21 @@ class Decoding:
             raise StopAsyncIteration
         kind, payload = await self._receive()
         if kind == SOUND:
-            return np.frombuffer(payload, dtype=np.float32)
+            return self._sound(payload)
         self._is_over = True
         self._take_end(kind, payload)
         self.is_reusable = True
         raise StopAsyncIteration
+
+    def _sound(self, payload: bytearray) -> Float32Array:
+        """Check what a file may have made of the process: it sends whole samples, and no more than were asked for."""
+        samples, rest = divmod(len(payload), _SAMPLE_BYTES)
+        self._samples_left -= samples
+        if rest:
+            raise _garbled(Garbled(f"{len(payload)} bytes, which are no whole samples"))
+        if self._samples_left < 0:
+            raise _garbled(Garbled("more sound than a file may have"))
+        return np.frombuffer(payload, dtype=np.float32)
 
     def _take_end(self, kind: bytes, payload: bytearray) -> None:
         try:
@@ -194,7 +208,7 @@ class DecoderPool:
                 await self._end(process)  # it died while it was idle
                 process = await self._start_process()
                 await process.begin(descriptor, spec, self._limits.cpu_s)
-            decoding = Decoding(process, self._limits)
+            decoding = Decoding(process, self._limits, spec)
             span = tracing.span("decode")  # ended by hand: what its reader does meanwhile is no part of it
             try:
                 yield decoding

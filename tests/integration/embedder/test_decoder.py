@@ -142,6 +142,16 @@ async def test_too_long_file_is_refused_by_its_header(decoders: DecoderPool, twe
         assert blocks == []
 
 
+@pytest.mark.parametrize("rate_hz", [11_025, 16_000, 44_100, 96_000])
+async def test_file_of_exactly_the_longest_length_is_taken(
+    decoders: DecoderPool, twelve_seconds: dict[str, Path], rate_hz: int
+) -> None:
+    spec = replace(SPEC, sample_rate_hz=rate_hz, max_seconds=12)
+    blocks, summary = await decode(decoders, twelve_seconds["flac"], spec)
+    assert sum(map(len, blocks)) == 12 * rate_hz
+    assert summary.seconds == 12.0
+
+
 @pytest.fixture(scope="module")
 def bomb(folder: Path) -> Path:
     """Return a FLAC of at most 500 KB that decodes to 1.7 GB of float32: 20 minutes of 8 silent channels."""
