@@ -16,14 +16,7 @@ from services.embedder.audio import AudioSummary, DecodeSpec
 from services.embedder.decode_child import REFUSED, SOUND
 from services.embedder.decode_process import RETRY_AFTER_MS, DecodeProcess, Garbled
 from services.embedder.descriptors import Descriptors
-from services.embedder.errors import (
-    AudioCorrupt,
-    DecodeLimit,
-    DecoderLost,
-    DecodeStalled,
-    EmbedderBusy,
-    audio_error,
-)
+from services.embedder.errors import AudioCorrupt, DecodeLimit, DecoderLost, DecodeStalled, EmbedderBusy, audio_error
 from services.embedder.metrics import EmbedderMetrics
 
 Float32Array = NDArray[np.float32]
