@@ -16,12 +16,15 @@ from services.embedder.audio import AudioSummary, DecodeSpec
 from services.embedder.decode_child import REFUSED, SOUND
 from services.embedder.decode_process import RETRY_AFTER_MS, DecodeProcess, Garbled
 from services.embedder.descriptors import Descriptors
-from services.embedder.errors import AudioCorrupt, DecodeLimit, DecoderLost, EmbedderBusy, audio_error
+from services.embedder.errors import AudioCorrupt, DecodeLimit, DecoderLost, DecodeStalled, EmbedderBusy, audio_error
 from services.embedder.metrics import EmbedderMetrics
 
 Float32Array = NDArray[np.float32]
 
 _START_TIMEOUT_S = 30.0
+_SAMPLE_BYTES = 4
+# What resampling may add to the longest file: it rounds, by far less than this.
+_TOLERATED_S = 1.0
 # Libraries leak and address spaces fall to pieces; a fresh process costs a third of a second.
 _JOBS_PER_PROCESS = 500
 
@@ -33,22 +36,24 @@ class DecodeLimits:
     Attributes:
         memory_mib: Address space beyond that of an idle decoding process.
         cpu_s: CPU seconds.
-        wait_s: Seconds that the reader may wait for it, all waits together; the reader's own work does not count.
+        wait_s: Seconds that the reader may wait for it, all waits together; the reader's own work does not count. More
+            than `cpu_s`: what decides must be the file's work, and not how busy the machine is.
         niceness: How much the process gives way to others, 0 to 19; see nice(2).
     """
 
     memory_mib: int = 512
     cpu_s: float = 120.0
-    wait_s: float = 120.0
+    wait_s: float = 300.0
     niceness: int = 0
 
 
 class Decoding:
     """The blocks of one file as they come: iterate, then read `summary` and `descriptors`."""
 
-    def __init__(self, process: DecodeProcess, limits: DecodeLimits) -> None:
+    def __init__(self, process: DecodeProcess, limits: DecodeLimits, spec: DecodeSpec) -> None:
         self._process = process
         self._limits = limits
+        self._samples_left = (spec.max_seconds + _TOLERATED_S) * spec.sample_rate_hz
         self.waited_s = 0.0
         self.loss = ""  # reason of the process's end, where it ended
         self._summary: AudioSummary | None = None
@@ -79,16 +84,27 @@ class Decoding:
         Raises:
             AudioError: The file is refused, also after blocks came.
             DecoderLost: The process was killed from outside.
+            DecodeStalled: It was waited for too long.
         """
         if self._is_over:
             raise StopAsyncIteration
         kind, payload = await self._receive()
         if kind == SOUND:
-            return np.frombuffer(payload, dtype=np.float32)
+            return self._sound(payload)
         self._is_over = True
         self._take_end(kind, payload)
         self.is_reusable = True
         raise StopAsyncIteration
+
+    def _sound(self, payload: bytearray) -> Float32Array:
+        """Check what a file may have made of the process: it sends whole samples, and no more than were asked for."""
+        samples, rest = divmod(len(payload), _SAMPLE_BYTES)
+        self._samples_left -= samples
+        if rest:
+            raise _garbled(Garbled(f"{len(payload)} bytes, which are no whole samples"))
+        if self._samples_left < 0:
+            raise _garbled(Garbled("more sound than a file may have"))
+        return np.frombuffer(payload, dtype=np.float32)
 
     def _take_end(self, kind: bytes, payload: bytearray) -> None:
         try:
@@ -109,7 +125,7 @@ class Decoding:
         try:
             return await self._process.receive(self._limits.wait_s - self.waited_s)
         except TimeoutError:
-            raise DecodeLimit.of("time", f"{self._limits.wait_s:g} s") from None
+            raise DecodeStalled.after(self._limits.wait_s) from None
         except ConnectionError:
             error = await self._process.explain_end(self._limits.cpu_s)
             self.loss = error.reason
@@ -185,7 +201,7 @@ class DecoderPool:
                 await self._end(process)  # it died while it was idle
                 process = await self._start_process()
                 await process.begin(descriptor, spec, self._limits.cpu_s)
-            decoding = Decoding(process, self._limits)
+            decoding = Decoding(process, self._limits, spec)
             span = tracing.span("decode")  # ended by hand: what its reader does meanwhile is no part of it
             try:
                 yield decoding

@@ -117,7 +117,7 @@ class TrackEmbedder:
         Raises:
             AudioError: The file is refused, with value and limit.
             EmbedderBusy: Too many wait already.
-            DecoderLost: The decoding process was killed; trying again helps.
+            DecoderLost: The decoding process was killed, or was waited for too long; trying again helps.
             EncodingFailed: The model failed on it.
         """
         manifest = self._encoder.manifest

@@ -10,7 +10,7 @@ InvalidArgument
 │   ├── AudioTooShort         fewer seconds than asked for
 │   ├── AudioTooLong          more seconds than allowed
 │   ├── AudioTooLarge         more bytes than allowed
-│   └── DecodeLimit           decoding took more memory, CPU or time than allowed
+│   └── DecodeLimit           decoding took more memory or CPU time than allowed
 ├── UploadMalformed           the stream of an upload breaks its contract
 ├── TextInvalid               no text, too much of it, or characters that are none
 └── WordsUnknown              Korean that no table translates
@@ -25,6 +25,7 @@ DeadlineExceeded
 └── UploadStalled             a caller holds a stream open and sends nothing
 Unavailable
 ├── DecoderLost               a decoding process was killed from outside; retry
+│   └── DecodeStalled         a file was waited for too long: the machine is busy; retry
 └── SpoolUnavailable          the disk takes no upload now; retry
 Internal
 ├── EncodingFailed            the model failed on one window
@@ -140,7 +141,7 @@ class AudioTooLarge(AudioError):
 
 
 class DecodeLimit(AudioError):
-    """Decoding took more memory, CPU seconds or wall-clock seconds than allowed."""
+    """Decoding took more memory or CPU seconds than allowed."""
 
     default_reason = "DECODE_LIMIT"
 
@@ -242,6 +243,19 @@ class DecoderLost(Unavailable):
     """A decoding process was killed from outside or would not start; the next try gets another one."""
 
     default_reason = "DECODER_LOST"
+
+
+class DecodeStalled(DecoderLost):
+    """A file was waited for too long, with CPU seconds left: the machine had no time for it."""
+
+    default_reason = "DECODE_STALLED"
+
+    @classmethod
+    def after(cls, wait_s: float) -> Self:
+        """Build the error from the longest wait, in seconds."""
+        limit = f"{wait_s:g} s"
+        message = f"decoding was waited for longer than {limit}"
+        return cls(message, value=f"over {limit}", limit=limit, retry_after_ms=10_000)
 
 
 class SpoolUnavailable(Unavailable):

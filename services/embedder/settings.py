@@ -13,6 +13,8 @@ from services.embedder.decoder import DecodeLimits
 from services.embedder.embedding import AudioLimits
 
 _MIB = 1024 * 1024
+# A decoding process counts whole CPU seconds, and may begin with a part of one.
+_CPU_ROUNDING_S = 2.0
 
 
 class EmbedderSettings(Settings):
@@ -65,7 +67,8 @@ class EmbedderSettings(Settings):
 
     decode_memory_mib: int = Field(default=512, ge=64)
     decode_cpu_s: float = Field(default=120.0, gt=0)
-    decode_wait_s: float = Field(default=120.0, gt=0)
+    # More than the CPU seconds: that limit refuses a file, this one only has it tried again.
+    decode_wait_s: float = Field(default=300.0, gt=0)
     # How much the processes that decode the library give way to those of callers and to the model; see nice(2).
     bulk_niceness: int = Field(default=10, ge=0, le=19)
 
@@ -88,6 +91,16 @@ class EmbedderSettings(Settings):
             if shortest > longest:
                 name = f"EMBEDDER_{what.upper()}"
                 raise ValueError(f"{name}_MIN_SECONDS is {shortest:g}, {name}_MAX_SECONDS is {longest:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _cpu_seconds_run_out_before_waiting_does(self) -> Self:
+        """A file that never ends is refused for its CPU seconds, and not tried again as if the machine were busy."""
+        shortest = self.decode_cpu_s + _CPU_ROUNDING_S
+        if self.decode_wait_s < shortest:
+            raise ValueError(
+                f"EMBEDDER_DECODE_WAIT_S must be at least EMBEDDER_DECODE_CPU_S + {_CPU_ROUNDING_S:g}, {shortest:g}"
+            )
         return self
 
     def check_room(self, window_seconds: float) -> None:

@@ -27,7 +27,7 @@ class SpooledFile:
             SpoolUnavailable: The disk is full or broken.
         """
         try:
-            await asyncio.get_running_loop().run_in_executor(self._executor, self._file.write, data)
+            await asyncio.get_running_loop().run_in_executor(self._executor, _write_all, self._file, data)
         except OSError as error:
             raise SpoolUnavailable(f"the upload cannot be stored: {error.strerror}") from error
         self.size_bytes += len(data)
@@ -37,6 +37,13 @@ class SpooledFile:
         descriptor = self._file.fileno()
         os.lseek(descriptor, 0, os.SEEK_SET)
         return descriptor
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    """Write every byte: on a disk that fills up, an unbuffered write takes a part and raises nothing."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 class Spool:

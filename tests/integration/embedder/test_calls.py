@@ -70,17 +70,31 @@ class Calls:
         return (await self.stub.EmbedBlob(request, timeout=TIMEOUT_S, metadata=metadata)).embedding
 
 
-@pytest.fixture
-async def calls(rig: Rig) -> AsyncIterator[Calls]:
+@contextlib.asynccontextmanager
+async def serving(rig: Rig, idle_s: float) -> AsyncIterator[Calls]:
     server = Server("127.0.0.1:0", ACCESS, TokenVerifier(SIGNER.jwks))
     intake = Intake(rig.encoder, rig.tracks, rig.blobs, rig.spool, LIMITS)
-    servicer = Servicer(rig.encoder, intake, CallLimits(files=2, batches=1, batch_items=2, idle_s=0.5))
+    servicer = Servicer(rig.encoder, intake, CallLimits(files=2, batches=1, batch_items=2, idle_s=idle_s))
     embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, server.grpc)
     await server.start()
     await server.set_serving(True)
     async with connect(f"127.0.0.1:{server.port}") as channel:
         yield Calls(rig, embedder_pb2_grpc.EmbedderServiceStub(channel))
     await server.drain(1)
+
+
+@pytest.fixture
+async def calls(rig: Rig) -> AsyncIterator[Calls]:
+    """An embedder that waits for its callers longer than any test does."""
+    async with serving(rig, idle_s=60) as found:
+        yield found
+
+
+@pytest.fixture
+async def impatient(rig: Rig) -> AsyncIterator[Calls]:
+    """An embedder that gives up on a stream soon: whatever is sent to it on one may come too late."""
+    async with serving(rig, idle_s=0.5) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -336,7 +350,8 @@ async def test_samples_that_are_no_sound_are_refused(calls: Calls) -> None:
     assert error.reason == "AUDIO_CORRUPT"
 
 
-async def test_caller_who_stops_sending_loses_the_place(calls: Calls, song: bytes) -> None:
+async def test_caller_who_stops_sending_loses_the_place(impatient: Calls, song: bytes) -> None:
+    digest = await impatient.rig.blobs.put(song)
     never = asyncio.Event()
 
     async def stalling(*messages: embedder_pb2.EmbedRequest) -> AsyncIterator[embedder_pb2.EmbedRequest]:
@@ -345,9 +360,9 @@ async def test_caller_who_stops_sending_loses_the_place(calls: Calls, song: byte
         await never.wait()
 
     for messages in ([], [header(1000)], [header(1000), chunk(b"abc")]):
-        error = await refusal(calls.stub.Embed(stalling(*messages), timeout=TIMEOUT_S, metadata=USER))
+        error = await refusal(impatient.stub.Embed(stalling(*messages), timeout=TIMEOUT_S, metadata=USER))
         assert (error.code, error.reason, error.limit) == ("DEADLINE_EXCEEDED", "UPLOAD_STALLED", "0.5 s")
-    assert (await calls.embed(song)).window_count == 3
+    assert (await impatient.embed_blob(digest)).window_count == 3
 
 
 async def test_batch_answers_every_item_by_its_key(calls: Calls, song: bytes) -> None:
@@ -415,22 +430,28 @@ async def test_batch_ends_at_an_item_that_cannot_be_answered(calls: Calls, key: 
     assert (error.code, error.field, error.limit) == ("INVALID_ARGUMENT", "key", "128")
 
 
+async def one_item_until(over: asyncio.Event) -> AsyncIterator[embedder_pb2.EmbedBatchRequest]:
+    yield embedder_pb2.EmbedBatchRequest(key="first", pcm_f32le=np.full(12_000, 0.5, "<f4").tobytes())
+    await over.wait()
+
+
 async def test_batches_are_for_workers_and_bounded(calls: Calls) -> None:
-    never = asyncio.Event()
-
-    async def held() -> AsyncIterator[embedder_pb2.EmbedBatchRequest]:
-        yield embedder_pb2.EmbedBatchRequest(key="first", pcm_f32le=np.full(12_000, 0.5, "<f4").tobytes())
-        await never.wait()
-
-    error = await refusal(calls.embed_batch(held(), USER))
+    over = asyncio.Event()
+    error = await refusal(calls.embed_batch(one_item_until(over), USER))
     assert error.code == "PERMISSION_DENIED"
-    stream = aiter(calls.stub.EmbedBatch(held(), timeout=TIMEOUT_S, metadata=WORKER))
+    stream = aiter(calls.stub.EmbedBatch(one_item_until(over), timeout=TIMEOUT_S, metadata=WORKER))
     assert (await anext(stream)).key == "first"
-    error = await refusal(calls.embed_batch(held()))
+    error = await refusal(calls.embed_batch(one_item_until(over)))
     assert (error.code, error.reason, error.limit) == ("RESOURCE_EXHAUSTED", "EMBEDDER_BUSY", "1")
-    error = await refusal(anext(stream))
-    assert error.reason == "UPLOAD_STALLED"
-    await refusal(calls.embed_batch(held()))  # its place was free again: it ended by silence, too
+    over.set()
+    assert [answer async for answer in stream] == []
+    assert [answer.key for answer in await calls.embed_batch(one_item_until(over))] == ["first"]
+
+
+async def test_batch_that_says_nothing_loses_the_place(impatient: Calls) -> None:
+    for _ in range(2):  # of one place
+        error = await refusal(impatient.embed_batch(one_item_until(asyncio.Event())))
+        assert (error.code, error.reason, error.limit) == ("DEADLINE_EXCEEDED", "UPLOAD_STALLED", "0.5 s")
 
 
 async def test_long_ids_do_not_hide_the_refusal(calls: Calls, song: bytes) -> None:

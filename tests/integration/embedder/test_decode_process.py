@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import pytest
 from services.embedder.decoder import DecodeLimits, DecoderPool
 from services.embedder.errors import AudioCorrupt, DecoderLost
 from tests.integration.embedder import audio_files
-from tests.integration.embedder.conftest import decode
+from tests.integration.embedder.conftest import SPEC, decode
 
 MIB = 1024 * 1024
 
@@ -86,8 +87,9 @@ async def test_process_gives_way_to_nobody_unless_told(pool: DecoderPool, song: 
 
 
 async def test_process_killed_while_it_starts_is_coded_and_the_next_one_starts(pool: DecoderPool, song: Path) -> None:
+    before = children()
     starting = asyncio.create_task(decode(pool, song))
-    os.kill(await until_a_child_beside(set()), signal.SIGKILL)
+    os.kill(await until_a_child_beside(before), signal.SIGKILL)
     with pytest.raises(DecoderLost) as caught:
         await starting
     assert caught.value.retry_after_ms == 1000
@@ -141,6 +143,8 @@ async def test_caller_that_leaves_while_a_process_starts_leaves_none_behind(pool
 
 GARBLERS = {
     "a block longer than asked for": "send(b'S', b'0' * 640_004)",
+    "half a sample": "send(b'S', b'0' * 1_002)",
+    "more sound than asked for": "[send(b'S', bytes(640_000)) for _ in range(3)]; sys.exit()",
     "a text without end": "channel.sendall(FRAME_HEADER.pack(b'E', 0xFFFFFFFF))",
     "no json": "send(b'E', b'hello')",
     "json of something else": "send(b'E', b'[]')",
@@ -172,7 +176,7 @@ async def test_process_that_has_lost_its_mind_is_coded_and_replaced(
     with monkeypatch.context() as patched:
         patched.setattr(sys, "executable", str(interpreter))
         with pytest.raises(AudioCorrupt):
-            await decode(pool, song)
+            await decode(pool, song, replace(SPEC, max_seconds=25))
     if kind == "a reason that nobody knows":  # a refusal like any other
         return
     assert pool.process_ids == []

@@ -18,7 +18,15 @@ import uvloop
 from services.chassis.errors import DomainError
 from services.embedder.audio import DecodeSpec
 from services.embedder.decoder import DecodeLimits, DecoderPool
-from services.embedder.errors import AudioError, AudioTooLong, AudioTooShort, DecodeLimit, DecoderLost, EmbedderBusy
+from services.embedder.errors import (
+    AudioError,
+    AudioTooLong,
+    AudioTooShort,
+    DecodeLimit,
+    DecoderLost,
+    DecodeStalled,
+    EmbedderBusy,
+)
 from tests.fixtures import hostile_audio
 from tests.integration.embedder import audio_files
 from tests.integration.embedder.conftest import SPEC, decode, opened
@@ -134,6 +142,16 @@ async def test_too_long_file_is_refused_by_its_header(decoders: DecoderPool, twe
         assert blocks == []
 
 
+@pytest.mark.parametrize("rate_hz", [11_025, 16_000, 44_100, 96_000])
+async def test_file_of_exactly_the_longest_length_is_taken(
+    decoders: DecoderPool, twelve_seconds: dict[str, Path], rate_hz: int
+) -> None:
+    spec = replace(SPEC, sample_rate_hz=rate_hz, max_seconds=12)
+    blocks, summary = await decode(decoders, twelve_seconds["flac"], spec)
+    assert sum(map(len, blocks)) == 12 * rate_hz
+    assert summary.seconds == 12.0
+
+
 @pytest.fixture(scope="module")
 def bomb(folder: Path) -> Path:
     """Return a FLAC of at most 500 KB that decodes to 1.7 GB of float32: 20 minutes of 8 silent channels."""
@@ -192,13 +210,14 @@ async def test_cpu_limit_is_coded_and_counts_each_file_anew(twelve_seconds: dict
         assert await still_works(pool, twelve_seconds["wav"])
 
 
-async def test_waiting_limit_is_coded_and_the_next_file_works(twelve_seconds: dict[str, Path]) -> None:
+async def test_waiting_limit_is_not_the_files_fault_and_the_next_file_works(twelve_seconds: dict[str, Path]) -> None:
     async with limited(wait_s=1.0) as pool:
         (process_id,) = pool.process_ids
         os.kill(process_id, signal.SIGSTOP)
         error = await refusal(pool, twelve_seconds["wav"])
-        assert isinstance(error, DecodeLimit)
-        assert error.limit == "1 s"
+        assert isinstance(error, DecodeStalled)
+        assert (error.code, error.reason, error.retry_after_ms) == ("UNAVAILABLE", "DECODE_STALLED", 10_000)
+        assert (error.message, error.limit) == ("decoding was waited for longer than 1 s", "1 s")
         assert await still_works(pool, twelve_seconds["wav"])
         assert process_id not in pool.process_ids
 

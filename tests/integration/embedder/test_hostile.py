@@ -84,7 +84,7 @@ async def started(folder: Path, limits: DecodeLimits) -> AsyncIterator[Rig]:
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with started(tmp_path, DecodeLimits(cpu_s=10, wait_s=20)) as one:
+    async with started(tmp_path, DecodeLimits(cpu_s=10, wait_s=100)) as one:
         yield one
 
 
@@ -345,7 +345,7 @@ async def test_ten_hours_are_refused_with_and_without_a_stated_length(rig: Rig, 
 
 
 async def test_after_all_of_them_the_process_is_what_it_was(good: dict[str, bytes], tmp_path: Path) -> None:
-    async with started(tmp_path, DecodeLimits(cpu_s=10, wait_s=20)) as rig:
+    async with started(tmp_path, DecodeLimits(cpu_s=10, wait_s=100)) as rig:
         files = [
             *(data for suffix in FORMATS for data in hostile.truncations(good[suffix], 5)),
             *(hostile.flipped(good[suffix], 30, seed) for suffix in FORMATS for seed in range(5)),

@@ -1,4 +1,4 @@
-"""A decoding process is killed with a file in its hands: a caller is told to retry, and work is done in the end."""
+"""A decoding process is killed or stands still with a file in its hands: it is tried again, and done in the end."""
 
 import asyncio
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.chassis.bus import DEAD_LETTERS
-from services.embedder.decoder import DecoderPool
-from services.embedder.embedding import AudioLimits, TrackEmbedding
+from services.embedder.decoder import DecodeLimits, DecoderPool
+from services.embedder.embedding import AudioLimits, TrackEmbedder, TrackEmbedding
 from services.embedder.errors import DecoderLost
 from services.embedder.lanes import Lane
 from tests.conftest import NatsServer
@@ -65,3 +65,22 @@ async def test_work_whose_process_is_killed_is_done_by_the_next(
     assert [subject for subject, _, _ in events] == [EMBEDDED] * 3
     assert len({event_id for _, _, event_id in events}) == 3
     assert await mesh.waiting(DEAD_LETTERS) == 0
+
+
+async def test_work_whose_process_gets_no_time_is_done_by_the_next(
+    rig: Rig, mesh: Mesh, nats_server: NatsServer
+) -> None:
+    pool = DecoderPool(1, DecodeLimits(wait_s=2.0), max_waiting=1)
+    await pool.start()
+    rig.tracks = TrackEmbedder(rig.encoder, rig.batcher, {Lane.BULK: pool}, seconds_in_flight=40)
+    (process_id,) = pool.process_ids
+    os.kill(process_id, signal.SIGSTOP)
+    song(mesh.root, "a.wav")
+    await mesh.ask("a.wav", "work-1")
+    async with working(rig, nats_server, concurrency=1):
+        ((subject, _, _),) = await mesh.events(1)
+        await mesh.until_all_is_done()
+    assert subject == EMBEDDED
+    assert process_id not in pool.process_ids
+    assert await mesh.waiting(DEAD_LETTERS) == 0
+    await pool.close()

@@ -1,4 +1,4 @@
-"""Settings that promise more than there is room for."""
+"""Settings that hold only together."""
 
 from typing import Any
 
@@ -47,3 +47,18 @@ def test_both_lanes_have_room_for_every_track_that_is_let_in(
 def test_shortest_length_lies_below_the_longest(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     with pytest.raises(SettingsError, match=f"EMBEDDER_{what}_MIN_SECONDS is 9000, EMBEDDER_{what}_MAX_SECONDS is"):
         settings(monkeypatch, **{f"{what}_MIN_SECONDS": 9000})
+
+
+@pytest.fixture(autouse=True)
+def needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBEDDER_SOCIAL_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setenv("EMBEDDER_BLOB_STORE_URL", "file:///blobs")
+
+
+def test_cpu_seconds_run_out_before_waiting_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(EmbedderSettings).decode_limits.wait_s == 300
+    monkeypatch.setenv("EMBEDDER_DECODE_CPU_S", "298")
+    assert load(EmbedderSettings).decode_limits.cpu_s == 298
+    monkeypatch.setenv("EMBEDDER_DECODE_CPU_S", "299")
+    with pytest.raises(SettingsError, match=r"EMBEDDER_DECODE_WAIT_S must be at least EMBEDDER_DECODE_CPU_S \+ 2, 301"):
+        load(EmbedderSettings)
