@@ -4,6 +4,7 @@ import contextlib
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -201,7 +202,8 @@ def test_longest_text_is_counted_in_composed_letters() -> None:
 )
 def test_what_is_far_too_long_is_refused_before_it_is_composed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Composing the first of these takes hours.
-    monkeypatch.setattr(unicodedata, "normalize", lambda *_: pytest.fail("composed"))
+    composing = SimpleNamespace(category=unicodedata.category, normalize=lambda *_: pytest.fail("composed"))
+    monkeypatch.setattr(moods, "unicodedata", composing)
     with pytest.raises(TextInvalid) as caught:
         fold(text)
     assert (caught.value.value, caught.value.limit) == (str(len(text)), "1..500")

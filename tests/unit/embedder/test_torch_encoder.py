@@ -20,7 +20,7 @@ from services.embedder.torch_encoder import BATCH_SIZES, FixedShapes, TorchEncod
 from tests.fakes.mini import TINY, sounds, write_mini
 
 FULL = 12
-WINDOW = 240_000
+WINDOW = 24_000
 
 
 @pytest.fixture
@@ -54,6 +54,12 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return write_mini(tmp_path_factory.mktemp("artifacts") / "tiny", TINY)
 
 
+@pytest.fixture(scope="module")
+def brief(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Return a network whose full windows are of one second."""
+    return write_mini(tmp_path_factory.mktemp("artifacts") / "brief", TINY, window_seconds=1.0, hop_seconds=1.0)
+
+
 class Counted:
     """Returns sums and means of rows, and notes the shapes it is given."""
 
@@ -79,11 +85,11 @@ def test_full_windows_are_filled_up_to_few_sizes_and_others_are_not() -> None:
     assert function.shapes == [(1, FULL), (4, FULL), (4, FULL), (2, 7), (32, FULL)]
 
 
-def test_without_a_gpu_nothing_is_filled_up(artifact: Artifact) -> None:
-    encoder = TorchEncoder(artifact, "cpu")
+def test_without_a_gpu_nothing_is_filled_up(brief: Artifact) -> None:
+    encoder = TorchEncoder(brief, "cpu")
     shapes: list[tuple[int, ...]] = []
     encoder.network.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape)))
-    encoder.encode(sounds(10, 3))
+    encoder.encode(sounds(1, 3))
     assert shapes == [(3, WINDOW)]
 
 
@@ -114,42 +120,43 @@ def test_recorded_shapes_hold_neither_themselves_nor_their_function() -> None:
 
 
 def test_full_windows_at_few_sizes_are_compiled_and_nothing_else(
-    artifact: Artifact, compiled: list[tuple[int, ...]]
+    brief: Artifact, compiled: list[tuple[int, ...]]
 ) -> None:
-    encoder, plain = TorchEncoder(artifact, "cpu", is_compiled=True), TorchEncoder(artifact, "cpu")
-    for windows in (sounds(10, 1), sounds(10, 3), sounds(4.3, 3), sounds(0.2, 5), sounds(10, 2)):
+    encoder, plain = TorchEncoder(brief, "cpu", is_compiled=True), TorchEncoder(brief, "cpu")
+    for windows in (sounds(1, 1), sounds(1, 3), sounds(0.43, 3), sounds(0.2, 5), sounds(1, 2)):
         found, wanted = encoder.encode(windows), plain.encode(windows)
         np.testing.assert_allclose(found.vectors, wanted.vectors, atol=1e-5)
         np.testing.assert_allclose(found.tags, wanted.tags, atol=1e-5)
     assert compiled == [(1, WINDOW), (4, WINDOW), (2, WINDOW)]
 
 
-def test_serving_compiles_nothing_that_warm_up_has_not(artifact: Artifact, compiled: list[tuple[int, ...]]) -> None:
-    encoder = run_artifact(artifact, Serving("torch", is_compiled=True))
-    warm_up(encoder, 59, is_compiled=True)  # five windows at most
+def test_serving_compiles_nothing_that_warm_up_has_not(brief: Artifact, compiled: list[tuple[int, ...]]) -> None:
+    encoder = run_artifact(brief, Serving("torch", is_compiled=True))
+    warm_up(encoder, 5.9, is_compiled=True)  # five windows at most
     assert set(compiled) == {(size, WINDOW) for size in (1, 2, 4, 8)}
     before = len(compiled)
     for count in range(1, 6):
-        encoder.encode(sounds(10, count))
-        encoder.encode(sounds(0.3 + count, count))
+        encoder.encode(sounds(1, count))
+        encoder.encode(sounds(0.1 + 0.1 * count, count))
     assert set(compiled[before:]) == set(compiled[:before])
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own imports
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_compiler_has_nothing_to_do_after_the_warm_up(artifact: Artifact) -> None:
+def test_compiler_has_nothing_to_do_after_the_warm_up(brief: Artifact) -> None:
     torch.compiler.reset()
-    encoder, plain = TorchEncoder(artifact, "cpu", is_compiled=True), TorchEncoder(artifact, "cpu")
-    warm_up(encoder, 40, is_compiled=True)
+    encoder, plain = TorchEncoder(brief, "cpu", is_compiled=True), TorchEncoder(brief, "cpu")
+    warm_up(encoder, 4, is_compiled=True)
     with torch.compiler.set_stance("fail_on_recompile"):
-        for windows in (sounds(10, 1), sounds(10, 3), sounds(10, 4), sounds(4.3, 3), sounds(0.2, 1)):
+        for windows in (sounds(1, 1), sounds(1, 3), sounds(1, 4), sounds(0.43, 3), sounds(0.2, 1)):
             np.testing.assert_allclose(encoder.encode(windows).vectors, plain.encode(windows).vectors, atol=1e-4)
     torch.compiler.reset()
 
 
 @pytest.mark.parametrize(("lowest", "served"), [(-1.0, "bf16"), (1.1, "fp32")])
 def test_reference_is_neither_compiled_nor_kept(
-    artifact: Artifact,
+    brief: Artifact,
     compiled: list[tuple[int, ...]],
     monkeypatch: pytest.MonkeyPatch,
     lowest: float,
@@ -167,7 +174,7 @@ def test_reference_is_neither_compiled_nor_kept(
     monkeypatch.setattr(precision, "LOWEST_COSINE", lowest)
     monkeypatch.setattr(muq, "is_gpu_at_hand", lambda: False)
     # What `auto` does on a GPU.
-    maker = runtimes._maker(artifact, "torch", Serving("torch", "auto", is_compiled=True))
+    maker = runtimes._maker(brief, "torch", Serving("torch", "auto", is_compiled=True))
     encoder = settle(maker.make, "auto", ("bf16",), maker.make_reference)
     assert encoder.precision == served
     wanted = ["fp32 False", "bf16 True"] + (["fp32 True"] if served == "fp32" else [])
@@ -176,7 +183,7 @@ def test_reference_is_neither_compiled_nor_kept(
     assert compiled == [(8, WINDOW)]  # the probe's six full windows, of bf16
 
 
-def test_served_encoder_is_alone_in_memory(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_served_encoder_is_alone_in_memory(brief: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[weakref.ref[FixedShapes]] = []
 
     class Padded(FixedShapes):
@@ -187,7 +194,7 @@ def test_served_encoder_is_alone_in_memory(artifact: Artifact, monkeypatch: pyte
 
     monkeypatch.setattr(torch_encoder, "FixedShapes", Padded)
     monkeypatch.setattr(precision, "LOWEST_COSINE", -1.0)  # a network without training is not robust
-    encoder = run_artifact(artifact, Serving("torch", "bf16"))
+    encoder = run_artifact(brief, Serving("torch", "bf16"))
     assert encoder.precision == "bf16"
     assert [reference() is not None for reference in made] == [False, True]
 
