@@ -142,14 +142,17 @@ def test_serving_compiles_nothing_that_warm_up_has_not(brief: Artifact, compiled
 
 
 @pytest.mark.long
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own imports
+@pytest.mark.filterwarnings("ignore")  # the compiler warns of its own imports, and of complex numbers
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_compiler_has_nothing_to_do_after_the_warm_up(brief: Artifact) -> None:
+def test_compiler_has_nothing_to_do_after_the_warm_up(
+    brief: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch.compiler.reset()
     encoder, plain = TorchEncoder(brief, "cpu", is_compiled=True), TorchEncoder(brief, "cpu")
-    warm_up(encoder, 4, is_compiled=True)
+    warm_up(encoder, 2, is_compiled=True)
     with torch.compiler.set_stance("fail_on_recompile"):
-        for windows in (sounds(1, 1), sounds(1, 3), sounds(1, 4), sounds(0.43, 3), sounds(0.2, 1)):
+        for windows in (sounds(1, 1), sounds(1, 2), sounds(0.43, 2), sounds(0.2, 1)):
             np.testing.assert_allclose(encoder.encode(windows).vectors, plain.encode(windows).vectors, atol=1e-4)
     torch.compiler.reset()
 
