@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 import torch
-from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from services.embedder.artifact import Artifact, open_artifact
@@ -26,6 +25,7 @@ from services.embedder.mel import power_spectra
 from services.embedder.mini import MiniEncoder
 from services.embedder.mini_graph import HOP, N_FFT
 from services.embedder.onnx_graph import Graph
+from services.embedder.precision import lowest_cosine
 from tests.fakes.mini import FULL, MiniInTorch, build_muq, muq_options, sounds, write_mini
 
 GOAL = 0.03
@@ -126,20 +126,16 @@ def compare_precisions(folder: Path, halves: Artifact, rounds: int) -> None:
     """Print what lower precisions gain and cost; they count from a cosine of 0.999."""
     exact = MiniEncoder(write_mini(folder / "exact", FULL, dtype=torch.float32))
     windows = sounds(10, 4, seed=3)
-    stored = lowest_cosine(MiniEncoder(halves), exact, windows)
+    stored = lowest_cosine(MiniEncoder(halves).encode(windows).vectors, exact.encode(windows).vectors)
     print(f"stored in fp16, computed in fp32, random weights: lowest cosine to fp32 {stored:.6f}")
     trained = open_artifact(MINI_FOLDER) if MINI_FOLDER.is_dir() else halves
     full, eight = MiniEncoder(trained), MiniEncoder(trained, precision="int8-dynamic")
+    cosine = lowest_cosine(eight.encode(windows).vectors, full.encode(windows).vectors)
     costs = timed({"fp32": lambda: full.encode(windows), "int8": lambda: eight.encode(windows)}, rounds)
     print(
         f"dynamic int8, {'random' if trained is halves else 'trained'} weights: lowest cosine to fp32"
-        f" {lowest_cosine(eight, full, windows):.6f}, {costs['int8'].cpu_s / costs['fp32'].cpu_s:.2f} × its time"
+        f" {cosine:.6f}, {costs['int8'].cpu_s / costs['fp32'].cpu_s:.2f} × its time"
     )
-
-
-def lowest_cosine(one: MiniEncoder, other: MiniEncoder, windows: NDArray[np.float32]) -> float:
-    """Return the lowest cosine of the vectors that two encoders give to the same windows."""
-    return float(np.sum(one.encode(windows).vectors * other.encode(windows).vectors, axis=1).min())
 
 
 if __name__ == "__main__":

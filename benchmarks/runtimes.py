@@ -9,6 +9,7 @@ Usage: python -m benchmarks.runtimes [--rounds N] [--compile] [--large]
 """
 
 import argparse
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -26,7 +27,7 @@ from services.embedder.mini import MiniEncoder
 from services.embedder.model import Float32Array, ServedEncoder
 from services.embedder.musicnn import MusicnnEncoder
 from services.embedder.musicnn_wheel import import_wheel
-from services.embedder.precision import calibration, lowest_cosine, probe
+from services.embedder.precision import calibration, encode_all, lowest_cosine, probe
 from services.embedder.torch_encoder import TorchEncoder
 from tests.fakes.mini import build_muq, muq_options, sounds
 from tests.unit.embedder import musicnn_in_torch
@@ -110,6 +111,7 @@ def on_gpu(name: str, artifact: Artifact, rounds: int) -> None:
     """Print rows of bf16 against fp32, one at a time so that each has the memory to itself, and both peaks."""
     seconds, peaks = {}, {}
     for precision in ("fp32", "bf16"):
+        gc.collect()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         encoder = TorchEncoder(artifact, "cuda", precision)
@@ -148,10 +150,11 @@ def main() -> None:
     options = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     mini = open_artifact(MINI_FOLDER)
-    exact = MiniEncoder(mini)
+    windows = probe(mini.manifest)
+    exact = encode_all(MiniEncoder(mini), windows)
     for precision in ("int8-dynamic", "int8-static"):
         lower = MiniEncoder(mini, 0, precision, calibration(mini.manifest) if "static" in precision else ())
-        cosine = lowest_cosine(lower, exact, probe(mini.manifest))
+        cosine = lowest_cosine(encode_all(lower, windows), exact)
         print(f"museed-mini in {precision}: lowest cosine to fp32 on the probe {cosine:.6f}")
     with tempfile.TemporaryDirectory(prefix="museed-bench-") as place:
         musicnn = import_wheel(Path(place) / "musicnn-msd")

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from typing import NamedTuple
 
 from museed.embedder.v1 import embedder_pb2_grpc
 from services.chassis import channel, settings, telemetry
@@ -36,6 +37,13 @@ from services.embedder.text import TextEmbedder
 logger = logging.getLogger(__name__)
 
 
+class Words(NamedTuple):
+    """The text model, and the axes whose prompts it has embedded."""
+
+    mulan: MulanEncoder
+    axes: AxisScorer
+
+
 class Embedder:
     """The parts of this process and their order of life.
 
@@ -46,7 +54,7 @@ class Embedder:
         decoders: Started.
         process_metrics: Of every process.
         metrics: Of the embedder.
-        mulan: Text model; None for none.
+        words: What knows words; None where no text model is loaded.
     """
 
     def __init__(
@@ -57,7 +65,7 @@ class Embedder:
         decoders: dict[Lane, DecoderPool],
         process_metrics: Metrics,
         metrics: EmbedderMetrics,
-        mulan: MulanEncoder | None = None,
+        words: Words | None = None,
     ) -> None:
         self._settings = chosen
         self._process_metrics = process_metrics
@@ -81,9 +89,9 @@ class Embedder:
         self._axis_batcher: Batcher | None = None
         self._axis_tracks: TrackEmbedder | None = None
         tagger = Tagger(encoder, intake)
-        if mulan is not None:
-            self._text = TextEmbedder(mulan, max_waiting=chosen.max_waiting_texts, cached=chosen.cached_texts)
-            tagger = Tagger(encoder, intake, AxisScorer(mulan), self._axis_intake(mulan))
+        if words is not None:
+            self._text = TextEmbedder(words.mulan, max_waiting=chosen.max_waiting_texts, cached=chosen.cached_texts)
+            tagger = Tagger(encoder, intake, words.axes, self._axis_intake(words.mulan))
         servicer = Servicer(encoder, intake, chosen.call_limits, self._text, tagger)
         embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, self.server.grpc)
         self._consumer: WorkConsumer | None = None
@@ -191,7 +199,7 @@ def prepare_encoder(chosen: EmbedderSettings) -> ServedEncoder:
         raise SystemExit(f"{error.reason}: {error.message}") from error
     chosen.check_room(encoder.manifest.window_seconds)
     loaded = time.monotonic()
-    warm_up(encoder, chosen.max_batch_seconds)
+    warm_up(encoder, chosen.max_batch_seconds, is_compiled=chosen.torch_compile)
     logger.info(
         "encoder_loaded",
         extra={
@@ -206,20 +214,22 @@ def prepare_encoder(chosen: EmbedderSettings) -> ServedEncoder:
     return encoder
 
 
-def prepare_mulan(chosen: EmbedderSettings, encoder: ServedEncoder) -> MulanEncoder | None:
-    """Load the text model where one is set or served, and run it; blocks.
+def prepare_words(chosen: EmbedderSettings, encoder: ServedEncoder) -> Words | None:
+    """Load the text model where one is set or served, and embed the prompts of the axes with it; blocks.
 
     Raises:
         SystemExit: It cannot be loaded; the text says what belongs where.
     """
     try:
-        mulan = load_beside(chosen.mulan, encoder)
+        mulan = load_beside(chosen.mulan, encoder, chosen.model_threads)
     except DomainError as error:
         raise SystemExit(f"EMBEDDER_MULAN: {error.reason}: {error.message}") from error
-    if mulan is not None and mulan is not encoder:
+    if mulan is None:
+        return None
+    if mulan is not encoder:
         warm_up(mulan, chosen.max_batch_seconds)
         logger.info("text_model_loaded", extra={"encoder_id": mulan.manifest.encoder_id, "device": mulan.device})
-    return mulan
+    return Words(mulan, AxisScorer(mulan))
 
 
 async def start_decoders(chosen: EmbedderSettings, metrics: EmbedderMetrics) -> dict[Lane, DecoderPool]:
@@ -256,8 +266,8 @@ async def main() -> None:
         encoder, decoders = await asyncio.gather(
             asyncio.to_thread(prepare_encoder, chosen), start_decoders(chosen, metrics)
         )
-        mulan = await asyncio.to_thread(prepare_mulan, chosen, encoder)
-        await _serve(Embedder(chosen, bus_settings, encoder, decoders, process_metrics, metrics, mulan))
+        words = await asyncio.to_thread(prepare_words, chosen, encoder)
+        await _serve(Embedder(chosen, bus_settings, encoder, decoders, process_metrics, metrics, words))
     logger.info("stopped")
 
 

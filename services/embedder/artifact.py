@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.embedder.errors import ArtifactInvalid
+from services.embedder.manifest_checks import check, check_number
 
 WEIGHTS_FILE = "weights.safetensors"
 MANIFEST_FILE = "manifest.json"
@@ -57,7 +58,7 @@ class Pooling:
     min_part_seconds: float = 3.0
 
     def __post_init__(self) -> None:
-        _check(isinstance(self.method, str), "pooling.method", self.method, "text")
+        check(isinstance(self.method, str), "pooling.method", self.method, "text")
         check_number("pooling.silence_rms", self.silence_rms, 0, 1)
         check_number("pooling.min_part_seconds", self.min_part_seconds, 0, _SECONDS[1])
 
@@ -107,10 +108,10 @@ class Manifest:
     def __post_init__(self) -> None:
         for field_name in _TEXTS:
             value = getattr(self, field_name)
-            _check(isinstance(value, str), field_name, value, "text")
-        _check(self.centring is None or isinstance(self.centring, str), "centring", self.centring, "text or null")
-        _check(isinstance(self.config, dict), "config", self.config, "an object")
-        _check(all(isinstance(tag, str) for tag in self.tags), "tags", self.tags, "a list of text")
+            check(isinstance(value, str), field_name, value, "text")
+        check(self.centring is None or isinstance(self.centring, str), "centring", self.centring, "text or null")
+        check(isinstance(self.config, dict), "config", self.config, "an object")
+        check(all(isinstance(tag, str) for tag in self.tags), "tags", self.tags, "a list of text")
         check_number("dim", self.dim, *_DIMS, whole=True)
         check_number("sample_rate_hz", self.sample_rate_hz, *_RATES_HZ, whole=True)
         check_number("window_seconds", self.window_seconds, *_SECONDS)
@@ -172,22 +173,6 @@ class Artifact:
         return self.folder / self.weights_file
 
 
-def check_number(field: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:  # a JSON value
-    """Refuse what is no number, or none from `low` to `high`.
-
-    Raises:
-        ArtifactInvalid: Naming field, value and limits.
-    """
-    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    kind = "a whole number" if whole else "a number"
-    _check(is_number and low <= value <= high, field, value, f"{kind} from {low:g} to {high:g}")
-
-
-def _check(is_so: bool, field: str, value: Any, wanted: str) -> None:  # a JSON value
-    if not is_so:
-        raise ArtifactInvalid(f"{field} is {value!r:.60}, it must be {wanted}", field=field, value=value, limit=wanted)
-
-
 def digest_file(path: Path) -> str:
     """Return a file's SHA-256 in hex; blocks, about a second per gigabyte."""
     digest = hashlib.sha256()
@@ -234,10 +219,10 @@ def _check_is_served(manifest: Manifest) -> None:
     check_pooling(manifest.pooling.method)
     is_short = manifest.pooling.method == "transformer" and manifest.window_seconds < _SHORTEST_TRANSFORMED_S
     limit = f"at least {_SHORTEST_TRANSFORMED_S:g} with the pooling transformer"
-    _check(not is_short, "window_seconds", manifest.window_seconds, limit)
-    _check(manifest.resampler == _RESAMPLER, "resampler", manifest.resampler, _RESAMPLER)
+    check(not is_short, "window_seconds", manifest.window_seconds, limit)
+    check(manifest.resampler == _RESAMPLER, "resampler", manifest.resampler, _RESAMPLER)
     is_gapless = manifest.hop_seconds == manifest.window_seconds
-    _check(is_gapless, "hop_seconds", manifest.hop_seconds, f"window_seconds, {manifest.window_seconds:g}")
+    check(is_gapless, "hop_seconds", manifest.hop_seconds, f"window_seconds, {manifest.window_seconds:g}")
 
 
 def check_pooling(method: str) -> None:
@@ -255,7 +240,7 @@ def check_pooling(method: str) -> None:
             value=method,
             limit=allowed,
         )
-    _check(method in POOLING_METHODS, "pooling.method", method, allowed)
+    check(method in POOLING_METHODS, "pooling.method", method, allowed)
 
 
 def _read_manifest(path: Path) -> tuple[Manifest, str]:
@@ -263,7 +248,7 @@ def _read_manifest(path: Path) -> tuple[Manifest, str]:
         found = json.loads(path.read_text(encoding="utf-8"))
         stated_id = str(found.pop("encoder_id"))
         found["pooling"] = Pooling(**found["pooling"])
-        _check(isinstance(found["tags"], list), "tags", found["tags"], "a list of text")
+        check(isinstance(found["tags"], list), "tags", found["tags"], "a list of text")
         found["tags"] = tuple(found["tags"])
         manifest = Manifest(**found)
         _ = manifest.encoder_id  # a config with NaN or without end has none

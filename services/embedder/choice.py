@@ -42,7 +42,7 @@ def load_encoder(
         threads: Threads of the model on a CPU; 0 takes one a core.
         runtime: "auto", "onnxruntime" or "torch"; see `Serving`.
         precision: What it computes in; see `Serving`.
-        is_compiled: Whether torch compiles the network.
+        is_compiled: Whether torch compiles the network, where torch runs it; MuQ-MuLan is not compiled.
 
     Raises:
         ArtifactInvalid: A folder is not what its manifest says.
@@ -50,8 +50,8 @@ def load_encoder(
         PrecisionRefused: The precision is not computed in here, or moves vectors too far.
     """
     if _is_mulan(choice):
-        mulan.check_serving(runtime, precision)
-        return mulan.load(mulan_folder.find(choice))
+        mulan.check_serving(runtime, precision, is_compiled)
+        return mulan.load(mulan_folder.find(choice), threads=threads)
     artifact = _find(choice, artifacts_folder, muq_folder)
     return run_artifact(artifact, Serving(runtime, precision, threads, is_compiled))
 

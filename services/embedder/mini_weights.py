@@ -11,8 +11,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from services.embedder.artifact import AGGREGATOR_PREFIX, Manifest, check_number
+from services.embedder.artifact import AGGREGATOR_PREFIX, Manifest
 from services.embedder.errors import ArtifactInvalid
+from services.embedder.manifest_checks import check_number
 from services.embedder.model import Float32Array
 
 # With heads; any other architecture that is read here is a MuQ without them.

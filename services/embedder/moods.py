@@ -16,6 +16,9 @@ from services.embedder.errors import TextInvalid, WordsUnknown
 from services.embedder.korean import forms, is_hangul
 
 MAX_CHARACTERS = 500
+# Longest text that is folded at all: a syllable is up to three jamo, and composing takes a time that grows with the
+# square of a run of accents, hours for 8 MiB of them.
+MAX_UNFOLDED_CHARACTERS = 4 * MAX_CHARACTERS
 TABLE_FILE = Path(__file__).with_name("moods.tsv")
 
 # Blanks, and not control characters.
@@ -56,8 +59,10 @@ def fold(text: str) -> str:
     """Bring a text into Unicode's composed form, with single blanks and without invisible characters.
 
     Raises:
-        TextInvalid: Nothing is left, more than 500 characters are, or one of them is a control character.
+        TextInvalid: Nothing is left, more than 500 characters are, more than 2,000 were there, or one of them is a
+            control character.
     """
+    _check_length(len(text), range(MAX_UNFOLDED_CHARACTERS + 1))
     for letter in text:
         if unicodedata.category(letter) == "Cc" and letter not in _LINE_CONTROLS:
             raise TextInvalid(
@@ -66,14 +71,19 @@ def fold(text: str) -> str:
     composed = unicodedata.normalize("NFC", text)
     visible = "".join(letter for letter in composed if unicodedata.category(letter) != "Cf")
     folded = " ".join(visible.split())
-    if not 1 <= len(folded) <= MAX_CHARACTERS:
-        raise TextInvalid(
-            f"the text has {len(folded)} characters, 1 to {MAX_CHARACTERS} are allowed",
-            field="text",
-            value=len(folded),
-            limit=f"1..{MAX_CHARACTERS}",
-        )
+    _check_length(len(folded), range(1, MAX_CHARACTERS + 1))
     return folded
+
+
+def _check_length(characters: int, allowed: range) -> None:
+    if characters in allowed:
+        return
+    raise TextInvalid(
+        f"the text has {characters} characters, 1 to {MAX_CHARACTERS} are allowed",
+        field="text",
+        value=characters,
+        limit=f"1..{MAX_CHARACTERS}",
+    )
 
 
 def to_prompt(folded: str) -> str:

@@ -71,7 +71,9 @@ class MulanEncoder:
         """Encode windows, shape (batch, samples) at 24 kHz, in fp32; see `Encoder.encode`."""
         import torch
 
-        with torch.inference_mode():
+        from services.embedder.exact_convolutions import exact_convolutions
+
+        with torch.inference_mode(), exact_convolutions(self.precision):
             sound = torch.from_numpy(np.ascontiguousarray(windows)).to(self.device)
             latents = self._model.get_audio_latents(sound)  # (batch, dim)
             vectors = latents.float().cpu().numpy()
@@ -81,6 +83,8 @@ class MulanEncoder:
         """Embed one prompt, alone because the padding of a batch moves vectors; see `TextModel.embed_text`."""
         import torch
 
+        from services.embedder.exact_convolutions import exact_convolutions
+
         tokens = len(self._model.text.tokenizer(prompt)["input_ids"])
         if tokens > self._max_tokens:
             raise TextInvalid(
@@ -89,18 +93,19 @@ class MulanEncoder:
                 value=tokens,
                 limit=self._max_tokens,
             )
-        with torch.inference_mode():
+        with torch.inference_mode(), exact_convolutions(self.precision):
             latents = self._model.get_text_latents(raw_texts=[prompt])  # (1, dim)
             vector: Float32Array = unit(latents.float().cpu().numpy())[0]
         return vector
 
 
-def load(files: MulanFolder, manifest: Manifest | None = None) -> MulanEncoder:
+def load(files: MulanFolder, manifest: Manifest | None = None, *, threads: int = 0) -> MulanEncoder:
     """Load both towers; blocks for seconds.
 
     Args:
         files: What `mulan_folder.find` found.
         manifest: What `files.describe()` gave, where the caller has it already.
+        threads: On a CPU, torch's of the whole process; 0 leaves them as they are.
 
     Raises:
         ArtifactInvalid: Weights, config and tokenizer do not fit.
@@ -125,14 +130,16 @@ def load(files: MulanFolder, manifest: Manifest | None = None) -> MulanEncoder:
             f"{files.folder}: weights and config do not fit: {error}", field="config", value=files.folder
         ) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu" and threads:
+        torch.set_num_threads(threads)
     return MulanEncoder(model.eval().to(device), manifest, device, max_tokens)
 
 
-def check_serving(runtime: str, precision: str) -> None:
-    """Refuse settings under which MuQ-MuLan is not served: it runs on torch, in fp32.
+def check_serving(runtime: str, precision: str, is_compiled: bool) -> None:
+    """Refuse settings under which MuQ-MuLan is not served: it runs on torch, in fp32, and is not compiled.
 
     Raises:
-        EncoderUnavailable: Another runtime is asked for.
+        EncoderUnavailable: Another runtime or a compiler is asked for.
         PrecisionRefused: Another precision is.
     """
     if runtime not in (AUTO, TORCH):
@@ -144,14 +151,20 @@ def check_serving(runtime: str, precision: str) -> None:
         )
     if precision not in (AUTO, FP32):
         raise PrecisionRefused.not_computed(precision, mulan_folder.ARCHITECTURE, (FP32,))
+    if is_compiled:
+        raise EncoderUnavailable(
+            f"EMBEDDER_TORCH_COMPILE is on, {mulan_folder.ARCHITECTURE} is not compiled: leave it out",
+            field="EMBEDDER_TORCH_COMPILE",
+        )
 
 
-def load_beside(choice: str, served: Encoder) -> MulanEncoder | None:
+def load_beside(choice: str, served: Encoder, threads: int = 0) -> MulanEncoder | None:
     """Return the text model that stands beside the served encoder, which may be that encoder itself.
 
     Args:
         choice: A folder or hub name; empty takes the served encoder where that is a MuQ-MuLan, and else none.
         served: What is served: where it is the chosen model, that is not loaded a second time.
+        threads: As of `load`.
 
     Raises:
         ArtifactInvalid: As `mulan_folder.find` and `load` do.
@@ -164,7 +177,7 @@ def load_beside(choice: str, served: Encoder) -> MulanEncoder | None:
     manifest = files.describe()
     if own is not None and own.manifest.encoder_id == manifest.encoder_id:
         return own
-    return load(files, manifest)
+    return load(files, manifest, threads=threads)
 
 
 def _build(config: dict[str, Any], tokenizer: Path) -> "torch.nn.Module":  # JSON values

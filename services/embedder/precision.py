@@ -7,13 +7,13 @@ Each is judged against fp32 on a probe of synthesised music, and must keep the c
 import itertools
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from services.embedder.artifact import Manifest
 from services.embedder.errors import PrecisionRefused
-from services.embedder.model import Float32Array, ServedEncoder
+from services.embedder.model import Encoder, Float32Array, ServedEncoder
 from services.embedder.probe_music import pieces
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,12 @@ _PROBE_SEED = 20_240
 _CALIBRATION_SEEDS = (1, 2)
 
 
-def settle(make: Callable[[str], ServedEncoder], wanted: str, candidates: Sequence[str]) -> ServedEncoder:
+def settle(
+    make: Callable[[str], ServedEncoder],
+    wanted: str,
+    candidates: Sequence[str],
+    make_reference: Callable[[], ServedEncoder] | None = None,
+) -> ServedEncoder:
     """Make an encoder in the precision that is wanted, if it is near enough to fp32; blocks for the probe.
 
     Nothing is timed: a busy machine would serve another precision than an idle one, and after a restart another one
@@ -40,18 +45,19 @@ def settle(make: Callable[[str], ServedEncoder], wanted: str, candidates: Sequen
         wanted: One of PRECISIONS, which is refused or served; or AUTO.
         candidates: What AUTO tries on this device, best first. The first that is near enough to fp32 is served, else
             fp32.
+        make_reference: Makes the fp32 that others are compared with, where that is not to be served; None for `make`.
 
     Raises:
         PrecisionRefused: The precision that was asked for moves a vector too far, or nothing here computes in it.
     """
-    exact = make(FP32)
     if wanted == FP32 or (wanted == AUTO and not candidates):
-        return exact
-    windows = probe(exact.manifest)
-    wanted_vectors = _vectors(exact, windows)
+        return make(FP32)
+    exact = make(FP32) if make_reference is None else make_reference()
+    windows = probe(exact.manifest, exact.min_samples)
+    wanted_vectors = encode_all(exact, windows)
     for precision in candidates if wanted == AUTO else (wanted,):
         encoder = make(precision)
-        cosine = _lowest_cosine(_vectors(encoder, windows), wanted_vectors)
+        cosine = lowest_cosine(encode_all(encoder, windows), wanted_vectors)
         is_near = cosine >= LOWEST_COSINE
         if not is_near and wanted != AUTO:
             raise PrecisionRefused.of(encoder.manifest.name, wanted, cosine, LOWEST_COSINE)
@@ -59,13 +65,18 @@ def settle(make: Callable[[str], ServedEncoder], wanted: str, candidates: Sequen
         logger.info(event, extra={"precision": precision, "cosine": cosine})
         if is_near:
             return encoder
-    return exact
+    return exact if make_reference is None else make(FP32)
 
 
-def probe(manifest: Manifest) -> list[Float32Array]:
-    """Return what precisions are judged on: full windows of six kinds of music, and a part window of each."""
+def probe(manifest: Manifest, min_samples: int = 0) -> list[Float32Array]:
+    """Return what precisions are judged on: full windows of six kinds of music, and a part window of each.
+
+    Args:
+        manifest: Of the encoder.
+        min_samples: Shortest window that it can see.
+    """
     windows = pieces(manifest.sample_rate_hz, manifest.window_samples, _PROBE_SEED)
-    return windows + [window[: int(_PART * len(window))] for window in windows]
+    return windows + [window[: max(min_samples, int(_PART * len(window)))] for window in windows]
 
 
 def calibration(manifest: Manifest) -> list[Float32Array]:
@@ -77,17 +88,13 @@ def calibration(manifest: Manifest) -> list[Float32Array]:
     ]
 
 
-def lowest_cosine(encoder: ServedEncoder, exact: ServedEncoder, windows: Sequence[Float32Array]) -> float:
-    """Return the lowest cosine of the vectors that two encoders give to the same windows, −1 where one is NaN."""
-    return _lowest_cosine(_vectors(encoder, windows), _vectors(exact, windows))
-
-
-def _lowest_cosine(found: Float32Array, wanted: Float32Array) -> float:
+def lowest_cosine(found: Float32Array, wanted: Float32Array) -> float:
+    """Return the lowest cosine of unit vectors, row by row, both of shape (n, dim); −1 where one is NaN."""
     lowest = float(np.sum(found.astype(np.float64) * wanted, axis=1).min())
     return -1.0 if math.isnan(lowest) else round(lowest, 6)
 
 
-def _vectors(encoder: ServedEncoder, windows: Sequence[Float32Array]) -> Float32Array:
+def encode_all(encoder: Encoder, windows: Iterable[Float32Array]) -> Float32Array:
     """Encode windows, those of one length together, as they lie side by side; returns shape (windows, dim)."""
     groups = (list(group) for _, group in itertools.groupby(windows, key=len))
     return np.concatenate([encoder.encode(np.stack(group)).vectors for group in groups])

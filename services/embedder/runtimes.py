@@ -1,10 +1,12 @@
 """Runs an artifact: on ONNX Runtime or torch, in the precision that was asked for."""
 
+import gc
 import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,27 +59,33 @@ def run_artifact(artifact: Artifact, serving: Serving) -> ServedEncoder:
         PrecisionRefused: The precision that was asked for is not computed in, or moves vectors too far.
     """
     runtime = _choose_runtime(artifact.manifest.architecture, serving.runtime)
-    make, device, candidates = _maker(artifact, runtime, serving)
+    make, device, candidates, make_reference = _maker(artifact, runtime, serving)
     if serving.precision not in (AUTO, *_OFFERED[runtime]):
         raise PrecisionRefused.not_computed(serving.precision, f"{runtime} on {device}", _OFFERED[runtime])
-    return precision.settle(make, serving.precision, candidates)
+    encoder = precision.settle(make, serving.precision, candidates, make_reference)
+    if encoder.device == "cuda":
+        _free_gpu_memory()
+    return encoder
 
 
-def warm_up(encoder: ServedEncoder, largest_batch_s: float) -> None:
+def warm_up(encoder: ServedEncoder, largest_batch_s: float, *, is_compiled: bool = False) -> None:
     """Run the shapes that will be served, so that no caller waits for what happens once; blocks.
 
     Args:
         encoder: Just made.
         largest_batch_s: Most seconds of sound that come at a time.
+        is_compiled: Whether torch compiles the network, where torch runs it.
     """
     manifest = encoder.manifest
     largest_batch = min(_MOST_WINDOWS, max(1, int(largest_batch_s / manifest.window_seconds)))
     full = np.zeros((largest_batch, manifest.window_samples), np.float32)
-    # A GPU records each size of batch; elsewhere one window and all threads at work are all there is.
-    sizes = (2**power for power in range(largest_batch.bit_length())) if encoder.device == "cuda" else (1,)
+    # A GPU records each size of batch, and a compiler compiles for each; elsewhere one window and all threads at work
+    # are all there is.
+    is_by_size = encoder.device == "cuda" or (is_compiled and encoder.runtime == TORCH)
+    sizes = (2**power for power in range(largest_batch.bit_length())) if is_by_size else (1,)
     for size in (*sizes, largest_batch):
         encoder.encode(full[:size])
-    encoder.encode(full[:1, : full.shape[1] // 3])
+    encoder.encode(full[:1, : max(encoder.min_samples, full.shape[1] // 3)])
 
 
 def _choose_runtime(architecture: str, wanted: str) -> str:
@@ -116,8 +124,24 @@ def _check_compiler() -> None:
     )
 
 
-def _maker(artifact: Artifact, runtime: str, serving: Serving) -> tuple[_Make, str, Sequence[str]]:
-    """Return what makes the encoder in a precision, its device, and the precisions that AUTO tries."""
+def _free_gpu_memory() -> None:
+    """Give back what other encoders than the served one took at the start: torch keeps freed memory to itself."""
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+class _Maker(NamedTuple):
+    """What makes the encoder in a precision, its device, the precisions that AUTO tries, and `settle`'s reference."""
+
+    make: _Make
+    device: str
+    candidates: Sequence[str]
+    make_reference: Callable[[], ServedEncoder] | None = None
+
+
+def _maker(artifact: Artifact, runtime: str, serving: Serving) -> _Maker:
     threads = serving.threads
     if runtime == TORCH:
         if serving.is_compiled:
@@ -129,17 +153,21 @@ def _maker(artifact: Artifact, runtime: str, serving: Serving) -> tuple[_Make, s
         def make_torch(wanted: str) -> ServedEncoder:
             return TorchEncoder(artifact, device, wanted, threads=threads, is_compiled=serving.is_compiled)
 
+        def make_reference() -> ServedEncoder:
+            return TorchEncoder(artifact, device, threads=threads)  # for one probe nobody waits for a compiler
+
         # fp16 is no quicker than bf16, and MuQ's authors warn of NaN in it.
-        return make_torch, device, (BF16,) if device == "cuda" else ()
+        candidates = (BF16,) if device == "cuda" else ()
+        return _Maker(make_torch, device, candidates, make_reference if serving.is_compiled else None)
     if artifact.manifest.architecture == musicnn.ARCHITECTURE:
         # Eight bits take too much from musicnn on every processor: trying would only keep its start waiting.
-        return (
+        return _Maker(
             lambda wanted: musicnn.MusicnnEncoder(artifact, threads, wanted, _calibration(artifact, wanted)),
             "cpu",
             (),
         )
     model = mini.build_model(artifact)
-    return (
+    return _Maker(
         lambda wanted: mini.MiniEncoder(artifact, threads, wanted, _calibration(artifact, wanted), model),
         "cpu",
         (INT8_DYNAMIC,) if _multiplies_bytes() else (),

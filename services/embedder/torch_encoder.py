@@ -3,7 +3,6 @@
 Imports torch, so it is imported where such an encoder is made and not before.
 """
 
-import contextlib
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from services.embedder.aggregation import load_aggregator
 from services.embedder.artifact import Artifact
+from services.embedder.exact_convolutions import exact_convolutions
 from services.embedder.mini_graph import N_FFT
 from services.embedder.mini_network import Network
 from services.embedder.mini_weights import MiniConfig, MiniWeights
@@ -33,7 +33,8 @@ class TorchEncoder:
         device: "cpu" or "cuda".
         precision: "fp32", "bf16" or "fp16".
         threads: On a CPU, of the whole process; 0 leaves them as they are.
-        is_compiled: Whether torch compiles the network; that takes up to minutes for each shape, and a C compiler.
+        is_compiled: Whether torch compiles the network for full windows at each of BATCH_SIZES; every one takes up to
+            minutes when it comes for the first time, and a C++ compiler.
 
     Raises:
         ArtifactInvalid: Options or tensors are not what the architecture asks for; the message names them.
@@ -66,19 +67,20 @@ class TorchEncoder:
         self.memory_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         if device == "cpu" and threads:
             torch.set_num_threads(threads)
-        forward: Callable[[Tensor], Outputs] = torch.compile(network, dynamic=False) if is_compiled else network
-        self._shapes = FixedShapes(forward, device, self.manifest.window_samples)
+        compiled: Callable[[Tensor], Outputs] = torch.compile(network, dynamic=False) if is_compiled else network
+        is_padded = device == "cuda" or is_compiled
+        self._shapes = FixedShapes(compiled, device, self.manifest.window_samples, is_padded, others=network)
 
     def encode(self, windows: Float32Array) -> Encoded:
         """Encode windows, shape (batch, samples) at 24 kHz; see `Encoder.encode`."""
-        with torch.inference_mode(), _exact_convolutions(self.precision):
+        with torch.inference_mode(), exact_convolutions(self.precision):
             parts = [self._shapes.run(windows[at : at + _LARGEST]) for at in range(0, len(windows), _LARGEST)]
         vectors, tags = (np.concatenate(column) for column in zip(*parts, strict=True))
         return Encoded(centre(vectors, self._mean), tags)
 
 
 class FixedShapes:
-    """Runs a function of windows at a few batch sizes only, and on a GPU records what it does for full windows.
+    """Runs a function of full windows at a few batch sizes only, and on a GPU records what it does.
 
     A recorded run is replayed from one call, where launching its kernels one by one would keep a small network waiting.
     Rows do not depend on each other, so what fills a batch up, sound of earlier calls, moves nothing.
@@ -87,16 +89,24 @@ class FixedShapes:
         function: Of sound, shape (batch, samples), to two tensors of as many rows.
         device: Where it computes.
         full_samples: Length of the windows that are recorded; part windows come in any length and are not.
-        is_padded: Whether batches are filled up; without a GPU that costs time and gains nothing.
+        is_padded: Whether batches of full windows are filled up. Without a GPU that costs time, and gains nothing but
+            few shapes where the function is compiled for each.
+        others: Runs what is not filled up, which is of any shape and never worth compiling for; None for `function`.
     """
 
     def __init__(
-        self, function: Callable[[Tensor], Outputs], device: str, full_samples: int, is_padded: bool | None = None
+        self,
+        function: Callable[[Tensor], Outputs],
+        device: str,
+        full_samples: int,
+        is_padded: bool,
+        others: Callable[[Tensor], Outputs] | None = None,
     ) -> None:
         self._function = function
+        self._others = others or function
         self._device = device
         self._full_samples = full_samples
-        self._is_padded = device == "cuda" if is_padded is None else is_padded
+        self._is_padded = is_padded
         self._recorded: dict[int, Callable[[Float32Array], Outputs]] = {}
         self._pool = torch.cuda.graph_pool_handle() if device == "cuda" else None
 
@@ -104,7 +114,7 @@ class FixedShapes:
         """Return the function's results for windows, shape (batch, samples), at most the largest batch size."""
         count, samples = windows.shape
         if not (self._is_padded and samples == self._full_samples):
-            return _to_numpy(self._function(self._upload(windows)), count)
+            return _to_numpy(self._others(self._upload(windows)), count)
         size = next(size for size in BATCH_SIZES if size >= count)
         if size not in self._recorded:
             self._recorded[size] = self._record(size)
@@ -123,11 +133,14 @@ class FixedShapes:
         host = torch.zeros((size, self._full_samples), pin_memory=is_gpu)
         sound = host.to(self._device) if is_gpu else host
         replay, outputs = self._capture(sound) if is_gpu else (None, None)
+        # Not `self`, which holds what is returned here: in a cycle, weights stay on the GPU until Python collects it.
+        function = self._function
+        rows: Float32Array = host.numpy()
 
         def run(windows: Float32Array) -> Outputs:
-            host[: len(windows)].copy_(torch.from_numpy(windows))
+            rows[: len(windows)] = windows
             if replay is None or outputs is None:
-                return self._function(sound)
+                return function(sound)
             sound.copy_(host, non_blocking=True)
             replay()
             return outputs
@@ -151,13 +164,3 @@ class FixedShapes:
 def _to_numpy(outputs: Outputs, count: int) -> tuple[Float32Array, Float32Array]:
     vectors, tags = (output[:count].float().cpu().numpy() for output in outputs)
     return vectors, tags
-
-
-def _exact_convolutions(precision: str) -> contextlib.AbstractContextManager[None]:
-    """Keep cuDNN from rounding fp32 convolutions to TF32, which is its default."""
-    if precision != "fp32":
-        return contextlib.nullcontext()
-    flags: contextlib.AbstractContextManager[None] = torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=False, allow_tf32=False
-    )
-    return flags

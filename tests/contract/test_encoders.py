@@ -156,7 +156,7 @@ def test_what_computes_is_told(load: Load, served: tuple[str, str, str]) -> None
     name, runtime, precision = served
     encoder, exact = load(*served), load(name, "onnxruntime", "fp32")
     assert (encoder.runtime, encoder.precision) == (runtime, precision.partition("-")[0])
-    assert encoder.device == "cuda" if runtime == "torch" and torch.cuda.is_available() else "cpu"
+    assert encoder.device == ("cuda" if runtime == "torch" and torch.cuda.is_available() else "cpu")
     assert encoder.parameters == exact.parameters > 0
     assert exact.memory_bytes >= 4 * 0.99 * exact.parameters
     # Filters, normalisations and heads are fp32 in all of them, convolutions in int8 as well.

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ def encoder(folder: Path) -> MulanEncoder:
     found = load(folder)
     assert isinstance(found, MulanEncoder)
     return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def load(folder: Path) -> Encoder:
@@ -270,10 +278,43 @@ def test_settings_under_which_it_is_not_served_are_named(
     assert "muq-mulan/1" in caught.value.message
 
 
+def test_compiler_is_refused(folder: Path) -> None:
+    with pytest.raises(EncoderUnavailable) as caught:
+        load_encoder(str(folder), artifacts_folder=folder, muq_folder=None, threads=1, is_compiled=True)
+    assert caught.value.field == "EMBEDDER_TORCH_COMPILE"
+    assert caught.value.message == "EMBEDDER_TORCH_COMPILE is on, muq-mulan/1 is not compiled: leave it out"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="threads are those of a CPU")
+def test_threads_are_those_that_are_set(folder: Path) -> None:
+    for threads in (1, 2):
+        load_encoder(str(folder), artifacts_folder=folder, muq_folder=None, threads=threads)
+        assert torch.get_num_threads() == threads
+    for threads in (1, 2):
+        load_beside(str(folder), FakeEncoder(), threads)
+        assert torch.get_num_threads() == threads
+    load_beside(str(folder), FakeEncoder())
+    assert torch.get_num_threads() == 2
+
+
+def test_no_convolution_is_rounded(encoder: MulanEncoder) -> None:
+    told: list[bool] = []
+    hooks = [
+        tower.register_forward_pre_hook(lambda *_: told.append(torch.backends.cudnn.allow_tf32))
+        for tower in (encoder._model.audio, encoder._model.text)
+    ]
+    before = torch.backends.cudnn.allow_tf32
+    encoder.encode(sounds(1))
+    encoder.embed_text("calm piano")
+    for hook in hooks:
+        hook.remove()
+    assert (told, torch.backends.cudnn.allow_tf32) == ([False, False], before)
+
+
 def test_model_that_is_served_is_not_loaded_twice(
     folder: Path, encoder: MulanEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mulan, "load", lambda *_: pytest.fail("loaded a second time"))
+    monkeypatch.setattr(mulan, "load", lambda *_, **__: pytest.fail("loaded a second time"))
     assert load_beside("", encoder) is encoder
     assert load_beside(str(folder), encoder) is encoder
     assert load_beside("", FakeEncoder()) is None

@@ -18,7 +18,7 @@ from services.chassis.errors import DomainError
 from services.chassis.server import Server
 from services.chassis.telemetry import Metrics
 from services.embedder import mulan, mulan_folder
-from services.embedder.__main__ import Embedder, start_decoders
+from services.embedder.__main__ import Embedder, prepare_words, start_decoders
 from services.embedder.admission import CallLimits
 from services.embedder.axes import AXES, score
 from services.embedder.batcher import Batcher
@@ -111,11 +111,16 @@ def own(rig: Rig) -> Intake:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> MulanEncoder:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "mulan"
     folder.mkdir()
     save_tiny_mulan(folder)
     strip_towers(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> MulanEncoder:
     return mulan.load(mulan_folder.find(str(folder)))
 
 
@@ -380,15 +385,24 @@ def scores(found: embedder_pb2.TagTrackResponse) -> dict[str, float]:
 
 
 async def test_process_is_wired_with_its_text_model(
-    tmp_path: Path, nats_server: NatsServer, model: MulanEncoder
+    tmp_path: Path, nats_server: NatsServer, model: MulanEncoder, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free_port()
+    threads = list[str]()
+    real: Callable[..., object] = MulanEncoder.embed_text
+
+    def embed_text(mulan: MulanEncoder, prompt: str) -> object:
+        threads.append(threading.current_thread().name)
+        return real(mulan, prompt)
+
+    monkeypatch.setattr(MulanEncoder, "embed_text", embed_text)
     chosen = EmbedderSettings(
         listen=f"127.0.0.1:{port}",
         social_address=f"127.0.0.1:{free_port()}",
         blob_store_url=f"file://{tmp_path / 'blobs'}",
         interactive_files=1,
         bulk_files=1,
+        mulan=str(folder),
         max_waiting_texts=5,
         cached_texts=7,
         drain_timeout_s=0.2,
@@ -397,7 +411,8 @@ async def test_process_is_wired_with_its_text_model(
     for encoder, batchers in cases:
         metrics = EmbedderMetrics()
         decoders = await start_decoders(chosen, metrics)
-        embedder = Embedder(chosen, nats_server.settings("embedder"), encoder, decoders, Metrics(), metrics, model)
+        words = await asyncio.to_thread(prepare_words, chosen, encoder)
+        embedder = Embedder(chosen, nats_server.settings("embedder"), encoder, decoders, Metrics(), metrics, words)
         async with started(embedder) as tasks:
             assert sorted(name for name in tasks if name.endswith("batcher")) == batchers
             async with connect(f"127.0.0.1:{port}") as channel:
@@ -405,6 +420,9 @@ async def test_process_is_wired_with_its_text_model(
                 described = await stub.DescribeModel(embedder_pb2.DescribeModelRequest(), timeout=TIMEOUT_S)
         assert described.encoder_id == encoder.manifest.encoder_id
         assert described.text_encoder_id == model.manifest.encoder_id
+    # The prompts of the axes, which take seconds, keep no call waiting.
+    assert len(threads) == len(cases) * sum(len(axis.prompts) for axis in AXES)
+    assert threading.current_thread().name not in threads
 
 
 @contextlib.asynccontextmanager

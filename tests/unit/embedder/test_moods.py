@@ -4,6 +4,7 @@ import contextlib
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -193,6 +194,20 @@ def test_length_is_bounded_after_folding(text: str, value: str) -> None:
 def test_longest_text_is_counted_in_composed_letters() -> None:
     assert fold(unicodedata.normalize("NFD", "각" * 500)) == "각" * 500
     assert fold("  a " + " " * 600 + "b") == "a b"
+    assert fold("ab" + "\u200b" * 1998) == "ab"
+
+
+@pytest.mark.parametrize(
+    "text", ["a" + "\u0301" * (4 * 1024 * 1024), "ab" + "\u200b" * 1999], ids=["8 MiB of accents", "one too many"]
+)
+def test_what_is_far_too_long_is_refused_before_it_is_composed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Composing the first of these takes hours.
+    composing = SimpleNamespace(category=unicodedata.category, normalize=lambda *_: pytest.fail("composed"))
+    monkeypatch.setattr(moods, "unicodedata", composing)
+    with pytest.raises(TextInvalid) as caught:
+        fold(text)
+    assert (caught.value.value, caught.value.limit) == (str(len(text)), "1..500")
+    assert caught.value.message == f"the text has {len(text)} characters, 1 to 500 are allowed"
 
 
 @pytest.mark.parametrize("letter", ["\0", "\x07", "\x1b", "\x7f", "\x85", "\x0b"])

@@ -32,6 +32,14 @@ class Turned(FakeEncoder):
         return Encoded(vectors, encoded.tags)
 
 
+class Sighted(FakeEncoder):
+    """Fails on windows that are shorter than it says that it can see."""
+
+    def encode(self, windows: NDArray[np.float32]) -> Encoded:
+        assert windows.shape[1] >= self.min_samples
+        return super().encode(windows)
+
+
 def maker(angle: float) -> Callable[[str], ServedEncoder]:
     def make(wanted: str) -> ServedEncoder:
         encoder = Turned(manifest=SLOW, precision=wanted.partition("-")[0])
@@ -92,6 +100,27 @@ def test_probe_has_full_and_part_windows_of_every_kind() -> None:
     assert all(window.dtype == np.float32 for window in windows)
     again = probe(SLOW)
     assert all((one == other).all() for one, other in zip(windows, again, strict=True))
+
+
+def test_part_windows_are_long_enough_to_be_seen() -> None:
+    brief = replace(MANIFEST, sample_rate_hz=24_000, window_seconds=0.1, hop_seconds=0.1)
+    assert [len(window) for window in probe(brief, 2048)] == [2400] * 6 + [2048] * 6
+    encoder = settle(lambda wanted: Sighted(brief, precision=wanted, min_samples=2048), "bf16", ())
+    assert encoder.precision == "bf16"
+
+
+def test_reference_of_its_own_is_never_served() -> None:
+    def reference() -> ServedEncoder:
+        return Turned(manifest=SLOW, runtime="of the probe")
+
+    for wanted, angle, served in (
+        ("auto", TOO_FAR, "fp32"),
+        ("auto", JUST_NEAR, "int8"),
+        ("int8-dynamic", JUST_NEAR, "int8"),
+        ("fp32", TOO_FAR, "fp32"),
+    ):
+        encoder = settle(maker(angle), wanted, ("int8-dynamic",), reference)
+        assert (encoder.precision, encoder.runtime) == (served, "onnxruntime")
 
 
 def test_probe_spans_levels_and_kinds() -> None:

@@ -16,7 +16,7 @@ from services.embedder.onnx_graph import Graph
 from services.embedder.onnx_quantise import quantise_dynamic
 from services.embedder.runtimes import Serving, run_artifact, warm_up
 from tests.fakes.encoder import MANIFEST, FakeEncoder
-from tests.fakes.mini import FULL, write_mini
+from tests.fakes.mini import FULL, TINY, write_mini
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +120,24 @@ def test_warm_up_runs_the_shapes_that_are_served(device: str, largest_s: float, 
     encoder = FakeEncoder(manifest=MANIFEST, device=device)
     warm_up(encoder, largest_s)
     assert [len(batch) for batch in encoder.batches] == sizes
+
+
+@pytest.mark.parametrize(("runtime", "sizes"), [("torch", [1, 2, 4, 5, 1]), ("onnxruntime", [1, 5, 1])])
+def test_warm_up_of_a_compiled_network_runs_each_size(runtime: str, sizes: list[int]) -> None:
+    encoder = FakeEncoder(manifest=MANIFEST, runtime=runtime)
+    warm_up(encoder, 59, is_compiled=True)
+    assert [len(batch) for batch in encoder.batches] == sizes
+
+
+@pytest.mark.parametrize("served", [Serving("torch", "bf16"), Serving("onnxruntime", "int8-dynamic", 1)])
+def test_short_windows_are_probed_and_warmed_up(
+    tmp_path: Path, served: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "LOWEST_COSINE", -1.0)  # a network without training is not robust
+    artifact = write_mini(tmp_path / "brief", TINY, window_seconds=0.1, hop_seconds=0.1)
+    encoder = run_artifact(artifact, served)
+    warm_up(encoder, 1)
+    assert encoder.precision == served.precision.partition("-")[0]
 
 
 def test_compiling_without_a_compiler_says_what_to_install(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
