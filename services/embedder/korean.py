@@ -1,6 +1,17 @@
 """Conjugates Korean verbs and adjectives by the rules of school grammar. Knows no words and no music."""
 
 _FIRST = ord("가")
+# Jamo, compatibility jamo, parenthesised and circled, jamo A, syllables, jamo B, half-width.
+_HANGUL = (
+    (0x1100, 0x11FF),
+    (0x3131, 0x318E),
+    (0x3200, 0x321E),
+    (0x3260, 0x327E),
+    (0xA960, 0xA97C),
+    (0xAC00, 0xD7A3),
+    (0xD7B0, 0xD7FB),
+    (0xFFA0, 0xFFDC),
+)
 _VOWELS = "ㅏㅐㅑㅒㅓㅔㅕㅖㅗㅘㅙㅚㅛㅜㅝㅞㅟㅠㅡㅢㅣ"
 _FINALS = " ㄱㄲㄳㄴㄵㄶㄷㄹㄺㄻㄼㄽㄾㄿㅀㅁㅂㅄㅅㅆㅇㅈㅊㅋㅌㅍㅎ"
 _BRIGHT = "ㅏㅑㅗ"  # these take 아, the others 어
@@ -39,7 +50,7 @@ def forms(stem: str) -> frozenset[str]:
 
 def is_hangul(letter: str) -> bool:
     """Say whether a letter is a Korean syllable or a jamo, of whichever Unicode block."""
-    return "가" <= letter <= "힣" or "ㄱ" <= letter <= "ㆎ" or "ᄀ" <= letter <= "ᇿ" or "ꥠ" <= letter <= "ퟻ"
+    return any(first <= ord(letter) <= last for first, last in _HANGUL)
 
 
 def _soft_stem(stem: str) -> str:

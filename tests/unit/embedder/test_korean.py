@@ -51,5 +51,5 @@ def test_irregular_stems_have_no_regular_forms(stem: str, wrong: str) -> None:
 
 
 def test_hangul_is_told_from_other_scripts() -> None:
-    assert all(is_hangul(letter) for letter in "가힣ㄱㅏㅋ" + "\u1100\u1161\u11a8")
-    assert not any(is_hangul(letter) for letter in "az09 é悲のю!")
+    assert all(is_hangul(letter) for letter in "가힣ㄱㅏㅋ" + "\u1100\u1161\u11a8\ua960\ud7b0\uffa1\u3260\u3200")
+    assert not any(is_hangul(letter) for letter in "az09 é悲のю!" + "\ua984\uaa00\uabc0\uab70\uff71\u3280")
