@@ -67,8 +67,8 @@ def strategy_table(name: str, tracks: Sequence[Track], found: Mapping[str, tuple
 def headlines(name: str, table: Table) -> list[str]:
     """Say what pooled windows keep of the whole clip, in the terms of the study that the table follows.
 
-    P@5 is of the validation part, and nothing is said without one. What a process holds once the model is loaded
-    differs by some MiB from one to the next, whatever it embeds then: the whole clip's is taken for both.
+    P@5 is of the validation part, and nothing is said without one. What a process holds once the model is loaded may
+    differ from one to the next, whatever it embeds then: the whole clip's is taken for both.
     """
     whole = table.rows.get(WHOLE, {})
     told = []
