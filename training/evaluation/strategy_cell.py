@@ -127,7 +127,7 @@ def measure(task: CellTask) -> CellCost:
 
 
 def _give_back() -> None:
-    """Return what loading has freed: else the C library keeps 16 to 41 MiB of it by chance, and cells do not compare."""
+    """Return what loading has freed: else the C library keeps 16 to 28 MiB by chance, and cells differ by that."""
     gc.collect()
     with contextlib.suppress(AttributeError):  # glibc's alone
         ctypes.CDLL(None).malloc_trim(0)

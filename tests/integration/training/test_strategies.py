@@ -1,7 +1,10 @@
 """The table of strategies, with cells in processes of their own."""
 
 import csv
+import ctypes
 import json
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -243,3 +246,20 @@ def test_the_peak_of_loading_is_not_taken_for_that_of_embedding(
     assert (cost.peak_mib, cost.above_model_mib) == (None, None)
     assert cost.core_seconds > 0
     assert np.load(tmp_path / "out.npy").shape == (1, 20)
+
+
+_FREES = """
+import numpy as np
+from training.evaluation.strategy_cell import _give_back, _mib
+blocks = [np.ones(25_000, np.float32) for _ in range(400)]
+del blocks[:-1]  # the last one lies above the others, which the C library therefore keeps
+before = _mib("VmRSS")
+_give_back()
+print(before - _mib("VmRSS"))
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library has no malloc_trim")
+def test_what_is_free_does_not_count_as_memory_of_the_model() -> None:
+    told = subprocess.run([sys.executable, "-W", "ignore", "-c", _FREES], check=True, capture_output=True, text=True)
+    assert 30 < float(told.stdout) < 80  # 38 MiB of blocks, and what imports have freed
