@@ -121,7 +121,7 @@ def measure(task: CellTask) -> CellCost:
         core_seconds.append(time.process_time() - began)
     peak = _mib("VmHWM") if is_forgotten else None
     above = None if peak is None else peak - loaded
-    length = max((len(vector) for vector in found if vector is not None), default=1)
+    length = max((len(vector) for vector in found if vector is not None), default=encoder.manifest.dim)
     np.save(task.out, np.stack([np.zeros(length, np.float32) if one is None else one for one in found]))
     return CellCost(peak, above, _gpu_mib(), float(np.median(core_seconds)))
 

@@ -248,6 +248,13 @@ def test_the_peak_of_loading_is_not_taken_for_that_of_embedding(
     assert np.load(tmp_path / "out.npy").shape == (1, 20)
 
 
+def test_clips_that_are_all_silent_have_vectors_of_zeros(tmp_path: Path) -> None:
+    artifact = write_mini(tmp_path / "mini")
+    np.save(tmp_path / "clip.npy", np.zeros(60 * 24_000, np.float32))
+    measure(CellTask(str(artifact.folder), [str(tmp_path / "clip.npy")] * 2, str(tmp_path / "out.npy"), True))
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), np.zeros((2, 20)))
+
+
 _FREES = """
 import numpy as np
 from training.evaluation.strategy_cell import _give_back, _mib
