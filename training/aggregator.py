@@ -11,7 +11,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from services.embedder.aggregation import load_aggregator
-from services.embedder.artifact import AGGREGATOR_PREFIX, Artifact, write_artifact, write_manifest
+from services.embedder.artifact import AGGREGATOR_PREFIX, Artifact, open_artifact, write_artifact, write_manifest
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
 from training.aggregator_config import AggregatorConfig, load_aggregator_config
 from training.catalogue import Split, read_catalogue
@@ -47,15 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load_aggregator_config(options.config, overrides)
         check_free(options.out)
         with taken(options.work):
+            base = find_artifact(options.encoder, options.artifacts)
+            tracks = windows_to_learn(base, options.music, VectorStore(options.cache))
             made = teach(
-                config,
-                find_artifact(options.encoder, options.artifacts),
-                options.music,
-                options.work,
-                options.out,
-                VectorStore(options.cache),
-                minutes=options.minutes,
-                threads=options.threads,
+                config, base, tracks, options.work, options.out, minutes=options.minutes, threads=options.threads
             )
     except (ArtifactInvalid, EncoderUnavailable) as error:
         print(f"{error.reason}: {error}", file=sys.stderr)
@@ -73,26 +68,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def windows_to_learn(base: Artifact, music: Path, store: VectorStore) -> dict[Split, list[WindowedTrack]]:
+    """Embed the music that `teach` asks for; blocks for up to hours where nothing is kept yet.
+
+    Args:
+        base: Whose windows are aggregated.
+        music: Folder of music.
+        store: Where window vectors are kept.
+
+    Raises:
+        ManifestInvalid: There is none to learn from.
+    """
+    choice = EncoderChoice(str(base.folder), store.folder)
+    return windowed_tracks(music, choice, base.manifest, store, (Split.TRAIN, Split.VALIDATION))
+
+
 def teach(
     config: AggregatorConfig,
     base: Artifact,
-    music: Path,
+    tracks: Mapping[Split, Sequence[WindowedTrack]],
     work: Path,
     out: Path,
-    store: VectorStore,
     *,
     minutes: float = math.inf,
     threads: int = 1,
 ) -> Artifact | None:
-    """Embed, learn and export; blocks.
+    """Learn and export; blocks.
 
     Args:
         config: Everything that decides what is learnt.
         base: Whose windows are aggregated.
-        music: Folder of music; its train split is learnt from, its validation split is looked at.
+        tracks: As `windows_to_learn` gives them: the train split is learnt from, the validation split is looked at.
         work: Where checkpoint and metrics are.
         out: Folder of the artifact; must not exist.
-        store: Where window vectors are kept.
         minutes: Length of this leg of learning.
         threads: Of torch.
 
@@ -110,8 +118,6 @@ def teach(
         from training.aggregator_validation import AggregatorValidation
         from training.masked_modelling import pretrain
     torch.set_num_threads(threads)
-    choice = EncoderChoice(str(base.folder), store.folder)
-    tracks = windowed_tracks(music, choice, base.manifest, store, (Split.TRAIN, Split.VALIDATION))
     learnt = tracks[Split.TRAIN]
     judged = {track.path: track for track in read_catalogue() if track.is_labelled}
     validation = AggregatorValidation(tracks[Split.VALIDATION], learnt, judged)
@@ -148,7 +154,7 @@ def export_aggregator(
             write_manifest(draft, replace(made.manifest, random_pair_cosine=quantiles))
         check_free(out)
         os.rename(draft, out)
-    return Artifact(out, made.manifest)
+    return open_artifact(out)
 
 
 def _is_aggregators(name: str) -> bool:

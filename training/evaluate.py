@@ -13,7 +13,9 @@ from services.embedder import mini
 from services.embedder.artifact import Manifest
 from services.embedder.choice import MINI_FOLDER
 from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
+from training.aggregator_config import load_aggregator_config
 from training.catalogue import LABELS_FILE, NOT_MUSIC, Split, Track, present
+from training.config_file import AGGREGATOR_CONFIG
 from training.errors import TrainingError
 from training.evaluation import baselines, sections, strategies
 from training.evaluation.collection import Collection, Embedding, joined_first
@@ -30,6 +32,13 @@ PICTURE_FILE = "maps.png"
 STOPPED = "Stopped; what is embedded is kept."
 _DEFAULT_ENCODERS = (baselines.MFCC, baselines.UNTRAINED_MINI, REFERENCE, "musicnn-mtt", baselines.JOINED)
 _BASELINES = frozenset({baselines.MFCC, baselines.UNTRAINED_MINI})
+# What one of the two commands heeds and the other does not, with its default.
+_OF_ENCODERS = {"split": None, "pieces": "all", "variants": TRACKS}
+_OF_STRATEGIES = {
+    "strategy": strategies.STRATEGIES,
+    "aggregator": AGGREGATOR_CONFIG,
+    "work": Path(".museed/training"),
+}
 
 Encoders = dict[str, tuple[EncoderChoice, Manifest]]
 
@@ -84,7 +93,8 @@ def _run_strategies(options: argparse.Namespace, tracks: Sequence[Track], catalo
         [*encoders, str(options.muq)] if options.muq else encoders,
         labelled,
         folders,
-        options.strategy or strategies.STRATEGIES,
+        load_aggregator_config(options.aggregator),
+        options.strategy,
     )
     print(report.text(strategies.TITLE))
     report.write(options.out, strategies.STEM, strategies.TITLE)
@@ -157,23 +167,31 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--artifacts", type=Path, default=Path(".museed/artifacts"), help="where wheels are unpacked")
     parser.add_argument("--labels", type=Path, default=LABELS_FILE, help="a catalogue of other music")
     parser.add_argument(
-        "--pieces", choices=["all", "labelled"], default="all", help="labelled: less than half the sound, no hubs"
+        "--pieces", choices=["all", "labelled"], help="all without it; labelled: less than half the sound, no hubs"
     )
-    parser.add_argument("--variants", type=int, default=TRACKS, help="tracks to measure robustness with; 0 for none")
+    parser.add_argument("--variants", type=int, help=f"tracks to measure robustness with, {TRACKS}; 0 for none")
     parser.add_argument("--check", action="store_true", help="compare with the tables in --out instead of writing them")
     parser.add_argument("--strategies", action="store_true", help="judge windows and aggregation instead of encoders")
-    parser.add_argument(
-        "--strategy", action="append", default=[], choices=strategies.STRATEGIES, help="only these of --strategies"
-    )
-    parser.add_argument(
-        "--work", type=Path, default=Path(".museed/training"), help="where aggregators of --strategies are taught"
-    )
+    parser.add_argument("--strategy", action="append", choices=strategies.STRATEGIES, help="only these of --strategies")
+    parser.add_argument("--aggregator", type=Path, help="a TOML file: how transformers of --strategies are taught")
+    parser.add_argument("--work", type=Path, help="where transformers of --strategies are taught")
     options = parser.parse_args(arguments)
     if options.check and options.strategies:
         parser.error("--check is for the tables of encoders: memory and time of --strategies differ by machine")
+    _settle(options, parser)
     if options.check and options.pieces != "all":
         parser.error("--check needs --pieces all: centring and z-scores are of all pieces that train")
     return options
+
+
+def _settle(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Refuse what this command does not heed, and fill in defaults."""
+    for name in _OF_ENCODERS if options.strategies else _OF_STRATEGIES:
+        if getattr(options, name) is not None:
+            parser.error(f"--{name} does nothing {'with' if options.strategies else 'without'} --strategies")
+    for name, default in (_OF_ENCODERS | _OF_STRATEGIES).items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
 
 
 def _choices(options: argparse.Namespace) -> list[str]:

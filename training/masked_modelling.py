@@ -9,10 +9,8 @@ It leaves WORK/checkpoint.pt, WORK/metrics.jsonl and WORK/loss.png, and goes on 
 import math
 import time
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +25,7 @@ from training.metrics import Metrics
 from training.optimiser import Optimiser
 from training.progress import Progress
 from training.train import CHECKPOINT_FILE, learning_rate
-from training.window_crops import CropBatch, WindowCrops, WindowedTrack
+from training.window_crops import CropBatch, WindowCrops, WindowedTrack, digest_windows
 
 
 def pretrain(
@@ -61,7 +59,7 @@ def pretrain(
     network = AggregatorNetwork(learnt[0].vectors.shape[1], config.network)
     optimiser = Optimiser(network, config.optimiser)
     checkpoint = work / CHECKPOINT_FILE
-    decided = {**config.flat(), "windows": _digest(learnt), "run.steps": crops.steps}
+    decided = {**config.flat(), "windows": digest_windows(learnt), "run.steps": crops.steps}
     step = 0
     if checkpoint.is_file():
         step = load_checkpoint(
@@ -123,11 +121,3 @@ def _check_finite(terms: dict[str, Tensor], batch: CropBatch, step: int) -> None
     if wrong:
         told = ", ".join(f"{name} is {value}" for name, value in wrong.items())
         raise LossNotFinite(f"step {step}: {told}; the batch was {' '.join(batch.names)}")
-
-
-def _digest(tracks: Sequence[WindowedTrack]) -> str:
-    digest = sha256()
-    for track in tracks:
-        digest.update(f"{track.path}\n{track.group}\n{track.vectors.shape}\n".encode())
-        digest.update(np.ascontiguousarray(track.vectors).tobytes())
-    return digest.hexdigest()[:16]

@@ -5,6 +5,7 @@ A step's crops depend on the seed and the step's number only: a run that goes on
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -36,6 +37,15 @@ class WindowedTrack:
     group: str
     vectors: Float32Array
     seconds: Float32Array
+
+
+def digest_windows(tracks: Sequence[WindowedTrack]) -> str:
+    """Return 16 hex digits that differ where other windows, or those of other soundtracks, are learnt from."""
+    digest = sha256()
+    for track in tracks:
+        digest.update(f"{track.path}\n{track.group}\n{track.vectors.shape}\n".encode())
+        digest.update(np.ascontiguousarray(track.vectors).tobytes())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ undivided clip are not served. Windows of one length are embedded once for all s
 costs is measured with some of the clips, each cell in a process of its own.
 """
 
+import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -19,30 +20,35 @@ from services.embedder.aggregation import load_aggregator
 from services.embedder.artifact import Artifact, open_artifact
 from services.embedder.errors import AudioError
 from services.embedder.model import Float32Array, unit
-from training.aggregator import teach
-from training.aggregator_config import load_aggregator_config
-from training.catalogue import Split, Track, split_of
+from training.aggregator import teach, windows_to_learn
+from training.aggregator_config import AggregatorConfig
+from training.catalogue import Split, Track
 from training.derive import derive
-from training.errors import ManifestInvalid
+from training.errors import ManifestInvalid, TrainingError
 from training.evaluation.clips import middle_clip
-from training.evaluation.probes import fold_count, knn_probe
-from training.evaluation.report import Cell, Cells, Report, Table
-from training.evaluation.sections import FamilyRetrieval
+from training.evaluation.report import Report
 from training.evaluation.store import VectorStore
 from training.evaluation.strategy_cell import CONCATENATE, CellCost, CellTask, run_cell
+from training.evaluation.strategy_table import (
+    CLIP_SECONDS,
+    COST_CLIPS,
+    LENGTHS,
+    MEAN,
+    WHOLE,
+    Strategy,
+    headlines,
+    strategy_table,
+)
 from training.model_folder import find_artifact
 from training.progress import Progress
+from training.window_crops import WindowedTrack, digest_windows
 from training.work_folder import taken
 
-CLIP_SECONDS = 60.0
-LENGTHS = (10.0, 30.0, 60.0)  # divisors of the clip's: there are no part windows
-COST_CLIPS = 12
-MEAN, TRANSFORMER, WHOLE = "mean", "transformer", "whole clip"
+TRANSFORMER = "transformer"
 STRATEGIES = (MEAN, "max", "middle", TRANSFORMER, CONCATENATE, WHOLE)
 TITLE = "What strategies keep and cost"
 STEM = "strategies"
-_POOLING = {"max": "max", "middle": "middle", TRANSFORMER: "transformer"}
-_HELD_OUT = (Split.VALIDATION, Split.TEST)
+_POOLING = {"max": "max", "middle": "middle"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +61,12 @@ class Folders:
     work: Path
 
 
-@dataclass(frozen=True, slots=True)
-class _Strategy:
-    name: str
-    window_seconds: float
-
-    def __str__(self) -> str:
-        return WHOLE if self.name == WHOLE else f"{self.name} · {self.window_seconds:g} s"
-
-
 def judge_strategies(
-    encoders: Sequence[str], tracks: Sequence[Track], folders: Folders, names: Sequence[str] = STRATEGIES
+    encoders: Sequence[str],
+    tracks: Sequence[Track],
+    folders: Folders,
+    config: AggregatorConfig,
+    names: Sequence[str] = STRATEGIES,
 ) -> Report:
     """Run every cell of every encoder; blocks for minutes with museed-mini, for hours with MuQ-large on a CPU.
 
@@ -73,15 +74,17 @@ def judge_strategies(
         encoders: Names or folders, as `training.derive` takes them.
         tracks: Labelled pieces; shorter ones than a clip are left out.
         folders: Where things are.
+        config: Of the transformers, which are taught where that is not done yet.
         names: Which strategies.
 
     Raises:
         ArtifactInvalid: A folder is not what its manifest says.
         EncoderUnavailable: There is no such encoder.
         CellFailed: A cell's process died.
+        TrainingError: No piece gives a clip, or no strategy that was asked for can be judged.
     """
-    chosen = [_Strategy(name, length) for name in names if name != WHOLE for length in LENGTHS]
-    chosen += [_Strategy(WHOLE, CLIP_SECONDS)] if WHOLE in names else []
+    chosen = [Strategy(name, length) for name in names if name != WHOLE for length in LENGTHS]
+    chosen += [Strategy(WHOLE, CLIP_SECONDS)] if WHOLE in names else []
     long_enough = [track for track in tracks if track.duration_seconds >= CLIP_SECONDS]
     facts = [
         f"The middle {CLIP_SECONDS:g} s of {len(long_enough)} labelled pieces; {len(tracks) - len(long_enough)} are"
@@ -93,9 +96,13 @@ def judge_strategies(
         name = base.manifest.name
         ids[name] = base.manifest.encoder_id
         clips, kept = _clips(long_enough, base.manifest.sample_rate_hz, folders, facts)
-        found = _judge_cells(base, chosen, clips, folders, facts)
-        tables.append(_table(name, kept, found))
-        facts += _compare(name, tables[-1])
+        if not clips:
+            raise TrainingError("\n".join(["There is no clip to judge with.", *facts]))
+        found = _judge_cells(base, chosen, clips, folders, config, facts)
+        if not found:
+            raise TrainingError("\n".join(["There is no strategy to judge.", *facts]))
+        tables.append(strategy_table(name, kept, found))
+        facts += headlines(name, tables[-1])
     return Report(facts, ids, tables)
 
 
@@ -115,13 +122,18 @@ def _clips(tracks: Sequence[Track], rate_hz: int, folders: Folders, facts: list[
 
 
 def _judge_cells(
-    base: Artifact, strategies: Sequence[_Strategy], clips: Sequence[str], folders: Folders, facts: list[str]
+    base: Artifact,
+    strategies: Sequence[Strategy],
+    clips: Sequence[str],
+    folders: Folders,
+    config: AggregatorConfig,
+    facts: list[str],
 ) -> dict[str, tuple[Float32Array, CellCost]]:
     found = {}
     with Progress(f"strategies of {base.manifest.name}", len(strategies), "cells") as progress:
         for strategy in strategies:
             try:
-                artifact = _artifact(base, strategy, folders)
+                artifact = _artifact(base, strategy, folders, config)
             except ManifestInvalid as error:
                 facts.append(f"Left out: {base.manifest.name}: {strategy}: {error}")
             else:
@@ -176,20 +188,30 @@ def _run(artifact: Artifact, clips: Sequence[str], *, is_joined: bool) -> tuple[
         return run_cell(CellTask(str(artifact.folder), clips, f"{folder}/vectors.npy", is_joined))
 
 
-def _artifact(base: Artifact, strategy: _Strategy, folders: Folders) -> Artifact:
+def _artifact(base: Artifact, strategy: Strategy, folders: Folders, config: AggregatorConfig) -> Artifact:
     """Derive what a cell serves; its aggregator is taught where that is not there yet."""
-    pooling = _POOLING.get(strategy.name, "weighted_mean")
-    cut = _derived(base, strategy.window_seconds, "weighted_mean", folders)
-    if pooling != "transformer":
-        return _derived(base, strategy.window_seconds, pooling, folders)
-    target = folders.artifacts / f"{cut.manifest.encoder_id}-transformer"
-    if not target.is_dir():
-        work = folders.work / target.name
-        with taken(work):
-            teach(load_aggregator_config(), cut, folders.music, work, target, VectorStore(folders.cache))
-    if not target.is_dir():
+    if strategy.name == TRANSFORMER:
+        return _taught(_derived(base, strategy.window_seconds, "weighted_mean", folders), folders, config)
+    return _derived(base, strategy.window_seconds, _POOLING.get(strategy.name, "weighted_mean"), folders)
+
+
+def _taught(base: Artifact, folders: Folders, config: AggregatorConfig) -> Artifact:
+    """Open the transformer that these settings make of this music, or teach it."""
+    tracks = windows_to_learn(base, folders.music, VectorStore(folders.cache))
+    target = folders.artifacts / f"{base.manifest.encoder_id}-transformer-{_digest(config, tracks[Split.TRAIN])}"
+    if target.is_dir():
+        return open_artifact(target)
+    work = folders.work / target.name
+    with taken(work):
+        made = teach(config, base, tracks, work, target)
+    if made is None:
         raise KeyboardInterrupt  # learning was stopped; its checkpoint is kept
-    return open_artifact(target)
+    return made
+
+
+def _digest(config: AggregatorConfig, learnt: Sequence[WindowedTrack]) -> str:
+    decided = json.dumps({**config.flat(), "windows": digest_windows(learnt)}, sort_keys=True)
+    return sha256(decided.encode()).hexdigest()[:16]
 
 
 def _derived(base: Artifact, window_seconds: float, pooling: str, folders: Folders) -> Artifact:
@@ -198,55 +220,3 @@ def _derived(base: Artifact, window_seconds: float, pooling: str, folders: Folde
         return base
     target = folders.artifacts / f"{manifest.encoder_id}-{window_seconds:g}s-{pooling}"
     return open_artifact(target) if target.is_dir() else derive(base, target, window_seconds, pooling)
-
-
-def _table(name: str, tracks: Sequence[Track], found: dict[str, tuple[Float32Array, CellCost]]) -> Table:
-    is_heard = np.all([vectors.any(axis=1) for vectors, _ in found.values()], axis=0)
-    judged = [track for track, is_in in zip(tracks, is_heard, strict=True) if is_in]
-    every = np.ones(len(judged), bool)
-    of_split = {split: np.array([split_of(track) is split for track in judged], bool) for split in _HELD_OUT}
-    asked = {"P@5": np.any(list(of_split.values()), axis=0)} | {f"P@5 {split}": of_split[split] for split in _HELD_OUT}
-    retrievals = {column: FamilyRetrieval(judged, every, mask) for column, mask in asked.items() if mask.any()}
-    families, groups = [track.family for track in judged], [track.group for track in judged]
-    rows: dict[str, Cells] = {}
-    for row, (all_vectors, cost) in found.items():
-        vectors = all_vectors[is_heard]
-        cells = {
-            column: Cell.of(retrieval.bootstrap.over_all(retrieval.score(vectors).precision_at_5))
-            for column, retrieval in retrievals.items()
-        }
-        if len(set(families)) > 1 and fold_count(families, groups) > 1:
-            cells["kNN accuracy"] = Cell(knn_probe(vectors, families, groups).accuracy)
-        cells |= _costs(cost)
-        rows[row] = cells | {"numbers a vector": Cell(vectors.shape[1])}
-    return Table(
-        title=f"{name}: strategy and window length",
-        note=(
-            f"{len(judged)} clips. P@5 is of held-out soundtracks' clips, from other packages only, by raw cosine, with"
-            " 90 % intervals over groups; kNN accuracy of all clips, in folds that tear no group apart. Memory and time"
-            f" of a process of its own with one thread, a window at a time, over up to {COST_CLIPS} clips; a window of"
-            " 60 s is the whole clip, so that what pools without learning gives one vector there."
-        ),
-        rows=rows,
-    )
-
-
-def _costs(cost: CellCost) -> Cells:
-    cells = {"peak MiB": Cell(cost.peak_mib), "MiB above the model": Cell(cost.above_model_mib)}
-    if cost.gpu_mib is not None:
-        cells["GPU MiB"] = Cell(cost.gpu_mib)
-    return cells | {"core-seconds a clip": Cell(cost.core_seconds)}
-
-
-def _compare(name: str, table: Table) -> list[str]:
-    """Say what pooled windows keep of the whole clip, in the terms of the study that the table follows."""
-    whole = table.rows.get(WHOLE, {})
-    facts = []
-    for length in LENGTHS[:2]:
-        row = table.rows.get(str(_Strategy(MEAN, length)), {})
-        if "P@5" in row and "P@5" in whole and whole["P@5"].value:
-            facts.append(
-                f"{name}: the mean of windows of {length:g} s keeps {row['P@5'].value / whole['P@5'].value:.0%} of the"
-                f" whole clip's P@5 with {row['peak MiB'].value / whole['peak MiB'].value:.0%} of its memory."
-            )
-    return facts

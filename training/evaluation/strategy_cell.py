@@ -5,6 +5,8 @@ file. Memory is the process's own peak while it embeds: one that other cells had
 """
 
 import contextlib
+import ctypes
+import gc
 import json
 import os
 import re
@@ -49,14 +51,15 @@ class CellCost:
     """What a cell took.
 
     Attributes:
-        peak_mib: Most memory that the process held while it embedded, MiB.
-        above_model_mib: The same without what it held once the model was loaded.
+        peak_mib: Most memory that the process held while it embedded, MiB; None where the kernel does not let it forget
+            the peak of loading, which would be told instead.
+        above_model_mib: The same without what it held once the model was loaded and what that freed was given back.
         gpu_mib: Most memory on the GPU, MiB; None without one.
         core_seconds: Of a clip, without loading the model: the median, which nobody else's bursts move.
     """
 
-    peak_mib: float
-    above_model_mib: float
+    peak_mib: float | None
+    above_model_mib: float | None
     gpu_mib: float | None
     core_seconds: float
 
@@ -105,21 +108,37 @@ def embed_clip(encoder: Encoder, clip: Float32Array, *, is_joined: bool) -> Floa
     return np.asarray(unit(joined.reshape(1, -1))[0], np.float32)
 
 
-def _main() -> None:
-    task = CellTask(**json.load(sys.stdin))
+def measure(task: CellTask) -> CellCost:
+    """Embed a cell's clips in this process, and write their vectors; blocks."""
     encoder = load_encoder(task.folder, artifacts_folder=Path(task.folder).parent, muq_folder=None, threads=1)
+    _give_back()
     loaded = _mib("VmRSS")
-    with contextlib.suppress(OSError):  # not everywhere allowed; then loading counts as well
-        _FORGET_PEAK.write_text("5")
+    is_forgotten = _forget_peak()
     found, core_seconds = [], []
     for clip in task.clips:
         began = time.process_time()
         found.append(embed_clip(encoder, np.load(clip), is_joined=task.is_joined))
         core_seconds.append(time.process_time() - began)
-    peak = _mib("VmHWM")
-    length = max((len(vector) for vector in found if vector is not None), default=1)
+    peak = _mib("VmHWM") if is_forgotten else None
+    above = None if peak is None else peak - loaded
+    length = max((len(vector) for vector in found if vector is not None), default=encoder.manifest.dim)
     np.save(task.out, np.stack([np.zeros(length, np.float32) if one is None else one for one in found]))
-    print(json.dumps(asdict(CellCost(peak, peak - loaded, _gpu_mib(), float(np.median(core_seconds))))))
+    return CellCost(peak, above, _gpu_mib(), float(np.median(core_seconds)))
+
+
+def _give_back() -> None:
+    """Return what loading has freed: else the C library keeps 16 to 28 MiB by chance, and cells differ by that."""
+    gc.collect()
+    with contextlib.suppress(AttributeError):  # glibc's alone
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _forget_peak() -> bool:
+    try:
+        _FORGET_PEAK.write_text("5")
+    except OSError:  # no such file, or not allowed, as in some sandboxes
+        return False
+    return True
 
 
 def _mib(field: str) -> float:
@@ -135,4 +154,4 @@ def _gpu_mib() -> float | None:
 
 
 if __name__ == "__main__":
-    _main()
+    print(json.dumps(asdict(measure(CellTask(**json.load(sys.stdin))))))

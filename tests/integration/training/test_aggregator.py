@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from services.embedder.artifact import open_artifact
 from services.embedder.choice import load_encoder
+from services.embedder.model import unit
 from services.embedder.transformer_aggregator import TransformerAggregator
 from tests.fakes.mini import sounds, write_mini
 from tests.integration.training.test_evaluate_serves import serve
 from training import aggregator, derive
+from training.aggregator_config import load_aggregator_config
+from training.aggregator_network import AggregatorNetwork
+from training.window_crops import WindowedTrack
 
 SMALL = [
     "--network.width=16", "--network.hidden=16", "--run.batch=2", "--run.validate_steps=2", "--run.checkpoint_steps=1",
@@ -68,6 +73,24 @@ async def test_a_transformer_is_taught_in_legs_and_served(
     assert derive.main([str(out), str(tmp_path / "mean"), "--pooling=weighted_mean"]) == 0
     assert derive.main([str(out), str(tmp_path / "long"), "--window-seconds=30"]) == 1
     assert "the transformer has learnt windows of 10 s" in capfd.readouterr().err
+
+
+def test_the_export_is_returned_as_it_is_in_its_folder(tmp_path: Path) -> None:
+    base, config = write_mini(tmp_path / "base"), load_aggregator_config(overrides=SMALL[:2])
+    random = np.random.default_rng(0)
+    learnt = [
+        WindowedTrack(
+            f"{number}.wav",
+            f"soundtrack {number}",
+            unit(random.standard_normal((4, 20)).astype(np.float32)),
+            np.full(4, 10, np.float32),
+        )
+        for number in range(3)
+    ]
+    network = AggregatorNetwork(20, config.network).eval()
+    made = aggregator.export_aggregator(network, config, base, learnt, tmp_path / "out")
+    assert made.manifest.random_pair_cosine is not None
+    assert made == open_artifact(tmp_path / "out")
 
 
 def test_faults_are_told_before_anything_is_embedded(
