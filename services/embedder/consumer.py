@@ -136,6 +136,7 @@ class EmbedWork:
             encoder_id=self._encoder_id,
             reason=reason,
             message=message,
+            work_id=work_id,
         )
         await self._publisher.failed(event, work_id)
         logger.info("track_embedding_failed", extra={"track_id": work.track_id, "reason": reason})
