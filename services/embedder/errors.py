@@ -25,8 +25,10 @@ DeadlineExceeded
 └── UploadStalled             a caller holds a stream open and sends nothing
 Unavailable
 ├── DecoderLost               a decoding process was killed from outside; retry
+│   └── DecoderNotStarted     there is none, and none starts; retry
 └── SpoolUnavailable          the disk takes no upload now; retry
 Internal
+├── DecoderKilled             every process that decodes one file is killed from outside
 └── EncodingFailed            the model failed on one window
 """
 
@@ -243,10 +245,25 @@ class DecoderLost(Unavailable):
     default_reason = "DECODER_LOST"
 
 
+class DecoderNotStarted(DecoderLost):
+    """No decoding process starts: no file has anything to do with it."""
+
+
 class SpoolUnavailable(Unavailable):
     """The disk takes no upload now."""
 
     default_reason = "SPOOL_UNAVAILABLE"
+
+
+class DecoderKilled(Internal):
+    """Every process that decoded this file was killed from outside, for example by the kernel when memory was short."""
+
+    default_reason = "DECODER_KILLED"
+
+    @classmethod
+    def of(cls, times: int) -> Self:
+        """Build the error from how often in a row it happened."""
+        return cls(f"{times} processes in a row were killed from outside while they decoded this file", value=times)
 
 
 class EncodingFailed(Internal):

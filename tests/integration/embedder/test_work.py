@@ -349,7 +349,7 @@ async def test_work_that_nobody_waits_for_is_done_without_being_done(
     assert events_pb2.TrackEmbedded.FromString(payload).track_id == "track-work-new"
     assert await mesh.waiting(EMBEDDER_EVENTS) == 1
     assert sum(len(batch) for batch in rig.encoder.batches) == 4
-    assert registry.get_sample_value("museed_embedder_reused_total") == 1
+    assert registry.get_sample_value("museed_embedder_unwanted_total") == 1
 
 
 async def test_work_is_done_where_social_cannot_say_whether_it_is_wanted(
