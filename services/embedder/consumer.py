@@ -33,6 +33,8 @@ _MOST_LOSSES = 3
 # Social, or its database, is away or busy: it will say later.
 _SILENT = (Unavailable, DeadlineExceeded, ResourceExhausted)
 _WANTED_WAIT_S = 60.0
+# Beyond the longest pause of a consumer that tries again: a silence that nobody listened to is over.
+_UNASKED_S = 120.0
 
 # Says whether a piece of work, by its id, is still waited for.
 IsWanted = Callable[[str], Awaitable[bool]]
@@ -81,6 +83,7 @@ class EmbedWork:
         self._metrics = metrics or EmbedderMetrics()
         self._wanted_wait_s = wanted_wait_s
         self._silent_since: float | None = None
+        self._silent_at = 0.0
         self._losses: dict[str, int] = {}
         self._executor = ThreadPoolExecutor(2, "media")
 
@@ -154,7 +157,9 @@ class EmbedWork:
             wanted = await self._is_wanted(work_id)
         except _SILENT as error:
             now = time.monotonic()
-            self._silent_since = now if self._silent_since is None else self._silent_since
+            if self._silent_since is None or now - self._silent_at > self._wanted_wait_s + _UNASKED_S:
+                self._silent_since = now
+            self._silent_at = now
             if now - self._silent_since < self._wanted_wait_s:
                 raise
             logger.warning("work_not_asked_for", extra={"reason": error.reason})
