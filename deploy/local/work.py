@@ -36,6 +36,7 @@ _REPLAY = f"""mutation($input: ReplayDeadLettersInput!) {{ replayDeadLetters(inp
 
 # What somebody can do about a letter beside trying it again, by the reason that it was set aside for.
 _REMEDIES = {
+    "DECODER_KILLED": "decoding it takes more memory than there is: give the machine more, or mend the file",
     "HANDLER_LOST": "nothing was heard of those who worked on it: look into their logs for what ended them",
     "ENCODING_FAILED": "the model fails on this audio: look for window_failed in the embedder's log",
 }
