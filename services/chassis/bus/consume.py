@@ -58,11 +58,10 @@ class WorkConsumer:
     delivery, until what it needs is back.
 
     A message is acknowledged, and the acknowledgement confirmed, only after its handler returned. A handler that
-    raises has the message delivered again after a delay that doubles from 1 s to 60 s. A message whose handler raises
-    on its delivery number `max_attempts` or later is copied to the DEAD_LETTERS stream with the reason, and then
-    acknowledged. Deliveries that came to no end that was told, because the process died or was restarted during an
-    outage, are no fault of the message so soon: it is set aside for them after twice as many. While a handler works,
-    the server is told so.
+    raises has the message delivered again after a delay that doubles from 1 s to 60 s; on delivery `max_attempts` or
+    later the message is copied to the DEAD_LETTERS stream with the reason, and then acknowledged. Deliveries without an
+    end that was told, because their process died, or was restarted during an outage, set it aside after twice as many.
+    While a handler works, the server is told so.
 
     Each of the `concurrency` tasks asks for one message when it has none in hand, so that replicas share a queue
     evenly: none holds what another could begin.
@@ -243,25 +242,22 @@ class WorkConsumer:
                 raise
             logger.exception("handler_failed", extra={"subject": delivery.subject, "attempt": delivery.attempt})
             span.fail(error)
+            found = ("INTERNAL", type(error).__qualname__, str(error))
             if isinstance(error, DomainError):
                 found = (error.code.value, error.reason, error.message)
-            else:
-                found = ("INTERNAL", type(error).__qualname__, str(error))
             await self._set_aside(delivery, delivery.attempt, *found)
             return False
         return True
 
-    async def _patiently(self, delivery: Delivery, act: Callable[[], Awaitable[object]]) -> None:
+    async def _patiently(self, delivery: Delivery, act: Callable[[], Awaitable[object]]) -> object:
         """Do something for a message; while what that needs is away, keep the message and try again.
 
-        Kept and not given back: every delivery counts, and an outage must not make poison of healthy messages, nor
-        lose why a message is poison.
+        Kept and not given back: every delivery counts, and an outage makes no poison, nor hides why there is some.
         """
         delay_s = _FIRST_RETRY_DELAY_S
         while True:
             try:
-                await act()
-                return
+                return await act()
             except _TRANSIENT as error:
                 if self._stopping.is_set():
                     raise
