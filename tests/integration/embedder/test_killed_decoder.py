@@ -12,8 +12,8 @@ from services.chassis.bus import DEAD_LETTERS, list_dead_letters
 from services.embedder.audio import DecodeSpec
 from services.embedder.decode_process import DecodeProcess
 from services.embedder.decoder import DecoderPool
-from services.embedder.embedding import AudioLimits, TrackEmbedding
-from services.embedder.errors import DecoderLost
+from services.embedder.embedding import AudioLimits, TrackEmbedder, TrackEmbedding
+from services.embedder.errors import DecoderLost, DecoderNotStarted
 from services.embedder.lanes import Lane
 from tests.conftest import NatsServer
 from tests.integration.embedder.conftest import Rig, opened
@@ -103,3 +103,27 @@ async def test_file_that_has_every_process_killed_is_set_aside_and_the_next_is_h
     (letter,) = (await list_dead_letters(mesh.bus, None, 5)).letters
     assert (letter.reason, letter.attempts) == ("DECODER_KILLED", 2)
     assert letter.message == "3 processes in a row were killed from outside while they decoded this file"
+
+
+async def test_machine_without_room_for_a_decoder_is_no_fault_of_the_file(
+    rig: Rig, mesh: Mesh, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.bus.consume._FIRST_RETRY_DELAY_S", 0.01)
+    monkeypatch.setattr("services.embedder.consumer._MAX_ATTEMPTS", 1)
+    embed_track = TrackEmbedder.embed
+    tries: list[int] = []
+
+    async def embed_at_last(tracks: TrackEmbedder, descriptor: int, limits: AudioLimits, lane: Lane) -> TrackEmbedding:
+        tries.append(descriptor)
+        if len(tries) < 5:
+            raise DecoderNotStarted("no decoding process can be started: Cannot allocate memory")
+        return await embed_track(tracks, descriptor, limits, lane)
+
+    monkeypatch.setattr(TrackEmbedder, "embed", embed_at_last)
+    song(mesh.root, "a.wav")
+    await mesh.ask("a.wav", "work-1")
+    async with working(rig, nats_server, concurrency=1):
+        await mesh.events(1, EMBEDDED)
+        await mesh.until_all_is_done()
+    assert len(tries) == 5
+    assert await mesh.waiting(DEAD_LETTERS) == 0

@@ -461,6 +461,9 @@ async def test_work_on_a_file_that_sounds_otherwise_by_now_is_not_wanted(whole: 
         return list((await whole.work.FilterWanted(request, timeout=TIMEOUT_S)).work_ids)
 
     assert await wanted() == [str(row["event_id"])]
+    await whole.sql.execute("UPDATE track_embeddings SET state = 'FAILED'")  # nobody waits
+    assert await wanted() == []
+    await whole.sql.execute("UPDATE track_embeddings SET state = 'PENDING'")
     shutil.copy(whole.root / "b.wav", whole.root / name)
     await whole.register(name)
     assert await wanted() == []
