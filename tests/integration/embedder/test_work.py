@@ -412,6 +412,21 @@ async def test_social_that_stays_silent_holds_work_up_once_and_not_for_ever(
     assert asked.count("work-2") == 1
 
 
+async def test_silence_of_long_ago_is_no_reason_not_to_wait(rig: Rig, mesh: Mesh) -> None:
+    async def is_wanted(work_id: str) -> bool:
+        raise Unavailable("social is away")
+
+    work = EmbedWork(ENCODER_ID, rig.tracks, rig.blobs, Publisher(mesh.bus), LIMITS, is_wanted, wanted_wait_s=60)
+    with pytest.raises(Unavailable):
+        await work._is_waited_for("work-1")
+    work._silent_since -= 60  # type: ignore[operator]  # a number by now
+    assert await work._is_waited_for("work-1")
+    work._silent_at -= 60 + 120
+    with pytest.raises(Unavailable):
+        await work._is_waited_for("work-2")
+    work.close()
+
+
 async def test_file_is_counted_and_traced_on_its_whole_way(rig: Rig, mesh: Mesh, nats_server: NatsServer) -> None:
     song(mesh.root, "a.wav")
     song(mesh.root, "short.wav", seconds=29)
