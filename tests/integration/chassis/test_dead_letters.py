@@ -166,12 +166,18 @@ async def test_letter_keeps_its_reason_where_it_cannot_be_told_at_once(
     monkeypatch.setattr(bus, "publish", publish_at_last)
     running = consumer(bus, handler, max_attempts=1)
     running._on_dead_letter = on_dead_letter
-    found = await until_set_aside(bus, running)
+    task = asyncio.create_task(running.run())
+    async with asyncio.timeout(20):
+        while len(told) < 3:
+            await asyncio.sleep(0.02)
+    running.stop()
+    await task
+    ((found,), _, total) = await list_dead_letters(bus, None, 10)
     assert attempts == [1]
     assert told == ["KeyError"] * 3
     assert len(published) == 3
-    assert (found.reason, found.attempts) == ("KeyError", 1)
-    assert (await list_dead_letters(bus, None, 10)).total == 1
+    assert (found.reason, found.attempts, total) == ("KeyError", 1, 1)
+    assert (await bus.jetstream.consumer_info(SOCIAL_EVENTS, "test")).num_ack_pending == 0
 
 
 async def test_handler_that_is_full_makes_no_poison(bus: Bus) -> None:

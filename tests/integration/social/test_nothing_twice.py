@@ -515,7 +515,7 @@ async def test_old_failure_does_no_harm_to_work_that_was_promised_since(whole: W
     await whole.register("a.wav")
     row = await whole.sql.fetchrow("SELECT event_id, track_id, audio_hash FROM embedding_work")
     assert row is not None
-    bus = await whole.mesh.bus("embedder")
+    bus, social = await whole.mesh.bus("embedder"), await whole.mesh.bus("social")
     handled = 0
 
     async def fail(work_id: str, reason: str) -> tuple[str, str]:
@@ -532,8 +532,8 @@ async def test_old_failure_does_no_harm_to_work_that_was_promised_since(whole: W
         ack = await bus.publish(EMBEDDING_FAILED, event.SerializeToString(), f"failure-{handled}")
 
         async def is_heard() -> bool:
-            info = await (await whole.mesh.bus("social")).jetstream.consumer_info(EMBEDDER_EVENTS, "social")
-            return info.ack_floor is not None and (info.ack_floor.stream_seq or 0) >= ack.sequence
+            found = await social.jetstream.consumers_info(EMBEDDER_EVENTS)
+            return [one.ack_floor.stream_seq for one in found if one.ack_floor is not None] == [ack.sequence]
 
         await until(is_heard)
         found = await whole.sql.fetchrow("SELECT state, failure_reason FROM track_embeddings")
