@@ -484,7 +484,9 @@ async def test_work_on_a_file_that_sounds_otherwise_by_now_is_not_wanted(whole: 
     assert whole.heard() == 2
 
 
-async def test_restored_queue_waits_for_social_and_has_nothing_heard_again(whole: Whole) -> None:
+async def test_restored_queue_waits_for_social_and_has_nothing_heard_again(
+    whole: Whole, caplog: pytest.LogCaptureFixture
+) -> None:
     bus = await whole.mesh.bus("social")
     await whole.register("a.wav")
     await until(lambda: whole.sql.fetchval("SELECT count(*) = 1 FROM embedding_work WHERE sequence IS NOT NULL"))
@@ -501,11 +503,7 @@ async def test_restored_queue_waits_for_social_and_has_nothing_heard_again(whole
     async with connect(whole.mesh.settings.listen, idempotent=IDEMPOTENT) as channel:
         whole.social = Client(channel)
         async with whole.embedding():
-
-            async def is_in_hand() -> bool:
-                return [one.num_ack_pending for one in await bus.jetstream.consumers_info(EMBED_WORK)] == [1]
-
-            await until(is_in_hand)
+            await until(lambda: "handler_waits" in caplog.text)
             await whole.mesh.start()
             await whole.until_queue_is_empty(bus)
     assert whole.heard() == 1
