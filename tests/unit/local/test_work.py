@@ -129,7 +129,7 @@ def test_status_goes_on_where_nats_is_away(said: io.StringIO, monkeypatch: pytes
     monkeypatch.setattr(account, "connect", lambda state: HalfAway([]))
     monkeypatch.setattr(cli, "list_encoders", lambda client: None)
     monkeypatch.setattr(cli, "show_encoders", lambda roles: None)
-    monkeypatch.setattr(cli, "console", work.console)
+    monkeypatch.setattr(cli, "console", Console(file=said, width=160))
     monkeypatch.delenv("MUSEED_URL", raising=False)
     cli.status(tmp_path)
     text = said.getvalue()
