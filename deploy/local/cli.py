@@ -170,10 +170,14 @@ def status(state: StateOption = DEFAULT_STATE) -> None:
 def _show_what_admins_see(client: GatewayClient) -> None:
     try:
         show_encoders(list_encoders(client))
-        show_work(client)
     except ClientError as error:
         if error.code not in _NOT_FOR_EVERYBODY:
             raise
+        return
+    try:
+        show_work(client)
+    except ClientError as error:  # NATS is away, or the gateway knows nothing of it: all else is still worth telling
+        console.print(f"What is under way cannot be told: {error.code}: {error}", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

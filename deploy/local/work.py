@@ -19,6 +19,8 @@ from deploy.local.trouble import told_errors
 
 _NEWEST = 3
 _PAGE_SIZE = 100
+# Each letter takes the gateway some round trips, all within one deadline.
+_REPLAY_SIZE = 20
 
 _LETTER = """letterId stream attemptCount code reason message setAsideAt requestId encoderId trackId
   track { title artist }"""
@@ -34,7 +36,8 @@ _REPLAY = f"""mutation($input: ReplayDeadLettersInput!) {{ replayDeadLetters(inp
 
 # What somebody can do about a letter beside trying it again, by the reason that it was set aside for.
 _REMEDIES = {
-    "HANDLER_LOST": "it ended the process that worked on it: look into the log for what killed it",
+    "DECODER_KILLED": "decoding it takes more memory than there is: give the machine more, or mend the file",
+    "HANDLER_LOST": "nothing was heard of those who worked on it: look into their logs for what ended them",
     "ENCODING_FAILED": "the model fails on this audio: look for window_failed in the embedder's log",
 }
 
@@ -64,7 +67,10 @@ def show_work(client: GatewayClient) -> None:
     if not total:
         console.print("No message was set aside as a dead letter.")
         return
-    show_letters(found["deadLetters"]["nodes"], f"dead letters: the newest of {total}")
+    if newest := found["deadLetters"]["nodes"]:
+        show_letters(newest, f"dead letters: the newest of {total}")
+    else:
+        console.print(f"There are {total} dead letters, older than many that were tried again since.")
     console.print(f"All of them: {command('dead-letters')}. Try them again: {command('dead-letters --replay')}")
 
 
@@ -89,11 +95,15 @@ def show_metrics(state_folder: Path) -> None:
     """Print where Prometheus finds the metrics of the mesh of a state folder."""
     if os.environ.get("MUSEED_URL"):
         return  # of other machines: whoever runs them knows
-    mesh = State.open(state_folder).read_json("mesh.json") or {}
+    mesh_state = State.open(state_folder)
+    mesh = mesh_state.read_json("mesh.json") or {}
     urls: dict[str, str] = mesh.get("metrics", {})
     if not urls:
         console.print("Metrics are off. On, for Prometheus: MUSEED_METRICS_PORT=7490 when it is started.")
+    running = mesh_state.read_json("processes.json") or {}
     for name, url in urls.items():
+        if name not in running:
+            continue
         console.print(f"metrics of {name}: {url}", soft_wrap=True)
 
 
@@ -136,6 +146,8 @@ def _chosen(letters: Iterator[dict[str, Any]], numbers: Sequence[str]) -> Iterat
         if not numbers or number in left:
             left.discard(number)
             yield letter
+            if numbers and not left:
+                return
     if left:
         raise ClientError(
             f"there is no dead letter {min(left)}", "DEAD_LETTER_NOT_FOUND", field="letter", value=min(left)
@@ -144,8 +156,8 @@ def _chosen(letters: Iterator[dict[str, Any]], numbers: Sequence[str]) -> Iterat
 
 def _replayed(client: GatewayClient, letters: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    for start in range(0, len(letters), _PAGE_SIZE):
-        ids = [letter["letterId"] for letter in letters[start : start + _PAGE_SIZE]]
+    for start in range(0, len(letters), _REPLAY_SIZE):
+        ids = [letter["letterId"] for letter in letters[start : start + _REPLAY_SIZE]]
         found += client.mutate(_REPLAY, {"letterIds": ids})["letters"]
     return found
 

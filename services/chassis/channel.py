@@ -94,7 +94,7 @@ class _StreamBorder(grpc.aio.StreamUnaryClientInterceptor):
         request_iterator: Any,
     ) -> Any:
         span = _call_span(client_call_details)
-        return _TranslatedCall(await continuation(_prepare(client_call_details, span), request_iterator), span)
+        return _TranslatedCall(await _begun(continuation, client_call_details, span, request_iterator), span)
 
 
 class _ExchangeBorder(grpc.aio.StreamStreamClientInterceptor):
@@ -105,7 +105,22 @@ class _ExchangeBorder(grpc.aio.StreamStreamClientInterceptor):
         request_iterator: Any,
     ) -> AsyncIterator[Any]:
         span = _call_span(client_call_details)
-        return _translated(await continuation(_prepare(client_call_details, span), request_iterator), span)
+        return _translated(await _begun(continuation, client_call_details, span, request_iterator), span)
+
+
+async def _begun(
+    continuation: Callable[[grpc.aio.ClientCallDetails, Any], Any],
+    details: grpc.aio.ClientCallDetails,
+    span: tracing.Span,
+    request_iterator: Any,
+) -> Any:
+    """Begin a streaming call, whose span ends with it, or here where it does not come to that."""
+    try:
+        return await continuation(_prepare(details, span), request_iterator)
+    except BaseException as error:
+        span.fail(error)
+        span.end()
+        raise
 
 
 def _call_span(details: grpc.aio.ClientCallDetails) -> tracing.Span:
@@ -126,6 +141,9 @@ async def _translated(call: AsyncIterable[Any], span: tracing.Span) -> AsyncIter
         refusal = from_rpc_error(error)
         span.fail(refusal)
         raise refusal from error
+    except BaseException as error:
+        span.fail(error)
+        raise
     finally:
         span.end()
 
@@ -144,6 +162,9 @@ class _TranslatedCall:
             refusal = from_rpc_error(error)
             self._span.fail(refusal)
             raise refusal from error
+        except BaseException as error:
+            self._span.fail(error)
+            raise
         finally:
             self._span.end()
 

@@ -132,7 +132,7 @@ class _BorderInterceptor(grpc.aio.ServerInterceptor):
                 except TimeoutError:
                     refusal = DeadlineExceeded("the deadline has passed")
                     span.fail(refusal)
-                except asyncio.CancelledError:
+                except (asyncio.CancelledError, GeneratorExit):  # the latter where an answer's stream is left
                     code = "CANCELLED"
                     raise
                 except grpc.aio.AbortError:

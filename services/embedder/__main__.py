@@ -135,6 +135,7 @@ class Embedder:
             chosen.library_limits,
             Work(self._social).is_wanted,
             self._metrics,
+            chosen.wanted_wait_s,
         )
         files = chosen.bulk_files + chosen.prefetch_files
         self._consumer = make_consumer(bus, work, encoder_id, files, chosen.work_ack_wait_s)

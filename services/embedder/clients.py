@@ -11,10 +11,14 @@ from museed.social.v1 import accounts_pb2, accounts_pb2_grpc, work_pb2, work_pb2
 
 T = TypeVar("T")
 
-_SERVICE = "/museed.social.v1.AccountService"
+_ACCOUNTS = "/museed.social.v1.AccountService"
 _TIMEOUT_S = 2.0
 
-IDEMPOTENT = (f"{_SERVICE}/GetJwks", f"{_SERVICE}/ListRevokedSessions")
+IDEMPOTENT = (
+    f"{_ACCOUNTS}/GetJwks",
+    f"{_ACCOUNTS}/ListRevokedSessions",
+    "/museed.social.v1.WorkService/FilterWanted",
+)
 
 
 class Accounts:

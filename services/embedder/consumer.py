@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,11 +13,11 @@ from museed.embedder.v1 import events_pb2
 from museed.social.v1.events_pb2 import EmbedTrack
 from services.chassis.blobs import BlobStore
 from services.chassis.bus import EMBED_WORK, Bus, DeadLetter, Delivery, WorkConsumer, embed_track_subject
-from services.chassis.errors import DomainError, NotFound
+from services.chassis.errors import DeadlineExceeded, DomainError, NotFound, ResourceExhausted, Unavailable
 from services.chassis.media import open_below
 from services.chassis.telemetry import tracing
 from services.embedder.embedding import AudioLimits, TrackEmbedder, TrackEmbedding
-from services.embedder.errors import AudioError, EncoderMismatch
+from services.embedder.errors import AudioError, DecoderKilled, DecoderLost, DecoderNotStarted, EncoderMismatch
 from services.embedder.lanes import Lane
 from services.embedder.messages import encode_windows, to_message
 from services.embedder.metrics import EmbedderMetrics
@@ -27,6 +28,13 @@ logger = logging.getLogger(__name__)
 _ACK_WAIT_S = 15.0
 _MAX_ATTEMPTS = 5
 _POISON_REASON = "EMBEDDING_FAILED"
+# Killed decoders on one file in a row, after which the file itself is suspected.
+_MOST_LOSSES = 3
+# Social, or its database, is away or busy: it will say later.
+_SILENT = (Unavailable, DeadlineExceeded, ResourceExhausted)
+_WANTED_WAIT_S = 60.0
+# Beyond the longest pause of a consumer that tries again: a silence that nobody listened to is over.
+_UNASKED_S = 120.0
 
 # Says whether a piece of work, by its id, is still waited for.
 IsWanted = Callable[[str], Awaitable[bool]]
@@ -36,10 +44,13 @@ class EmbedWork:
     """Handles EmbedTrack messages: opens the file below its root, embeds it, stores its windows, publishes the end.
 
     A file that cannot be embedded is an event and done with. Whatever else goes wrong is raised, so that the work comes
-    again; work that failed five times is set aside, and told as a failure too.
+    again; work that failed five times is set aside, and told as a failure too. A decoder that was killed is replaced,
+    and the file tried again; a file on which that happens three times in a row has failed.
 
     Work that nobody waits for any more is done without being done: a queue that came back from a backup, or gives out
-    what was told just before its embedder died, embeds nothing twice. Where social cannot say, the work is done.
+    what was told just before its embedder died, embeds nothing twice. While social is away work waits for its answer,
+    as it does where a whole mesh starts; a social that stays silent holds nothing up for longer than `wanted_wait_s`,
+    and then the work is done without its answer.
 
     Args:
         encoder_id: Encoder that this process serves.
@@ -48,7 +59,8 @@ class EmbedWork:
         publisher: Tells what became of it.
         limits: What a library track may be.
         is_wanted: Asks social; raises DomainError where that is away.
-        metrics: Told of work that was done already; None tells nobody.
+        metrics: Told of work that was not wanted; None tells nobody.
+        wanted_wait_s: How long work waits for a social that does not answer, from its first silence on.
     """
 
     def __init__(
@@ -60,6 +72,7 @@ class EmbedWork:
         limits: AudioLimits,
         is_wanted: IsWanted,
         metrics: EmbedderMetrics | None = None,
+        wanted_wait_s: float = _WANTED_WAIT_S,
     ) -> None:
         self._encoder_id = encoder_id
         self._embedder = embedder
@@ -68,17 +81,21 @@ class EmbedWork:
         self._limits = limits
         self._is_wanted = is_wanted
         self._metrics = metrics or EmbedderMetrics()
+        self._wanted_wait_s = wanted_wait_s
+        self._silent_since: float | None = None
+        self._silent_at = 0.0
+        self._losses: dict[str, int] = {}
         self._executor = ThreadPoolExecutor(2, "media")
 
     async def handle(self, delivery: Delivery) -> None:
         """Do one piece of work; safe to repeat."""
         work = EmbedTrack.FromString(delivery.payload)
         if not await self._is_waited_for(delivery.event_id):
-            self._metrics.reused()
+            self._metrics.unwanted()
             logger.info("work_not_wanted", extra={"track_id": work.track_id})
             return
         try:
-            embedding = await self._embed(work)
+            embedding = await self._embed_or_suspect(work, delivery.event_id)
         except (AudioError, NotFound, EncoderMismatch) as error:
             await self._fail(work, delivery.event_id, error.reason, error.message)
             return
@@ -112,6 +129,19 @@ class EmbedWork:
         """End the threads."""
         self._executor.shutdown()
 
+    async def _embed_or_suspect(self, work: EmbedTrack, work_id: str) -> TrackEmbedding:
+        """Embed a file; count the decoders that it loses, as long as nothing else becomes of it."""
+        losses = self._losses.pop(work_id, 0)
+        try:
+            return await self._embed(work)
+        except DecoderNotStarted:
+            raise
+        except DecoderLost as error:
+            if losses + 1 >= _MOST_LOSSES:
+                raise DecoderKilled.of(losses + 1) from error
+            self._losses[work_id] = losses + 1
+            raise
+
     async def _embed(self, work: EmbedTrack) -> TrackEmbedding:
         if work.encoder_id != self._encoder_id:
             raise EncoderMismatch.of(work.encoder_id, self._encoder_id)
@@ -124,10 +154,21 @@ class EmbedWork:
 
     async def _is_waited_for(self, work_id: str) -> bool:
         try:
-            return await self._is_wanted(work_id)
+            wanted = await self._is_wanted(work_id)
+        except _SILENT as error:
+            now = time.monotonic()
+            if self._silent_since is None or now - self._silent_at > self._wanted_wait_s + _UNASKED_S:
+                self._silent_since = now
+            self._silent_at = now
+            if now - self._silent_since < self._wanted_wait_s:
+                raise
+            logger.warning("work_not_asked_for", extra={"reason": error.reason})
+            return True
         except DomainError as error:
             logger.info("work_not_asked_for", extra={"reason": error.reason})
             return True
+        self._silent_since = None
+        return wanted
 
     async def _fail(self, work: EmbedTrack, work_id: str, reason: str, message: str) -> None:
         event = events_pb2.TrackEmbeddingFailed(
@@ -136,6 +177,7 @@ class EmbedWork:
             encoder_id=self._encoder_id,
             reason=reason,
             message=message,
+            work_id=work_id,
         )
         await self._publisher.failed(event, work_id)
         logger.info("track_embedding_failed", extra={"track_id": work.track_id, "reason": reason})

@@ -20,7 +20,8 @@ import numpy as np
 from services.chassis.errors import DomainError
 from services.embedder.audio import AudioSummary, DecodeSpec, decode
 from services.embedder.descriptors import Describer, Descriptors
-from services.embedder.errors import AudioCorrupt, DecodeLimit, to_fields
+from services.embedder.errors import AudioCorrupt, DecodeLimit
+from services.embedder.refusals import to_fields
 
 FRAME_HEADER = struct.Struct("<cI")
 REQUEST_HEADER = struct.Struct("<I")

@@ -16,8 +16,15 @@ from services.embedder.audio import AudioSummary, DecodeSpec
 from services.embedder.decode_child import REFUSED, SOUND
 from services.embedder.decode_process import RETRY_AFTER_MS, DecodeProcess, Garbled
 from services.embedder.descriptors import Descriptors
-from services.embedder.errors import AudioCorrupt, DecodeLimit, DecoderLost, DecodeStalled, EmbedderBusy, audio_error
+from services.embedder.errors import (
+    AudioCorrupt,
+    DecodeLimit,
+    DecoderNotStarted,
+    DecodeStalled,
+    EmbedderBusy,
+)
 from services.embedder.metrics import EmbedderMetrics
+from services.embedder.refusals import audio_error
 
 Float32Array = NDArray[np.float32]
 
@@ -163,7 +170,7 @@ class DecoderPool:
         """Start all processes.
 
         Raises:
-            DecoderLost: One does not start, for example because a library is missing.
+            DecoderNotStarted: One does not start, for example because a library is missing.
         """
         for _ in range(self._size):
             self._idle.append(await self._start_process())
@@ -190,7 +197,7 @@ class DecoderPool:
 
         Raises:
             EmbedderBusy: Too many wait already.
-            DecoderLost: No process can be started.
+            DecoderNotStarted: No process can be started.
         """
         await self._acquire()
         process: DecodeProcess | None = None
@@ -255,14 +262,14 @@ class DecoderPool:
             starting.add_done_callback(_end_started)
             raise
         except OSError as error:  # the machine has no process, descriptor or memory left
-            raise DecoderLost(
+            raise DecoderNotStarted(
                 f"no decoding process can be started: {error.strerror}", retry_after_ms=RETRY_AFTER_MS
             ) from error
         try:
             await process.receive(_START_TIMEOUT_S)  # READY
         except (TimeoutError, ConnectionError) as error:
             await self._end(process)
-            raise DecoderLost(
+            raise DecoderNotStarted(
                 "no decoding process starts: are soundfile, soxr and av installed?", retry_after_ms=RETRY_AFTER_MS
             ) from error
         except asyncio.CancelledError:

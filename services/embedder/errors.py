@@ -25,9 +25,11 @@ DeadlineExceeded
 └── UploadStalled             a caller holds a stream open and sends nothing
 Unavailable
 ├── DecoderLost               a decoding process was killed from outside; retry
-│   └── DecodeStalled         a file was waited for too long: the machine is busy; retry
+│   ├── DecodeStalled         a file was waited for too long: the machine is busy; retry
+│   └── DecoderNotStarted     there is none, and none starts; retry
 └── SpoolUnavailable          the disk takes no upload now; retry
 Internal
+├── DecoderKilled             every process that decodes one file is killed from outside
 ├── EncodingFailed            the model failed on one window
 └── ModelBroken               the model fails on every sound; the process ends, and work stays where it is
 """
@@ -36,7 +38,6 @@ from typing import Self
 
 from services.chassis.errors import (
     DeadlineExceeded,
-    DomainError,
     FailedPrecondition,
     Internal,
     InvalidArgument,
@@ -258,10 +259,25 @@ class DecodeStalled(DecoderLost):
         return cls(message, value=f"over {limit}", limit=limit, retry_after_ms=10_000)
 
 
+class DecoderNotStarted(DecoderLost):
+    """No decoding process starts: no file has anything to do with it."""
+
+
 class SpoolUnavailable(Unavailable):
     """The disk takes no upload now."""
 
     default_reason = "SPOOL_UNAVAILABLE"
+
+
+class DecoderKilled(Internal):
+    """Every process that decoded this file was killed from outside, for example by the kernel when memory was short."""
+
+    default_reason = "DECODER_KILLED"
+
+    @classmethod
+    def of(cls, times: int) -> Self:
+        """Build the error from how often in a row it happened."""
+        return cls(f"{times} processes in a row were killed from outside while they decoded this file", value=times)
 
 
 class ModelBroken(Internal):
@@ -274,30 +290,3 @@ class EncodingFailed(Internal):
     """The model failed on this window alone."""
 
     default_reason = "ENCODING_FAILED"
-
-
-_AUDIO_ERRORS: dict[str, type[AudioError]] = {
-    kind.default_reason: kind
-    for kind in (
-        NotAudio,
-        AudioEmpty,
-        AudioTruncated,
-        AudioCorrupt,
-        AudioSilent,
-        AudioTooShort,
-        AudioTooLong,
-        AudioTooLarge,
-        DecodeLimit,
-    )
-}
-
-
-def to_fields(error: DomainError) -> dict[str, str]:
-    """Describe an error for the pipe of a decoding process."""
-    return {"reason": error.reason, "message": error.message, **error.metadata}
-
-
-def audio_error(fields: dict[str, str]) -> AudioError:
-    """Build the error that a decoding process described with `to_fields`."""
-    kind = _AUDIO_ERRORS.get(fields["reason"], AudioCorrupt)
-    return kind(fields["message"], field=fields.get("field"), value=fields.get("value"), limit=fields.get("limit"))

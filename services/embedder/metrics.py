@@ -1,6 +1,7 @@
 """What the embedder tells of its work, in words of the work. Counts nothing: `prometheus.py` does, where it is asked.
 
-Lanes are told by name, "interactive" and "bulk", reasons as errors state them: no label ever holds an id.
+Lanes are told by name, "interactive" and "bulk", reasons as errors state them. No label holds an id of a track, a file
+or a caller; that of the encoder, which a process never changes, stands in one series alone.
 """
 
 import asyncio
@@ -54,8 +55,8 @@ class EmbedderMetrics:
     def refused(self, lane: str, reason: str) -> None:
         """Say why a file was not embedded."""
 
-    def reused(self) -> None:
-        """Say that work was done already: nothing was embedded for it."""
+    def unwanted(self) -> None:
+        """Say that nobody waits for a piece of work any more: nothing was embedded for it."""
 
     def model_loaded(self, encoder_id: str, name: str, device: str, precision: str, dimension: int) -> None:
         """Say what is served."""

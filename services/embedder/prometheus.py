@@ -49,7 +49,7 @@ class CountedEmbedder(EmbedderMetrics):
         self._files = counter("files_total", "Files by what became of them.", "lane", "outcome")
         self._audio = counter("embedded_audio_seconds_total", "Seconds of audio that were embedded.", "lane")
         self._refusals = counter("refusals_total", "Files that were not embedded.", "lane", "reason")
-        self._reused = counter("reused_total", "Work that was done already.")
+        self._unwanted = counter("unwanted_total", "Work that nobody waited for any more.")
         self._model_info = Info("museed_embedder_model", "What is served.", registry=registry)
 
     def queued(self, lane: str, items: int, audio_seconds: float) -> None:
@@ -105,9 +105,9 @@ class CountedEmbedder(EmbedderMetrics):
         """Count a refusal."""
         self._refusals.labels(lane, reason).inc()
 
-    def reused(self) -> None:
-        """Count work that needed nothing."""
-        self._reused.inc()
+    def unwanted(self) -> None:
+        """Count work that was not wanted."""
+        self._unwanted.inc()
 
     def model_loaded(self, encoder_id: str, name: str, device: str, precision: str, dimension: int) -> None:
         """Describe what is served."""

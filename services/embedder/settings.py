@@ -64,6 +64,8 @@ class EmbedderSettings(Settings):
     prefetch_files: int = Field(default=1, ge=0, le=16)
     # Silence after which the work of a lost embedder goes to another one.
     work_ack_wait_s: float = Field(default=15.0, ge=1, le=600)
+    # How long work waits for a social that cannot say whether it is wanted; then it is done.
+    wanted_wait_s: float = Field(default=60.0, ge=0, le=3600)
 
     decode_memory_mib: int = Field(default=512, ge=64)
     decode_cpu_s: float = Field(default=120.0, gt=0)

@@ -22,6 +22,7 @@ _SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 _ROUTES = frozenset({"graphql", "uploads", "tracks", "healthz", "readyz"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 
 
@@ -86,18 +87,23 @@ class Border:
 
 
 def _http_span(scope: Scope) -> tracing.Span:
-    """Begin the span of a request; a socket, which lives for hours, gets none, but each call that it makes does."""
+    """Begin the span of a request; a socket, which lives for hours, gets none, but each call that it makes does.
+
+    It begins a trace of ours: whether that is recorded is not for strangers to say. Theirs is linked.
+    """
     if not tracing.is_on() or scope["type"] != "http":
         return tracing.NOTHING
     # The first part of a path names what is asked for, and what follows may be an id; others are noise.
     first = scope["path"].lstrip("/").partition("/")[0]
     route = f"/{first}" if first in _ROUTES else "/other"
     headers = Headers(scope=scope)
-    parent = {name: found for name in tracing.TRACE_HEADERS if (found := headers.get(name))}
+    theirs = {name: found for name in tracing.TRACE_HEADERS if (found := headers.get(name))}
+    method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
     return tracing.span(
-        f"{scope['method']} {route}",
+        f"{method} {route}",
         tracing.Kind.SERVER,
-        parent=parent,
-        http__request__method=scope["method"],
+        parent={},
+        links=[theirs] if theirs else (),
+        http__request__method=method,
         http__route=route,
     )

@@ -87,8 +87,10 @@ class EmbedderEvents:
             elif event.reason.startswith(_ABOUT_THE_FILE) and is_id(event.track_id):
                 track_id = TrackId(event.track_id)
                 await work.store_absence(
-                    connection, encoder_id, event.audio_hash, track_id, event.reason, event.message
+                    connection, encoder_id, event.audio_hash, track_id, event.reason, event.message, event.work_id
                 )
             else:
-                await embeddings.store_failure(connection, encoder_id, event.audio_hash, event.reason, event.message)
+                await embeddings.store_failure(
+                    connection, encoder_id, event.audio_hash, event.reason, event.message, event.work_id
+                )
         logger.info("track_failed", extra={"track_id": event.track_id, "reason": event.reason})

@@ -16,6 +16,9 @@ _NO_TRANSACTION = "-- no-transaction"
 _LOCK_KEY = 7_305_804_402_566_004_066
 _POLL_INTERVAL_S = 0.1
 _CONNECT_TIMEOUT_S = 5.0
+# A statement that waits for a table holds up all who come after it: it gives way, and tries again.
+_LOCK_TIMEOUT_MS = 1_000
+_LOCK_PAUSE_S = 1.0
 
 CREATE_LEDGER = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -66,7 +69,8 @@ def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
 async def migrate(url: str, migrations: list[Migration]) -> int:
     """Apply what the database lacks; waits for a server that is not there yet, and for others who migrate.
 
-    Each file is one transaction, unless it begins with `-- no-transaction`. A file that was applied and is not known
+    Each file is one transaction, unless it begins with `-- no-transaction`; it gives way to those who work with its
+    tables meanwhile, and is tried until they let it. A file that was applied and is not known
     here is left alone: it belongs to a newer release, whose schema this one can use.
 
     Returns:
@@ -100,10 +104,24 @@ async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Mi
         await connection.execute(migration.sql)
         await connection.execute(INSERT_LEDGER, *ledger_row)
     else:
-        async with connection.transaction():
-            await connection.execute(migration.sql)
-            await connection.execute(INSERT_LEDGER, *ledger_row)
+        while not await _apply_whole(connection, migration.sql, ledger_row):
+            logger.info("migration_waits", extra={"migration": migration.name})
+            await asyncio.sleep(_LOCK_PAUSE_S)
     logger.info("migrated", extra={"migration": migration.name})
+
+
+async def _apply_whole(
+    connection: "asyncpg.Connection[asyncpg.Record]", sql: str, ledger_row: tuple[int, str, bytes]
+) -> bool:
+    """Apply a file in one transaction; False, and nothing of it done, where others hold what it needs."""
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}")
+            await connection.execute(sql)
+            await connection.execute(INSERT_LEDGER, *ledger_row)
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+        return False
+    return True
 
 
 async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":

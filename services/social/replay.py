@@ -1,5 +1,6 @@
 """Has dead letters tried again: work by the tables, so that it counts as wanted, events by who reads them."""
 
+import logging
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,13 +16,15 @@ from services.chassis.bus import (
     delete_dead_letter,
     find_dead_letter,
 )
-from services.chassis.errors import DomainError
+from services.chassis.errors import DomainError, Unavailable
 from services.social.consumer import EMBEDDED, EmbedderEvents
 from services.social.ids import EncoderId, is_id
 from services.social.store import encoders, work
 from services.social.store.database import Database
 from services.social.store.work import Retry
 from services.social.streams import BusDoor
+
+logger = logging.getLogger(__name__)
 
 
 class ReplayOutcome(StrEnum):
@@ -58,7 +61,7 @@ class Replayer:
         self._events = events
 
     async def replay(self, letter_id: str) -> Replayed:
-        """Replay one letter.
+        """Replay one letter; one that fails again, however it fails, is kept and keeps no other from its turn.
 
         Raises:
             Unavailable: NATS or the database is away; the letter stays.
@@ -71,6 +74,11 @@ class Replayer:
             replayed = await self._try(letter)
         except DecodeError:
             return _kept(letter, "DEAD_LETTER_UNREADABLE", "its payload is no message that this version knows")
+        except Unavailable:
+            raise
+        except Exception as error:  # what social cannot digest is here for that very reason
+            logger.exception("replay_failed", extra={"letter_id": letter_id})
+            return _kept(letter, type(error).__qualname__, "it fails as before; social's log has it as replay_failed")
         if replayed.outcome is not ReplayOutcome.KEPT:
             await delete_dead_letter(bus, letter)
         return replayed

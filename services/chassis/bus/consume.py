@@ -29,6 +29,8 @@ _FIRST_RETRY_DELAY_S = 0.5
 _MAX_RETRY_DELAY_S = 60.0
 # Of all replicas together. What one has in hand is bounded by its concurrency alone.
 _MAX_ACK_PENDING = 1_000
+# Deliveries without an end that was told, for each that a handler may refuse: restarts count as deliveries, too.
+_LOST_FACTOR = 2
 # What the handler needs is away or busy: no fault of the message.
 _TRANSIENT = (Unavailable, Aborted, DeadlineExceeded, ResourceExhausted)
 
@@ -56,9 +58,10 @@ class WorkConsumer:
     delivery, until what it needs is back.
 
     A message is acknowledged, and the acknowledgement confirmed, only after its handler returned. A handler that
-    raises has the message delivered again after a delay that doubles from 1 s to 60 s. A message that was delivered
-    `max_attempts` times without success, because its handler raised or because it took the process with it, is copied
-    to the DEAD_LETTERS stream with the reason, and then acknowledged. While a handler works, the server is told so.
+    raises has the message delivered again after a delay that doubles from 1 s to 60 s; on delivery `max_attempts` or
+    later the message is copied to the DEAD_LETTERS stream with the reason, and then acknowledged. Deliveries without an
+    end that was told, because their process died, or was restarted during an outage, set it aside after twice as many.
+    While a handler works, the server is told so.
 
     Each of the `concurrency` tasks asks for one message when it has none in hand, so that replicas share a queue
     evenly: none holds what another could begin.
@@ -71,7 +74,7 @@ class WorkConsumer:
         handler: Must be idempotent: a message can come more than once.
         concurrency: Messages worked on at a time.
         ack_wait_s: Silence after which the server gives the message to somebody else.
-        max_attempts: Deliveries before a message counts as poison.
+        max_attempts: Deliveries before a message that is refused counts as poison.
         on_dead_letter: Told of a message after it has been set aside.
     """
 
@@ -225,13 +228,13 @@ class WorkConsumer:
 
     async def _work_off(self, delivery: Delivery, span: tracing.Span) -> bool:
         """Handle a message; set it aside where this was its last attempt, and say so with False."""
-        if delivery.attempt > self._max_attempts:
+        if delivery.attempt > _LOST_FACTOR * self._max_attempts:
             attempts = delivery.attempt - 1
-            lost = f"delivered {attempts} times, and no handler came to an end: each took its process with it"
+            lost = f"delivered {attempts} times without an end that was told"
             await self._set_aside(delivery, attempts, "UNKNOWN", "HANDLER_LOST", lost)
             return False
         try:
-            await self._handle_patiently(delivery)
+            await self._patiently(delivery, lambda: self._handler(delivery))
         except _TRANSIENT:
             raise  # this process is stopping; the outage is no fault of the message
         except Exception as error:
@@ -239,23 +242,22 @@ class WorkConsumer:
                 raise
             logger.exception("handler_failed", extra={"subject": delivery.subject, "attempt": delivery.attempt})
             span.fail(error)
+            found = ("INTERNAL", type(error).__qualname__, str(error))
             if isinstance(error, DomainError):
                 found = (error.code.value, error.reason, error.message)
-            else:
-                found = ("INTERNAL", type(error).__qualname__, str(error))
             await self._set_aside(delivery, delivery.attempt, *found)
             return False
         return True
 
-    async def _handle_patiently(self, delivery: Delivery) -> None:
-        """Handle a message; while something that the handler needs is away, keep it and try again.
+    async def _patiently(self, delivery: Delivery, act: Callable[[], Awaitable[object]]) -> object:
+        """Do something for a message; while what that needs is away, keep the message and try again.
 
-        Kept and not given back: every delivery counts, and an outage must not make poison of healthy messages.
+        Kept and not given back: every delivery counts, and an outage makes no poison, nor hides why there is some.
         """
         delay_s = _FIRST_RETRY_DELAY_S
         while True:
             try:
-                return await self._handler(delivery)
+                return await act()
             except _TRANSIENT as error:
                 if self._stopping.is_set():
                     raise
@@ -277,12 +279,13 @@ class WorkConsumer:
             telemetry.request_id(),
         )
         event_id = f"dead-{self._stream}-{delivery.event_id}"
-        await self._bus.publish(
-            f"museed.dead_letters.{self._stream}", letter.payload, event_id, headers=letter.headers()
+        subject = f"museed.dead_letters.{self._stream}"
+        await self._patiently(
+            delivery, lambda: self._bus.publish(subject, letter.payload, event_id, headers=letter.headers())
         )
         logger.error("dead_letter", extra={"subject": delivery.subject, "attempts": attempts, "reason": reason})
-        if self._on_dead_letter is not None:
-            await self._on_dead_letter(letter)
+        if (tell := self._on_dead_letter) is not None:
+            await self._patiently(delivery, lambda: tell(letter))
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 import nats.errors
@@ -15,6 +16,8 @@ from services.chassis.errors import Unavailable
 _LONGEST_MESSAGE = 500
 # Lookups for one page: what was taken away leaves gaps, which cost a question each.
 _MOST_LOOKUPS = 1_000
+# As many as the largest sequence may have.
+_MOST_DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def _read(raw: RawStreamMsg) -> DeadLetter:
         raw.data or b"",
         unquote(found.get("Museed-Event-Id", "")),
         found.get("Museed-Stream") or (raw.subject or "").rpartition(".")[2],
-        int(attempts) if attempts.isdigit() else 0,
+        _number(attempts),
         found.get("Museed-Code", "UNKNOWN"),
         unquote(found.get("Museed-Reason", "")),
         unquote(found.get("Museed-Message", "")),
@@ -90,16 +93,27 @@ def _read(raw: RawStreamMsg) -> DeadLetter:
     )
 
 
-async def list_dead_letters(bus: Bus, before: int | None, limit: int) -> tuple[list[DeadLetter], int | None]:
+class DeadLetterPage(NamedTuple):
+    """A page of letters.
+
+    Attributes:
+        letters: Newest first; fewer than asked for, or none, also where many were taken away in between.
+        before: Where to go on; None at the end.
+        total: All letters there are.
+    """
+
+    letters: list[DeadLetter]
+    before: int | None
+    total: int
+
+
+async def list_dead_letters(bus: Bus, before: int | None, limit: int) -> DeadLetterPage:
     """List letters, newest first.
 
     Args:
         bus: Of a user that may read DEAD_LETTERS.
         before: Sequence before which to begin; None begins with the newest.
         limit: Most letters.
-
-    Returns:
-        The letters, fewer than `limit` also where many were taken away in between, and where to go on; None at the end.
 
     Raises:
         Unavailable: NATS does not answer.
@@ -115,31 +129,36 @@ async def list_dead_letters(bus: Bus, before: int | None, limit: int) -> tuple[l
                 found.append(letter)
             sequence -= 1
     except nats.js.errors.NotFoundError:
-        return [], None
+        return DeadLetterPage([], None, 0)
     except (nats.errors.Error, TimeoutError) as error:
         raise _away(error) from error
     is_over = sequence < max(state.first_seq, 1) or not state.messages
-    return found, None if is_over else sequence + 1
+    return DeadLetterPage(found, None if is_over else sequence + 1, state.messages)
 
 
 async def find_dead_letter(bus: Bus, letter_id: str) -> DeadLetter | None:
     """Return a letter by its id, None where it is not there any more; raises Unavailable like `list_dead_letters`."""
-    sequence, _, _ = letter_id.partition(".")
-    if not sequence.isdigit():
+    sequence = _number(letter_id.partition(".")[0])
+    if not sequence:
         return None
     try:
-        found = await _letter_at(bus, int(sequence))
+        found = await _letter_at(bus, sequence)
     except (nats.errors.Error, TimeoutError) as error:
         raise _away(error) from error
     return found if found is not None and found.letter_id == letter_id else None
 
 
 async def delete_dead_letter(bus: Bus, letter: DeadLetter) -> None:
-    """Take a letter away; one that is gone is no error. Raises Unavailable like `list_dead_letters`."""
+    """Take a letter away; one that is gone is no error.
+
+    Raises:
+        Unavailable: NATS does not answer, or does not take it away.
+    """
     try:
         await bus.jetstream.delete_msg(DEAD_LETTERS, letter.sequence)
     except nats.js.errors.APIError as error:
-        if error.code == 503:
+        # What is not there any more is refused in several ways: by where it lay, and what lies around it.
+        if await find_dead_letter(bus, letter.letter_id) is not None:
             raise _away(error) from error
     except (nats.errors.Error, TimeoutError) as error:
         raise _away(error) from error
@@ -150,6 +169,12 @@ async def _letter_at(bus: Bus, sequence: int) -> DeadLetter | None:
         return _read(await bus.jetstream.get_msg(DEAD_LETTERS, sequence))
     except nats.js.errors.NotFoundError:
         return None
+
+
+def _number(text: str) -> int:
+    """Return what decimal digits say; 0 where there is anything else, or too much of them."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if is_number else 0
 
 
 def _away(error: Exception) -> Unavailable:

@@ -3,7 +3,7 @@
 import grpc
 
 from museed.social.v1 import work_pb2, work_pb2_grpc
-from services.chassis.bus import DEAD_LETTERS, DeadLetter, list_dead_letters
+from services.chassis.bus import DeadLetter, list_dead_letters
 from services.social import fields, paging
 from services.social.ids import is_id
 from services.social.replay import Replayer, told_of
@@ -59,12 +59,10 @@ class WorkServicer(work_pb2_grpc.WorkServiceServicer):
         """List what was set aside, newest first."""
         size = paging.page_size(request.page_size, _DEFAULT_PAGE, _MOST_LETTERS)
         key = paging.decode_token("ListDeadLetters", request.page_token, [paging.is_number])
-        bus = self._door.opened()
-        letters, following = await list_dead_letters(bus, None if key is None else int(key[0]), size)
-        token = "" if following is None else paging.encode_token("ListDeadLetters", [following])
-        total = next(one.messages for one in await list_streams(bus) if one.name == DEAD_LETTERS)
+        page = await list_dead_letters(self._door.opened(), None if key is None else int(key[0]), size)
+        token = "" if page.before is None else paging.encode_token("ListDeadLetters", [page.before])
         return work_pb2.ListDeadLettersResponse(
-            letters=[_letter(one) for one in letters], next_page_token=token, total_count=total
+            letters=[_letter(one) for one in page.letters], next_page_token=token, total_count=page.total
         )
 
     async def ReplayDeadLetters(

@@ -94,7 +94,7 @@ SELECT track_id, state, failure_reason, failure_message
 FROM track_embeddings WHERE encoder_id = $1 AND track_id = ANY ($2::uuid[])
 """
 
-LOCK_SOUND = "SELECT FROM embedding_work WHERE encoder_id = $1 AND audio_hash = $2 FOR UPDATE"
+LOCK_SOUND = "SELECT event_id FROM embedding_work WHERE encoder_id = $1 AND audio_hash = $2 FOR UPDATE"
 IS_WANTED = "SELECT EXISTS (SELECT FROM track_embeddings WHERE encoder_id = $1 AND audio_hash = $2)"
 INSERT_EMBEDDING = """
 INSERT INTO embeddings (encoder_id, audio_hash, vector, duration_seconds, window_count, windows_digest, tags)
@@ -228,12 +228,29 @@ async def store_embedding(
 
 
 async def store_failure(
-    connection: Connection, encoder_id: EncoderId, audio_hash: bytes, reason: str, message: str
+    connection: Connection, encoder_id: EncoderId, audio_hash: bytes, reason: str, message: str, work_id: str = ""
 ) -> None:
-    """Remember that a sound cannot be embedded, for every track that carries it; a result that is there wins."""
-    await connection.execute(LOCK_SOUND, encoder_id, audio_hash)
+    """Remember that a sound cannot be embedded, for every track that carries it; a result that is there wins.
+
+    Args:
+        connection: Inside of a transaction.
+        encoder_id: Who refused.
+        audio_hash: The sound.
+        reason: Stable code.
+        message: Sentence for people.
+        work_id: Work that failed: where other work is under way for the sound by now, that one decides, and this is
+            no news any more. Empty where it is not known.
+    """
+    if await is_promised_anew(connection, encoder_id, audio_hash, work_id):
+        return
     await connection.execute(DELETE_WORK, encoder_id, audio_hash)
     if await connection.fetchval(IS_EMBEDDED, encoder_id, audio_hash):
         return
     await connection.execute(INSERT_FAILURE, encoder_id, audio_hash, reason, message)
     await connection.execute(MARK_FAILED, encoder_id, audio_hash, reason, message, None)
+
+
+async def is_promised_anew(connection: Connection, encoder_id: EncoderId, audio_hash: bytes, work_id: str) -> bool:
+    """Lock a sound, and say whether other work than this is under way for it; no where `work_id` is empty."""
+    under_way = await connection.fetchval(LOCK_SOUND, encoder_id, audio_hash)
+    return bool(work_id) and under_way is not None and under_way != work_id

@@ -59,8 +59,14 @@ WHERE work.encoder_id = $1 AND work.audio_hash = $2
 RETURNING work.event_id
 """
 
-SELECT_WANTED = "SELECT event_id FROM embedding_work WHERE event_id = ANY ($1::uuid[])"
-SELECT_WORK = "SELECT event_id FROM embedding_work WHERE encoder_id = $1 AND audio_hash = $2 FOR UPDATE"
+# Not where the file sounds otherwise by now: what is heard there would be told of the sound that it had.
+SELECT_WANTED = """
+SELECT work.event_id FROM embedding_work AS work JOIN tracks AS track USING (track_id)
+WHERE work.event_id = ANY ($1::uuid[]) AND track.audio_hash = work.audio_hash AND EXISTS (
+    SELECT FROM track_embeddings AS progress
+    WHERE progress.encoder_id = work.encoder_id AND progress.audio_hash = work.audio_hash
+        AND progress.state = 'PENDING')
+"""
 SELECT_FAILED = """
 SELECT track_id FROM track_embeddings
 WHERE encoder_id = $1 AND audio_hash = $2 AND state = 'FAILED' ORDER BY track_id
@@ -118,7 +124,7 @@ async def try_again(connection: Connection, encoder_id: EncoderId, audio_hash: b
         audio_hash: The sound.
         event_id: Of the work that was set aside.
     """
-    under_way = await connection.fetchval(SELECT_WORK, encoder_id, audio_hash)
+    under_way = await connection.fetchval(embeddings.LOCK_SOUND, encoder_id, audio_hash)
     if under_way is not None:
         return Retry.TOO_EARLY if under_way == event_id else Retry.NOT_NEEDED
     if await connection.fetchval(embeddings.IS_EMBEDDED, encoder_id, audio_hash):
@@ -185,9 +191,14 @@ async def store_absence(
     track_id: TrackId,
     reason: str,
     message: str,
+    work_id: str = "",
 ) -> None:
-    """Note that a track's file could not be read: that says nothing of its sound, which another file may have."""
-    await connection.execute(embeddings.LOCK_SOUND, encoder_id, audio_hash)
+    """Note that a track's file could not be read: that says nothing of its sound, which another file may have.
+
+    Of work that was promised anew since, it says nothing either; see `embeddings.store_failure`.
+    """
+    if await embeddings.is_promised_anew(connection, encoder_id, audio_hash, work_id):
+        return
     await connection.execute(FAIL_TRACK, encoder_id, audio_hash, track_id, reason, message)
     event_id = await connection.fetchval(PASS_ON, encoder_id, audio_hash)
     if event_id is None:

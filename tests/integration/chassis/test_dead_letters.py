@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import pytest
+from nats.js.errors import ServerError
 
 from services.chassis import telemetry
 from services.chassis.bus import (
@@ -18,7 +19,7 @@ from services.chassis.bus import (
     find_dead_letter,
     list_dead_letters,
 )
-from services.chassis.errors import InvalidArgument, ResourceExhausted
+from services.chassis.errors import InvalidArgument, ResourceExhausted, Unavailable
 from tests.conftest import NatsServer
 
 SUBJECT = "museed.social.v1.job_progressed"
@@ -97,13 +98,86 @@ async def test_message_that_takes_its_process_with_it_says_so(bus: Bus) -> None:
     running = consumer(bus, nobody, max_attempts=2)
     await bus.jetstream.add_consumer(SOCIAL_EVENTS, running._config)
     taker = await bus.jetstream.pull_subscribe_bind("test", stream=SOCIAL_EVENTS)
-    for _ in range(2):  # as processes that are killed: they never answer
+    for _ in range(4):  # as processes that are killed: they never answer
         (message,) = await taker.fetch(1, timeout=5)
         await message.nak()
     await taker.unsubscribe()
     found = await until_set_aside(bus, running)
-    assert (found.code, found.reason, found.attempts) == ("UNKNOWN", "HANDLER_LOST", 2)
-    assert found.message.startswith("delivered 2 times, and no handler came to an end")
+    assert (found.code, found.reason, found.attempts) == ("UNKNOWN", "HANDLER_LOST", 4)
+    assert found.message == "delivered 4 times without an end that was told"
+
+
+async def test_restarts_during_an_outage_make_no_poison(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.chassis.bus.consume._MAX_RETRY_DELAY_S", 0.01)
+    attempts: list[int] = []
+    arrived, done = asyncio.Event(), asyncio.Event()
+
+    async def handler(delivery: Delivery) -> None:
+        attempts.append(delivery.attempt)
+        arrived.set()
+        if delivery.attempt < 4:
+            raise Unavailable("the database is away")
+        done.set()
+
+    await bus.publish(SUBJECT, b"healthy", "event-1")
+    for _ in range(3):  # each is restarted while it waits
+        running = consumer(bus, handler, max_attempts=2)
+        task = asyncio.create_task(running.run())
+        async with asyncio.timeout(20):
+            await arrived.wait()
+        running.stop()
+        await task
+        arrived.clear()
+    running = consumer(bus, handler, max_attempts=2)
+    task = asyncio.create_task(running.run())
+    async with asyncio.timeout(20):
+        await done.wait()
+    running.stop()
+    await task
+    assert sorted(set(attempts)) == [1, 2, 3, 4]
+    assert (await list_dead_letters(bus, None, 10)).letters == []
+
+
+async def test_letter_keeps_its_reason_where_it_cannot_be_told_at_once(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.bus.consume._FIRST_RETRY_DELAY_S", 0.01)
+    attempts: list[int] = []
+    told: list[str] = []
+    published: list[str] = []
+    publish = bus.publish
+
+    async def handler(delivery: Delivery) -> None:
+        attempts.append(delivery.attempt)
+        raise KeyError("x")
+
+    async def on_dead_letter(letter: DeadLetter) -> None:
+        told.append(letter.reason)
+        if len(told) < 3:
+            raise Unavailable("NATS is away")
+
+    async def publish_at_last(subject: str, payload: bytes, event_id: str, *, headers: dict[str, str]) -> object:
+        published.append(event_id)
+        if len(published) < 3:
+            raise Unavailable("NATS is away")
+        return await publish(subject, payload, event_id, headers=headers)
+
+    await bus.publish(SUBJECT, b"poison", "event-1")
+    monkeypatch.setattr(bus, "publish", publish_at_last)
+    running = consumer(bus, handler, max_attempts=1)
+    running._on_dead_letter = on_dead_letter
+    task = asyncio.create_task(running.run())
+    async with asyncio.timeout(20):
+        while len(told) < 3:
+            await asyncio.sleep(0.02)
+    running.stop()
+    await task
+    ((found,), _, total) = await list_dead_letters(bus, None, 10)
+    assert attempts == [1]
+    assert told == ["KeyError"] * 3
+    assert len(published) == 3
+    assert (found.reason, found.attempts, total) == ("KeyError", 1, 1)
+    assert (await bus.jetstream.consumer_info(SOCIAL_EVENTS, "test")).num_ack_pending == 0
 
 
 async def test_handler_that_is_full_makes_no_poison(bus: Bus) -> None:
@@ -124,7 +198,7 @@ async def test_handler_that_is_full_makes_no_poison(bus: Bus) -> None:
     running.stop()
     await task
     assert attempts == [1, 1, 1]
-    assert await list_dead_letters(bus, None, 10) == ([], None)
+    assert await list_dead_letters(bus, None, 10) == ([], None, 0)
 
 
 async def test_letters_are_read_newest_first_past_those_that_are_gone(bus: Bus) -> None:
@@ -134,12 +208,13 @@ async def test_letters_are_read_newest_first_past_those_that_are_gone(bus: Bus) 
     pages: list[list[int]] = []
     before: int | None = None
     while len(pages) < 4:
-        page, before = await list_dead_letters(bus, before, 2)
+        page, before, total = await list_dead_letters(bus, before, 2)
         pages.append([one.sequence for one in page])
+        assert total == 4
         if before is None:
             break
     assert pages == [[7, 5], [2, 1]]
-    assert await list_dead_letters(bus, 1, 2) == ([], None)
+    assert await list_dead_letters(bus, 1, 2) == ([], None, 4)
 
 
 async def test_letter_is_found_by_its_own_name_only_and_taken_away_once(bus: Bus) -> None:
@@ -147,7 +222,8 @@ async def test_letter_is_found_by_its_own_name_only_and_taken_away_once(bus: Bus
     found = await find_dead_letter(bus, "1.event-1")
     assert found is not None
     assert found.payload == b"1"
-    for wrong in ("1.event-2", "3.event-3", "1", "", "x.event-1", "-1.event-1"):
+    malformed = ("", "x.event-1", "-1.event-1", "0.event-1", "²", "\u0661.event-1", "9" * 5_000, "9" * 19)
+    for wrong in ("1.event-2", "3.event-3", "1", *malformed):
         assert await find_dead_letter(bus, wrong) is None
     await delete_dead_letter(bus, found)
     await delete_dead_letter(bus, found)
@@ -155,9 +231,27 @@ async def test_letter_is_found_by_its_own_name_only_and_taken_away_once(bus: Bus
     assert (await bus.jetstream.stream_info(DEAD_LETTERS)).state.messages == 1
 
 
+async def test_letter_that_nats_does_not_take_away_is_no_letter_that_is_gone(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await set_aside(bus, 1)
+    found = await find_dead_letter(bus, "1.event-1")
+    assert found is not None
+
+    async def fail(stream: str, sequence: int) -> bool:
+        raise ServerError(code=500, err_code=10057, description="disk failed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(bus.jetstream, "delete_msg", fail)
+        with pytest.raises(Unavailable, match="disk failed"):
+            await delete_dead_letter(bus, found)
+    await delete_dead_letter(bus, found)
+    assert (await list_dead_letters(bus, None, 5)).total == 0
+
+
 async def test_letter_of_an_earlier_version_is_read_as_far_as_it_goes(bus: Bus) -> None:
     await bus.publish(f"museed.dead_letters.{SOCIAL_EVENTS}", b"old", "dead-old")
-    ((found,), _) = await list_dead_letters(bus, None, 5)
+    ((found,), _, _) = await list_dead_letters(bus, None, 5)
     assert (found.payload, found.stream, found.subject, found.attempts) == (b"old", SOCIAL_EVENTS, "", 0)
     assert (found.code, found.reason) == ("UNKNOWN", "")
     assert await find_dead_letter(bus, found.letter_id) == found

@@ -11,7 +11,7 @@ from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from services.chassis.auth import Access
 from services.chassis.bus import SOCIAL_EVENTS, Bus, Delivery, WorkConsumer
 from services.chassis.channel import connect
-from services.chassis.errors import DomainError, Internal, InvalidArgument, NotFound, Unauthenticated
+from services.chassis.errors import DeadlineExceeded, DomainError, Internal, InvalidArgument, NotFound, Unauthenticated
 from services.chassis.server import Server
 from services.chassis.telemetry import told, tracing
 from services.chassis.telemetry.metrics import RpcMetrics
@@ -50,6 +50,8 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self, request_iterator: AsyncIterator[embedder_pb2.EmbedBatchRequest], context: object
     ) -> AsyncIterator[embedder_pb2.EmbedBatchResponse]:
         async for request in request_iterator:
+            while request.key == "endless":
+                yield embedder_pb2.EmbedBatchResponse(key="x" * 100_000)
             yield embedder_pb2.EmbedBatchResponse(key=request.key)
         self._answer()
 
@@ -208,6 +210,65 @@ async def test_caller_who_leaves_is_counted_as_such() -> None:
             while registry.get_sample_value("museed_rpc_handled_total", labels) != 1:
                 await asyncio.sleep(0.01)
     assert registry.get_sample_value("museed_rpc_in_flight", {"method": f"/{SERVICE}/DescribeModel"}) == 0
+
+
+async def test_caller_who_leaves_a_stream_is_counted_as_such() -> None:
+    registry = CollectorRegistry()
+    method = f"/{SERVICE}/EmbedBatch"
+
+    async def endless() -> AsyncIterator[embedder_pb2.EmbedBatchRequest]:
+        yield embedder_pb2.EmbedBatchRequest(key="endless")
+
+    async with serving(lambda: None, CountedRpcs(registry)) as stub:
+        call = stub.EmbedBatch(endless(), timeout=30)
+        answers = aiter(call)
+        await anext(answers)
+        await asyncio.sleep(0.2)  # what nobody reads holds up the one who answers
+        call.cancel()
+        async with asyncio.timeout(5):
+            while registry.get_sample_value("museed_rpc_in_flight", {"method": method}) != 0:
+                await asyncio.sleep(0.01)
+        labels = {"method": method, "code": "CANCELLED", "reason": ""}
+        assert registry.get_sample_value("museed_rpc_handled_total", labels) == 1
+
+
+async def test_call_that_does_not_begin_has_a_span_that_ends() -> None:
+    with recorded_spans() as spans:
+        async with serving(lambda: None) as stub:
+            with pytest.raises(DeadlineExceeded):
+                await stub.Embed(sounds(), timeout=-1)
+            with pytest.raises(DeadlineExceeded):
+                await anext(aiter(stub.EmbedBatch(items(), timeout=-1)))
+    assert sorted(spans.names()) == [f"{SERVICE}/Embed", f"{SERVICE}/EmbedBatch"]
+    assert {dict(span.attributes or {})["error.type"] for span in spans.all()} == {"DEADLINE_EXCEEDED"}
+
+
+async def test_stream_that_its_caller_leaves_is_marked_on_the_callers_side() -> None:
+    async def waits() -> AsyncIterator[embedder_pb2.EmbedBatchRequest]:
+        yield embedder_pb2.EmbedBatchRequest(key="a")
+        await asyncio.Event().wait()
+
+    arrived = asyncio.Event()
+
+    async def read(stub: "embedder_pb2_grpc.EmbedderServiceAsyncStub") -> None:
+        async for _ in stub.EmbedBatch(waits(), timeout=30):
+            arrived.set()
+
+    with recorded_spans() as spans:
+        async with serving(lambda: None) as stub:
+            reading = asyncio.create_task(read(stub))
+            await arrived.wait()
+            reading.cancel()
+            await asyncio.wait({reading})
+
+            def ended() -> list[bool]:
+                found = [span for span in spans.all() if span.kind.name == "CLIENT"]
+                return [bool(dict(span.attributes or {}).get("museed.cancelled")) for span in found]
+
+            async with asyncio.timeout(5):
+                while not ended():
+                    await asyncio.sleep(0.01)
+            assert ended() == [True]
 
 
 async def test_trace_and_counts_go_through_nats(nats_server: NatsServer, bus: Bus) -> None:

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.bus import DEAD_LETTERS
+from museed.embedder.v1.events_pb2 import TrackEmbeddingFailed
+from services.chassis.bus import DEAD_LETTERS, list_dead_letters
+from services.embedder.audio import DecodeSpec
+from services.embedder.decode_process import DecodeProcess
 from services.embedder.decoder import DecodeLimits, DecoderPool
 from services.embedder.embedding import AudioLimits, TrackEmbedder, TrackEmbedding
-from services.embedder.errors import DecoderLost
+from services.embedder.errors import DecoderLost, DecoderNotStarted
 from services.embedder.lanes import Lane
 from tests.conftest import NatsServer
 from tests.integration.embedder.conftest import Rig, opened
-from tests.integration.embedder.test_work import EMBEDDED, Mesh, mesh, song, working
+from tests.integration.embedder.test_work import EMBEDDED, FAILED, Mesh, mesh, song, working
 
 __all__ = ["mesh"]  # a fixture
 
@@ -84,3 +87,62 @@ async def test_work_whose_process_gets_no_time_is_done_by_the_next(
     assert process_id not in pool.process_ids
     assert await mesh.waiting(DEAD_LETTERS) == 0
     await pool.close()
+
+
+async def test_file_that_has_every_process_killed_is_set_aside_and_the_next_is_heard(
+    rig: Rig, mesh: Mesh, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.bus.consume._MAX_RETRY_DELAY_S", 0.01)
+    monkeypatch.setattr("services.embedder.consumer._MAX_ATTEMPTS", 2)
+    begin = DecodeProcess.begin
+    killed: list[int] = []
+
+    async def begin_and_be_killed(process: DecodeProcess, descriptor: int, spec: DecodeSpec, cpu_s: float) -> bool:
+        """As the kernel does where memory is short: with a file that takes too much of it."""
+        if os.fstat(descriptor).st_ino != killer:
+            return await begin(process, descriptor, spec, cpu_s)
+        os.kill(process.pid, signal.SIGSTOP)
+        has_begun = await begin(process, descriptor, spec, cpu_s)
+        os.kill(process.pid, signal.SIGKILL)
+        killed.append(process.pid)
+        return has_begun
+
+    monkeypatch.setattr(DecodeProcess, "begin", begin_and_be_killed)
+    song(mesh.root, "killer.wav")
+    song(mesh.root, "good.wav")
+    killer = os.stat(mesh.root / "killer.wav").st_ino
+    await mesh.ask("killer.wav", "work-1")
+    await mesh.ask("good.wav", "work-2")
+    async with working(rig, nats_server, concurrency=1):
+        ((_, failure, _),) = await mesh.events(1, FAILED)
+        await mesh.events(1, EMBEDDED)
+        await mesh.until_all_is_done()
+    assert len(killed) == 2 * 3
+    assert TrackEmbeddingFailed.FromString(failure).work_id == "work-1"
+    (letter,) = (await list_dead_letters(mesh.bus, None, 5)).letters
+    assert (letter.reason, letter.attempts) == ("DECODER_KILLED", 2)
+    assert letter.message == "3 processes in a row were killed from outside while they decoded this file"
+
+
+async def test_machine_without_room_for_a_decoder_is_no_fault_of_the_file(
+    rig: Rig, mesh: Mesh, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.bus.consume._FIRST_RETRY_DELAY_S", 0.01)
+    monkeypatch.setattr("services.embedder.consumer._MAX_ATTEMPTS", 1)
+    embed_track = TrackEmbedder.embed
+    tries: list[int] = []
+
+    async def embed_at_last(tracks: TrackEmbedder, descriptor: int, limits: AudioLimits, lane: Lane) -> TrackEmbedding:
+        tries.append(descriptor)
+        if len(tries) < 5:
+            raise DecoderNotStarted("no decoding process can be started: Cannot allocate memory")
+        return await embed_track(tracks, descriptor, limits, lane)
+
+    monkeypatch.setattr(TrackEmbedder, "embed", embed_at_last)
+    song(mesh.root, "a.wav")
+    await mesh.ask("a.wav", "work-1")
+    async with working(rig, nats_server, concurrency=1):
+        await mesh.events(1, EMBEDDED)
+        await mesh.until_all_is_done()
+    assert len(tries) == 5
+    assert await mesh.waiting(DEAD_LETTERS) == 0

@@ -42,6 +42,7 @@ class EmbedderProcess:
             "EMBEDDER_SOCIAL_ADDRESS": f"127.0.0.1:{free_port()}",
             "EMBEDDER_ENCODER": "auto",
             "EMBEDDER_ARTIFACT_FOLDER": str(folder / "artifacts"),
+            "EMBEDDER_WANTED_WAIT_S": "0",  # there is no social
             "EMBEDDER_BLOB_STORE_URL": f"file://{folder / 'blobs'}",
             "EMBEDDER_BULK_FILES": "1",
             "EMBEDDER_INTERACTIVE_FILES": "1",

@@ -17,7 +17,7 @@ from museed.embedder.v1 import events_pb2
 from museed.social.v1.events_pb2 import EmbedTrack
 from services.chassis import vectors
 from services.chassis.bus import DEAD_LETTERS, EMBED_WORK, EMBEDDER_EVENTS, Bus, embed_track_subject
-from services.chassis.errors import DomainError, Unavailable
+from services.chassis.errors import DeadlineExceeded, DomainError, Unavailable
 from services.embedder.batcher import Batcher
 from services.embedder.consumer import EmbedWork, IsWanted, make_consumer
 from services.embedder.decoder import DecodeLimits, DecoderPool
@@ -108,9 +108,10 @@ async def working(
     publisher: type[Publisher] = Publisher,
     is_wanted: IsWanted = wants_everything,
     metrics: EmbedderMetrics | None = None,
+    wanted_wait_s: float = 60.0,
 ) -> AsyncIterator[None]:
     own = await Bus.connect(nats_server.settings("embedder"), "embedder")
-    work = EmbedWork(ENCODER_ID, rig.tracks, rig.blobs, publisher(own), LIMITS, is_wanted, metrics)
+    work = EmbedWork(ENCODER_ID, rig.tracks, rig.blobs, publisher(own), LIMITS, is_wanted, metrics, wanted_wait_s)
     consumer = make_consumer(own, work, ENCODER_ID, concurrency, ack_wait_s)
     running = asyncio.create_task(consumer.run())
     try:
@@ -349,7 +350,7 @@ async def test_work_that_nobody_waits_for_is_done_without_being_done(
     assert events_pb2.TrackEmbedded.FromString(payload).track_id == "track-work-new"
     assert await mesh.waiting(EMBEDDER_EVENTS) == 1
     assert sum(len(batch) for batch in rig.encoder.batches) == 4
-    assert registry.get_sample_value("museed_embedder_reused_total") == 1
+    assert registry.get_sample_value("museed_embedder_unwanted_total") == 1
 
 
 async def test_work_is_done_where_social_cannot_say_whether_it_is_wanted(
@@ -364,6 +365,66 @@ async def test_work_is_done_where_social_cannot_say_whether_it_is_wanted(
         ((subject, _, _),) = await mesh.events(1)
         await mesh.until_all_is_done()
     assert subject == EMBEDDED
+
+
+async def test_work_waits_for_a_social_that_is_away_and_is_not_done_where_it_is_not_wanted(
+    rig: Rig, mesh: Mesh, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.bus.consume._FIRST_RETRY_DELAY_S", 0.01)
+    asked: list[str] = []
+
+    async def is_wanted(work_id: str) -> bool:
+        asked.append(work_id)
+        if len(asked) == 1:
+            raise Unavailable("social is away")
+        if len(asked) == 2:
+            raise DeadlineExceeded("its database is")
+        return False
+
+    song(mesh.root, "a.wav")
+    await mesh.ask("a.wav", "work-1")
+    async with working(rig, nats_server, is_wanted=is_wanted):
+        await mesh.until_in_hand(0)
+        await mesh.until_all_is_done()
+    assert asked == ["work-1"] * 3
+    assert rig.encoder.batches == []
+    assert await mesh.waiting(EMBEDDER_EVENTS) == 0
+
+
+async def test_social_that_stays_silent_holds_work_up_once_and_not_for_ever(
+    rig: Rig, mesh: Mesh, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.bus.consume._FIRST_RETRY_DELAY_S", 0.01)
+    asked: list[str] = []
+
+    async def is_wanted(work_id: str) -> bool:
+        asked.append(work_id)
+        raise Unavailable("social is away")
+
+    for number in (1, 2):
+        song(mesh.root, f"{number}.wav", level=number / 10)
+        await mesh.ask(f"{number}.wav", f"work-{number}")
+    async with working(rig, nats_server, concurrency=1, is_wanted=is_wanted, wanted_wait_s=0.3):
+        events = await mesh.events(2)
+        await mesh.until_all_is_done()
+    assert {subject for subject, _, _ in events} == {EMBEDDED}
+    assert asked.count("work-1") > 2
+    assert asked.count("work-2") == 1
+
+
+async def test_silence_of_long_ago_is_no_reason_not_to_wait(rig: Rig, mesh: Mesh) -> None:
+    async def is_wanted(work_id: str) -> bool:
+        raise Unavailable("social is away")
+
+    work = EmbedWork(ENCODER_ID, rig.tracks, rig.blobs, Publisher(mesh.bus), LIMITS, is_wanted, wanted_wait_s=60)
+    with pytest.raises(Unavailable):
+        await work._is_waited_for("work-1")
+    work._silent_since -= 60  # type: ignore[operator]  # a number by now
+    assert await work._is_waited_for("work-1")
+    work._silent_at -= 60 + 120
+    with pytest.raises(Unavailable):
+        await work._is_waited_for("work-2")
+    work.close()
 
 
 async def test_file_is_counted_and_traced_on_its_whole_way(rig: Rig, mesh: Mesh, nats_server: NatsServer) -> None:

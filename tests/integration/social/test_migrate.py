@@ -1,13 +1,14 @@
 """The migration runner on a real database: once, whole, and never edited."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
 import asyncpg
 import pytest
 
 from services.social.migrate import Migration, MigrationError, migrate, read_migrations
-from tests.integration.social.conftest import Sql
+from tests.integration.social.conftest import Sql, until
 
 
 async def tables(sql: Sql) -> set[str]:
@@ -59,3 +60,45 @@ async def test_index_is_built_concurrently_while_others_wait_for_their_turn(data
         applied = await asyncio.gather(*(migrate(database_url, migrations) for _ in range(3)))
     assert sorted(applied) == [0, 0, 2]
     assert await sql.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = 'things_a'::regclass") is True
+
+
+async def test_migration_that_waits_for_a_table_holds_nobody_up(
+    database_url: str, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.social.migrate._LOCK_TIMEOUT_MS", 100)
+    table = Migration(1, "0001_table.sql", "CREATE TABLE things (a int)")
+    wider = Migration(2, "0002_wider.sql", "ALTER TABLE things ADD COLUMN b int")
+    await migrate(database_url, [table])
+    other = await asyncpg.connect(database_url)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(other.close)
+        async with sql.transaction():
+            await sql.execute("INSERT INTO things VALUES (1)")
+            migrating = asyncio.create_task(migrate(database_url, [table, wider]))
+            await until(lambda: other.fetchval("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"))
+            async with asyncio.timeout(5):
+                await other.execute("INSERT INTO things VALUES (2)")
+            assert not migrating.done()
+        async with asyncio.timeout(20):
+            assert await migrating == 1
+    assert await sql.fetchval("SELECT count(*) FROM things WHERE b IS NULL") == 2
+
+
+async def test_traces_are_added_in_the_order_in_which_rows_are_locked(database_url: str, sql: Sql) -> None:
+    """A release that runs meanwhile locks a job, and then writes what that promises."""
+    migrations = read_migrations()
+    await migrate(database_url, migrations[:6])
+    other = await asyncpg.connect(database_url)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(other.close)
+        async with asyncio.timeout(20):
+            async with sql.transaction():
+                await sql.execute("LOCK TABLE jobs IN ROW EXCLUSIVE MODE")
+                migrating = asyncio.create_task(migrate(database_url, migrations[:7]))
+                await until(lambda: other.fetchval("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"))
+                held = (
+                    "SELECT count(*) FROM pg_locks WHERE relation = 'outbox'::regclass AND mode = 'AccessExclusiveLock'"
+                )
+                assert await other.fetchval(held) == 0
+                await sql.execute("LOCK TABLE outbox IN ROW EXCLUSIVE MODE")
+            assert await migrating == 1

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from museed.embedder.v1 import embedder_pb2
-from museed.embedder.v1.events_pb2 import TrackEmbedded
+from museed.embedder.v1.events_pb2 import TrackEmbedded, TrackEmbeddingFailed
 from museed.social.v1 import catalog_pb2, work_pb2, work_pb2_grpc
 from museed.social.v1.events_pb2 import EmbedTrack
 from services.chassis import vectors
@@ -29,20 +29,32 @@ from services.chassis.bus import (
     DeadLetter,
     embed_track_subject,
 )
+from services.chassis.channel import connect
 from services.chassis.errors import Unavailable
 from services.chassis.telemetry import tracing
 from services.embedder.batcher import Batcher
-from services.embedder.clients import Work
+from services.embedder.clients import IDEMPOTENT, Work
 from services.embedder.consumer import EmbedWork, make_consumer
 from services.embedder.decoder import DecodeLimits, DecoderPool
 from services.embedder.embedding import AudioLimits, TrackEmbedder
 from services.embedder.lanes import Lane
 from services.embedder.publisher import Publisher
-from services.social.consumer import EMBEDDED
+from services.social.consumer import EMBEDDED, EmbedderEvents
+from services.social.store import work
+from services.social.store.database import Database
 from tests.fakes.encoder import MANIFEST, POISON, FakeEncoder, vector_of
 from tests.fakes.spans import is_child, recorded_spans, trace_of
 from tests.integration.embedder.test_work import song
-from tests.integration.social.conftest import TIMEOUT_S, Client, Mesh, Person, Sql, registration, until
+from tests.integration.social.conftest import (
+    EMBEDDING_FAILED,
+    TIMEOUT_S,
+    Client,
+    Mesh,
+    Person,
+    Sql,
+    registration,
+    until,
+)
 from tests.integration.social.fakes import FakeEmbedder
 
 LIMITS = AudioLimits(min_seconds=30, max_seconds=600, max_bytes=10_000_000)
@@ -401,6 +413,136 @@ async def test_event_that_social_could_not_store_is_stored_by_a_replay(whole: Wh
     await whole.until_indexed(1)
     assert await whole.letters() == []
     assert whole.heard() == 0
+
+
+async def test_event_that_social_still_cannot_store_is_kept_and_the_next_is_stored(
+    whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracks = await whole.register("a.wav", "b.wav")
+    bus = await whole.mesh.bus("social")
+    for number, (track, level) in enumerate(zip(tracks, (0.1, 0.2), strict=True)):
+        name = ("a.wav", "b.wav")[number]
+        event = TrackEmbedded(
+            track_id=track.track_id,
+            audio_hash=hashlib.sha256((whole.root / name).read_bytes()).digest(),
+            embedding=embedder_pb2.Embedding(encoder_id=ENCODER_ID, vector=vectors.encode(vector_of(level))),
+        )
+        letter = DeadLetter(
+            EMBEDDED, event.SerializeToString(), f"event-{number}", EMBEDDER_EVENTS, 5, "INTERNAL", "KeyError", "",
+            datetime.now(UTC),
+        )  # fmt: skip
+        subject = f"museed.dead_letters.{EMBEDDER_EVENTS}"
+        await bus.publish(subject, letter.payload, f"dead-{number}", headers=letter.headers())
+    store = EmbedderEvents._embedded
+
+    async def store_most(events: EmbedderEvents, event: TrackEmbedded) -> None:
+        if event.track_id == tracks[1].track_id:
+            raise KeyError("x")
+        await store(events, event)
+
+    monkeypatch.setattr(EmbedderEvents, "_embedded", store_most)
+    newest, oldest = await whole.letters()
+    assert await whole.replay(newest.letter_id, oldest.letter_id) == [("KEPT", "KeyError"), ("SETTLED", "")]
+    await whole.until_indexed(1)
+    assert [one.letter_id for one in await whole.letters()] == [newest.letter_id]
+
+
+async def test_work_on_a_file_that_sounds_otherwise_by_now_is_not_wanted(whole: Whole) -> None:
+    first, second = await whole.register("a.wav", "copy of a.wav")
+    sound = hashlib.sha256((whole.root / "a.wav").read_bytes()).digest()
+    await until(lambda: whole.sql.fetchval("SELECT count(*) = 1 FROM embedding_work WHERE sequence IS NOT NULL"))
+    row = await whole.sql.fetchrow("SELECT event_id, track_id FROM embedding_work")
+    assert row is not None
+    assert str(row["track_id"]) == min(first.track_id, second.track_id)
+    name = "a.wav" if first.track_id < second.track_id else "copy of a.wav"
+
+    async def wanted() -> list[str]:
+        request = work_pb2.FilterWantedRequest(work_ids=[str(row["event_id"])])
+        return list((await whole.work.FilterWanted(request, timeout=TIMEOUT_S)).work_ids)
+
+    assert await wanted() == [str(row["event_id"])]
+    await whole.sql.execute("UPDATE track_embeddings SET state = 'FAILED'")  # nobody waits
+    assert await wanted() == []
+    await whole.sql.execute("UPDATE track_embeddings SET state = 'PENDING'")
+    shutil.copy(whole.root / "b.wav", whole.root / name)
+    await whole.register(name)
+    assert await wanted() == []
+    async with whole.embedding():
+        await whole.until_indexed(1)
+        await whole.until_queue_is_empty(await whole.mesh.bus("social"))
+        assert await whole.sql.fetchval("SELECT count(*) FROM embeddings WHERE audio_hash = $1", sound) == 0
+        # The other file has that sound: it is chosen when the work is looked for.
+        database = await Database.connect(
+            whole.mesh.settings.database_url.get_secret_value(), size=1, statement_timeout_ms=10_000
+        )
+        async with database.transaction() as connection:
+            now = await work.database_time(connection)
+            assert await work.resend(connection, now, first_sequence=None, most_losses=3) == 1
+        await database.close()
+        await whole.until_indexed(2)
+    assert await whole.sql.fetchval("SELECT count(*) FROM embeddings WHERE audio_hash = $1", sound) == 1
+    assert whole.heard() == 2
+
+
+async def test_restored_queue_waits_for_social_and_has_nothing_heard_again(
+    whole: Whole, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus = await whole.mesh.bus("social")
+    await whole.register("a.wav")
+    await until(lambda: whole.sql.fetchval("SELECT count(*) = 1 FROM embedding_work WHERE sequence IS NOT NULL"))
+    backup = await bus.jetstream.get_msg(EMBED_WORK, 1)
+    async with whole.embedding():
+        await whole.until_indexed(1)
+        await whole.until_queue_is_empty(bus)
+    # Everything stops; then the embedder takes work before social is there.
+    await whole.mesh.stack.aclose()
+    bus = await whole.mesh.bus("social")
+    await bus.jetstream.delete_stream(EMBED_WORK)
+    await bus.ensure_streams([EMBED_WORK])
+    await bus.jetstream.publish(SUBJECT, backup.data or b"", headers=backup.headers)
+    async with connect(whole.mesh.settings.listen, idempotent=IDEMPOTENT) as channel:
+        whole.social = Client(channel)
+        async with whole.embedding():
+            await until(lambda: "handler_waits" in caplog.text)
+            await whole.mesh.start()
+            await whole.until_queue_is_empty(bus)
+    assert whole.heard() == 1
+
+
+async def test_old_failure_does_no_harm_to_work_that_was_promised_since(whole: Whole) -> None:
+    await whole.register("a.wav")
+    row = await whole.sql.fetchrow("SELECT event_id, track_id, audio_hash FROM embedding_work")
+    assert row is not None
+    bus, social = await whole.mesh.bus("embedder"), await whole.mesh.bus("social")
+    handled = 0
+
+    async def fail(work_id: str, reason: str) -> tuple[str, str]:
+        """Tell a failure; return state and reason of the track after it was heard."""
+        nonlocal handled
+        handled += 1
+        event = TrackEmbeddingFailed(
+            track_id=str(row["track_id"]),
+            audio_hash=row["audio_hash"],
+            encoder_id=ENCODER_ID,
+            reason=reason,
+            work_id=work_id,
+        )
+        ack = await bus.publish(EMBEDDING_FAILED, event.SerializeToString(), f"failure-{handled}")
+
+        async def is_heard() -> bool:
+            found = await social.jetstream.consumers_info(EMBEDDER_EVENTS)
+            return [one.ack_floor.stream_seq for one in found if one.ack_floor is not None] == [ack.sequence]
+
+        await until(is_heard)
+        found = await whole.sql.fetchrow("SELECT state, failure_reason FROM track_embeddings")
+        assert found is not None
+        return found["state"], found["failure_reason"]
+
+    for reason in ("EMBEDDING_FAILED", "MEDIA_NOT_FOUND"):
+        assert await fail("0190a0a0-0000-7000-8000-000000000000", reason) == ("PENDING", "")
+        assert await whole.sql.fetchval("SELECT event_id FROM embedding_work") == row["event_id"]
+    assert await fail(str(row["event_id"]), "AUDIO_SILENT") == ("FAILED", "AUDIO_SILENT")
+    assert await whole.sql.fetchval("SELECT count(*) FROM embedding_work") == 0
 
 
 async def test_streams_are_told_with_who_works_them_off(whole: Whole) -> None:

@@ -77,7 +77,7 @@ def tell_everything(metrics: EmbedderMetrics) -> None:
     metrics.decoder_lost("DECODER_LOST")
     metrics.file_ended("bulk", "embedded", 180.0)
     metrics.refused("bulk", "NOT_AUDIO")
-    metrics.reused()
+    metrics.unwanted()
     metrics.model_loaded("museed-mini-0123", "museed-mini", "cpu", "fp16", 400)
 
 
@@ -96,6 +96,6 @@ def test_names_follow_the_conventions_and_labels_are_bounded(registry: Collector
         "museed_embedder_batch_audio_seconds_sum 40.0",
         'museed_embedder_decoder_losses_total{reason="DECODER_LOST"} 1.0',
         'museed_embedder_dropped_total{cause="expired",lane="interactive"} 1.0',
-        "museed_embedder_reused_total 1.0",
+        "museed_embedder_unwanted_total 1.0",
     ):
         assert line in text

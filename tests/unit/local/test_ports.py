@@ -1,4 +1,3 @@
-import contextlib
 import socket
 
 import pytest
@@ -28,18 +27,28 @@ def test_taken_port_is_named_with_its_setting() -> None:
             Ports.choose(settings(port))
 
 
+def choose_consecutive() -> tuple[int, Ports]:
+    """Choose ports for metrics from a first one on; another program may take one of them meanwhile: then again."""
+    for _ in range(20):
+        free = Ports.choose(settings().model_copy(update={"metrics_port": 0}))
+        first = min(free.metrics.values())
+        try:
+            return first, Ports.choose(settings().model_copy(update={"metrics_port": first}))
+        except StateError:
+            continue
+    raise AssertionError("no five ports in a row are free")
+
+
 def test_metrics_get_consecutive_ports_where_they_are_asked_for() -> None:
     assert Ports.choose(settings()).metrics_urls == {}
     assert Ports.choose(settings()).metrics_listen("embedder") == ""
     free = Ports.choose(settings().model_copy(update={"metrics_port": 0}))
     assert len(set(free.metrics.values())) == 5
-    first = min(free.metrics.values())
-    with contextlib.suppress(StateError):  # another program may have taken one of them meanwhile
-        chosen = Ports.choose(settings().model_copy(update={"metrics_port": first}))
-        names = ["gateway", "social", "embedder", "retriever", "embedder-2"]
-        assert chosen.metrics == {name: first + number for number, name in enumerate(names)}
-        assert chosen.metrics_listen("embedder") == f"127.0.0.1:{first + 2}"
-        assert chosen.metrics_urls["embedder"] == f"http://127.0.0.1:{first + 2}/metrics"
+    first, chosen = choose_consecutive()
+    names = ["gateway", "social", "embedder", "retriever", "embedder-2"]
+    assert chosen.metrics == {name: first + number for number, name in enumerate(names)}
+    assert chosen.metrics_listen("embedder") == f"127.0.0.1:{first + 2}"
+    assert chosen.metrics_urls["embedder"] == f"http://127.0.0.1:{first + 2}/metrics"
 
 
 def test_taken_port_among_those_of_metrics_is_named() -> None:

@@ -9,8 +9,8 @@ import pytest
 import typer
 from rich.console import Console
 
-from deploy.local import account, work
-from deploy.local.client import GatewayClient
+from deploy.local import account, cli, work
+from deploy.local.client import ClientError, GatewayClient
 from deploy.local.state import State
 
 
@@ -37,6 +37,8 @@ class StubClient(GatewayClient):
         super().__init__("http://nowhere", None)
         self.letters = letters
         self.replayed: list[list[str]] = []
+        self.pages = 0
+        self.newest = 3
 
     def query(self, document: str, **variables: Any) -> dict[str, Any]:
         consumer = {"name": "embedder-fake-1", "waitingCount": 7, "inHandCount": 4, "repeatedCount": 0}
@@ -45,7 +47,8 @@ class StubClient(GatewayClient):
             {"name": "DEAD_LETTERS", "messageCount": len(self.letters), "sizeBytes": 0, "consumers": []},
         ]
         if "first" not in variables:
-            return {"streams": streams, "deadLetters": {"nodes": self.letters[:3]}}
+            return {"streams": streams, "deadLetters": {"nodes": self.letters[: self.newest]}}
+        self.pages += 1
         start = int(variables["after"] or 0)
         end = start + 2  # as short as a page may be
         info = {"hasNextPage": end < len(self.letters), "endCursor": str(end)}
@@ -79,7 +82,7 @@ def test_status_shows_streams_and_the_newest_letters_with_what_to_do(said: io.St
     for words in (
         "EMBED_WORK", "11", "2.5", "embedder-fake-1", "dead letters: the newest of 4",
         "[Live] Song", "ENCODING_FAILED after 5 attempts", "the model failed on [this] audio", "2026-01-02T03:04:05",
-        "it ended the process that worked on it", "logs: request_id request-1", "dead-letters --replay",
+        "nothing was heard of those who worked on it", "logs: request_id request-1", "dead-letters --replay",
     ):  # fmt: skip
         assert words in text
 
@@ -87,6 +90,51 @@ def test_status_shows_streams_and_the_newest_letters_with_what_to_do(said: io.St
 def test_status_without_letters_says_so(said: io.StringIO) -> None:
     work.show_work(StubClient([]))
     assert "No message was set aside" in said.getvalue()
+
+
+def test_status_says_where_no_letter_is_among_the_newest(said: io.StringIO) -> None:
+    client = StubClient([letter(1)])
+    client.newest = 0
+    work.show_work(client)
+    assert "There are 1 dead letters, older than many that were tried again since." in said.getvalue()
+    assert "the newest of" not in said.getvalue()
+
+
+def test_no_page_is_read_after_the_letters_that_are_named(said: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = StubClient([letter(number) for number in range(9, 0, -1)])
+    run(client, monkeypatch, "9", "7")
+    assert client.pages == 2
+    assert "2 dead letters, newest first" in said.getvalue()
+
+
+def test_many_letters_are_replayed_in_calls_that_end_in_time(
+    said: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = StubClient([letter(number) for number in range(245, 200, -1)])
+    run(client, monkeypatch, replay=True)
+    assert [len(ids) for ids in client.replayed] == [20, 20, 5]
+    assert "45 are on their way again" in said.getvalue()
+
+
+class HalfAway(StubClient):
+    """Knows the library, and cannot tell what is under way."""
+
+    def query(self, document: str, **variables: Any) -> dict[str, Any]:
+        if "streams" in document:
+            raise ClientError("NATS cannot be reached now", "BUS_UNAVAILABLE")
+        return {"stats": {"trackCount": 7, "indexedCount": 7, "userCount": 1, "playlistCount": 0, "genres": []}}
+
+
+def test_status_goes_on_where_nats_is_away(said: io.StringIO, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(account, "connect", lambda state: HalfAway([]))
+    monkeypatch.setattr(cli, "list_encoders", lambda client: None)
+    monkeypatch.setattr(cli, "show_encoders", lambda roles: None)
+    monkeypatch.setattr(cli, "console", Console(file=said, width=160))
+    monkeypatch.delenv("MUSEED_URL", raising=False)
+    cli.status(tmp_path)
+    text = said.getvalue()
+    assert "What is under way cannot be told: BUS_UNAVAILABLE: NATS cannot be reached now" in text
+    assert "MUSEED_METRICS_PORT" in text
 
 
 def test_all_pages_are_shown(said: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,8 +177,10 @@ def test_no_letters_are_no_error(said: io.StringIO, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("is_on", [True, False])
 def test_status_tells_where_metrics_are(said: io.StringIO, tmp_path: Path, is_on: bool) -> None:
     state = State.open(tmp_path)
-    urls = {"embedder": "http://127.0.0.1:7492/metrics"} if is_on else {}
+    urls = {"embedder": "http://127.0.0.1:7492/metrics", "embedder-2": "http://127.0.0.1:7494/metrics"} if is_on else {}
     (state / "mesh.json").write_text(json.dumps({"url": "", "pid": 1, "metrics": urls}))
+    (state / "processes.json").write_text(json.dumps({"nats": {}, "embedder": {}}))
     work.show_metrics(tmp_path)
     wanted = "metrics of embedder: http://127.0.0.1:7492/metrics" if is_on else "MUSEED_METRICS_PORT=7490"
     assert wanted in said.getvalue()
+    assert "embedder-2" not in said.getvalue()  # it does not run

@@ -60,6 +60,7 @@ class TrackEmbeddingFailed(_message.Message):
     ENCODER_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    WORK_ID_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """Track that the work named."""
     audio_hash: _builtins.bytes
@@ -70,6 +71,8 @@ class TrackEmbeddingFailed(_message.Message):
     """Stable code, for example "AUDIO_SILENT"."""
     message: _builtins.str
     """Sentence for people, with value and limit."""
+    work_id: _builtins.str
+    """Id of the work that failed, under which it was published; empty from embedders of earlier versions."""
     def __init__(
         self,
         *,
@@ -78,10 +81,11 @@ class TrackEmbeddingFailed(_message.Message):
         encoder_id: _builtins.str = ...,
         reason: _builtins.str = ...,
         message: _builtins.str = ...,
+        work_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_hash", b"audio_hash", "encoder_id", b"encoder_id", "message", b"message", "reason", b"reason", "track_id", b"track_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_hash", b"audio_hash", "encoder_id", b"encoder_id", "message", b"message", "reason", b"reason", "track_id", b"track_id", "work_id", b"work_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

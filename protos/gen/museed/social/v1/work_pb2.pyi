@@ -302,7 +302,7 @@ class DeadLetter(_message.Message):
     attempt_count: _builtins.int
     """Deliveries without success."""
     code: _builtins.str
-    """gRPC code of the last error; UNKNOWN where each handler was lost with its process."""
+    """gRPC code of the last error; UNKNOWN where no delivery came to an end that was told."""
     reason: _builtins.str
     """Stable code of the last error."""
     message: _builtins.str
