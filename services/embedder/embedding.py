@@ -207,7 +207,7 @@ class _Run:
             held.append(window)
             held_samples += len(window)
             is_long_enough = is_long_enough or held_samples >= min_seconds * self._manifest.sample_rate_hz
-            is_long_enough = is_long_enough or len(held) >= self._in_flight
+            is_long_enough = is_long_enough or len(held) > self._in_flight
             if is_long_enough:
                 await self._submit_all(held)
                 held.clear()

@@ -119,9 +119,19 @@ async def test_silent_track_is_refused_with_the_level(rig: Rig, tmp_path: Path) 
 
 
 async def test_short_track_never_reaches_the_model(rig: Rig, tmp_path: Path) -> None:
-    error = await refused(rig, levels(tmp_path, (119, 0.3)), AudioLimits(120, 600, 10_000_000))
+    error = await refused(rig, levels(tmp_path, (19, 0.3)), AudioLimits(20, 600, 10_000_000))
     assert isinstance(error, AudioTooShort)
     assert rig.encoder.batches == []
+
+
+async def test_no_more_is_held_than_may_wait_however_long_a_track_must_be(rig: Rig, tmp_path: Path) -> None:
+    rig.encoder.open.clear()
+    path = levels(tmp_path, (119, 0.3))
+    refusing = asyncio.ensure_future(refused(rig, path, AudioLimits(120, 600, 10_000_000)))
+    while not rig.encoder.batches:  # two windows may wait: the third lets them go
+        await asyncio.sleep(0.005)
+    rig.encoder.open.set()
+    assert isinstance(await refusing, AudioTooShort)
 
 
 async def test_large_file_is_refused_before_it_is_read(rig: Rig, tmp_path: Path) -> None:
