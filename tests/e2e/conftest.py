@@ -18,7 +18,7 @@ import soundfile
 
 from deploy.local import account
 from deploy.local.client import Credentials, GatewayClient
-from deploy.local.ingest import IngestReport, ingest_folder
+from deploy.local.ingest import IngestProgress, IngestReport, ingest_folder
 from deploy.local.state import State
 
 MUSEED = Path(sysconfig.get_path("scripts")) / "museed"
@@ -97,9 +97,9 @@ class RunningMesh:
     def guest(self) -> GatewayClient:
         return GatewayClient(self.url, None)
 
-    def ingest(self, library: Path) -> IngestReport:
+    def ingest(self, library: Path, progress: IngestProgress | None = None) -> IngestReport:
         with self.operator() as client:
-            return ingest_folder(client, library, Silent())
+            return ingest_folder(client, library, progress or Silent())
 
 
 def tone(seconds: float, register_hz: float, harmonics: int, pulse_hz: float, seed: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from deploy.local import ingest
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.playlists import make_playlist, search_tracks, seed_input
-from tests.e2e.conftest import RunningMesh, render_library, tone, write_track
+from tests.e2e.conftest import RunningMesh, Silent, render_library, tone, write_track
 
 PROCESSES = ["postgres", "nats", "embedder", "social", "retriever", "gateway"]
 TRACKS = 6
@@ -117,11 +117,23 @@ def test_killed_supervisor_takes_all_along_and_the_next_goes_on(
 ) -> None:
     monkeypatch.setattr(ingest, "_PATIENCE_S", 0.0)
     library = render_library(tmp_path / "music", artists=2, tracks=TRACKS // 2)
-    killer = threading.Timer(0.7, own_mesh.kill, ["supervisor"])
-    killer.start()
+
+    class KillAtWork(Silent):
+        """Kills as soon as the tracks are known, when the first of them are being heard."""
+
+        def __init__(self) -> None:
+            self.was_done: int | None = None
+
+        def embedding(self, done: int, total: int) -> None:
+            if self.was_done is None:
+                self.was_done = done
+                own_mesh.kill("supervisor")
+
+    killer = KillAtWork()
     with pytest.raises(ClientError):
-        own_mesh.ingest(library)
-    killer.join()
+        own_mesh.ingest(library, killer)
+    assert killer.was_done is not None
+    assert killer.was_done < TRACKS
     own_mesh.start()
     report = own_mesh.ingest(library)
     assert (report.indexed, report.left_out) == (TRACKS, [])
