@@ -77,10 +77,10 @@ train-mini: install-dev ## Make museed-mini from MUSIC=DIR; goes on where it was
 	  --work .museed/training/$(or $(CONFIG),mini) $(ARGS)
 
 .PHONY: evaluate
-evaluate: install-dev ## Judge encoders on MUSIC=DIR; ENCODERS="a b", MUQ=FOLDER, SPLIT=test, CHECK=1; STRATEGIES=1: windows and pooling
+evaluate: install-dev ## Judge encoders on MUSIC=DIR; ENCODERS="a b", MUQ=FOLDER, SPLIT=test, CHECK=1; STRATEGIES=1: windows and pooling; PLAYLISTS=1: rules
 	@$(BIN)/python -m training.evaluate --music "$${MUSIC:?name a folder: make evaluate MUSIC=DIR}" \
 	  $(foreach encoder,$(ENCODERS),--encoder $(encoder)) $(if $(MUQ),--muq "$(MUQ)") $(if $(SPLIT),--split $(SPLIT)) \
-	  $(if $(CHECK),--check) $(if $(STRATEGIES),--strategies)
+	  $(if $(CHECK),--check) $(if $(STRATEGIES),--strategies) $(if $(PLAYLISTS),--playlists)
 
 .PHONY: listening-test
 listening-test: install-dev ## Compare ENCODERS="a b" on MUSIC=DIR by ear, blind; REPORT=FILE prints what was rated

@@ -13,14 +13,15 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from deploy.local import nats as local_nats
+from deploy.local.ports import bind_loopback
 from deploy.local.postgres import Postgres
 from services.chassis.bus import Bus, BusSettings
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback that nobody listens on now."""
+    """Return a TCP port of the loopback that nobody listens on now and that no outgoing connection will take."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        bind_loopback(probe, 0)
         port: int = probe.getsockname()[1]
         return port
 
@@ -55,17 +56,36 @@ async def _until_postgres_answers(server: Postgres) -> None:
     raise TimeoutError("PostgreSQL did not start")
 
 
-@pytest.fixture
-async def database_url(postgres: Postgres) -> AsyncIterator[str]:
-    """Address of an empty database of this test's own."""
+@contextlib.asynccontextmanager
+async def fresh_database(postgres: Postgres, template: str = "template1") -> AsyncIterator[str]:
+    """Yield the address of a copy of a database that nobody uses; without one, of an empty database."""
     name = f"test_{uuid7().hex}"
+    await _in_no_database(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    try:
+        yield postgres.url(name)
+    finally:
+        await _in_no_database(postgres, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def _in_no_database(postgres: Postgres, statement: str) -> None:
     connection = await asyncpg.connect(postgres.url())
-    await connection.execute(f'CREATE DATABASE "{name}"')
-    await connection.close()
-    yield postgres.url(name)
-    connection = await asyncpg.connect(postgres.url())
-    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await connection.close()
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def empty_database_url(postgres: Postgres) -> AsyncIterator[str]:
+    """Address of an empty database of this test's own."""
+    async with fresh_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """Address of the database that a test works on."""
+    return empty_database_url
 
 
 class NatsServer:

@@ -1,6 +1,7 @@
 """Judges encoders on a folder of music and prints one table: `python -m training.evaluate --music DIR`.
 
-With `--strategies` it judges how windows are cut and aggregated instead, and what that costs. What encoders made of
+With `--strategies` it judges how windows are cut and aggregated instead, and what that costs; with `--playlists` what
+the rules of playlists make of the vectors. What encoders made of
 files is kept, so that a second run takes seconds. Labels are those of `catalogue`.
 """
 
@@ -17,7 +18,7 @@ from training.aggregator_config import load_aggregator_config
 from training.catalogue import LABELS_FILE, NOT_MUSIC, Split, Track, present
 from training.config_file import AGGREGATOR_CONFIG
 from training.errors import TrainingError
-from training.evaluation import baselines, sections, strategies
+from training.evaluation import baselines, paths, playlists, postprocessing, sections, strategies
 from training.evaluation.collection import Collection, Embedding, joined_first
 from training.evaluation.encoders import EncoderChoice
 from training.evaluation.labels import count_unjudged, read_labels
@@ -66,8 +67,10 @@ def _run(options: argparse.Namespace) -> int:
         raise TrainingError(f"{options.music} holds none of the labelled pieces of {options.labels}")
     if options.strategies:
         return _run_strategies(options, tracks, catalogue)
-    encoders = describe_encoders(_choices(options), options.artifacts)
     embedding = Embedding(options.music, VectorStore(options.cache))
+    if options.playlists:
+        return _run_playlists(options, embedding, tracks)
+    encoders = describe_encoders(_choices(options), options.artifacts)
     tunes = find_tunes([track for track in tracks if track.family != NOT_MUSIC], catalogue)
     if options.pieces == "labelled":
         tunes = [tune for tune in tunes if tune.kept.is_labelled]
@@ -98,6 +101,23 @@ def _run_strategies(options: argparse.Namespace, tracks: Sequence[Track], catalo
     )
     print(report.text(strategies.TITLE))
     report.write(options.out, strategies.STEM, strategies.TITLE)
+    return 0
+
+
+def _run_playlists(options: argparse.Namespace, embedding: Embedding, tracks: Sequence[Track]) -> int:
+    encoders = describe_encoders(options.encoder or [mini.NAME], options.artifacts)
+    # Pieces that are there twice stay: telling them apart is what one of the rules is for.
+    collection = embedding.collect([track for track in tracks if track.family != NOT_MUSIC], encoders)
+    tables = [
+        table(name, collection.tracks, postprocessing.pooled(vectors))
+        for name, vectors in collection.vectors.items()
+        for table in (playlists.playlist_table, paths.path_table)
+    ]
+    ids = {name: manifest.encoder_id for name, manifest in collection.manifests.items()}
+    facts = [f"{failure.path.name} is left out: {failure.reason}." for failure in collection.failures]
+    report = Report([*facts, *(f"{name} is {encoder_id}." for name, encoder_id in ids.items())], ids, tables)
+    print(report.text(playlists.TITLE))
+    report.write(options.out, playlists.STEM, playlists.TITLE)
     return 0
 
 
@@ -172,10 +192,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--variants", type=int, help=f"tracks to measure robustness with, {TRACKS}; 0 for none")
     parser.add_argument("--check", action="store_true", help="compare with the tables in --out instead of writing them")
     parser.add_argument("--strategies", action="store_true", help="judge windows and aggregation instead of encoders")
+    parser.add_argument("--playlists", action="store_true", help="judge the rules of playlists instead of encoders")
     parser.add_argument("--strategy", action="append", choices=strategies.STRATEGIES, help="only these of --strategies")
     parser.add_argument("--aggregator", type=Path, help="a TOML file: how transformers of --strategies are taught")
     parser.add_argument("--work", type=Path, help="where transformers of --strategies are taught")
     options = parser.parse_args(arguments)
+    if options.playlists and (options.check or options.strategies):
+        parser.error("--playlists goes neither with --check nor with --strategies")
     if options.check and options.strategies:
         parser.error("--check is for the tables of encoders: memory and time of --strategies differ by machine")
     _settle(options, parser)

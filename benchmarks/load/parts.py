@@ -71,18 +71,39 @@ def decode_clip(clip: Clip, encoder: Encoder, *, describe: bool) -> list[Float32
         return list(_decoded(Path(file.name), encoder, describe=describe))
 
 
-def windows_per_second(encoder: Encoder, windows: Float32Array, seconds: float) -> tuple[float, int]:
-    """Return the highest rate of a loop over ready windows, and the batch size that had it."""
-    found = []
-    for size in BATCHES:
-        batch = np.concatenate([windows] * BATCHES[-1])[:size]
+def best_batch(encoder: Encoder, windows: Float32Array, seconds: float) -> int:
+    """Return the batch size with the highest rate."""
+    return max(BATCHES, key=lambda size: windows_per_second(encoder, windows, size, seconds / len(BATCHES)))
+
+
+def windows_per_second(encoder: Encoder, windows: Float32Array, size: int, seconds: float) -> float:
+    """Return the rate of a loop over ready windows in batches of one size."""
+    batch = np.concatenate([windows] * BATCHES[-1])[:size]
+    encoder.encode(batch)
+    done, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
         encoder.encode(batch)
-        done, began = 0, time.perf_counter()
-        while time.perf_counter() - began < seconds / len(BATCHES):
-            encoder.encode(batch)
-            done += size
-        found.append((done / (time.perf_counter() - began), size))
-    return max(found)
+        done += size
+    return done / (time.perf_counter() - began)
+
+
+def script_rate(choice: str, precision: str, length_s: float, until: float) -> float:
+    """Return the clips a second that one thread of a plain script decodes, describes and encodes.
+
+    Args:
+        choice: Encoder.
+        precision: What it computes in.
+        length_s: Of the clip.
+        until: Time of the system's clock at which it stops; it begins when it has loaded everything.
+    """
+    encoder = make_encoder(choice, precision, 1)
+    clip = make_clip(encoder, length_s)
+    done, began = 0, time.time()
+    while time.time() < until:
+        decode_clip(clip, encoder, describe=True)
+        encoder.encode(clip.windows)
+        done += 1
+    return done / (time.time() - began)
 
 
 def _decoded(path: Path, encoder: Encoder, *, describe: bool = False) -> Iterator[Float32Array]:

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,16 +37,28 @@ class _Keys(accounts_pb2_grpc.AccountServiceServicer):
         return accounts_pb2.ListRevokedSessionsResponse()
 
 
+def keys_of(signer: TokenSigner) -> accounts_pb2_grpc.AccountServiceServicer:
+    """Return a stand-in for social that only tells a signer's keys."""
+    return _Keys(asyncio.run(signer.jwks()))
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A running embedder: where it listens, tokens that it takes, its blob store and its process."""
+    """A running embedder: where it listens, tokens that it takes, its blob store, its metrics and its process."""
 
     address: str
     user_token: str
     job_token: str
     blob_store_url: str
+    metrics_url: str
     process: psutil.Process
     ready_s: float
+
+    def encoded_s(self) -> float:
+        """Return the seconds of sound that went through the model."""
+        with urllib.request.urlopen(self.metrics_url, timeout=10) as page:
+            counted = re.search(rb"^museed_embedder_batch_audio_seconds_sum (\S+)", page.read(), re.MULTILINE)
+        return float(counted[1]) if counted else 0.0
 
     def cpu_s(self) -> float:
         """Return the core-seconds that the process and its living children have used."""
@@ -73,7 +87,7 @@ def running_service(**settings: str | int | float) -> Iterator[Service]:
     """
     signer = TokenSigner()
     keys = grpc.server(ThreadPoolExecutor(1))
-    accounts_pb2_grpc.add_AccountServiceServicer_to_server(_Keys(asyncio.run(signer.jwks())), keys)
+    accounts_pb2_grpc.add_AccountServiceServicer_to_server(keys_of(signer), keys)
     keys_port = keys.add_insecure_port("127.0.0.1:0")
     keys.start()
     port = free_port()
@@ -84,6 +98,7 @@ def running_service(**settings: str | int | float) -> Iterator[Service]:
             "blob_store_url": f"file://{folder}/blobs",
             "artifact_folder": f"{folder}/artifacts",
             "log_level": "WARNING",
+            "metrics_listen": f"127.0.0.1:{free_port()}",
         } | settings
         began = time.monotonic()
         process = subprocess.Popen(
@@ -96,12 +111,13 @@ def running_service(**settings: str | int | float) -> Iterator[Service]:
             stderr=log,
         )
         try:
-            _await_ready(port, process, Path(folder) / "log")
+            await_ready(f"127.0.0.1:{port}", process, Path(folder) / "log")
             yield Service(
                 f"127.0.0.1:{port}",
                 signer.token(),
                 signer.job_token(),
                 str(chosen["blob_store_url"]),
+                f"http://{chosen['metrics_listen']}/metrics",
                 psutil.Process(process.pid),
                 time.monotonic() - began,
             )
@@ -111,16 +127,21 @@ def running_service(**settings: str | int | float) -> Iterator[Service]:
             keys.stop(None)
 
 
-def _await_ready(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + _START_S
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+def await_ready(address: str, process: "subprocess.Popen[bytes]", log: Path, timeout_s: float = _START_S) -> None:
+    """Wait until a process says SERVING; blocks.
+
+    Raises:
+        SystemExit: It ended, with its log, or it did not say so in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    with grpc.insecure_channel(address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise SystemExit(f"the embedder ended:\n{log.read_text()}")
+                raise SystemExit(f"the service ended:\n{log.read_text()}")
             with contextlib.suppress(grpc.RpcError):
                 answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1)
                 if answer.status == health_pb2.HealthCheckResponse.SERVING:
                     return
             time.sleep(0.02)
-    raise SystemExit("the embedder was not ready in time")
+    raise SystemExit("the service was not ready in time")

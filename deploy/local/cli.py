@@ -10,15 +10,18 @@ import typer
 from dotenv import load_dotenv
 
 from deploy.local import account
+from deploy.local.backup_commands import backup_command, restore_command
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.encoder_commands import DEFAULT_STATE, StateOption, list_encoders, show_encoders
 from deploy.local.encoder_commands import app as encoder_app
+from deploy.local.ingest_commands import app as ingest_app
+from deploy.local.jamendo_commands import app as jamendo_app
 from deploy.local.mesh import running_mesh
 from deploy.local.playlists import make_playlist, search_tracks, seed_input
-from deploy.local.progress import ingest_with_progress, show_ingest
 from deploy.local.settings import LocalSettings
 from deploy.local.tables import command, console, show_counts, show_playlist, show_tracks, show_urls
 from deploy.local.trouble import told_errors
+from deploy.local.vectors_commands import app as vectors_app
 from deploy.local.work import dead_letters_command, show_metrics, show_work
 from services.chassis.settings import load
 
@@ -27,10 +30,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-ingest_app = typer.Typer(no_args_is_help=True, help="Bring music into the library.")
 app.add_typer(ingest_app, name="ingest")
+app.add_typer(jamendo_app, name="jamendo")
+app.add_typer(vectors_app, name="vectors")
 app.add_typer(encoder_app, name="encoder")
 app.command("dead-letters")(dead_letters_command)
+app.command("backup")(backup_command)
+app.command("restore")(restore_command)
 
 # How the gateway refuses what only admins may see.
 _NOT_FOR_EVERYBODY = frozenset({"PERMISSION_DENIED", "LOGIN_REQUIRED"})
@@ -89,19 +95,6 @@ def demo(
 
     with told_errors():
         asyncio.run(run_demo(music, state))
-
-
-@ingest_app.command("folder")
-def ingest_folder_command(
-    folder: Annotated[Path, typer.Argument(help="Folder of music; it is read in place, and must stay there.")],
-    state: StateOption = DEFAULT_STATE,
-    report: Annotated[Path | None, typer.Option(help="Write every file that was left out here, as JSONL.")] = None,
-) -> None:
-    """Bring every track of a folder into the library. Safe to stop and to repeat."""
-    with told_errors(), account.connect(state) as client:
-        if report is not None:
-            report.touch()  # a report that cannot be written is told before the work, not after it
-        show_ingest(ingest_with_progress(client, folder), report)
 
 
 @app.command()

@@ -5,7 +5,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from services.chassis.bus import EMBED_WORK, EMBEDDER_EVENTS, SOCIAL_EVENTS, VECTORS
+from services.chassis.bus import EMBED_WORK, EMBEDDER_EVENTS, PEOPLE_EVENTS, PROFILES, SOCIAL_EVENTS, VECTORS
 
 
 def _reads(*streams: str) -> list[str]:
@@ -26,15 +26,23 @@ def _reads(*streams: str) -> list[str]:
 
 # What each service may publish; it may subscribe to its own inbox only. Social owns the streams.
 PERMISSIONS: dict[str, list[str]] = {
-    "social": ["museed.social.v1.>", "museed.vectors.>", "museed.dead_letters.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>"],
+    "social": [
+        "museed.social.v1.>",
+        "museed.vectors.>",
+        "museed.profiles.>",
+        "museed.dead_letters.>",
+        "$JS.API.>",
+        "$JS.ACK.>",
+        "$JS.FC.>",
+    ],
     "embedder": [
         "museed.embedder.v1.>",
         f"museed.dead_letters.{EMBED_WORK}",
         f"$JS.API.STREAM.INFO.{EMBEDDER_EVENTS}",
         *_reads(EMBED_WORK),
     ],
-    "retriever": _reads(VECTORS),
-    "gateway": _reads(SOCIAL_EVENTS),
+    "retriever": _reads(VECTORS, PROFILES),
+    "gateway": _reads(SOCIAL_EVENTS, PEOPLE_EVENTS),
 }
 
 

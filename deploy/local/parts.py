@@ -94,6 +94,8 @@ class Parts:
             "SOCIAL_SECOND_EMBEDDER_ADDRESS": f"{LOOPBACK}:{self._ports.second_embedder}",
             "SOCIAL_RETRIEVER_ADDRESS": f"{LOOPBACK}:{self._ports.retriever}",
             "SOCIAL_BLOB_STORE_URL": self._blob_store_url,
+            "SOCIAL_MAIL_URL": (self._state / "mails").as_uri(),
+            "SOCIAL_PUBLIC_URL": self._ports.url,
             **self._nats_environment("social"),
         }
         return Spec("social", self._python("services.social"), self._healthy(self._ports.social), environment)
@@ -106,6 +108,7 @@ class Parts:
             "RETRIEVER_SOCIAL_ADDRESS": f"{LOOPBACK}:{self._ports.social}",
             "RETRIEVER_ENCODER_ID": encoder_id,
             "RETRIEVER_SNAPSHOT_FOLDER": str(self._state / "snapshots"),
+            "RETRIEVER_BLOB_STORE_URL": self._blob_store_url,
             **self._nats_environment("retriever"),
         }
         return Spec("retriever", self._python("services.retriever"), self._healthy(self._ports.retriever), environment)

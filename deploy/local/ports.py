@@ -1,14 +1,22 @@
 """The TCP ports of a local mesh, all on the loopback."""
 
 import contextlib
+import random
 import socket
 from dataclasses import dataclass, field
 from errno import EADDRINUSE
+from pathlib import Path
 
 from deploy.local.settings import LocalSettings
 from deploy.local.state import StateError
 
 LOOPBACK = "127.0.0.1"
+# Free ports are looked for from here up to where the kernel begins to give ports to outgoing connections: one of those
+# would be gone again before the service that shall listen there has started.
+_FIRST_FREE = 20_000
+_EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_USUAL_EPHEMERAL_START = 32_768
+_TRIES = 50
 # Processes that serve metrics, in the order of their ports.
 _MEASURED = ("gateway", "social", "embedder", "retriever", "embedder-2")
 _PORT_SETTINGS = ("gateway_port", "social_port", "embedder_port", "retriever_port", "nats_port", "second_embedder_port")
@@ -43,7 +51,7 @@ class Ports:
                 probe = held.enter_context(socket.socket())
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
-                    probe.bind((LOOPBACK, port))
+                    bind_loopback(probe, port)
                 except OSError as error:
                     cause = "is taken by another program" if error.errno == EADDRINUSE else f"cannot be used: {error}"
                     raise _refused(name, port, cause) from None
@@ -69,6 +77,28 @@ class Ports:
     def url(self) -> str:
         """Where people and clients find the mesh."""
         return f"http://{LOOPBACK}:{self.gateway}"
+
+
+def bind_loopback(probe: socket.socket, port: int) -> None:
+    """Bind to a port of the loopback; 0 stands for one that is free and that no outgoing connection will be given.
+
+    Raises:
+        OSError: The port is taken or forbidden.
+    """
+    if port == 0:
+        for candidate in (random.randrange(_FIRST_FREE, _ephemeral_start()) for _ in range(_TRIES)):
+            with contextlib.suppress(OSError):
+                probe.bind((LOOPBACK, candidate))
+                return
+    probe.bind((LOOPBACK, port))
+
+
+def _ephemeral_start() -> int:
+    try:
+        start = int(_EPHEMERAL_RANGE.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        start = _USUAL_EPHEMERAL_START
+    return start if start > _FIRST_FREE else _USUAL_EPHEMERAL_START
 
 
 def _refused(setting: str, port: int, cause: str) -> StateError:

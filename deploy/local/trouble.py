@@ -6,6 +6,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import typer
 
+from deploy.local.archive import BackupError
 from deploy.local.client import ClientError
 from deploy.local.process import StartError
 from deploy.local.tables import errors
@@ -24,7 +25,7 @@ def told_errors(interrupted: str = "Interrupted; run it again to go on.") -> Ite
         where = f" ({error.field}: {error.value})" if error.field and error.value else ""
         errors.print(f"error: {error.code}: {error}{where}", markup=False)
         raise typer.Exit(1) from None
-    except (StartError, OSError, BrokenProcessPool) as error:
+    except (BackupError, StartError, OSError, BrokenProcessPool) as error:
         errors.print(f"error: {error}", markup=False)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

@@ -50,18 +50,18 @@ def show_work(client: GatewayClient) -> None:
     """
     found = client.query(_WORK)
     table = Table(title="streams", title_justify="left")
-    for name in ("stream", "messages", "MB", "worked off by", "waiting", "in hand"):
-        table.add_column(name, justify="left" if name in ("stream", "worked off by") else "right", no_wrap=True)
+    for name in ("stream", "mes-\nsages", "MB", "worked off by", "wait-\ning", "in\nhand"):
+        if name in ("stream", "worked off by"):
+            table.add_column(name, overflow="fold")  # whole on narrow screens, too: they are names to search for
+        else:
+            table.add_column(name, justify="right", no_wrap=True)
     for stream in found["streams"]:
-        consumers = stream["consumers"]
-        table.add_row(
-            stream["name"],
-            str(stream["messageCount"]),
-            f"{int(stream['sizeBytes']) / 1e6:.1f}",
-            "\n".join(each["name"] for each in consumers),
-            "\n".join(str(each["waitingCount"]) for each in consumers),
-            "\n".join(str(each["inHandCount"]) for each in consumers),
-        )
+        held = (stream["name"], str(stream["messageCount"]), f"{int(stream['sizeBytes']) / 1e6:.1f}")
+        # A row for each consumer: where its name takes two lines, its figures stay beside it.
+        for number, each in enumerate(stream["consumers"] or [None]):
+            shown = held if number == 0 else ("", "", "")
+            working = (each["name"], str(each["waitingCount"]), str(each["inHandCount"])) if each else ("", "", "")
+            table.add_row(*shown, *working)
     console.print(table)
     total = next(one["messageCount"] for one in found["streams"] if one["name"] == "DEAD_LETTERS")
     if not total:
@@ -87,7 +87,9 @@ def show_letters(letters: Sequence[Mapping[str, Any]], title: str) -> None:
         if remedy := _REMEDIES.get(letter["reason"]):
             reason.append(f"\n{remedy}", style="not bold")
         reason.append(f"\nlogs: request_id {letter['requestId'] or 'unknown'}", style="not bold dim")
-        table.add_row(_what(letter), reason, f"{letter['setAsideAt'][:19]}\n{letter['letterId'].partition('.')[0]}")
+        table.add_row(
+            _what(letter), reason, f"{letter['setAsideAt'][:19]}\nletter {letter['letterId'].partition('.')[0]}"
+        )
     console.print(table)
 
 
@@ -185,4 +187,8 @@ def _what(letter: Mapping[str, Any]) -> Text:
     if track is None:
         about = f"track {letter['trackId']}" if letter["trackId"] else "a message that tells no track"
         return Text(f"{about}\n{letter['stream']}")
-    return Text(track["title"]).append(f"\n{track['artist']}", style="dim").append(f"\n{letter['stream']}", style="dim")
+    lines = Text(track["title"])
+    for line in (track["artist"], letter["stream"]):
+        if line:
+            lines.append(f"\n{line}", style="dim")
+    return lines

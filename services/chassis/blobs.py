@@ -2,20 +2,38 @@
 
 import asyncio
 import contextlib
+import errno
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from datetime import datetime
+import os
+import re
+import stat
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 from uuid_utils.compat import uuid7
 
 from services.chassis.errors import NotFound, ResourceExhausted
+from services.chassis.media import open_in_thread
+from services.chassis.settings import SettingsError
 
 CHUNK_BYTES = 1024 * 1024
 # Held for each stream that is being stored; parts of an S3 upload have at least so many.
 _BUFFER_BYTES = 5 * 1024 * 1024
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """A blob as it lies in the store: digest of 32 bytes, size in bytes, and when it was last written (aware)."""
+
+    digest: bytes
+    size: int
+    modified_at: datetime
 
 
 class BlobStore:
@@ -101,6 +119,21 @@ class BlobStore:
         async for chunk in result.stream(min_chunk_size=CHUNK_BYTES):
             yield bytes(chunk)
 
+    async def open(self, digest: bytes) -> int | None:
+        """Open a blob that lies in a local folder; None where the store is none.
+
+        Returns:
+            A file descriptor that the caller closes.
+
+        Raises:
+            NotFound: BLOB_NOT_FOUND.
+        """
+        if self._folder is None:
+            return None
+        path = self._folder / _key(digest)
+        with _not_found(digest):
+            return await open_in_thread(None, lambda: _open_regular(path))
+
     async def download(self, digest: bytes, path: Path) -> None:
         """Write a blob to a local file.
 
@@ -110,6 +143,31 @@ class BlobStore:
         with path.open("wb") as file:  # page cache writes of 1 MiB: shorter than a thread hop
             async for chunk in self.stream(digest):
                 file.write(chunk)
+
+    async def list(
+        self, older_than: datetime, *, after: bytes | None = None, limit: int = 1000
+    ) -> Sequence[StoredBlob]:
+        """Return one page of the blobs that were stored some time ago, in order of their digests.
+
+        Every blob that is there from the first page to the last is told of once. Whatever is no blob is passed over.
+
+        Args:
+            older_than: Only what was last written before; aware.
+            after: Digest of the last blob of the page before; None begins.
+            limit: At most so many, at least 1; fewer mean that this was the last page.
+        """
+        if self._folder is not None:
+            return await asyncio.to_thread(_list_folder, self._folder / "sha256", older_than, after, limit)
+        found: list[StoredBlob] = []
+        offset = None if after is None else _key(after)
+        async for page in obstore.list(self._store, prefix="sha256", offset=offset):
+            for one in page:
+                digest = _digest_of(one["path"])
+                if digest is not None and one["last_modified"] < older_than:
+                    found.append(StoredBlob(digest, one["size"], one["last_modified"]))
+                    if len(found) == limit:
+                        return found
+        return found
 
     async def sweep_incoming(self, before: datetime) -> int:
         """Delete what streams left behind whose process was killed on the way; returns how many.
@@ -141,15 +199,29 @@ def open_blob_store(url: str) -> BlobStore:
             from the usual AWS_* environment variables.
 
     Raises:
-        ValueError: Another scheme.
+        SettingsError: Another scheme, a folder that cannot be made, or no bucket; the text names the address.
     """
-    if url.startswith("file://"):
-        folder = Path(url.removeprefix("file://"))
-        folder.mkdir(parents=True, exist_ok=True)
-        return BlobStore(LocalStore(folder), folder)
-    if url.startswith("s3://"):
-        return BlobStore(S3Store.from_url(url))
-    raise ValueError(f"blob store {url!r} must begin with file:// or s3://")
+    try:
+        if url.startswith("file:///"):
+            folder = Path(url.removeprefix("file://"))
+            folder.mkdir(parents=True, exist_ok=True)
+            return BlobStore(LocalStore(folder), folder)
+        if url.startswith("s3://") and url.removeprefix("s3://").partition("/")[0]:
+            return BlobStore(S3Store.from_url(url))
+    except OSError as error:
+        raise SettingsError(f"the blob store {url} cannot be opened: {error.strerror}") from error
+    except BaseError as error:
+        raise SettingsError(f"the blob store {url} cannot be opened: {str(error).splitlines()[0]}") from error
+    raise SettingsError(f"the blob store {url} is neither file:///an/absolute/folder nor s3://bucket/prefix")
+
+
+def _open_regular(path: Path) -> int:
+    # Not blocking: opening a FIFO would otherwise wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(errno.ENOENT, "not a regular file", str(path))
+    return descriptor
 
 
 def _sweep_folder(folder: Path, before_s: float) -> int:
@@ -158,6 +230,46 @@ def _sweep_folder(folder: Path, before_s: float) -> int:
     for path in old:
         path.unlink(missing_ok=True)
     return len(old)
+
+
+def _list_folder(root: Path, older_than: datetime, after: bytes | None, limit: int) -> list[StoredBlob]:
+    # By hand: the store lists a folder in no order, so that a page of it would have to hold all.
+    found: list[StoredBlob] = []
+    last = "" if after is None else after.hex()
+    for first in _names(root, last[:2]):
+        for second in _names(root / first, last[2:4] if first == last[:2] else ""):
+            folder = root / first / second
+            for name in _names(folder):
+                digest = _digest_of(f"sha256/{first}/{second}/{name}")
+                if digest is None or name <= last:
+                    continue
+                try:
+                    facts = (folder / name).lstat()
+                except FileNotFoundError:  # deleted meanwhile
+                    continue
+                modified_at = datetime.fromtimestamp(facts.st_mtime, UTC)
+                if stat.S_ISREG(facts.st_mode) and modified_at < older_than:
+                    found.append(StoredBlob(digest, facts.st_size, modified_at))
+                    if len(found) == limit:
+                        return found
+    return found
+
+
+def _names(folder: Path, least: str = "") -> list[str]:
+    """Return what lies in a folder, in order, from a name on; nothing where it is none."""
+    try:
+        return sorted(name for name in os.listdir(folder) if name >= least)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _digest_of(path: str) -> bytes | None:
+    """Return the digest whose blob lies at a path, None where none does."""
+    name = path.rpartition("/")[2]
+    if not _DIGEST.fullmatch(name):
+        return None
+    digest = bytes.fromhex(name)
+    return digest if _key(digest) == path else None
 
 
 def _key(digest: bytes) -> str:

@@ -18,11 +18,11 @@ def connect(address: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Channel
     """Open a channel to a service of the mesh.
 
     Calls without a timeout are a fault of the program and raise ValueError. A timeout is cut to what the caller of the
-    request at hand still waits. Token and request id of that request travel along, unless the call sets its own
-    `authorization`.
+    request at hand still waits. Token, network and request id of that request travel along, the token unless the call
+    sets its own `authorization`.
 
     Args:
-        address: gRPC target, for example "127.0.0.1:7101" or "dns:///retriever.museed:7101".
+        address: gRPC target, for example "127.0.0.1:7401" or "dns:///retriever.museed:7403".
         idempotent: Full method names, "/package.Service/Method", that are tried up to four times while UNAVAILABLE.
     """
     names = [dict(zip(("service", "method"), method.lstrip("/").split("/"), strict=True)) for method in idempotent]
@@ -66,6 +66,8 @@ def _prepare(details: grpc.aio.ClientCallDetails, span: tracing.Span) -> grpc.ai
         metadata.add("authorization", f"Bearer {auth.bearer_token()}")
     if telemetry.request_id():
         metadata.add(telemetry.REQUEST_ID_HEADER, telemetry.request_id())
+    if auth.client():
+        metadata.add(auth.CLIENT_HEADER, auth.client())
     for header, value in span.headers().items():
         metadata.add(header, value)
     return grpc.aio.ClientCallDetails(details.method, timeout, metadata, details.credentials, details.wait_for_ready)

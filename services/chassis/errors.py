@@ -14,7 +14,7 @@ DomainError
 ├── Unimplemented         not offered by this process as it is set up
 └── Internal              a fault of ours
 
-`services.chassis.server` turns them into a gRPC status with ErrorInfo and BadRequest; `services.chassis.channel` turns
+`services.chassis.border` turns them into a gRPC status with ErrorInfo and BadRequest; `services.chassis.channel` turns
 that back into the same classes.
 """
 

@@ -1,7 +1,10 @@
-"""Opens files of a media root, and nothing outside of it."""
+"""Opens files of a media root, and nothing outside of it; and opens files without blocking the event loop."""
 
+import asyncio
 import os
 import stat
+from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
 
 from services.chassis.errors import NotFound
@@ -39,3 +42,26 @@ def open_below(root: str | os.PathLike[str], relative_path: bytes) -> int:
         os.close(descriptor)
         raise missing
     return descriptor
+
+
+async def open_in_thread(executor: Executor | None, open_file: Callable[[], int]) -> int:
+    """Open a file in a thread; a caller who is cancelled meanwhile leaves no descriptor open.
+
+    Args:
+        executor: Where it blocks; None is the loop's own.
+        open_file: Returns a descriptor.
+
+    Returns:
+        The descriptor, which the caller closes.
+    """
+    opening = asyncio.get_running_loop().run_in_executor(executor, open_file)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)
+        raise
+
+
+def _close(opening: asyncio.Future[int]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result())

@@ -1,11 +1,38 @@
 """Reads a process's settings from the environment once, and tells every fault at once."""
 
-from typing import TypeVar
+import re
+from typing import Annotated, TypeVar
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 S = TypeVar("S", bound="Settings")
+
+# A name, an IPv4 address, or an IPv6 address in brackets, and a port.
+_HOST_AND_PORT = re.compile(r"(?:\[[0-9A-Za-z:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
+_MAX_PORT = 65_535
+
+
+def _checked_listen(text: str) -> str:
+    found = _HOST_AND_PORT.fullmatch(text)
+    if found is None or int(found[1]) > _MAX_PORT:
+        raise PydanticCustomError(
+            "listen",
+            "{value} is no address to listen on: give host:port with a port from 0 to {max_port}",
+            {"value": repr(text[:200]), "max_port": _MAX_PORT},
+        )
+    return text
+
+
+def _checked_if_given(text: str) -> str:
+    return _checked_listen(text) if text else text
+
+
+# Where a process listens, "host:port"; port 0 picks a free one. gRPC itself would take 99999 for 34463.
+Listen = Annotated[str, AfterValidator(_checked_listen)]
+# The same of a door that may stay shut: empty does not listen.
+OptionalListen = Annotated[str, AfterValidator(_checked_if_given)]
 
 
 class Settings(BaseSettings):
@@ -17,7 +44,9 @@ class Settings(BaseSettings):
 
 def settings_config(prefix: str) -> SettingsConfigDict:
     """Describe settings that are read from environment variables that begin with `prefix`."""
-    return SettingsConfigDict(env_prefix=prefix, frozen=True, env_ignore_empty=True, extra="ignore")
+    return SettingsConfigDict(
+        env_prefix=prefix, frozen=True, env_ignore_empty=True, extra="ignore", allow_inf_nan=False
+    )
 
 
 class SettingsError(SystemExit):
@@ -38,5 +67,13 @@ def load(kind: type[S]) -> S:
         for fault in error.errors(include_input=False, include_url=False):
             # What concerns several variables names them itself.
             name = f"{prefix}{'_'.join(str(part) for part in fault['loc'])}: ".upper() if fault["loc"] else ""
-            lines.append(f"  {name}{fault['msg']}")
+            lines.append(f"  {name}{_told(kind, fault)}")
         raise SettingsError("bad settings:\n" + "\n".join(lines)) from None
+
+
+def _told(kind: type[Settings], fault: ErrorDetails) -> str:
+    """Return what is wrong in words: a field that has a pattern says in its description what it stands for."""
+    field = kind.model_fields.get(str(fault["loc"][0])) if fault["loc"] else None
+    if fault["type"] == "string_pattern_mismatch" and field is not None and field.description:
+        return f"must be {field.description}"
+    return fault["msg"].removeprefix("Value error, ")

@@ -12,7 +12,7 @@ from services.chassis.auth import Revocations, TokenVerifier
 from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, BusSettings, WorkConsumer
 from services.chassis.errors import DomainError
-from services.chassis.server import Server, run, wait_for_signal
+from services.chassis.server import Server, run, settle_heap, wait_for_signal
 from services.chassis.telemetry import Metrics
 from services.embedder.batcher import Batcher
 from services.embedder.choice import load_encoder
@@ -109,12 +109,7 @@ class Embedder:
         return Intake(mulan, self._axis_tracks, self._blobs, self._spool, self._settings.upload_limits)
 
     async def serve(self) -> None:
-        """Listen, and take work from NATS as soon as it is there, until cancelled.
-
-        Raises:
-            SystemExit: The address is taken.
-        """
-        await self.server.start()
+        """Answer, and take work from NATS as soon as it is there, until cancelled; the server has been started."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._batcher.run(), name="batcher")
             if self._axis_batcher is not None:
@@ -123,6 +118,7 @@ class Embedder:
             tasks.create_task(self._consume(), name="consumer")
             tasks.create_task(self._process_metrics.watch_loop(), name="loop-lag")
             await self.server.set_serving(True)
+            settle_heap()
 
     async def _consume(self) -> None:
         bus = await Bus.connect(self._bus_settings, "embedder", self._process_metrics.bus)
@@ -198,6 +194,9 @@ def prepare_encoder(chosen: EmbedderSettings) -> ServedEncoder:
         )
     except DomainError as error:
         raise SystemExit(f"{error.reason}: {error.message}") from error
+    except OSError as error:
+        text = f"EMBEDDER_ARTIFACT_FOLDER: no encoder can be made at {error.filename}: {error.strerror}"
+        raise SystemExit(text) from error
     chosen.check_room(encoder.manifest.window_seconds)
     loaded = time.monotonic()
     warm_up(encoder, chosen.max_batch_seconds, is_compiled=chosen.torch_compile)
@@ -245,7 +244,10 @@ async def start_decoders(chosen: EmbedderSettings, metrics: EmbedderMetrics) -> 
         ),
         # Work from NATS and items of EmbedBatch may wait for one another, and are never refused here.
         Lane.BULK: DecoderPool(
-            chosen.bulk_files, chosen.bulk_decode_limits, 2 * chosen.bulk_files + chosen.prefetch_files, metrics
+            chosen.bulk_processes,
+            chosen.bulk_decode_limits,
+            2 * chosen.bulk_files + chosen.prefetch_files,
+            metrics,
         ),
     }
     try:
@@ -273,6 +275,11 @@ async def main() -> None:
 
 
 async def _serve(embedder: Embedder) -> None:
+    try:
+        await embedder.server.start()  # here, and in no task of its own: a taken port ends the process with one line
+    except SystemExit:
+        await embedder.close()
+        raise
     serving = asyncio.create_task(embedder.serve(), name="serve")
     asked_to_end = asyncio.create_task(wait_for_signal(), name="signal")
     try:

@@ -66,6 +66,10 @@ def _is_mulan(choice: str) -> bool:
 
 
 def _find(choice: str, artifacts_folder: Path, muq_folder: Path | None) -> Artifact:
+    if muq_folder is not None and not muq_folder.is_dir():
+        raise EncoderUnavailable(
+            f"EMBEDDER_MUQ_FOLDER is {muq_folder}, where no folder is", field="muq_folder", value=str(muq_folder)
+        )
     if choice == AUTO:
         folder = muq_folder or muq.find_in_hub_cache()
         if folder is not None and muq.is_gpu_at_hand():
@@ -81,7 +85,8 @@ def _find(choice: str, artifacts_folder: Path, muq_folder: Path | None) -> Artif
     if mulan_folder.is_hub_name(choice):
         return muq.open_folder(muq.download_from_hub(choice), revision=choice)
     raise EncoderUnavailable(
-        f"no encoder {choice!r}: use {', '.join(_NAMES)}, a model folder, or a hub name such as {muq.HUB_NAME}",
+        f"no encoder {choice!r}: set EMBEDDER_ENCODER to {', '.join(_NAMES)}, a model folder, or a hub name such as"
+        f" {muq.HUB_NAME}",
         field="encoder",
         value=choice,
     )

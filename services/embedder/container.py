@@ -37,7 +37,7 @@ def check_complete(descriptor: int, size_bytes: int) -> None:
         declared, is_indexed = _last_box_end(descriptor, size_bytes)
         if declared is not None and declared > size_bytes and not is_indexed:
             raise AudioTruncated(
-                f"the file ends {declared - size_bytes} bytes before its end, with its index",
+                f"the last {declared - size_bytes} bytes of the file are missing, its index among them",
                 field="audio",
                 value=size_bytes,
                 limit=declared,

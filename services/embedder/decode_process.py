@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 
 from services.embedder.audio import DecodeSpec
@@ -48,6 +50,7 @@ class DecodeProcess:
 
     def __init__(self, memory_mib: int, niceness: int) -> None:
         self.jobs = 0
+        self._idle_bytes = 0
         self._block_bytes = 0
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with contextlib.ExitStack() as on_failure, theirs:
@@ -74,8 +77,29 @@ class DecodeProcess:
         """Say whether the process has not ended."""
         return self._process.poll() is None
 
+    def growth_bytes(self) -> int:
+        """Return how much more resident memory the process has than before its first file."""
+        return self._resident_bytes() - self._idle_bytes
+
+    def watch(self, on_end: Callable[[], None]) -> None:
+        """Have it told when the process ends, or says what nobody asked for, while it is idle."""
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), on_end)
+
+    def unwatch(self) -> None:
+        """Tell of the process no more."""
+        asyncio.get_running_loop().remove_reader(self._socket.fileno())
+
+    def _resident_bytes(self) -> int:
+        try:
+            with open(f"/proc/{self.pid}/statm", encoding="ascii") as file:
+                return int(file.read().split()[1]) * resource.getpagesize()
+        except OSError:  # it is gone
+            return 0
+
     async def begin(self, descriptor: int, spec: DecodeSpec, cpu_s: float) -> bool:
         """Hand over a file; False when the process is dead."""
+        if not self.jobs:
+            self._idle_bytes = self._resident_bytes()
         request = json.dumps({**asdict(spec), "cpu_s": cpu_s}).encode()
         try:
             # An idle process has read all that was sent before: these few bytes never wait.

@@ -1,11 +1,10 @@
-"""Keeps a pool of limited processes that decode files, and replaces those that die. Decodes nothing itself."""
+"""Lends limited processes that decode files, each to one file at a time. Decodes nothing itself."""
 
 import asyncio
 import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +14,11 @@ from services.chassis.telemetry import tracing
 from services.embedder.audio import AudioSummary, DecodeSpec
 from services.embedder.decode_child import REFUSED, SOUND
 from services.embedder.decode_process import RETRY_AFTER_MS, DecodeProcess, Garbled
+from services.embedder.decode_supply import DecodeSupply
 from services.embedder.descriptors import Descriptors
 from services.embedder.errors import (
     AudioCorrupt,
     DecodeLimit,
-    DecoderNotStarted,
     DecodeStalled,
     EmbedderBusy,
 )
@@ -28,12 +27,9 @@ from services.embedder.refusals import audio_error
 
 Float32Array = NDArray[np.float32]
 
-_START_TIMEOUT_S = 30.0
 _SAMPLE_BYTES = 4
 # What resampling may add to the longest file: it rounds, by far less than this.
 _TOLERATED_S = 1.0
-# Libraries leak and address spaces fall to pieces; a fresh process costs a third of a second.
-_JOBS_PER_PROCESS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +154,10 @@ class DecoderPool:
     ) -> None:
         self._metrics = metrics or EmbedderMetrics()
         self._limits = limits
-        self._size = size
         self._max_waiting = max_waiting
         self._waiting = 0
         self._free = asyncio.Semaphore(size)
-        self._idle: list[DecodeProcess] = []
-        # Its one thread lives as long as the pool: the kernel ends the children with the thread that started them.
-        self._starter = ThreadPoolExecutor(1, "decoder-starter")
+        self._supply = DecodeSupply(size, limits.memory_mib, limits.niceness, self._metrics.decoder_started)
 
     async def start(self) -> None:
         """Start all processes.
@@ -172,20 +165,16 @@ class DecoderPool:
         Raises:
             DecoderNotStarted: One does not start, for example because a library is missing.
         """
-        for _ in range(self._size):
-            self._idle.append(await self._start_process())
+        await self._supply.fill()
 
     async def close(self) -> None:
         """End all processes."""
-        for process in self._idle:
-            await self._end(process)
-        self._idle.clear()
-        self._starter.shutdown()
+        await self._supply.close()
 
     @property
     def process_ids(self) -> list[int]:
         """Ids of the processes that wait for a file."""
-        return [process.pid for process in self._idle]
+        return self._supply.process_ids
 
     @contextlib.asynccontextmanager
     async def decode(self, descriptor: int, spec: DecodeSpec) -> AsyncIterator[Decoding]:
@@ -203,10 +192,10 @@ class DecoderPool:
         process: DecodeProcess | None = None
         decoding: Decoding | None = None
         try:
-            process = self._idle.pop() if self._idle else await self._start_process()
+            process = await self._supply.take()
             if not await process.begin(descriptor, spec, self._limits.cpu_s):
-                await self._end(process)  # it died while it was idle
-                process = await self._start_process()
+                dead, process = process, None  # it died while it was idle
+                process = await self._supply.exchange(dead)
                 await process.begin(descriptor, spec, self._limits.cpu_s)
             decoding = Decoding(process, self._limits, spec)
             span = tracing.span("decode")  # ended by hand: what its reader does meanwhile is no part of it
@@ -225,7 +214,7 @@ class DecoderPool:
             try:
                 if process is not None:
                     await asyncio.shield(
-                        self._give_back(process, is_clean=decoding is not None and decoding.is_reusable)
+                        self._supply.give_back(process, is_clean=decoding is not None and decoding.is_reusable)
                     )
             finally:
                 self._free.release()
@@ -244,49 +233,6 @@ class DecoderPool:
         finally:
             self._waiting -= 1
 
-    async def _give_back(self, process: DecodeProcess, *, is_clean: bool) -> None:
-        """Keep a process that came to the end of its file; one that is still at it would mix up the next."""
-        is_wanted = process.jobs < _JOBS_PER_PROCESS and len(self._idle) < self._size
-        if is_clean and is_wanted and process.is_alive():
-            self._idle.append(process)
-        else:
-            await self._end(process)
-
-    async def _start_process(self) -> DecodeProcess:
-        starting = asyncio.get_running_loop().run_in_executor(
-            self._starter, DecodeProcess, self._limits.memory_mib, self._limits.niceness
-        )
-        try:
-            process = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            starting.add_done_callback(_end_started)
-            raise
-        except OSError as error:  # the machine has no process, descriptor or memory left
-            raise DecoderNotStarted(
-                f"no decoding process can be started: {error.strerror}", retry_after_ms=RETRY_AFTER_MS
-            ) from error
-        try:
-            await process.receive(_START_TIMEOUT_S)  # READY
-        except (TimeoutError, ConnectionError) as error:
-            await self._end(process)
-            raise DecoderNotStarted(
-                "no decoding process starts: are soundfile, soxr and av installed?", retry_after_ms=RETRY_AFTER_MS
-            ) from error
-        except asyncio.CancelledError:
-            process.end()
-            raise
-        self._metrics.decoder_started()
-        return process
-
-    async def _end(self, process: DecodeProcess) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._starter, process.end)
-
 
 def _garbled(error: Exception) -> AudioCorrupt:
     return AudioCorrupt(f"the decoder failed on the file: it answered {error}", field="audio")
-
-
-def _end_started(starting: asyncio.Future[DecodeProcess]) -> None:
-    """End a process whose caller had left before it was there; takes a millisecond."""
-    if not starting.cancelled() and starting.exception() is None:
-        starting.result().end()

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.chassis.telemetry import tracing
 from services.embedder.audio import DecodeSpec
@@ -63,6 +64,8 @@ class TrackEmbedding:
     Attributes:
         vector: Shape (dim,), float32, unit L2 norm.
         windows: Vectors of the windows that voted, in order of time, shape (n, dim), float32, unit L2 norm.
+        window_numbers: Which windows of the track they are, rising, shape (n,), int64; the first is 0.
+        all_window_count: Windows of the track, silent ones and a dropped last part included.
         tags: Names and scores in [0, 1], best first.
         duration_seconds: Length of the decoded audio, silence included.
         descriptors: Measures that no model makes; None of samples, which come without the file they are of.
@@ -70,9 +73,20 @@ class TrackEmbedding:
 
     vector: Float32Array
     windows: Float32Array
+    window_numbers: NDArray[np.int64]
+    all_window_count: int
     tags: tuple[tuple[str, float], ...]
     duration_seconds: float
     descriptors: Descriptors | None
+
+    def timeline(self) -> Float32Array:
+        """Return a row for each window of the track, shape (all_window_count, dim), float32; zeros did not vote.
+
+        So a row's number tells its time, whatever was silent before it.
+        """
+        rows = np.zeros((self.all_window_count, self.windows.shape[1]), dtype=np.float32)
+        rows[self.window_numbers] = self.windows
+        return rows
 
 
 class TrackEmbedder:
@@ -197,6 +211,8 @@ class _Run:
         self._pending: deque[asyncio.Future[EncodedWindow]] = deque()
         self._done: list[EncodedWindow] = []
         self._seconds: list[float] = []
+        self._numbers: list[int] = []
+        self._seen_count = 0
 
     async def feed(self, windows: AsyncIterator[Float32Array], min_seconds: float) -> None:
         """Take all windows; none is encoded before the track is long enough, or as many are held as may wait."""
@@ -220,12 +236,15 @@ class _Run:
 
     async def _submit_all(self, windows: list[Float32Array]) -> None:
         for window in windows:
+            number = self._seen_count
+            self._seen_count += 1
             if not self._choice.votes(window):
                 continue
             if len(self._pending) >= self._in_flight:
                 await self._collect()
             self._pending.append(self._batcher.submit(window, self._lane, self._expires_at))
             self._seconds.append(self._choice.seconds(window))
+            self._numbers.append(number)
 
     async def _collect(self) -> None:
         self._done.append(await self._pending[0])
@@ -256,4 +275,5 @@ class _Run:
         best_first = np.argsort(-scores, kind="stable")
         tags = tuple((self._manifest.tags[column], float(scores[column])) for column in best_first)
         vector = self._aggregator.aggregate(windows, weights)
-        return TrackEmbedding(vector, windows, tags, duration_seconds, descriptors)
+        numbers = np.array(self._numbers, dtype=np.int64)
+        return TrackEmbedding(vector, windows, numbers, self._seen_count, tags, duration_seconds, descriptors)

@@ -15,6 +15,7 @@ InvalidArgument
 ├── TextInvalid               no text, too much of it, or characters that are none
 └── WordsUnknown              Korean that no table translates
 FailedPrecondition
+├── MediaChanged              a file of the library is not, or not any more, the one that was registered
 ├── EncoderMismatch           another encoder is served than the caller expects
 ├── ArtifactInvalid           a model folder is not what its manifest says; the process does not start
 ├── EncoderUnavailable        what the chosen encoder needs is not installed; the process does not start
@@ -22,7 +23,7 @@ FailedPrecondition
 ResourceExhausted
 └── EmbedderBusy              a queue is full; retry later
 DeadlineExceeded
-└── UploadStalled             a caller holds a stream open and sends nothing
+└── UploadStalled             a caller holds a stream open: sends nothing, too slowly, or takes no answer
 Unavailable
 ├── DecoderLost               a decoding process was killed from outside; retry
 │   ├── DecodeStalled         a file was waited for too long: the machine is busy; retry
@@ -34,6 +35,7 @@ Internal
 └── ModelBroken               the model fails on every sound; the process ends, and work stays where it is
 """
 
+import math
 from typing import Self
 
 from services.chassis.errors import (
@@ -44,6 +46,8 @@ from services.chassis.errors import (
     ResourceExhausted,
     Unavailable,
 )
+
+RETRY_AFTER_MS = 1000  # where nothing tells when another try will work
 
 
 class AudioError(InvalidArgument):
@@ -102,7 +106,8 @@ class AudioTooShort(AudioError):
     def of(cls, seconds: float, limit_s: float) -> Self:
         """Build the error from the audio's length and the shortest allowed one, in seconds."""
         return cls(
-            f"the audio is {seconds:.1f} s long, at least {limit_s:g} s are needed",
+            # Rounded down: 2.99 s must not read as the 3 s that are needed.
+            f"the audio is {math.floor(100 * seconds) / 100:g} s long, at least {limit_s:g} s are needed",
             field="audio",
             value=f"{seconds:.3f}",
             limit=f"{limit_s:g}",
@@ -176,11 +181,15 @@ class EncoderMismatch(FailedPrecondition):
     default_reason = "ENCODER_MISMATCH"
 
     @classmethod
-    def of(cls, wanted: str, serving: str) -> Self:
+    def of(cls, wanted: str, serving: str, field: str = "encoder_id") -> Self:
         """Build the error from the encoder ids that are wanted and served."""
-        return cls(
-            f"encoder {wanted} was asked for, {serving} is served", field="encoder_id", value=wanted, limit=serving
-        )
+        return cls(f"encoder {wanted} was asked for, {serving} is served", field=field, value=wanted, limit=serving)
+
+
+class MediaChanged(FailedPrecondition):
+    """The file is not the one that was registered, or was written to meanwhile; registering it again mends that."""
+
+    default_reason = "MEDIA_CHANGED"
 
 
 class ArtifactInvalid(FailedPrecondition):
@@ -230,14 +239,15 @@ class EmbedderBusy(ResourceExhausted):
 
 
 class UploadStalled(DeadlineExceeded):
-    """A caller holds a stream open and sends nothing."""
+    """A caller holds a stream open, and sends nothing, too slowly, or takes no answer."""
 
     default_reason = "UPLOAD_STALLED"
 
     @classmethod
-    def after(cls, idle_s: float) -> Self:
-        """Build the error from the longest allowed silence, in seconds."""
-        return cls(f"no message came for {idle_s:g} s", limit=f"{idle_s:g} s")
+    def after(cls, idle_s: float, what: str = "no message came") -> Self:
+        """Build the error from the longest that `what` may last, in seconds."""
+        limit = f"{idle_s:g} s"
+        return cls(f"{what} for {limit}", value=f"over {limit}", limit=limit, retry_after_ms=RETRY_AFTER_MS)
 
 
 class DecoderLost(Unavailable):
@@ -254,9 +264,8 @@ class DecodeStalled(DecoderLost):
     @classmethod
     def after(cls, wait_s: float) -> Self:
         """Build the error from the longest wait, in seconds."""
-        limit = f"{wait_s:g} s"
-        message = f"decoding was waited for longer than {limit}"
-        return cls(message, value=f"over {limit}", limit=limit, retry_after_ms=10_000)
+        value, limit = f"over {wait_s:g} s", f"{wait_s:g} s"
+        return cls(f"decoding was waited for longer than {limit}", value=value, limit=limit, retry_after_ms=10_000)
 
 
 class DecoderNotStarted(DecoderLost):
@@ -264,9 +273,14 @@ class DecoderNotStarted(DecoderLost):
 
 
 class SpoolUnavailable(Unavailable):
-    """The disk takes no upload now."""
+    """The disk takes no upload now; retry after the hint."""
 
     default_reason = "SPOOL_UNAVAILABLE"
+
+    @classmethod
+    def because(cls, what: str, error: OSError) -> Self:
+        """Build the error from what cannot be done, for example "no upload can be stored", and the disk's reason."""
+        return cls(f"{what}: {error.strerror}", retry_after_ms=RETRY_AFTER_MS)
 
 
 class DecoderKilled(Internal):

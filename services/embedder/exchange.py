@@ -57,6 +57,25 @@ async def answer_each(
         await asyncio.gather(*left, return_exceptions=True)
 
 
+async def taken(writing: Awaitable[None], unread_s: float) -> None:
+    """Wait until an answer is written, which it is when its reader takes it or has room for it.
+
+    Args:
+        writing: Writes it; cancelled when it takes too long.
+        unread_s: How long it may take.
+
+    Raises:
+        UploadStalled: The reader takes nothing.
+    """
+    try:
+        async with asyncio.timeout(unread_s) as limit:
+            await writing
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise UploadStalled.after(unread_s, "an answer was not taken") from None
+
+
 async def _next(items: AsyncIterator[Item]) -> tuple[Item] | None:
     async for item in items:
         return (item,)

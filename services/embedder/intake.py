@@ -1,6 +1,7 @@
 """Takes audio in, wherever it comes from: checks it against limits, spools what must be decoded, has it embedded."""
 
 import math
+import os
 from collections.abc import AsyncIterator
 
 from services.chassis.blobs import BlobStore
@@ -33,6 +34,7 @@ class Intake:
         self, encoder: Encoder, embedder: TrackEmbedder, blobs: BlobStore, spool: Spool, limits: AudioLimits
     ) -> None:
         self._manifest = encoder.manifest
+        self._encoder_id = encoder.manifest.encoder_id
         self._embedder = embedder
         self._blobs = blobs
         self._spool = spool
@@ -50,8 +52,8 @@ class Intake:
             EncoderMismatch: Another encoder is served.
             InvalidArgument: The length is none, or outside of the settings.
         """
-        if encoder_id not in ("", self._manifest.encoder_id):
-            raise EncoderMismatch.of(encoder_id, self._manifest.encoder_id)
+        if encoder_id not in ("", self._encoder_id):
+            raise EncoderMismatch.of(encoder_id, self._encoder_id, f"{prefix}encoder_id")
         if min_seconds == 0:
             return self._limits
         shortest, longest = self._limits.min_seconds, self._limits.max_seconds
@@ -104,4 +106,8 @@ class Intake:
                 value=len(digest),
                 limit=_DIGEST_BYTES,
             )
-        return await self.file(self._blobs.stream(digest), await self._blobs.size(digest), limits, lane)
+        descriptor = await self._blobs.open(digest)
+        if descriptor is None:
+            return await self.file(self._blobs.stream(digest), await self._blobs.size(digest), limits, lane)
+        with os.fdopen(descriptor, "rb", buffering=0):
+            return await self._embedder.embed(descriptor, limits, lane, time_left_s())

@@ -53,9 +53,9 @@ def power_spectra(
     for row, start in itertools.product(range(len(cut)), range(0, cut.shape[1], run)):
         target = power[row, start : start + run]
         size = len(target)
-        np.multiply(cut[row, start : start + run], _hann(n_fft), out=windowed[:size])
+        np.multiply(cut[row, start : start + run], _scaled_hann(n_fft), out=windowed[:size])
         # numpy's stubs know only the type that float64 has; float32 makes complex64.
-        np.fft.rfft(windowed[:size], out=spectrum[:size])  # type: ignore[arg-type]
+        np.fft.rfft(windowed[:size], norm="forward", out=spectrum[:size])  # type: ignore[arg-type]
         parts = spectrum[:size].view(np.float32)  # real and imaginary in turn
         np.square(parts, out=parts)
         np.add(parts[:, ::2], parts[:, 1::2], out=target)
@@ -108,9 +108,12 @@ def _triangles(edges: NDArray[np.float64], sample_rate_hz: int, n_fft: int) -> N
 
 
 @cache
-def _hann(n_fft: int) -> Float32Array:
-    """Return the periodic Hann window, as for filter design a symmetric one would not be."""
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+def _scaled_hann(n_fft: int) -> Float32Array:
+    """Return the periodic Hann window times n_fft, by which `norm="forward"` divides.
+
+    With its other norms numpy computes a spectrum of float32 in float64, which takes twice the time and more.
+    """
+    return (n_fft * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft))).astype(np.float32)
 
 
 def _slaney_to_hz(mels: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -73,5 +73,5 @@ def _descriptors(found: Descriptors) -> embedder_pb2.Descriptors:
 
 
 def encode_windows(embedding: TrackEmbedding) -> bytes:
-    """Encode the window vectors row by row as little-endian float16: 2 × dimension bytes a window."""
-    return embedding.windows.astype("<f2").tobytes()
+    """Encode a row for each window, zeros where it did not vote: little-endian float16, 2 × dimension bytes a row."""
+    return embedding.timeline().astype("<f2").tobytes()

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from services.embedder.mini_graph import BINS, HOP, N_FFT, build_graph
 from services.embedder.mini_weights import ARCHITECTURE as OF_WEIGHTS
 from services.embedder.mini_weights import MiniConfig, MiniWeights
 from services.embedder.model import Encoded, Float32Array, centre
-from services.embedder.onnx_session import Session, thread_count
+from services.embedder.onnx_session import Session, Workers
 
 NAME = "museed-mini"
 ARCHITECTURE = OF_WEIGHTS
@@ -59,12 +58,12 @@ class MiniEncoder:
             graph = quantise_static(graph, "power", powers) if powers else quantise_dynamic(graph)
         self._session = Session(graph)
         self.memory_bytes = self._session.memory_bytes
-        self._executor = ThreadPoolExecutor(thread_count(threads), "mini")
+        self._workers = Workers(threads, "mini")
         self._scratch = threading.local()
 
     def encode(self, windows: Float32Array) -> Encoded:
         """Encode windows, shape (batch, samples) at 24 kHz; see `Encoder.encode`."""
-        runs = list(self._executor.map(self._run, windows))
+        runs = self._workers.map(self._run, windows)
         vectors = centre(np.concatenate([run[0] for run in runs]), self._mean)
         tags = [run[1] for run in runs] if self.manifest.tags else [np.zeros((len(windows), 0), np.float32)]
         return Encoded(vectors, np.concatenate(tags))

@@ -24,6 +24,7 @@ HOP = 240
 N_MELS = 128
 STEM_BANDS = N_MELS // 4  # each of two convolutions halves them, and the frames
 SMALLEST_POWER = 1e-10
+_MEL_PRODUCTS = 8
 
 BINS = N_FFT // 2 + 1
 
@@ -78,12 +79,23 @@ class _Builder:
     def _normalised_mel(self) -> str:
         """Add log-mel frames in dB, shifted and scaled: (batch, 1, 128, frames)."""
         graph, config = self._graph, self._config
-        mel = graph.add("MatMul", "power", graph.constant(htk_filters(SAMPLE_RATE_HZ, N_FFT, N_MELS)))
-        logarithm = graph.add("Log", graph.add("Max", mel, _scalar(graph, SMALLEST_POWER)))
+        logarithm = graph.add("Log", graph.add("Max", self._mel(), _scalar(graph, SMALLEST_POWER)))
         scale = 10 / np.log(10) / config.mel_deviation
         shift = -config.mel_mean / config.mel_deviation
         normal = graph.affine(logarithm, np.array(scale, np.float32), np.array(shift, np.float32))
         return graph.add("Unsqueeze", graph.add("Transpose", normal, perm=[0, 2, 1]), graph.integers(1))
+
+    def _mel(self) -> str:
+        """Add mel bands, (batch, frames, 128): some at a time, for all but an eighth of one product would be zeros."""
+        graph = self._graph
+        filters = htk_filters(SAMPLE_RATE_HZ, N_FFT, N_MELS)
+        products = []
+        for some in np.split(filters, _MEL_PRODUCTS, axis=1):
+            used = np.flatnonzero(some.any(axis=1))
+            first, end = int(used[0]), int(used[-1]) + 1
+            bins = graph.add("Slice", "power", graph.integers(first), graph.integers(end), graph.integers(2))
+            products.append(graph.add("MatMul", bins, graph.constant(some[first:end])))
+        return graph.add("Concat", *products, axis=2)
 
     def _residual(self, x: str, name: str, channels: int) -> str:
         """Add two convolutions and a third beside them, which halve bands and frames."""

@@ -1,7 +1,6 @@
 """MusiCNN as an encoder: the penultimate layer of a music tagger, on ONNX Runtime. Reads only its artifact."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -12,7 +11,7 @@ from services.embedder.errors import ArtifactInvalid
 from services.embedder.mel import mel_power
 from services.embedder.model import Encoded, Float32Array, centre
 from services.embedder.musicnn_graph import N_MELS, PENULTIMATE, build_graph
-from services.embedder.onnx_session import Session, thread_count
+from services.embedder.onnx_session import Session, Workers
 
 ARCHITECTURE = "musicnn/1"
 SAMPLE_RATE_HZ = 16_000
@@ -66,8 +65,7 @@ class MusicnnEncoder:
         self.memory_bytes = self._session.memory_bytes
         # A run that finds its scales by itself must see one patch alone, else its neighbours would move it.
         self._max_patches = 1 if precision == "int8-dynamic" else _MAX_PATCHES_PER_RUN
-        self._threads = thread_count(threads)
-        self._executor = ThreadPoolExecutor(self._threads, "musicnn")
+        self._workers = Workers(threads, "musicnn")
 
     def encode(self, windows: Float32Array) -> Encoded:
         """Encode windows, shape (batch, samples) at 16 kHz; see `Encoder.encode`."""
@@ -100,9 +98,9 @@ class MusicnnEncoder:
         Returns:
             The penultimate layer, shape (n, 200), and tag scores in [0, 1], shape (n, n_tags); both float32.
         """
-        size = min(self._max_patches, -(-len(patches) // self._threads))
+        size = min(self._max_patches, -(-len(patches) // self._workers.count))
         parts = [patches[at : at + size] for at in range(0, len(patches), size)]
-        runs = list(self._executor.map(self._run, parts))
+        runs = self._workers.map(self._run, parts)
         return np.concatenate([run[0] for run in runs]), np.concatenate([run[1] for run in runs])
 
     def _run(self, patches: Float32Array) -> list[Float32Array]:

@@ -5,8 +5,10 @@ each channel is no nearer to fp32 in the networks here and takes four times as l
 bits: without VNNI a processor adds pairs of products in 16 bits, which full weights overflow.
 """
 
+import contextlib
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
@@ -21,13 +23,28 @@ _OPTIONS = {"DefaultTensorType": onnx.TensorProto.FLOAT}
 _PREPARED = ("onnx.quant.pre_process", "onnxruntime.quant")
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to itself what the quantiser says to the root logger of every tensor that stays in fp32."""
+    root = logging.getLogger()
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Quantization parameters for tensor")
+
+    root.addFilter(is_ours)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_ours)
+
+
 def quantise_dynamic(model: bytes) -> bytes:
     """Return a model that finds the scale of each input anew for each run.
 
     A row then depends on the rows of its run, so a run must be one window.
     """
     proto = _prepared(model)
-    with tempfile.TemporaryDirectory(prefix="museed-int8-") as folder:
+    with _quiet(), tempfile.TemporaryDirectory(prefix="museed-int8-") as folder:
         path = Path(folder) / "int8.onnx"
         quantization.quantize_dynamic(
             proto,
@@ -51,7 +68,7 @@ def quantise_static(model: bytes, name: str, inputs: Sequence[Float32Array]) -> 
         inputs: What the scales are taken from, each as a run gets it; lowest and highest value count.
     """
     proto = _prepared(model)
-    with tempfile.TemporaryDirectory(prefix="museed-int8-") as folder:
+    with _quiet(), tempfile.TemporaryDirectory(prefix="museed-int8-") as folder:
         path = Path(folder) / "int8.onnx"
         quantization.quantize_static(
             proto,

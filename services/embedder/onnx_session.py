@@ -1,10 +1,16 @@
 """Opens ONNX models as they are served: one thread a run, and the caller brings the threads."""
 
 import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
 
 import onnxruntime
 
 from services.embedder.model import Float32Array
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Session:
@@ -29,6 +35,22 @@ class Session:
         return outputs
 
 
-def thread_count(wanted: int) -> int:
-    """Return how many runs go on at a time: as many as wanted, for 0 one a core."""
-    return wanted or len(os.sched_getaffinity(0))
+class Workers:
+    """Calls a function for each of some items in threads that live as long as this object.
+
+    Args:
+        threads: At a time; 0 takes one a core. With one, the caller's own thread does the work.
+        name: Of the threads.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self.count = threads or len(os.sched_getaffinity(0))
+        self._executor = None if self.count == 1 else ThreadPoolExecutor(self.count, name)
+
+    def map(self, call: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Return what the calls return, in the order of the items; raises what the first failing one raises."""
+        if self._executor is None:
+            return [call(item) for item in items]
+        calls = [self._executor.submit(call, item) for item in items]
+        wait(calls)  # for all at once: waking up for each would take the interpreter from the others
+        return [future.result() for future in calls]

@@ -30,7 +30,7 @@ async def cut_windows(chunks: AsyncIterator[bytes], window_samples: int) -> Asyn
         rest = memoryview(chunk)
         while rest:
             size = min(len(rest), window_bytes - filled)
-            held[filled : filled + size] = rest[:size]
+            memoryview(held)[filled : filled + size] = rest[:size]  # a bytearray's own slice would copy twice
             filled, rest = filled + size, rest[size:]
             if filled == window_bytes:
                 yield _checked(held)

@@ -8,22 +8,23 @@ import grpc
 
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from services.chassis import vectors
-from services.chassis.auth import Access
+from services.chassis.auth import Access, require_viewer
 from services.chassis.errors import InvalidArgument, Unimplemented
 from services.chassis.server import time_left_s
 from services.embedder.admission import Admission, CallLimits
 from services.embedder.batch_items import BatchItems, with_keys
-from services.embedder.exchange import answer_each
+from services.embedder.exchange import answer_each, taken
 from services.embedder.intake import Intake
 from services.embedder.lanes import Lane
 from services.embedder.messages import quantile_messages, tags_message, to_message
 from services.embedder.model import ServedEncoder
 from services.embedder.tagging import Tagger
 from services.embedder.text import TextEmbedder
-from services.embedder.upload import HEADER_S, longest_upload_s, paced, read_chunks, read_header
+from services.embedder.upload import HEADER_S, chunk_bytes, paced, read_chunks, read_header
 
 Message = TypeVar("Message")
 EmbedContext = grpc.aio.ServicerContext[embedder_pb2.EmbedRequest, embedder_pb2.EmbedResponse]
+BatchContext = grpc.aio.ServicerContext[embedder_pb2.EmbedBatchRequest, embedder_pb2.EmbedBatchResponse]
 
 # Initial metadata of an upload whose header was accepted; a refusal has initial metadata, too, without it.
 ACCEPTED = ("museed-upload", "accepted")
@@ -61,10 +62,11 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         tagger: Tagger | None = None,
     ) -> None:
         self._encoder = encoder
+        self._encoder_id = encoder.manifest.encoder_id
         self._intake = intake
-        self._items = BatchItems(intake, encoder.manifest.encoder_id, limits.batch_items)
+        self._items = BatchItems(intake, self._encoder_id, limits.batch_items)
         self._limits = limits
-        self._files = Admission(limits.files)
+        self._files = Admission(limits.files, max_of_one=limits.files_of_one)
         self._batches = Admission(limits.batches, "batches")
         self._text = text
         self._tagger = tagger or Tagger(encoder, intake)
@@ -76,8 +78,8 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         idle_s = self._limits.idle_s
         # Before anything is refused: a status that overtakes the caller's first message can be lost on the way.
         header = await read_header(paced(request_iterator, min(idle_s, HEADER_S)))
-        requests = paced(request_iterator, idle_s, longest_upload_s(header.size_bytes, idle_s))
-        with self._files.admit():
+        requests = paced(request_iterator, idle_s, chunk_bytes)
+        with self._files.admit(require_viewer().user_id):
             limits = self._intake.limits_for(header.encoder_id, header.min_seconds, "header.")
             chunks = _asked_for(read_chunks(requests, header.size_bytes), context)
             if header.encoding == embedder_pb2.AUDIO_ENCODING_PCM_F32LE:
@@ -86,7 +88,7 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
                 )
             else:
                 found = await self._intake.file(chunks, header.size_bytes, limits, Lane.INTERACTIVE)
-            return embedder_pb2.EmbedResponse(embedding=to_message(found, self._encoder.manifest.encoder_id))
+            return embedder_pb2.EmbedResponse(embedding=to_message(found, self._encoder_id))
 
     async def EmbedBlob(
         self, request: embedder_pb2.EmbedBlobRequest, context: object
@@ -95,10 +97,10 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         with self._files.admit():
             limits = self._intake.limits_for(request.encoder_id, request.min_seconds)
             found = await self._intake.blob(request.digest, limits, Lane.INTERACTIVE)
-            return embedder_pb2.EmbedBlobResponse(embedding=to_message(found, self._encoder.manifest.encoder_id))
+            return embedder_pb2.EmbedBlobResponse(embedding=to_message(found, self._encoder_id))
 
     async def EmbedBatch(
-        self, request_iterator: AsyncIterator[embedder_pb2.EmbedBatchRequest], context: object
+        self, request_iterator: AsyncIterator[embedder_pb2.EmbedBatchRequest], context: BatchContext
     ) -> AsyncIterator[embedder_pb2.EmbedBatchResponse]:
         """Embed many items of one caller, behind everybody who waits."""
         limits = self._limits
@@ -111,7 +113,13 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
             # Closed here when the caller leaves, and not by the collector some time later.
             async with contextlib.aclosing(answers):
                 async for response in answers:
-                    yield response
+                    if context.done():
+                        return
+                    await taken(context.write(response), limits.idle_s)
+        # gRPC wants a generator, whose yields could not be bounded in time from inside: all is written above.
+        nothing: tuple[embedder_pb2.EmbedBatchResponse, ...] = ()
+        for never in nothing:
+            yield never
 
     async def EmbedText(
         self, request: embedder_pb2.EmbedTextRequest, context: object
@@ -140,7 +148,7 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         """Say which encoder is served."""
         manifest = self._encoder.manifest
         return embedder_pb2.DescribeModelResponse(
-            encoder_id=manifest.encoder_id,
+            encoder_id=self._encoder_id,
             name=manifest.name,
             dimension=manifest.dim,
             sample_rate_hz=manifest.sample_rate_hz,

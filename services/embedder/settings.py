@@ -1,13 +1,13 @@
 """Settings of the embedder, read from EMBEDDER_*; those of NATS are in `services.chassis.bus`."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from services.chassis.settings import Settings, SettingsError, settings_config
-from services.chassis.telemetry.metrics import LISTEN_PATTERN
+from services.chassis.settings import Listen, OptionalListen, Settings, SettingsError, settings_config
 from services.embedder.admission import CallLimits
 from services.embedder.decoder import DecodeLimits
 from services.embedder.embedding import AudioLimits
@@ -15,6 +15,8 @@ from services.embedder.embedding import AudioLimits
 _MIB = 1024 * 1024
 # A decoding process counts whole CPU seconds, and may begin with a part of one.
 _CPU_ROUNDING_S = 2.0
+# Of the places for files of callers: the most that one user may have.
+_SHARE_OF_ONE = 0.5
 
 
 class EmbedderSettings(Settings):
@@ -22,12 +24,14 @@ class EmbedderSettings(Settings):
 
     model_config = settings_config("EMBEDDER_")
 
-    listen: str = "127.0.0.1:7402"
+    listen: Listen = "127.0.0.1:7402"
     social_address: str
-    blob_store_url: str = Field(pattern=r"^(file|s3)://.+")
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    blob_store_url: str = Field(
+        pattern=r"^(file:///|s3://[^/]).*", description="file:///an/absolute/folder or s3://bucket/prefix"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     # Where Prometheus finds /metrics, "host:port"; empty counts nothing.
-    metrics_listen: str = Field(default="", pattern=LISTEN_PATTERN)
+    metrics_listen: OptionalListen = ""
 
     # "auto", "museed-mini", "musicnn-msd", "musicnn-mtt", a model folder, or a hub name such as
     # OpenMuQ/MuQ-large-msd-iter.
@@ -53,9 +57,12 @@ class EmbedderSettings(Settings):
     max_queued_seconds: float = Field(default=1200.0, ge=10, le=360_000)
     seconds_in_flight: float = Field(default=40.0, ge=1, le=3600)
 
-    # Files worked on at a time, and as many decoding processes, for those who wait and for the library.
+    # Files worked on at a time for those who wait, and as many decoding processes.
     interactive_files: int = Field(default=2, ge=1, le=64)
-    bulk_files: int = Field(default=3, ge=1, le=256)
+    # Files of the library worked on at a time: more than its decoding processes, so that neither they nor the model
+    # wait for the other. More processes than cores only push one another out of the caches. 0 is one a core.
+    bulk_files: int = Field(default=8, ge=1, le=256)
+    bulk_decoders: int = Field(default=0, ge=0, le=256)
     max_waiting_calls: int = Field(default=16, ge=0)
     # Streams of EmbedBatch; between them all they have `bulk_files` items at work.
     max_batch_calls: int = Field(default=8, ge=1, le=256)
@@ -67,10 +74,10 @@ class EmbedderSettings(Settings):
     # How long work waits for a social that cannot say whether it is wanted; then it is done.
     wanted_wait_s: float = Field(default=60.0, ge=0, le=3600)
 
-    decode_memory_mib: int = Field(default=512, ge=64)
-    decode_cpu_s: float = Field(default=120.0, gt=0)
+    decode_memory_mib: int = Field(default=512, ge=64, le=1 << 20)
+    decode_cpu_s: float = Field(default=120.0, gt=0, le=86_400)
     # More than the CPU seconds: that limit refuses a file, this one only has it tried again.
-    decode_wait_s: float = Field(default=300.0, gt=0)
+    decode_wait_s: float = Field(default=300.0, gt=0, le=7 * 86_400)
     # How much the processes that decode the library give way to those of callers and to the model; see nice(2).
     bulk_niceness: int = Field(default=10, ge=0, le=19)
 
@@ -128,12 +135,18 @@ class EmbedderSettings(Settings):
     def call_limits(self) -> CallLimits:
         """What callers may ask for at a time."""
         files = self.interactive_files + self.max_waiting_calls
-        return CallLimits(files, self.max_batch_calls, self.bulk_files, self.stream_idle_s)
+        of_one = max(1, int(files * _SHARE_OF_ONE))
+        return CallLimits(files, of_one, self.max_batch_calls, self.bulk_files, self.stream_idle_s)
 
     @property
     def decode_limits(self) -> DecodeLimits:
         """What decoding one file may cost."""
         return DecodeLimits(self.decode_memory_mib, self.decode_cpu_s, self.decode_wait_s)
+
+    @property
+    def bulk_processes(self) -> int:
+        """Decoding processes of the library; one for each file is enough."""
+        return min(self.bulk_files, self.bulk_decoders or len(os.sched_getaffinity(0)))
 
     @property
     def bulk_decode_limits(self) -> DecodeLimits:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
+from services.chassis.settings import SettingsError
 from services.embedder.errors import SpoolUnavailable
 
 
@@ -29,7 +30,7 @@ class SpooledFile:
         try:
             await asyncio.get_running_loop().run_in_executor(self._executor, _write_all, self._file, data)
         except OSError as error:
-            raise SpoolUnavailable(f"the upload cannot be stored: {error.strerror}") from error
+            raise SpoolUnavailable.because("the upload cannot be stored", error) from error
         self.size_bytes += len(data)
 
     def rewind(self) -> int:
@@ -46,18 +47,28 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"EMBEDDER_SPOOL_FOLDER: no folder can be made at {folder}: {error.strerror}") from error
+
+
 class Spool:
     """Makes files in one folder.
 
     Args:
         folder: Where; made when missing. None is the system's folder for temporary files.
         threads: Writes at a time.
+
+    Raises:
+        SettingsError: There is no such folder, and none can be made.
     """
 
     def __init__(self, folder: Path | None, threads: int = 2) -> None:
         self._folder = folder
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            _make(folder)
         self._executor = ThreadPoolExecutor(threads, "spool")
 
     @contextlib.asynccontextmanager
@@ -74,7 +85,7 @@ class Spool:
                 self._executor, lambda: tempfile.TemporaryFile(buffering=0, dir=self._folder)
             )
         except OSError as error:
-            raise SpoolUnavailable(f"no upload can be stored: {error.strerror}") from error
+            raise SpoolUnavailable.because("no upload can be stored", error) from error
         with file:
             yield SpooledFile(file, self._executor)
 

@@ -2,52 +2,63 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from museed.embedder.v1 import embedder_pb2
-from services.embedder.errors import UploadMalformed, UploadStalled
+from services.embedder.errors import RETRY_AFTER_MS, UploadMalformed, UploadStalled
 
 MAX_CHUNK_BYTES = 1024 * 1024
 # A header is a few bytes, and whoever has sent none holds a call of the server.
 HEADER_S = 5.0
+# A slow line. Checked along the way: whoever trickles would otherwise keep a place for the time of a large file.
 _SLOWEST_BYTES_PER_S = 64 * 1024
 
 Message = TypeVar("Message")
 
 
 async def paced(
-    messages: AsyncIterator[Message], idle_s: float, total_s: float | None = None
+    messages: AsyncIterator[Message],
+    idle_s: float,
+    size_of: Callable[[Message], int] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Message]:
     """Pass messages on, and give up on a caller who is too slow; our own work in between does not count.
 
     Args:
         messages: What the caller sends.
-        idle_s: Longest wait for one message.
-        total_s: Longest wait for all of them together; None without end.
+        idle_s: Longest wait for one message, and what all waits together may be beyond those of a slow line.
+        size_of: Returns the bytes of a message, which must come at the pace of a slow line; None sets no pace.
+        clock: Monotonic seconds.
 
     Raises:
         UploadStalled: The caller was slower.
     """
     iterator = aiter(messages)
-    left_s = float("inf") if total_s is None else total_s
+    waited_s, delivered = 0.0, 0
     while True:
-        began = time.monotonic()
-        limit_s = min(idle_s, left_s)
+        left_s = float("inf") if size_of is None else idle_s + delivered / _SLOWEST_BYTES_PER_S - waited_s
+        began = clock()
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(min(idle_s, left_s)):
                 message = await anext(iterator)
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise UploadStalled.after(limit_s if total_s is None or limit_s == idle_s else total_s) from None
-        left_s -= time.monotonic() - began
+            if left_s >= idle_s:
+                raise UploadStalled.after(idle_s) from None
+            raise _too_slow(delivered, waited_s + left_s, idle_s) from None
+        waited_s += clock() - began
+        if size_of is not None:
+            delivered += size_of(message)
+            if waited_s > idle_s + delivered / _SLOWEST_BYTES_PER_S:
+                raise _too_slow(delivered, waited_s, idle_s)
         yield message
 
 
-def longest_upload_s(size_bytes: int, idle_s: float) -> float:
-    """Return how long a caller may take to send so many bytes: a slow line's time, and one pause."""
-    return idle_s + size_bytes / _SLOWEST_BYTES_PER_S
+def chunk_bytes(request: embedder_pb2.EmbedRequest) -> int:
+    """Return how many bytes of audio a message brings."""
+    return len(request.chunk)
 
 
 async def read_header(requests: AsyncIterator[embedder_pb2.EmbedRequest]) -> embedder_pb2.EmbedHeader:
@@ -82,19 +93,30 @@ async def read_chunks(requests: AsyncIterator[embedder_pb2.EmbedRequest], size_b
     async for request in requests:
         if request.WhichOneof("payload") != "chunk":
             raise UploadMalformed("after the header only chunks may come", field="chunk")
-        if not 1 <= len(request.chunk) <= MAX_CHUNK_BYTES:
+        chunk = request.chunk  # each access copies it
+        if not 1 <= len(chunk) <= MAX_CHUNK_BYTES:
             raise UploadMalformed(
-                f"a chunk has {len(request.chunk)} bytes, 1 to {MAX_CHUNK_BYTES} are allowed",
+                f"a chunk has {len(chunk)} bytes, 1 to {MAX_CHUNK_BYTES} are allowed",
                 field="chunk",
-                value=len(request.chunk),
+                value=len(chunk),
                 limit=MAX_CHUNK_BYTES,
             )
-        read += len(request.chunk)
+        read += len(chunk)
         if read > size_bytes:
             raise _wrong_size(f"over {size_bytes}", size_bytes)
-        yield request.chunk
+        yield chunk
     if read != size_bytes:
         raise _wrong_size(str(read), size_bytes)
+
+
+def _too_slow(delivered: int, waited_s: float, grace_s: float) -> UploadStalled:
+    limit = f"{_SLOWEST_BYTES_PER_S} bytes/s after {grace_s:g} s"
+    return UploadStalled(
+        f"{delivered} bytes came within {waited_s:.3g} s of waiting, at least {limit} are needed",
+        value=f"{delivered} bytes in {waited_s:.3g} s",
+        limit=limit,
+        retry_after_ms=RETRY_AFTER_MS,
+    )
 
 
 def _wrong_size(found: str, stated: int) -> UploadMalformed:

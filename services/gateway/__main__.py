@@ -11,7 +11,7 @@ import uvicorn
 
 from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, BusSettings
-from services.chassis.server import run, wait_for_signal
+from services.chassis.server import run, settle_heap, wait_for_signal
 from services.chassis.settings import load
 from services.chassis.telemetry import Metrics, configure_logging, told
 from services.chassis.telemetry.metrics import BusMetrics
@@ -117,6 +117,7 @@ async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: 
             tasks.create_task(metrics.watch_loop()),
         ]
         serving = tasks.create_task(server.serve([listener]))
+        settle_heap()
         logger.info("listening", extra={"address": settings.listen, "port": listener.getsockname()[1]})
         await wait_for_signal()
         health.is_draining = True

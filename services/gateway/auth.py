@@ -5,8 +5,6 @@ from services.chassis.auth import Revocations, TokenKind, TokenVerifier, Viewer
 from services.chassis.errors import Unauthenticated
 from services.gateway.clients import Upstream
 
-_SCHEME = "bearer "
-
 
 class Authenticator:
     """Verifies bearer tokens against social's keys and the sessions that ended.
@@ -32,11 +30,9 @@ class Authenticator:
         auth.bind("", None)  # also so that keys are fetched as nobody
         if not authorization:
             return None
-        if not authorization[: len(_SCHEME)].lower() == _SCHEME:
-            raise Unauthenticated("the authorization must be: Bearer TOKEN", reason="TOKEN_INVALID")
-        token = authorization[len(_SCHEME) :].strip()
+        token = auth.token_of(authorization)
         viewer = await self._verifier.verify(token)
-        if viewer.kind is not TokenKind.ACCESS:
+        if viewer.kind is TokenKind.JOB:
             raise Unauthenticated("this token is for workers", reason="TOKEN_INVALID")
         auth.bind(token, viewer)
         return viewer

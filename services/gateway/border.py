@@ -1,4 +1,4 @@
-"""The outermost layer of HTTP: request ids, security headers, a log line each, and nothing of the inside gets out."""
+"""The outermost layer of HTTP: request ids, networks, security headers, a log line each; the inside stays inside."""
 
 import logging
 import time
@@ -7,10 +7,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.chassis import telemetry
+from services.chassis import auth, telemetry
 from services.chassis.errors import DomainError
 from services.chassis.telemetry import tracing
 from services.gateway.errors import client_message, describe, http_status, masked
+from services.gateway.networks import network_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Border:
             await self._app(scope, receive, send)
             return
         request_id = telemetry.begin_request(Headers(scope=scope).get(telemetry.REQUEST_ID_HEADER))
+        auth.bind_client(network_of(scope.get("client")))
         started = time.monotonic()
         status = 0
 

@@ -11,6 +11,7 @@ from museed.social.v1 import (
     accounts_pb2_grpc,
     catalog_pb2_grpc,
     encoders_pb2_grpc,
+    ingest_pb2_grpc,
     jobs_pb2_grpc,
     playlists_pb2_grpc,
     work_pb2_grpc,
@@ -38,6 +39,10 @@ _IDEMPOTENT_SOCIAL = [
         "CatalogService/GetTrackMedia",
         "CatalogService/GetStats",
         "EncoderService/ListEncoders",
+        "IngestService/ListRootFiles",
+        "IngestService/MarkMissing",
+        "IngestService/ListEmbeddings",
+        "IngestService/ImportEmbeddings",
         "PlaylistService/GetPlaylist",
         "PlaylistService/ListMyPlaylists",
         "JobService/CreateGenerationJob",
@@ -71,6 +76,7 @@ class Upstream:
         self.accounts = accounts_pb2_grpc.AccountServiceStub(social)
         self.catalog = catalog_pb2_grpc.CatalogServiceStub(social)
         self.encoders = encoders_pb2_grpc.EncoderServiceStub(social)
+        self.ingest = ingest_pb2_grpc.IngestServiceStub(social)
         self.playlists = playlists_pb2_grpc.PlaylistServiceStub(social)
         self.jobs = jobs_pb2_grpc.JobServiceStub(social)
         self.work = work_pb2_grpc.WorkServiceStub(social)

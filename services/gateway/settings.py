@@ -5,8 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from services.chassis.settings import Settings, settings_config
-from services.chassis.telemetry.metrics import LISTEN_PATTERN
+from services.chassis.settings import Listen, OptionalListen, Settings, settings_config
 
 MIB = 1024 * 1024
 
@@ -20,7 +19,7 @@ class GatewaySettings(Settings):
 
     model_config = settings_config("GATEWAY_")
 
-    listen: str = Field("127.0.0.1:8080", pattern=r"^.+:\d{1,5}$")
+    listen: Listen = "127.0.0.1:8080"
     social_address: str = "127.0.0.1:7401"
     retriever_address: str = "127.0.0.1:7403"
     blob_store_url: str = "file:///var/lib/museed/blobs"
@@ -44,7 +43,7 @@ class GatewaySettings(Settings):
     drain_timeout_s: float = Field(10.0, gt=0, le=120)
     log_level: str = "INFO"
     # Where Prometheus finds /metrics, "host:port"; empty counts nothing.
-    metrics_listen: str = Field(default="", pattern=LISTEN_PATTERN)
+    metrics_listen: OptionalListen = ""
 
     @field_validator("cors_origins", "allowed_hosts", mode="before")
     @classmethod

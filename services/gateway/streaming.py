@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from museed.social.v1 import catalog_pb2
 from services.chassis.errors import FailedPrecondition, NotFound, Unauthenticated
-from services.chassis.media import open_below
+from services.chassis.media import open_below, open_in_thread
 from services.gateway.context import Parts
 from services.gateway.ids import decode_id
 from services.gateway.ranges import Span, UnsatisfiableRangeError, is_not_modified, parse_range, range_applies
@@ -85,9 +85,8 @@ class AudioStreams:
         )
 
     async def _open(self, media: catalog_pb2.GetTrackMediaResponse, track_id: str) -> int:
-        loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._threads, open_below, media.root_location, media.relative_path)
+            return await open_in_thread(self._threads, lambda: open_below(media.root_location, media.relative_path))
         except NotFound as error:
             # Its path is nobody's business here; the log has it.
             logger.warning("media_not_found", extra={"track_id": track_id, "detail": error.message})

@@ -1,11 +1,15 @@
 """What the retriever asks of social: one thin function per remote call, each with a timeout."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import grpc.aio
 
 from museed.social.v1 import accounts_pb2, accounts_pb2_grpc, encoders_pb2, encoders_pb2_grpc
+from services.chassis.errors import Internal
+from services.retriever.settings import ENCODER_ID
 
 _SERVICE = "/museed.social.v1.AccountService"
 _TIMEOUT_S = 2.0
@@ -15,10 +19,19 @@ IDEMPOTENT = (f"{_SERVICE}/GetJwks", f"{_SERVICE}/ListRevokedSessions")
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The encoders whose vectors social keeps up to date. `serving` is empty where it has seen none yet."""
+    """What social keeps up to date.
+
+    Attributes:
+        serving: Encoder whose vectors are served; empty where it has seen none yet.
+        others: Encoders whose vectors are kept up to date, too.
+        log_created_at: Creation time of the VECTORS stream that it fills; None where that is not known.
+        is_log_filling: Whether that stream does not hold all tracks yet.
+    """
 
     serving: str
     others: tuple[str, ...] = ()
+    log_created_at: datetime | None = None
+    is_log_filling: bool = False
 
 
 class Accounts:
@@ -53,7 +66,12 @@ class Encoders:
         self._stub = encoders_pb2_grpc.EncoderServiceStub(channel)
 
     async def fetch_kept(self) -> Kept:
-        """Return which encoders are kept and which is served; raises DomainError when social is away."""
+        """Return which encoders are kept and which is served; raises DomainError when social is away, or confused."""
         answer = await self._stub.GetServingEncoder(encoders_pb2.GetServingEncoderRequest(), timeout=_TIMEOUT_S)
-        others = (answer.roles.candidate_id, answer.roles.previous_id)
-        return Kept(answer.roles.serving_id, tuple(filter(None, others)))
+        roles = answer.roles
+        for encoder_id in filter(None, (roles.serving_id, roles.candidate_id, roles.previous_id)):
+            if not re.fullmatch(ENCODER_ID, encoder_id):
+                raise Internal(f"social keeps the encoder {encoder_id!r}, {ENCODER_ID} is expected", field="encoder_id")
+        created_at = answer.log_created_at.ToDatetime(tzinfo=UTC) if answer.HasField("log_created_at") else None
+        others = tuple(filter(None, (roles.candidate_id, roles.previous_id)))
+        return Kept(roles.serving_id, others, created_at, answer.is_log_filling)

@@ -1,23 +1,43 @@
 """Follows the VECTORS log and applies it to the live index; no other input changes the index."""
 
+import asyncio
+import contextlib
 import logging
 import math
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
+import numpy as np
 from google.protobuf.message import DecodeError
 
-from museed.social.v1 import events_pb2
+from museed.social.v1 import catalog_pb2, events_pb2
 from services.chassis import vectors
 from services.chassis.bus import VECTORS, Bus, LogBatch, LogEntry, read_log, vector_subject
 from services.chassis.errors import DomainError, InvalidArgument
+from services.retriever.errors import EngineUnavailable
 from services.retriever.index import TrackIndex
+from services.retriever.limits import MAX_ID, counted, within
 from services.retriever.live import LiveIndex
 from services.retriever.similarity import Float32Array
+from services.retriever.touched import Touched
 from services.retriever.tracks import Track
 
 logger = logging.getLogger(__name__)
 
-_AUDIO_HASH_BYTES = 32
+_DIGEST_BYTES = 32
+_RETRY_INTERVAL_S = 1.0
+# Applied in one go, between the questions of others: 5 ms.
+_AT_ONCE = 100
+# Of each reason so many refused messages are named in the log; the others are counted alone.
+_NAMED = 100
+# Social sends less. One message must not make an index that no memory holds.
+_MAX_DIMENSION = 16_384
+_MAX_TAGS = 100
+_MAX_TEXT_LENGTH = 5_000
+_LONGEST_S = float(np.finfo(np.float32).max)
+_TEXTS = ("title", "artist", "album", "folder", "genre")
 
 
 class LogConsumer:
@@ -28,35 +48,76 @@ class LogConsumer:
 
     Args:
         live: The index; its position says where to begin.
-        on_ready: Told when the index becomes complete (True), and when the log begins anew (False).
+        on_ready: Told when the index has become complete (True), and when the log has begun anew (False).
+
+    Attributes:
+        refused: Messages that were passed over since the start, by reason.
+        pending_count: Messages that the log held beyond the applied ones when it was last heard of.
+        heard_at: When that was, by `time.monotonic`; None before the first time.
+        touched: What the log has changed since somebody asked; for the index's thread.
     """
 
     def __init__(self, live: LiveIndex, on_ready: Callable[[bool], Awaitable[None]]) -> None:
         self._live = live
         self._on_ready = on_ready
         self._entry_count = 0
-        self.refused_count = 0
+        self._expected: tuple[datetime, bool] | None = None
+        self.refused: Counter[str] = Counter()
+        self.pending_count = 0
+        self.heard_at: float | None = None
+        self.touched = Touched()
+
+    @property
+    def refused_count(self) -> int:
+        """Messages that were passed over since the start."""
+        return self.refused.total()
+
+    def expect(self, created_at: datetime | None, *, is_filling: bool) -> None:
+        """Take note of which stream social fills, None where that is not known, and whether it still does.
+
+        An index that read another one, or one that is not full yet, to its end does not become complete by that. One
+        that is complete stays so: what is told again it knows already.
+        """
+        self._expected = None if created_at is None else (created_at, is_filling)
 
     async def run(self, bus: Bus) -> None:
         """Follow the log for ever; survives a server that goes away."""
         subject = vector_subject(self._live.encoder_id, ">")
-        async for batch in read_log(bus, VECTORS, subject, self._live.position):
-            await self._take(batch)
+        async with contextlib.aclosing(read_log(bus, VECTORS, subject, self._live.position)) as batches:
+            async for batch in batches:
+                for part in batch.parts(_AT_ONCE):
+                    await self._take(part)
 
     async def _take(self, batch: LogBatch) -> None:
+        self.heard_at, self.pending_count = time.monotonic(), batch.pending_count
         was_caught_up = self._live.is_caught_up
-        # A burst that is not read to its end yet does not make an index incomplete; a log begun anew does.
-        is_caught_up = batch.is_caught_up or (was_caught_up and not batch.is_reset)
         if batch.is_reset:
             logger.info("log_begun_anew", extra={"stream_created_at": batch.position.created_at.isoformat()})
             self._entry_count = 0
-        if was_caught_up and not is_caught_up:
-            await self._on_ready(False)
+        # A burst that is not read to its end yet does not make an index incomplete; a log begun anew does.
+        is_full = self._expected is None or self._expected == (batch.position.created_at, False)
+        is_caught_up = (batch.is_caught_up and is_full) or (was_caught_up and not batch.is_reset)
+        is_news = (batch.position, is_caught_up) != (self._live.position, was_caught_up)
+        if batch.entries or batch.is_reset or is_news:
+            await self._advance(batch, is_caught_up)
         self._entry_count += len(batch.entries)
-        await self._live.advance(lambda index: self._apply(index, batch), batch.position, is_caught_up=is_caught_up)
-        if is_caught_up and not was_caught_up:
+        if is_caught_up and (batch.is_reset or not was_caught_up):
             logger.info("log_caught_up", extra={"sequence": batch.position.sequence, "entry_count": self._entry_count})
-            await self._on_ready(True)
+        if is_caught_up != was_caught_up:
+            await self._on_ready(is_caught_up)
+
+    async def _advance(self, batch: LogBatch, is_caught_up: bool) -> None:
+        """Apply a batch; while an engine elsewhere is away, again and again, since applying is safe to repeat."""
+        while True:
+            refused_before = self.refused.copy()
+            try:
+                return await self._live.advance(
+                    lambda index: self._apply(index, batch), batch.position, is_caught_up=is_caught_up
+                )
+            except EngineUnavailable as error:
+                logger.warning("engine_away", extra={"error": error.message})
+            self.refused = refused_before
+            await asyncio.sleep(_RETRY_INTERVAL_S)
 
     def _apply(self, index: TrackIndex, batch: LogBatch) -> int:
         """Apply a batch and return the number of changes; runs on the index's thread."""
@@ -64,16 +125,23 @@ class LogConsumer:
         if batch.is_reset:
             changes += 1
             index.clear()
+            self.touched.note_all()
         for entry in batch.entries:
             try:
-                changes += apply_entry(index, entry)
+                if apply_entry(index, entry):
+                    changes += 1
+                    self.touched.note(entry.subject.rsplit(".", 1)[-1])
+            except EngineUnavailable:
+                raise
             except DomainError as error:
-                self.refused_count += 1
-                logger.warning(
-                    "vector_refused",
-                    extra={"subject": entry.subject, "sequence": entry.sequence, "error": error.message},
-                )
+                self._refuse(entry, error)
         return changes
+
+    def _refuse(self, entry: LogEntry, error: DomainError) -> None:
+        self.refused[error.reason] += 1
+        if self.refused[error.reason] <= _NAMED:
+            fields = {"subject": entry.subject, "sequence": entry.sequence}
+            logger.warning("vector_refused", extra={**fields, "reason": error.reason, "error": error.message})
 
 
 def apply_entry(index: TrackIndex, entry: LogEntry) -> bool:
@@ -101,17 +169,22 @@ def parse_track(payload: bytes, track_id: str, encoder_id: str) -> tuple[Track, 
         encoder_id: The encoder that it must come from.
 
     Raises:
-        InvalidArgument: It is something else.
+        InvalidArgument: It is something else, or too large.
     """
     try:
         message = events_pb2.TrackVector.FromString(payload)
     except DecodeError as error:
-        raise InvalidArgument("it is no TrackVector") from error
-    _expect("track_id", message.track_id, [track_id])
-    _expect("encoder_id", message.encoder_id, [encoder_id])
-    _expect("length of audio_hash", len(message.audio_hash), [0, _AUDIO_HASH_BYTES])
-    if not (math.isfinite(message.duration_seconds) and message.duration_seconds >= 0):
-        raise InvalidArgument(f"duration_seconds is {message.duration_seconds}", field="duration_seconds")
+        raise InvalidArgument("it is no TrackVector", reason="MALFORMED") from error
+    _expect("track_id", message.track_id, [track_id], "TRACK_MISMATCH")
+    _expect("encoder_id", message.encoder_id, [encoder_id], "ENCODER_MISMATCH")
+    within("length of track_id", len(track_id), 1, MAX_ID)
+    _expect("length of audio_hash", len(message.audio_hash), [0, _DIGEST_BYTES], "MALFORMED")
+    _expect("length of windows_digest", len(message.windows_digest), [0, _DIGEST_BYTES], "MALFORMED")
+    within("duration_seconds", message.duration_seconds, 0, _LONGEST_S)  # neither NaN nor infinite
+    within("dimensions of vector", len(message.vector) // 4, 1, _MAX_DIMENSION)
+    counted("tags", len(message.tags), _MAX_TAGS)
+    for text in (*(getattr(message, name) for name in _TEXTS), message.descriptors.key, *message.tags):
+        within("length of a text", len(text), 0, _MAX_TEXT_LENGTH)
     track = Track(
         track_id=track_id,
         version=message.version,
@@ -124,12 +197,24 @@ def parse_track(payload: bytes, track_id: str, encoder_id: str) -> tuple[Track, 
         duration_s=message.duration_seconds,
         audio_hash=message.audio_hash,
         tags=tuple(message.tags),
+        tempo_bpm=_known(message.descriptors, "tempo_bpm"),
+        key=message.descriptors.key,
+        energy=_known(message.descriptors, "energy"),
+        loudness_lufs=_known(message.descriptors, "loudness_lufs"),
+        windows_digest=message.windows_digest,
     )
-    return track, vectors.decode(message.vector, max(1, len(message.vector) // 4))
+    return track, vectors.decode(message.vector, len(message.vector) // 4)
 
 
-def _expect(field: str, value: object, allowed: Sequence[object]) -> None:
+def _known(descriptors: catalog_pb2.Descriptors, name: str) -> float | None:
+    """Return a measure; None where it is unset, or no number."""
+    value: float = getattr(descriptors, name)
+    return value if descriptors.HasField(name) and math.isfinite(value) else None  # type: ignore[arg-type]  # a name
+
+
+def _expect(field: str, value: object, allowed: Sequence[object], reason: str) -> None:
     if value not in allowed:
+        expected = " or ".join(map(repr, allowed))
         raise InvalidArgument(
-            f"{field} is {value!r}, {' or '.join(map(repr, allowed))} is expected", field=field, value=value
+            f"{field} is {value!r}, {expected} is expected", reason=reason, field=field, value=value, limit=expected
         )

@@ -1,85 +1,142 @@
-"""The exact index: which tracks are nearest to a vector. Knows no log, no snapshots and no rules of playlists."""
+"""The index of one encoder: which tracks are nearest to a vector. Knows no log, no files and no rules of playlists."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import faiss
 import numpy as np
 
-from services.chassis.errors import InvalidArgument
-from services.retriever.similarity import Float32Array, presented
+from services.retriever.base_file import StoredBase
+from services.retriever.bases import IndexChoice
+from services.retriever.errors import DimensionMismatch
+from services.retriever.filters import TrackFilter, filter_of
+from services.retriever.hubs import HubMeans
+from services.retriever.index_vectors import IndexVectors
+from services.retriever.known_tracks import KnownTracks
+from services.retriever.library import Nearest, NearestIds, Wanted
+from services.retriever.merging import Frozen, Merged
+from services.retriever.ranked import NOTHING, Ranked, ranked
+from services.retriever.ranking import Mask
+from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track
+from services.retriever.vector_store import Labels
 
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A track that was found and its cosine to the query, in [-1, 1]."""
-
-    track: Track
-    similarity: float
+# Tracks that are fetched beyond what is asked for, because they will be thrown away: as many again as a page has.
+_MAX_OVER_FETCH = 50
 
 
 class TrackIndex:
-    """Vectors of one encoder in a FAISS IndexFlatIP, with a description of every track beside them.
+    """Vectors of one encoder: a base that never changes, a small delta of what came since, and what is gone of both.
 
-    Not safe for threads: whoever owns it lets one thread at a time in.
+    A track has a dense number, its label, which means its row in the base or, from there on, in the delta. A change
+    gives it a new row of the delta and a removal only crosses its label out, so both take as long in a large library
+    as in a small one, and what was added is found by the next search. When enough has changed the next base is made
+    of all (`freeze`, `merging.merge` on another thread, `adopt`), and labels are given anew.
 
-    FAISS labels are private: a label is a slot, slots are dense, and a removed track's slot is taken over by the last
-    track. At 88,423 × 1024 that costs 0.12 ms for a removal and an addition, where IndexIDMap2 moves all the bytes
-    behind the removed one and takes 2.3 ms; and nothing is left to compact.
+    Several threads may search and read at a time, but only one may ask about hubs (`sample`, `neighbour_means`); a
+    change must meet nothing else.
 
     Args:
         encoder_id: The only encoder whose vectors belong here.
+        choice: Which kind of base to make.
     """
 
-    kind = "flat"
-
-    def __init__(self, encoder_id: str) -> None:
+    def __init__(self, encoder_id: str, choice: IndexChoice | None = None) -> None:
         self.encoder_id = encoder_id
-        self._tracks: list[Track] = []
-        self._slots: dict[str, int] = {}
-        self._faiss: faiss.IndexFlatIP | None = None
+        self.choice = choice if choice is not None else IndexChoice()
+        self._epoch = 0
+        self._hubs = HubMeans()
+        self._forget()
+
+    def _forget(self) -> None:
+        # None while the index is empty and takes vectors of any length.
+        self._vectors: IndexVectors | None = None
+        self._tracks = KnownTracks()
+        self._hubs.reset()
 
     def __len__(self) -> int:
         return len(self._tracks)
 
     @property
+    def kind(self) -> str:
+        """Kind of the base; before there is one, "flat": the delta is compared with every query."""
+        return "flat" if self._vectors is None else self._vectors.kind
+
+    @property
     def dimension(self) -> int:
         """Length of a vector, fixed by the first one; 0 while the index is empty."""
-        return 0 if self._faiss is None else int(self._faiss.d)
+        return 0 if self._vectors is None else self._vectors.dimension
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the vectors as they are searched; the rest of a track is not counted."""
+        return 0 if self._vectors is None else self._vectors.memory_bytes
+
+    @property
+    def mapped_bytes(self) -> int:
+        """Vectors in a file that is mapped into memory."""
+        return 0 if self._vectors is None else self._vectors.mapped_bytes
+
+    @property
+    def delta_count(self) -> int:
+        """Tracks that were added or changed since the base was built."""
+        return self._tracks.added_count
+
+    @property
+    def tombstone_count(self) -> int:
+        """Tracks of the base that are gone or were changed."""
+        return self._tracks.gone_of_base
+
+    @property
+    def is_merge_due(self) -> bool:
+        """Whether the next base ought to be made."""
+        if self._vectors is None:
+            return False
+        changed = len(self._vectors.delta) + self.tombstone_count
+        is_outdated = self._vectors.stored is not None and self._vectors.stored.is_outdated
+        return is_outdated or changed >= self.choice.merge_after
 
     @property
     def tracks(self) -> Sequence[Track]:
-        """The tracks by slot."""
-        return self._tracks
+        """All tracks, in the order of `vectors`; walks the library."""
+        return [self._tracks[label] for label in self._live_labels().tolist()]
 
     @property
     def vectors(self) -> Float32Array:
-        """The vectors by slot, shape (tracks, dim), float32, unit norm: FAISS's own memory, valid until a change."""
-        view = self._memory()
-        view.flags.writeable = False
-        return view
+        """A copy of all vectors, shape (tracks, dim), float32; walks the library."""
+        return self.take(self._live_labels())
 
     def track(self, track_id: str) -> Track | None:
         """Return a track, None where it is not indexed."""
-        slot = self._slots.get(track_id)
-        return None if slot is None else self._tracks[slot]
+        label = self._tracks.label_of(track_id)
+        return None if label is None else self._tracks[label]
 
     def vector(self, track_id: str) -> Float32Array:
-        """Return a copy of a track's vector, shape (dim,).
+        """Return a copy of a track's vector as it is stored, shape (dim,).
 
         Raises:
             KeyError: The track is not indexed.
         """
-        copy: Float32Array = self._memory()[self._slots[track_id]].copy()
-        return copy
+        label = self._tracks.label_of(track_id)
+        if label is None or self._vectors is None:
+            raise KeyError(track_id)
+        return self._vectors.vector(label)
+
+    def vectors_of(self, track_ids: Sequence[str]) -> dict[str, Float32Array]:
+        """Return copies of the vectors of those tracks that are indexed; see `SearchLibrary.vectors_of`."""
+        found = {track_id: self._tracks.label_of(track_id) for track_id in track_ids}
+        labels = {track_id: label for track_id, label in found.items() if label is not None}
+        return dict(zip(labels, self.take(np.array(list(labels.values()), np.int64)), strict=True))
+
+    def take(self, labels: Labels) -> Float32Array:
+        """Return a copy of vectors by label, shape (len(labels), dim), float32."""
+        return np.empty((0, 0), np.float32) if self._vectors is None else self._vectors.take(labels)
 
     def upsert(self, track: Track, vector: Float32Array) -> bool:
         """Add a track or replace what is known of it; safe to repeat.
 
         Args:
             track: Of any version.
-            vector: Shape (dim,), float32, nearly unit: it is normalised, so that inner products are cosines.
+            vector: Shape (dim,), float32, nearly unit: it is normalised, so that inner products are cosines, and
+                rounded to fp16 where the base stores fp16.
 
         Returns:
             False if a higher version is indexed already, and nothing was changed.
@@ -88,26 +145,19 @@ class TrackIndex:
             InvalidArgument: DIMENSION_MISMATCH: The other tracks have vectors of another length.
         """
         if self.dimension not in (0, len(vector)):
-            raise InvalidArgument(
-                f"the vector of track {track.track_id} has {len(vector)} dimensions, the index has {self.dimension}",
-                reason="DIMENSION_MISMATCH",
-                field="vector",
-                value=len(vector),
-                limit=self.dimension,
-            )
-        unit = (vector / np.linalg.norm(vector)).astype(np.float32)
-        slot = self._slots.get(track.track_id)
-        if slot is None:
-            if self._faiss is None:
-                self._faiss = faiss.IndexFlatIP(len(unit))
-            self._faiss.add(unit[np.newaxis])
-            self._slots[track.track_id] = len(self._tracks)
-            self._tracks.append(track)
-            return True
-        if track.version < self._tracks[slot].version:
+            raise DimensionMismatch(track.track_id, len(vector), self.dimension)
+        old = self._tracks.label_of(track.track_id)
+        if old is not None and track.version < self._tracks[old].version:
             return False
-        self._memory()[slot] = unit
-        self._tracks[slot] = track
+        if self._vectors is None:
+            self._vectors = IndexVectors(len(vector))
+        unit = self._vectors.rounded(vector, self.choice.kind)
+        if old is None or not np.array_equal(self._vectors.vector(old), unit):  # not so when its genre was edited
+            self._hubs.changed(track.track_id, is_there=True)
+        self._vectors.delta.add(unit[np.newaxis])
+        self._tracks.append(track)
+        if old is not None:
+            self._tracks.cross_out(old)
         return True
 
     def remove(self, track_id: str) -> bool:
@@ -116,85 +166,148 @@ class TrackIndex:
         Returns:
             Whether it was there.
         """
-        slot = self._slots.pop(track_id, None)
-        if slot is None:
+        label = self._tracks.label_of(track_id)
+        if label is None:
             return False
-        last = len(self._tracks) - 1
-        if last == 0:
+        if len(self) == 1:
             self.clear()
             return True
-        assert self._faiss is not None  # there is a track
-        if slot != last:
-            memory = self._memory()
-            memory[slot] = memory[last]
-            self._tracks[slot] = self._tracks[last]
-            self._slots[self._tracks[slot].track_id] = slot
-        self._faiss.remove_ids(faiss.IDSelectorRange(last, last + 1))
-        self._tracks.pop()
+        self._hubs.changed(track_id, is_there=False)
+        self._tracks.cross_out(label)
         return True
 
     def clear(self) -> None:
         """Forget everything, the dimension included."""
-        self._tracks = []
-        self._slots = {}
-        self._faiss = None
+        self._epoch += 1
+        self._forget()
 
-    def fill(self, tracks: Sequence[Track], vectors: Float32Array) -> None:
-        """Replace everything at once.
-
-        Args:
-            tracks: Of different ids.
-            vectors: Unit vectors, shape (len(tracks), dim), float32.
-        """
-        self.clear()
-        if not tracks:
-            return
-        self._faiss = faiss.IndexFlatIP(vectors.shape[1])
-        self._faiss.add(vectors)
-        self._tracks = list(tracks)
-        self._slots = {track.track_id: slot for slot, track in enumerate(tracks)}
-
-    def search(self, query: Float32Array, k: int, excluded: Collection[str] = ()) -> list[Hit]:
-        """Find the nearest tracks by exact cosine similarity.
+    def search(self, queries: Float32Array, k: int, allowed: Mask | None = None) -> list[Ranked]:
+        """Find the k nearest tracks of each query.
 
         Args:
-            query: Unit vector, shape (dim,), float32.
-            k: Hits wanted, at least 1.
-            excluded: Ids that must not be found; unknown ones do not matter.
+            queries: Unit vectors, shape (n, dim), float32.
+            k: At least 1.
+            allowed: By label, as `labels_where` gives it; None for all. Exact kinds miss none that is allowed, and no
+                kind finds one that is not.
 
         Returns:
-            At most k, best first; ties within 1e-6 by id.
+            Of each query at most k, fewer only where there are fewer.
         """
-        if self._faiss is None:
-            return []
-        unwanted = [self._slots[track_id] for track_id in excluded if track_id in self._slots]
-        parameters = None
-        if unwanted:
-            # FAISS keeps pointers to both selectors, so both must live until the search is over.
-            batch = faiss.IDSelectorBatch(np.array(unwanted, dtype=np.int64))
-            complement = faiss.IDSelectorNot(batch)
-            parameters = faiss.SearchParameters(sel=complement)  # type: ignore[call-arg]  # FAISS adds it at import
-        similarities, slots = self._faiss.search(query[np.newaxis], min(k, len(self)), params=parameters)
-        shown = presented(similarities[0]).tolist()
-        hits = [
-            Hit(self._tracks[slot], similarity)
-            for slot, similarity in zip(slots[0].tolist(), shown, strict=True)
-            if slot >= 0
-        ]
-        return sorted(hits, key=lambda hit: (-hit.similarity, hit.track.track_id))
+        if self._vectors is None:
+            return [NOTHING] * len(queries)
+        permitted = self._tracks.alive if allowed is None else self._tracks.alive & allowed
+        return [ranked(*found, k, self._tracks.id_of) for found in self._vectors.search(queries, k, permitted)]
 
-    def _memory(self) -> Float32Array:
-        """Return FAISS's own memory as a writable array, shape (tracks, dim), valid until the next change of size."""
-        if self._faiss is None:
-            return np.empty((0, 0), dtype=np.float32)
-        flat: Float32Array = faiss.rev_swig_ptr(self._faiss.get_xb(), len(self) * self.dimension)
-        return flat.reshape(len(self), self.dimension)
+    def nearest(self, query: Float32Array, count: int, wanted: Wanted | None = None) -> Nearest:
+        """Find tracks near to a query; see `Library.nearest`."""
+        return self.described(self._nearest(query, count, wanted), len(query))
 
+    def nearest_ids(self, query: Float32Array, count: int, wanted: Wanted | None = None) -> NearestIds:
+        """Find tracks near to a query; see `SearchLibrary.nearest_ids`."""
+        return self.named(self._nearest(query, count, wanted))
 
-def use_one_thread() -> None:
-    """Keep FAISS from using a second thread in this one.
+    def _nearest(self, query: Float32Array, count: int, wanted: Wanted | None) -> Ranked:
+        if (blocked := self.blocked_alone(wanted)) is not None:
+            return self.search(query[np.newaxis], count + len(blocked))[0].without(blocked, count)
+        assert wanted is not None  # that asks for nothing
+        return self.search(query[np.newaxis], count, self.labels_where(wanted))[0]
 
-    A lone exact query cannot be split, yet OpenMP's threads wait for each other: at 10,000 × 1024 on two busy cores a
-    search took 4.6 ms to 26 ms with two threads and 1.3 ms with one. The number belongs to the calling thread.
-    """
-    faiss.omp_set_num_threads(1)
+    def blocked_alone(self, wanted: Wanted | None) -> frozenset[int] | None:
+        """Return the labels that are not wanted where these are few and nothing else is asked; else None.
+
+        So many more are fetched then and thrown away, which is cheaper than a filter and goes together with others.
+        """
+        if wanted is None:
+            return frozenset()
+        chosen = filter_of(wanted)
+        if chosen is None or len(chosen.blocked_track_ids) > _MAX_OVER_FETCH:
+            return None
+        if chosen != TrackFilter(blocked_track_ids=chosen.blocked_track_ids):
+            return None
+        return frozenset(self._tracks.labels_of(chosen.blocked_track_ids))
+
+    def named(self, found: Ranked) -> NearestIds:
+        """Return the ids of what was found."""
+        return NearestIds(self._tracks.ids_of(found.labels), found.similarities.tolist())
+
+    def described(self, found: Ranked, dimension: int) -> Nearest:
+        """Return the tracks and vectors of what was found."""
+        vectors = self.take(found.labels) if len(found.labels) else np.zeros((0, dimension), np.float32)
+        return Nearest([self._tracks[label] for label in found.labels.tolist()], vectors, found.similarities)
+
+    def labels_where(self, wanted: Wanted) -> Mask:
+        """Return which labels have a track that is wanted, shape (labels of base and delta,).
+
+        A `TrackFilter` is answered from columns; any other function is called for each track.
+        """
+        chosen = filter_of(wanted)
+        if chosen is not None:
+            return self._tracks.where(chosen)
+        mask = self._tracks.alive.copy()
+        for label in self._live_labels().tolist():
+            mask[label] = wanted(self._tracks[label])
+        return mask
+
+    def sample(self, count: int) -> Float32Array:
+        """Return vectors of tracks that are drawn by chance; see `Library.sample`."""
+        return self._hubs.sample(count, self._tracks.smallest, self._vectors_of)
+
+    def neighbour_means(self, track_ids: Sequence[str]) -> Float32Array:
+        """Return how near tracks are to their neighbours; see `Library.neighbour_means`."""
+        return self._hubs.of(track_ids, self._tracks.smallest, self._vectors_of)
+
+    def freeze(self) -> Frozen:
+        """Return the index as it is now, for a merge or a snapshot on another thread; copies no vectors."""
+        stored, delta = None, np.empty((0, 0), np.float32)
+        if self._vectors is not None:
+            stored, delta = self._vectors.stored, self._vectors.delta.rows
+        return Frozen(self.encoder_id, stored, delta, self._tracks.alive.copy(), self._tracks.added, self._epoch)
+
+    def adopt(self, merged: Merged) -> bool:
+        """Go on from the next base, with all that changed while it was made.
+
+        Returns:
+            False if the index was emptied meanwhile, and nothing was changed.
+        """
+        frozen = merged.frozen
+        if frozen.epoch != self._epoch or self._vectors is None:
+            return False
+        tracks = KnownTracks(merged.stored.tracks, self._tracks.alive[merged.origins])
+        since = len(frozen.alive)
+        came = np.flatnonzero(self._tracks.alive[since:]) + since
+        vectors = IndexVectors(self.dimension, merged.stored)
+        vectors.delta.add(self.take(came))
+        for label in came.tolist():
+            tracks.append(self._tracks[label])
+        self._vectors, self._tracks = vectors, tracks
+        return True
+
+    def restore(self, stored: StoredBase | None, alive: Mask, tracks: Sequence[Track], vectors: Float32Array) -> None:
+        """Replace everything by what a snapshot holds; reads no track of the base.
+
+        Args:
+            stored: The base.
+            alive: Which tracks of the base are there, shape (tracks of the base,).
+            tracks: Those of the delta, none of which is in the base.
+            vectors: Theirs, unit, shape (len(tracks), dim), float32.
+        """
+        self.clear()
+        if not alive.any() and not len(tracks):
+            return
+        if stored is None:
+            self._vectors = IndexVectors(vectors.shape[1])
+        else:
+            self._vectors = IndexVectors(stored.base.store.dimension, stored)
+            self._tracks = KnownTracks(stored.tracks, alive)
+        self._vectors.delta.add(vectors)
+        for track in tracks:
+            self._tracks.append(track)
+
+    def _vectors_of(self, track_ids: Sequence[str]) -> Float32Array:
+        labels = [self._tracks.label_of(track_id) for track_id in track_ids]
+        if None in labels:
+            raise KeyError(track_ids[labels.index(None)])
+        return self.take(np.array(labels, np.int64))
+
+    def _live_labels(self) -> Labels:
+        return np.flatnonzero(self._tracks.alive)

@@ -1,111 +1,125 @@
 """Checks requests at the border and turns them into the values of the domain."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from datetime import UTC
-from typing import TypeVar
 
-from museed.retriever.v1 import retriever_pb2
-from services.chassis import vectors
+from museed.retriever.v1 import profiles_pb2, reference_pb2, retriever_pb2
+from services.chassis import auth, vectors
 from services.chassis.bus import LogPosition
 from services.chassis.errors import InvalidArgument
-from services.retriever.errors import MissingInput, OutOfRange, UnknownTrack
+from services.retriever import page_tokens
+from services.retriever.errors import UnknownTrack
+from services.retriever.filter_requests import track_filter as track_filter
+from services.retriever.filters import TrackFilter
 from services.retriever.index import TrackIndex
-from services.retriever.recipe import Recipe, Seed
+from services.retriever.limits import an_id, ids, within
+from services.retriever.request_errors import MissingInput, ProfileOfAnother
+from services.retriever.search import Cursor, Search
 from services.retriever.similarity import Float32Array
 
 DEFAULT_K, MAX_K = 20, 200
-DEFAULT_LENGTH, MAX_LENGTH = 25, 500
-DEFAULT_PER_ARTIST, MAX_PER_ARTIST = 3, 500
-MAX_SEEDS = 20
-MAX_WEIGHT = 1_000_000
 MAX_EXCLUDED = 1000
-_AUDIO_HASH_BYTES = 32
+_ALL = TrackFilter()
 
-N = TypeVar("N", int, float)
+# Requests that may wait for a point of the log.
+Reading = (
+    retriever_pb2.SearchRequest
+    | retriever_pb2.BuildPlaylistRequest
+    | retriever_pb2.BuildPathRequest
+    | retriever_pb2.ExtendPlaylistRequest
+    | retriever_pb2.DescribeIndexRequest
+    | profiles_pb2.RecommendTracksRequest
+    | reference_pb2.MatchReferenceRequest
+)
 
 
-def number_of_hits(request: retriever_pb2.SearchRequest) -> int:
-    """Return how many hits are wanted.
+def search(request: retriever_pb2.SearchRequest, encoder_id: str) -> Search:
+    """Return which hits are wanted.
+
+    Args:
+        request: As it came.
+        encoder_id: Whose index answers.
 
     Raises:
-        OutOfRange: k is beyond 1 to 200.
-        MissingInput: There is neither a vector nor a track_id.
+        MissingInput: There is neither a vector nor a track_id, or an id or an entry of a list is blank.
+        OutOfRange, CountOutOfRange, TextTooLong: Something is beyond its limits.
+        RangeReversed, PageTokenInvalid, PageTokenMismatch: See there.
     """
     if request.WhichOneof("query") is None:
         raise MissingInput("query", "give a vector or a track_id")
-    return _within("k", request.k or DEFAULT_K, 1, MAX_K)
+    left_out = excluded(request.exclude_track_ids)
+    if request.WhichOneof("query") == "track_id":
+        left_out |= {an_id("track_id", request.track_id)}
+    wanted = (track_filter(request.filter, "filter") if request.HasField("filter") else None) or _ALL
+    wanted = wanted.without(left_out) if left_out else wanted
+    hub_damping = within("hub_damping", request.hub_damping, 0, 1)
+    after = None
+    if request.page_token:
+        after = page_tokens.decode(request.page_token, query_digest(request, wanted, encoder_id))
+    return Search(within("k", request.k or DEFAULT_K, 1, MAX_K), wanted, hub_damping, after)
 
 
-def recipe(request: retriever_pb2.BuildPlaylistRequest) -> Recipe:
-    """Return how to choose.
+def query_digest(request: retriever_pb2.SearchRequest, wanted: TrackFilter, encoder_id: str) -> bytes:
+    """Return by what the query of a search is known again on its next page: by what it asks, however it is written.
 
-    Raises:
-        OutOfRange: length, max_per_artist, min_similarity or the number of excluded tracks is beyond its limits.
+    Args:
+        request: Neither k nor min_read_point matters, nor the order, the case and repetitions in a list: a blocklist
+            comes from tables, which promise none.
+        wanted: Its filter, with what it excludes.
+        encoder_id: The one that was meant: it may be another one for the next page.
     """
-    min_similarity = None
-    if request.HasField("min_similarity"):
-        min_similarity = _within("min_similarity", request.min_similarity, -1, 1)
-    return Recipe(
-        length=_within("length", request.length or DEFAULT_LENGTH, 1, MAX_LENGTH),
-        max_per_artist=_within("max_per_artist", request.max_per_artist or DEFAULT_PER_ARTIST, 1, MAX_PER_ARTIST),
-        include_seed=request.include_seed,
-        min_similarity=min_similarity,
-        excluded=excluded(request.exclude_track_ids),
-    )
+    # Its digest: to write 4,096 bytes out takes ten times as long.
+    start = request.WhichOneof("query"), page_tokens.query_digest(request.vector), request.track_id
+    asked = [getattr(wanted, each.name) for each in fields(wanted)]
+    # Joined: writing 10,000 texts one by one takes as long as sorting them. Whose texts hold NULs fools nobody else.
+    plain = ["\0".join(sorted(each)) if isinstance(each, frozenset) else each for each in asked]
+    return page_tokens.query_digest(repr((encoder_id, start, abs(request.hub_damping), plain)).encode())
+
+
+def next_page_token(request: retriever_pb2.SearchRequest, wanted: Search, end: Cursor | None, encoder_id: str) -> str:
+    """Return the token of the page after this one; empty where there is none.
+
+    Args:
+        request: As it came.
+        wanted: What `search` made of it.
+        end: Where this page ended; None on the last one.
+        encoder_id: Whose index answered.
+    """
+    if end is None:
+        return ""
+    if request.page_token:  # it was checked to be of this query
+        digest = page_tokens.digest_of(request.page_token)
+    else:
+        digest = query_digest(request, wanted.wanted, encoder_id)
+    return page_tokens.encode(end, digest)
 
 
 def excluded(track_ids: Sequence[str]) -> frozenset[str]:
     """Return the tracks that must not be found; unknown ones do not matter.
 
     Raises:
-        OutOfRange: They are more than 1,000.
+        CountOutOfRange: They are more than 1,000.
+        MissingInput, TextTooLong: One is blank, or longer than 100 characters.
     """
-    _within("exclude_track_ids", len(track_ids), 0, MAX_EXCLUDED)
-    return frozenset(track_ids)
+    return frozenset(ids("exclude_track_ids", track_ids, MAX_EXCLUDED))
 
 
-def check_seeds(seeds: Sequence[retriever_pb2.Seed]) -> None:
-    """Check all of the seeds that can be checked without an index.
+def own_profile(profile_id: str) -> str:
+    """Return the profile of a request, which is that of the person for whom the caller works.
+
+    A profile tells what somebody listens to, so that a job gets at nobody's but its owner's, whatever social passes on.
 
     Raises:
-        MissingInput: There is no seed, or one without a source.
-        OutOfRange: There are more than 20, or a weight is not 0 to 1,000,000.
-        InvalidArgument: An audio_hash is neither empty nor 32 bytes long.
+        MissingInput: There is none.
+        TextTooLong: It is longer than 100 characters.
+        ProfileOfAnother: The job is another person's.
     """
-    if not seeds:
-        raise MissingInput("seeds", f"give 1 to {MAX_SEEDS}")
-    _within("seeds", len(seeds), 1, MAX_SEEDS)
-    for number, seed in enumerate(seeds):
-        field = f"seeds[{number}]"
-        if seed.WhichOneof("source") is None:
-            raise MissingInput(f"{field}.source", "give a vector or a track_id")
-        _within(f"{field}.weight", seed.weight, 0, MAX_WEIGHT)
-        if len(seed.audio_hash) not in (0, _AUDIO_HASH_BYTES):
-            raise InvalidArgument(
-                f"{field}.audio_hash has {len(seed.audio_hash)} bytes, {_AUDIO_HASH_BYTES} are expected",
-                field=f"{field}.audio_hash",
-                value=len(seed.audio_hash),
-                limit=_AUDIO_HASH_BYTES,
-            )
-
-
-def resolve_seeds(index: TrackIndex, seeds: Iterable[retriever_pb2.Seed]) -> list[Seed]:
-    """Look the seeds up in the index; on the index's thread.
-
-    Raises:
-        UnknownTrack: A seed's track is not indexed.
-        InvalidArgument: A seed's vector has another length or norm.
-    """
-    resolved = []
-    for number, seed in enumerate(seeds):
-        weight = seed.weight or 1.0
-        if seed.WhichOneof("source") == "track_id":
-            field = f"seeds[{number}].track_id"
-            vector, track = vector_of_track(index, seed.track_id, field), index.track(seed.track_id)
-        else:
-            vector, track = unit_vector(index, seed.vector, f"seeds[{number}].vector"), None
-        resolved.append(Seed(vector, weight, track, seed.audio_hash))
-    return resolved
+    an_id("profile_id", profile_id)
+    caller = auth.viewer()
+    if caller is not None and caller.user_id != profile_id:
+        raise ProfileOfAnother(profile_id)
+    return profile_id
 
 
 def vector_of_track(index: TrackIndex, track_id: str, field: str) -> Float32Array:
@@ -131,17 +145,21 @@ def unit_vector(index: TrackIndex, data: bytes, field: str) -> Float32Array:
     return unit
 
 
-def read_point(
-    request: retriever_pb2.SearchRequest | retriever_pb2.BuildPlaylistRequest | retriever_pb2.DescribeIndexRequest,
-) -> LogPosition | None:
-    """Return the point of the log that the answer must contain, None where the caller does not mind."""
+def read_point(request: Reading) -> LogPosition | None:
+    """Return the point of the log that the answer must contain, None where the caller does not mind.
+
+    Raises:
+        InvalidArgument: OUT_OF_RANGE: Its time is none.
+    """
     if not request.HasField("min_read_point"):
         return None
     point = request.min_read_point
-    return LogPosition(point.stream_created_at.ToDatetime(tzinfo=UTC), point.sequence)
-
-
-def _within(field: str, value: N, lowest: int, highest: int) -> N:
-    if not lowest <= value <= highest:
-        raise OutOfRange(field, value, lowest, highest)
-    return value
+    try:
+        created_at = point.stream_created_at.ToDatetime(tzinfo=UTC)
+    except ValueError as error:
+        field, time = "min_read_point.stream_created_at", point.stream_created_at
+        value = f"{time.seconds} s and {time.nanos} ns"
+        raise InvalidArgument(
+            f"{field} is {value}: {error}", reason="OUT_OF_RANGE", field=field, value=value
+        ) from error
+    return LogPosition(created_at, point.sequence)

@@ -1,27 +1,45 @@
 """The gRPC side of the retriever: checks a request, reads the live index, tells what was found."""
 
+from collections import defaultdict
+from collections.abc import Callable
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
 from services.chassis.auth import Access
 from services.chassis.bus import LogPosition
-from services.chassis.server import time_left_s
-from services.retriever import requests
+from services.retriever import playlist_requests, requests
 from services.retriever.collection import Collections
-from services.retriever.index import Hit, TrackIndex
-from services.retriever.playlist import Playlist, PlaylistTrack, build_playlist
+from services.retriever.extension import extend_playlist
+from services.retriever.filter_requests import track_filter
+from services.retriever.index import TrackIndex
+from services.retriever.joining import AnsweredLibrary, Question
+from services.retriever.messages import playlist_track, rule_counts, warning
+from services.retriever.path import build_path
+from services.retriever.playlist import Playlist, build_playlist
+from services.retriever.quantiles import QuantileCache
+from services.retriever.search import Page, first_depth, search_page
+from services.retriever.similarity import Float32Array
+from services.retriever.target import TasteVectors
+from services.retriever.waiting import time_to_wait_s
 
 _SERVICE = "/museed.retriever.v1.RetrieverService"
 
 ACCESS = {
     f"{_SERVICE}/Search": Access.PUBLIC,
     f"{_SERVICE}/BuildPlaylist": Access.WORKER,
+    f"{_SERVICE}/BuildPath": Access.WORKER,
+    f"{_SERVICE}/ExtendPlaylist": Access.USER,
     f"{_SERVICE}/DescribeIndex": Access.PUBLIC,
 }
 
-# Kept of the caller's time for the answer itself, so that it hears INDEX_BEHIND and not only that its time is over.
-_ANSWER_S = 0.1
-_LONGEST_WAIT_S = 30.0
+
+class NoTastes:
+    """Knows nobody's taste."""
+
+    def of(self, profile_id: str) -> Float32Array | None:
+        """Return None, whoever is asked for."""
+        return None
 
 
 class Servicer(retriever_pb2_grpc.RetrieverServiceServicer):
@@ -29,45 +47,129 @@ class Servicer(retriever_pb2_grpc.RetrieverServiceServicer):
 
     Args:
         collections: The indexes.
+        tastes: Gives the tastes in the space of an index; called on the index's thread.
     """
 
-    def __init__(self, collections: Collections) -> None:
+    def __init__(
+        self, collections: Collections, tastes: Callable[[TrackIndex], TasteVectors] = lambda _: NoTastes()
+    ) -> None:
         self._collections = collections
+        self._tastes = tastes
+        self._quantiles: defaultdict[str, QuantileCache] = defaultdict(QuantileCache)
 
     async def Search(self, request: retriever_pb2.SearchRequest, context: object) -> retriever_pb2.SearchResponse:
-        """Find the tracks nearest to a vector or to a track."""
+        """Find the tracks nearest to a vector or to a track, page by page."""
         live = self._collections.of(request.encoder_id).live
-        k = requests.number_of_hits(request)
-        excluded = requests.excluded(request.exclude_track_ids)
+        wanted = requests.search(request, live.encoder_id)
 
-        def search(index: TrackIndex) -> list[Hit]:
+        def query_of(index: TrackIndex) -> Float32Array:
             if request.WhichOneof("query") == "track_id":
-                query = requests.vector_of_track(index, request.track_id, "track_id")
-                return index.search(query, k, excluded | {request.track_id})
-            return index.search(requests.unit_vector(index, request.vector, "vector"), k, excluded)
+                return requests.vector_of_track(index, request.track_id, "track_id")
+            return requests.unit_vector(index, request.vector, "vector")
 
-        hits = await live.read(search, requests.read_point(request), _time_to_wait_s())
-        return retriever_pb2.SearchResponse(
-            hits=[retriever_pb2.Hit(track_id=hit.track.track_id, similarity=hit.similarity) for hit in hits],
-            encoder_id=live.encoder_id,
-        )
+        def ask(index: TrackIndex) -> Question:
+            return Question(query_of(index), first_depth(wanted), wanted.wanted)
+
+        def search(library: AnsweredLibrary) -> Page:
+            return search_page(library, library.question.query, wanted)
+
+        def search_alone(index: TrackIndex) -> Page:
+            return search_page(index, query_of(index), wanted)
+
+        point, timeout_s = requests.read_point(request), time_to_wait_s()
+        if wanted.takes_long:
+            page = await live.compose(search_alone, point, timeout_s)
+        else:
+            page = await live.search(ask, search, point, timeout_s)
+        token = requests.next_page_token(request, wanted, page.end, live.encoder_id)
+        response = retriever_pb2.SearchResponse(encoder_id=live.encoder_id, next_page_token=token)
+        for track_id, similarity in page.hits:  # half the time of making messages and copying them in
+            response.hits.add(track_id=track_id, similarity=similarity)
+        return response
 
     async def BuildPlaylist(
         self, request: retriever_pb2.BuildPlaylistRequest, context: object
     ) -> retriever_pb2.BuildPlaylistResponse:
         """Choose and order the tracks of a playlist."""
         live = self._collections.of(request.encoder_id).live
-        requests.check_seeds(request.seeds)
-        recipe = requests.recipe(request)
+        playlist_requests.check_seeds(request.seeds)
+        recipe = playlist_requests.recipe(request)
+        taste_weight = playlist_requests.profile_weight(request)
+        wanted = track_filter(request.filter, "filter")
 
         def build(index: TrackIndex) -> Playlist:
-            return build_playlist(index.tracks, index.vectors, requests.resolve_seeds(index, request.seeds), recipe)
+            return build_playlist(
+                index,
+                playlist_requests.resolve_seeds(index, request.seeds),
+                recipe,
+                wanted=wanted,
+                taste=self._tastes(index).of(request.profile_id) if request.profile_id else None,
+                taste_weight=taste_weight,
+                quantiles=self._quantiles[live.encoder_id].of(index),
+            )
 
-        playlist = await live.read(build, requests.read_point(request), _time_to_wait_s())
+        playlist = await live.compose(build, requests.read_point(request), time_to_wait_s())
         return retriever_pb2.BuildPlaylistResponse(
-            tracks=[_playlist_track(track) for track in playlist.tracks],
+            tracks=[playlist_track(track) for track in playlist.tracks],
             encoder_id=live.encoder_id,
-            removed=[retriever_pb2.RuleCount(rule=rule, count=count) for rule, count in playlist.removed.items()],
+            removed=rule_counts(playlist.removed),
+            warning=warning(playlist.warning),
+        )
+
+    async def BuildPath(
+        self, request: retriever_pb2.BuildPathRequest, context: object
+    ) -> retriever_pb2.BuildPathResponse:
+        """Lead from one track to another in small steps."""
+        live = self._collections.of(request.encoder_id).live
+        recipe = playlist_requests.path_recipe(request)
+        wanted = track_filter(request.filter, "filter")
+
+        def build(index: TrackIndex) -> Playlist:
+            return build_path(
+                index,
+                playlist_requests.track_seed(index, request.from_track_id, "from_track_id"),
+                playlist_requests.track_seed(index, request.to_track_id, "to_track_id"),
+                recipe,
+                wanted=wanted,
+                quantiles=self._quantiles[live.encoder_id].of(index),
+            )
+
+        path = await live.compose(build, requests.read_point(request), time_to_wait_s())
+        return retriever_pb2.BuildPathResponse(
+            tracks=[playlist_track(track) for track in path.tracks],
+            encoder_id=live.encoder_id,
+            removed=rule_counts(path.removed),
+        )
+
+    async def ExtendPlaylist(
+        self, request: retriever_pb2.ExtendPlaylistRequest, context: object
+    ) -> retriever_pb2.ExtendPlaylistResponse:
+        """Suggest what could be added to a playlist."""
+        live = self._collections.of(request.encoder_id).live
+        recipe = playlist_requests.extension_recipe(request)
+        wanted = track_filter(request.filter, "filter")
+
+        def extend(index: TrackIndex) -> Playlist:
+            playlist = [
+                playlist_requests.track_seed(index, track_id, f"track_ids[{number}]")
+                for number, track_id in enumerate(request.track_ids)
+            ]
+            return extend_playlist(
+                index,
+                playlist,
+                playlist_requests.known_seeds(index, request.accepted_track_ids),
+                playlist_requests.known_seeds(index, request.rejected_track_ids),
+                recipe,
+                wanted=wanted,
+                quantiles=self._quantiles[live.encoder_id].of(index),
+            )
+
+        found = await live.compose(extend, requests.read_point(request), time_to_wait_s())
+        return retriever_pb2.ExtendPlaylistResponse(
+            suggestions=[playlist_track(track) for track in found.tracks],
+            encoder_id=live.encoder_id,
+            removed=rule_counts(found.removed),
+            warning=warning(found.warning),
         )
 
     async def DescribeIndex(
@@ -86,17 +188,16 @@ class Servicer(retriever_pb2_grpc.RetrieverServiceServicer):
                 kind=index.kind,
                 is_caught_up=live.is_caught_up,
                 refused_count=collection.consumer.refused_count,
+                memory_bytes=index.memory_bytes,
+                mapped_bytes=index.mapped_bytes,
+                delta_count=index.delta_count,
+                tombstone_count=index.tombstone_count,
             )
 
         wanted = requests.read_point(request)
         if wanted is None:
             return await live.run(describe)
-        return await live.read(describe, wanted, _time_to_wait_s())
-
-
-def _time_to_wait_s() -> float:
-    left = time_left_s()
-    return _LONGEST_WAIT_S if left is None else min(_LONGEST_WAIT_S, max(0.0, left - _ANSWER_S))
+        return await live.read(describe, wanted, time_to_wait_s())
 
 
 def _read_point(position: LogPosition | None) -> retriever_pb2.ReadPoint | None:
@@ -105,13 +206,3 @@ def _read_point(position: LogPosition | None) -> retriever_pb2.ReadPoint | None:
     created_at = Timestamp()
     created_at.FromDatetime(position.created_at)
     return retriever_pb2.ReadPoint(stream_created_at=created_at, sequence=position.sequence)
-
-
-def _playlist_track(track: PlaylistTrack) -> retriever_pb2.PlaylistTrack:
-    return retriever_pb2.PlaylistTrack(
-        track_id=track.track.track_id,
-        similarity=track.similarity,
-        is_seed=track.is_seed,
-        seed_similarities=track.seed_similarities,
-        shared_tags=track.shared_tags,
-    )

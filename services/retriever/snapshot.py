@@ -1,40 +1,33 @@
-"""The file format of a snapshot: vectors and descriptions with the point of the log up to which they are true.
+"""A snapshot: which base, what came and went since, and the point of the log up to which that is true.
 
-A file is, without gaps and with nothing behind,
+A file of the format of `section_file` with the sections
 
-    8 bytes   MUSEEDS1
-    32 bytes  SHA-256 of the header's length and the header
-    4 bytes   length of the header, little-endian
-    header    JSON: encoder_id, dimension, count, stream_created_at, sequence, and bytes and SHA-256 of each section
-    vectors   little-endian float32, row-major
-    tracks    a JSON list a line, in the order of the vectors
+    vectors   of the delta, little-endian float32, row-major
+    tracks    of the delta, a JSON list a line
+    alive     a bit for each track of the base
 
-so that no byte can change unnoticed. Nothing is ever executed from it. Which files are kept is not decided here.
+and encoder_id, dimension, count, stream_created_at, sequence and the base's name and digest in its header. The base is
+a file of its own, because it is large and changes only when it is made anew. Which files are kept is not decided here.
 """
 
-import hashlib
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import compress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 
 from services.chassis.bus import LogPosition
+from services.retriever import track_records
+from services.retriever.base_file import BaseName, StoredBase, read_base
+from services.retriever.bases import IndexChoice
+from services.retriever.merging import Frozen
+from services.retriever.ranking import Mask
+from services.retriever.section_file import CorruptFileError, SectionFile, SectionWriter, read_facts
 from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track
-
-_MAGIC = b"MUSEEDS1"
-_DIGEST_BYTES = 32
-_LENGTH_BYTES = 4
-_MAX_HEADER_BYTES = 65_536
-
-
-class CorruptSnapshotError(Exception):
-    """A file is not what was once written; the text says in what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,111 +36,109 @@ class Snapshot:
 
     Attributes:
         encoder_id: Encoder of the vectors.
-        position: Point of the log up to which tracks and vectors are true.
-        tracks: In the order of the vectors.
-        vectors: Unit vectors, shape (len(tracks), dim), float32.
+        position: Point of the log up to which all is true.
+        stored: The base; None where there is none.
+        alive: Which tracks of the base are there, shape (tracks of the base,).
+        tracks: Those of the delta.
+        vectors: Theirs, unit, shape (len(tracks), dim), float32.
     """
 
     encoder_id: str
     position: LogPosition
+    stored: StoredBase | None
+    alive: Mask
     tracks: Sequence[Track]
     vectors: Float32Array
+
+    @classmethod
+    def of(cls, frozen: Frozen, position: LogPosition) -> "Snapshot":
+        """Return what is to be written of an index; copies the vectors of its delta."""
+        alive = frozen.alive[frozen.base_count :]
+        return cls(
+            frozen.encoder_id,
+            position,
+            frozen.stored,
+            frozen.alive[: frozen.base_count],
+            list(compress(frozen.added, alive.tolist())),
+            frozen.delta[alive],
+        )
+
+    @property
+    def track_count(self) -> int:
+        """Tracks in all."""
+        return int(np.count_nonzero(self.alive)) + len(self.tracks)
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
     """Write a snapshot and wait until it is on the disk; blocks.
 
     Args:
-        path: Must not exist.
+        path: Must not exist; its base lies beside it.
         snapshot: What to write.
-    """
-    vectors = np.ascontiguousarray(snapshot.vectors, dtype="<f4").data
-    tracks = b"".join(_encode(track) for track in snapshot.tracks)
-    header = json.dumps(
-        {
-            "encoder_id": snapshot.encoder_id,
-            "dimension": snapshot.vectors.shape[1],
-            "count": len(snapshot.tracks),
-            "stream_created_at": snapshot.position.created_at.isoformat(),
-            "sequence": snapshot.position.sequence,
-            "vectors": {"bytes": vectors.nbytes, "sha256": hashlib.sha256(vectors).hexdigest()},
-            "tracks": {"bytes": len(tracks), "sha256": hashlib.sha256(tracks).hexdigest()},
-        }
-    ).encode()
-    head = len(header).to_bytes(_LENGTH_BYTES, "little") + header
-    with path.open("xb") as file:
-        for part in (_MAGIC, hashlib.sha256(head).digest(), head, vectors, tracks):
-            file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_snapshot(path: Path) -> Snapshot:
-    """Read and check a snapshot; blocks.
 
     Raises:
-        CorruptSnapshotError: A byte is missing, too many, or another than was written.
-        OSError: The file cannot be read.
+        ValueError: Its base is in no file.
     """
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if file.read(len(_MAGIC)) != _MAGIC:
-            raise CorruptSnapshotError("it does not begin like a snapshot")
-        digest = file.read(_DIGEST_BYTES)
-        length = file.read(_LENGTH_BYTES)
-        text = file.read(min(int.from_bytes(length, "little"), _MAX_HEADER_BYTES))
-        if hashlib.sha256(length + text).digest() != digest:
-            raise CorruptSnapshotError("the header is damaged")
-        header = json.loads(text)
-        expected = file.tell() + header["vectors"]["bytes"] + header["tracks"]["bytes"]
-        if size != expected:
-            raise CorruptSnapshotError(f"it has {size} bytes, {expected} were written")
-        vectors = np.frombuffer(_section(file, "vectors", header["vectors"]), dtype="<f4")
-        tracks = _section(file, "tracks", header["tracks"])
+    base = None
+    if snapshot.stored is not None:
+        if snapshot.stored.file is None:
+            raise ValueError("the base of the snapshot is in memory only")
+        base = snapshot.stored.file._asdict()
+    vectors = np.ascontiguousarray(snapshot.vectors, dtype="<f4")
+    with SectionWriter(path) as file:
+        file.write("vectors", [vectors.tobytes()])
+        file.write("tracks", map(track_records.encode, snapshot.tracks))
+        file.write("alive", [np.packbits(snapshot.alive).tobytes()])
+        file.finish(
+            {
+                "encoder_id": snapshot.encoder_id,
+                "dimension": vectors.shape[1],
+                "count": len(vectors),
+                "base_count": len(snapshot.alive),
+                "stream_created_at": snapshot.position.created_at.isoformat(),
+                "sequence": snapshot.position.sequence,
+                "base": base,
+            }
+        )
+
+
+def read_snapshot(path: Path, choice: IndexChoice) -> Snapshot:
+    """Read and check a snapshot and its base; blocks.
+
+    Args:
+        path: The snapshot; its base lies beside it.
+        choice: How the base is to be searched.
+
+    Raises:
+        CorruptFileError: A byte of one of the two is missing, too many, or another than was written.
+        LessPreciseError: It can never become what is wanted.
+        OSError: A file cannot be read.
+    """
+    file = SectionFile(path)
+    facts = file.facts
+    stored = None
+    if facts["base"] is not None:
+        base = BaseName(**facts["base"])
+        try:
+            stored = read_base(path.parent / base.name, base.digest, choice)
+        except CorruptFileError as error:
+            raise CorruptFileError(f"its base {base.name}: {error}") from error
+    alive = np.unpackbits(np.frombuffer(file.section("alive"), np.uint8), count=facts["base_count"])
+    vectors = np.frombuffer(file.section("vectors"), "<f4").reshape(facts["count"], facts["dimension"])
     return Snapshot(
-        encoder_id=header["encoder_id"],
-        position=LogPosition(datetime.fromisoformat(header["stream_created_at"]), header["sequence"]),
-        tracks=[_decode(line) for line in tracks.splitlines()],
-        vectors=vectors.reshape(header["count"], header["dimension"]).astype(np.float32, copy=False),
+        encoder_id=facts["encoder_id"],
+        position=LogPosition(datetime.fromisoformat(facts["stream_created_at"]), facts["sequence"]),
+        stored=stored,
+        alive=alive.astype(np.bool_),
+        tracks=[track_records.decode(line) for line in bytes(file.section("tracks")).splitlines()],
+        vectors=vectors.astype(np.float32),
     )
 
 
-def _section(file: BinaryIO, name: str, expected: dict[str, int | str]) -> bytes:
-    data = file.read(int(expected["bytes"]))
-    if hashlib.sha256(data).hexdigest() != expected["sha256"]:
-        raise CorruptSnapshotError(f"the section {name} is damaged")
-    return data
-
-
-def _encode(track: Track) -> bytes:
-    fields = [
-        track.track_id,
-        track.version,
-        track.title,
-        track.artist,
-        track.album,
-        track.folder,
-        track.genre,
-        track.year,
-        track.duration_s,
-        track.audio_hash.hex(),
-        track.tags,
-    ]
-    return json.dumps(fields).encode() + b"\n"  # one a track: a single dumps would hold the interpreter's lock for long
-
-
-def _decode(line: bytes) -> Track:
-    track_id, version, title, artist, album, folder, genre, year, duration_s, audio_hash, tags = json.loads(line)
-    return Track(
-        track_id=track_id,
-        version=version,
-        title=title,
-        artist=artist,
-        album=album,
-        folder=folder,
-        genre=genre,
-        year=year,
-        duration_s=duration_s,
-        audio_hash=bytes.fromhex(audio_hash),
-        tags=tuple(tags),
-    )
+def base_of(path: Path) -> str | None:
+    """Return the name of the base that a snapshot rests on; None where it has none or cannot be read."""
+    try:
+        base: dict[str, Any] | None = read_facts(path).get("base")
+    except OSError:
+        return None
+    return None if base is None else str(base["name"])

@@ -4,19 +4,18 @@ import os
 import posixpath
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from services.chassis.errors import DomainError
-from services.social import fields
-from services.social.errors import Malformed, Missing, OutOfRange
+from services.social import fields, particulars
+from services.social.errors import Malformed, Missing
 from services.social.folding import folded
-from services.social.genres import match_genre
+from services.social.hangul import initials_text, jamo_text
 from services.social.ids import TrackId
 
 LONGEST_NAME = 500
-LONGEST_PATH_BYTES = 4_096
 LONGEST_CONTENT_TYPE = 100
 LONGEST_LOCATION = 4_096
 MOST_REGISTRATIONS = 500
@@ -49,6 +48,7 @@ class Outcome(StrEnum):
     UNCHANGED = "UNCHANGED"
     RETAGGED = "RETAGGED"
     REPLACED = "REPLACED"
+    MOVED = "MOVED"
     REFUSED = "REFUSED"
 
 
@@ -108,7 +108,10 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What an ingest client says of a file, unchecked."""
+    """What an ingest client says of a file, unchecked.
+
+    `previous_path` says where the same file lay before, empty where it was not moved.
+    """
 
     relative_path: bytes
     file_hash: bytes
@@ -121,11 +124,23 @@ class Registration:
     raw_genre: str
     year: int
     duration_seconds: float
+    genre: str = ""
+    sub_genres: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    isrc: str = ""
+    musicbrainz_recording_id: str = ""
+    licence: str = ""
+    source: str = ""
+    mtime_ns: int = 0
+    previous_path: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackFile:
-    """What social keeps of a registered file: checked, cleaned, with everything that follows from it."""
+    """What social keeps of a registered file: checked, cleaned, with everything that follows from it.
+
+    Two are equal where their files say the same of the same bytes at the same place, whenever they were written.
+    """
 
     relative_path: bytes
     file_hash: bytes
@@ -140,8 +155,18 @@ class TrackFile:
     is_genre_known: bool
     year: int
     header_seconds: float
-    search_title: str
-    search_text: str
+    sub_genres: list[str]
+    source_tags: list[str]
+    isrc: str | None
+    musicbrainz_recording_id: str | None
+    licence: str
+    source: str
+    mtime_ns: int | None = field(compare=False)
+    # These follow from the names.
+    search_title: str = field(compare=False)
+    search_text: str = field(compare=False)
+    search_jamo: str | None = field(compare=False)
+    search_initials: str | None = field(compare=False)
 
 
 def check_location(location: str) -> str:
@@ -164,13 +189,16 @@ def check_registration(given: Registration) -> TrackFile:
     Raises:
         Missing, Malformed, OutOfRange: With the field inside of the registration.
     """
-    path = _checked_path(given.relative_path)
+    path = particulars.plain_path(given.relative_path, "relative_path")
     fields.number(given.size_bytes, "size_bytes", 1, 2**50)
     title = fields.line(given.title, "title", longest=LONGEST_NAME) or title_of(path)
     artist = fields.line(given.artist, "artist", longest=LONGEST_NAME)
     album = fields.line(given.album, "album", longest=LONGEST_NAME)
     raw_genre = fields.line(given.raw_genre, "raw_genre", longest=LONGEST_NAME)
-    match = match_genre(raw_genre)
+    match = particulars.genre(given.genre, raw_genre)
+    if given.previous_path:
+        particulars.plain_path(given.previous_path, "previous_path")
+    names = list(filter(None, (folded(title), folded(artist), folded(album))))
     return TrackFile(
         relative_path=path,
         file_hash=fields.digest(given.file_hash, "file_hash"),
@@ -185,8 +213,17 @@ def check_registration(given: Registration) -> TrackFile:
         is_genre_known=match.is_known,
         year=fields.integer(given.year, "year", 0, _LAST_YEAR),
         header_seconds=fields.number(given.duration_seconds, "duration_seconds", 0, _LONGEST_SECONDS),
+        sub_genres=particulars.sub_genres(given.sub_genres),
+        source_tags=particulars.source_tags(given.tags),
+        isrc=particulars.isrc(given.isrc),
+        musicbrainz_recording_id=particulars.recording_id(given.musicbrainz_recording_id),
+        licence=particulars.licence(given.licence),
+        source=particulars.source(given.source),
+        mtime_ns=fields.integer(given.mtime_ns, "mtime_ns", 0, 2**63 - 1) or None,
         search_title=folded(title),
-        search_text=" ".join(filter(None, (folded(title), folded(artist), folded(album)))),
+        search_text=" ".join(names),
+        search_jamo=jamo_text(names),
+        search_initials=initials_text(names),
     )
 
 
@@ -214,13 +251,25 @@ def check_registrations(given: Sequence[Registration]) -> list[TrackFile | Domai
 def outcome_of(file: TrackFile, before: TrackFile | None) -> Outcome:
     """Say what a registration does, given what was registered at the same place before.
 
-    The same audio at another path is a new track: this service sees no disk, and cannot know that the old file is gone.
+    The same audio at another path is a new track, unless the client says that it was moved: this service sees no disk,
+    and cannot know that the old file is gone.
     """
     if before is None:
         return Outcome.CREATED
     if before.audio_hash != file.audio_hash:
         return Outcome.REPLACED
+    if before.relative_path != file.relative_path:
+        return Outcome.MOVED
     return Outcome.UNCHANGED if before == file else Outcome.RETAGGED
+
+
+def is_news_to_index(file: TrackFile, before: TrackFile) -> bool:
+    """Say whether anything changed that indexes know of a track beside its sound."""
+    return _told(file) != _told(before)
+
+
+def _told(file: TrackFile) -> tuple[str, str, str, str, int, str]:
+    return file.title, file.artist, file.album, file.genre, file.year, folder_of(file.relative_path)
 
 
 def title_of(relative_path: bytes) -> str:
@@ -234,13 +283,3 @@ def title_of(relative_path: bytes) -> str:
 def folder_of(relative_path: bytes) -> str:
     """Return the folder of a file below its root as text; empty at the top."""
     return posixpath.dirname(relative_path).decode("utf-8", "replace")
-
-
-def _checked_path(path: bytes) -> bytes:
-    if not path:
-        raise Missing("relative_path")
-    if len(path) > LONGEST_PATH_BYTES:
-        raise OutOfRange("relative_path", len(path), LONGEST_PATH_BYTES, "bytes")
-    if path.startswith(b"/") or b"\0" in path or {b"", b".", b".."} & set(path.split(b"/")):
-        raise Malformed("relative_path", path.decode("utf-8", "replace"), "a plain path below the root")
-    return path

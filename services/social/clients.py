@@ -1,8 +1,8 @@
 """What social asks of embedder and retriever: one thin function for each call, domain values in and out."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import grpc
 
@@ -13,14 +13,24 @@ from services.chassis.errors import DomainError, FailedPrecondition
 from services.social.catalog import Descriptors, ReadPoint
 from services.social.encoders import Encoder
 from services.social.errors import EncoderAway, NotIndexedYet
-from services.social.ids import EncoderId, TrackId
-from services.social.jobs import Recipe
+from services.social.ids import EncoderId, TrackId, UserId
 from services.social.playlists import ChosenTrack
+from services.social.recipe import Recipe
+from services.social.retriever_requests import (
+    Blocks,
+    SeedSound,
+    chosen,
+    filter_message,
+    path_request,
+    playlist_request,
+    read_point_message,
+)
+from services.social.rules import TrackFilter
 from services.social.store.embeddings import Embedding
-from services.social.wire import timestamp
 
 _DESCRIBE_TIMEOUT_S = 5.0
 _MISMATCH = "ENCODER_MISMATCH"
+_READS = ("BuildPlaylist", "BuildPath", "ExtendPlaylist", "DescribeIndex")
 
 
 def connect_embedder(address: str) -> grpc.aio.Channel:
@@ -32,17 +42,7 @@ def connect_embedder(address: str) -> grpc.aio.Channel:
 def connect_retriever(address: str) -> grpc.aio.Channel:
     """Open a channel to the retriever."""
     service = "/museed.retriever.v1.RetrieverService"
-    return channel.connect(address, idempotent=[f"{service}/BuildPlaylist", f"{service}/DescribeIndex"])
-
-
-@dataclass(frozen=True, slots=True)
-class SeedSound:
-    """A seed as the retriever takes it: a track of the index, or an upload's vector and its recording if known."""
-
-    track_id: TrackId | None
-    vector: bytes
-    weight: float
-    audio_hash: bytes
+    return channel.connect(address, idempotent=[f"{service}/{method}" for method in _READS])
 
 
 class EmbedderClient:
@@ -131,7 +131,9 @@ class RetrieverClient:
     async def build_playlist(
         self,
         recipe: Recipe,
-        seeds: list[SeedSound],
+        seeds: Sequence[SeedSound],
+        blocks: Blocks,
+        person: UserId,
         encoder_id: EncoderId,
         read_point: ReadPoint | None,
         token: str,
@@ -139,35 +141,74 @@ class RetrieverClient:
     ) -> list[ChosenTrack]:
         """Let the retriever choose and order tracks of this encoder's index, after that has applied `read_point`.
 
+        Args:
+            recipe: What to choose by; one with a path leads from its seed to the path's end.
+            seeds: In the recipe's order; a path needs none.
+            blocks: What is never chosen.
+            person: Whose taste it is tilted to where the recipe wants that.
+            encoder_id: Whose index.
+            read_point: Up to where the index must have read its log; None where nothing was ever published.
+            token: Of the job.
+            timeout_s: Of the call.
+
         Raises:
             EncoderAway: The retriever does not hold this encoder's index.
             DomainError: What the retriever refuses.
         """
-        request = retriever_pb2.BuildPlaylistRequest(
-            seeds=[_seed(seed) for seed in seeds],
+        metadata = _authorization(token)
+        answer: retriever_pb2.BuildPathResponse | retriever_pb2.BuildPlaylistResponse
+        with _telling_mismatch(encoder_id):
+            if recipe.rules.path_to is not None:
+                path = path_request(recipe, blocks, encoder_id, read_point)
+                answer = await self._stub.BuildPath(path, timeout=timeout_s, metadata=metadata)
+            else:
+                playlist = playlist_request(recipe, seeds, blocks, person, encoder_id, read_point)
+                answer = await self._stub.BuildPlaylist(playlist, timeout=timeout_s, metadata=metadata)
+        return [chosen(track) for track in answer.tracks]
+
+    async def extend_playlist(
+        self,
+        track_ids: Sequence[TrackId],
+        accepted_ids: Sequence[TrackId],
+        rejected_ids: Sequence[TrackId],
+        count: int,
+        wanted: TrackFilter,
+        blocks: Blocks,
+        encoder_id: EncoderId,
+        read_point: ReadPoint | None,
+        token: str,
+        timeout_s: float,
+    ) -> list[ChosenTrack]:
+        """Let the retriever suggest what goes with a playlist, as earlier suggestions were judged.
+
+        Args:
+            track_ids: Of the playlist, 1 to 500.
+            accepted_ids: Suggestions that were taken, at most 500.
+            rejected_ids: Suggestions that were refused, at most 500.
+            count: Suggestions wanted, 1 to 100.
+            wanted: Which tracks may be suggested.
+            blocks: What is never suggested.
+            encoder_id: Whose index.
+            read_point: As in `build_playlist`.
+            token: Of the job.
+            timeout_s: Of the call.
+
+        Raises:
+            EncoderAway: The retriever does not hold this encoder's index.
+            DomainError: What the retriever refuses.
+        """
+        request = retriever_pb2.ExtendPlaylistRequest(
+            track_ids=track_ids,
+            accepted_track_ids=accepted_ids,
+            rejected_track_ids=rejected_ids,
+            count=count,
             encoder_id=encoder_id,
-            length=recipe.length,
-            max_per_artist=recipe.max_per_artist,
-            include_seed=recipe.include_seed,
-            min_similarity=recipe.min_similarity,
-            exclude_track_ids=recipe.exclude_track_ids,
+            filter=filter_message(wanted, blocks),
+            min_read_point=read_point_message(read_point),
         )
-        if read_point is not None:
-            request.min_read_point.CopyFrom(_read_point(read_point))
-        try:
-            answer = await self._stub.BuildPlaylist(request, timeout=timeout_s, metadata=_authorization(token))
-        except FailedPrecondition as error:
-            raise EncoderAway(encoder_id) if error.reason == _MISMATCH else error from error
-        return [
-            ChosenTrack(
-                TrackId(track.track_id),
-                track.similarity,
-                track.is_seed,
-                list(track.seed_similarities),
-                list(track.shared_tags),
-            )
-            for track in answer.tracks
-        ]
+        with _telling_mismatch(encoder_id):
+            answer = await self._stub.ExtendPlaylist(request, timeout=timeout_s, metadata=_authorization(token))
+        return [chosen(track) for track in answer.suggestions]
 
     async def until_ready(self, encoder_id: EncoderId, read_point: ReadPoint | None) -> None:
         """Wait until an encoder's index has applied a point and answers searches.
@@ -180,9 +221,9 @@ class RetrieverClient:
             NotIndexedYet: It is still being read.
             DomainError: It does not reach the point in time, or there is no such index.
         """
-        request = retriever_pb2.DescribeIndexRequest(encoder_id=encoder_id)
-        if read_point is not None:
-            request.min_read_point.CopyFrom(_read_point(read_point))
+        request = retriever_pb2.DescribeIndexRequest(
+            encoder_id=encoder_id, min_read_point=read_point_message(read_point)
+        )
         answer = await self._stub.DescribeIndex(request, timeout=_DESCRIBE_TIMEOUT_S)
         if not answer.is_caught_up:
             raise NotIndexedYet
@@ -212,14 +253,12 @@ def _descriptors(message: embedder_pb2.Descriptors) -> Descriptors:
     )
 
 
-def _read_point(point: ReadPoint) -> retriever_pb2.ReadPoint:
-    return retriever_pb2.ReadPoint(sequence=point.sequence, stream_created_at=timestamp(point.stream_created_at))
-
-
-def _seed(seed: SeedSound) -> retriever_pb2.Seed:
-    if seed.track_id is not None:
-        return retriever_pb2.Seed(track_id=seed.track_id, weight=seed.weight)
-    return retriever_pb2.Seed(vector=seed.vector, weight=seed.weight, audio_hash=seed.audio_hash)
+@contextlib.contextmanager
+def _telling_mismatch(encoder_id: EncoderId) -> Iterator[None]:
+    try:
+        yield
+    except FailedPrecondition as error:
+        raise EncoderAway(encoder_id) if error.reason == _MISMATCH else error from error
 
 
 def _authorization(token: str) -> tuple[tuple[str, str], ...]:

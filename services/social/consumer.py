@@ -86,9 +86,8 @@ class EmbedderEvents:
                 logger.warning("unknown_encoder", extra={"encoder_id": encoder_id})
             elif event.reason.startswith(_ABOUT_THE_FILE) and is_id(event.track_id):
                 track_id = TrackId(event.track_id)
-                await work.store_absence(
-                    connection, encoder_id, event.audio_hash, track_id, event.reason, event.message, event.work_id
-                )
+                found = (event.reason, event.message, event.work_id, event.file_hash)
+                await work.store_absence(connection, encoder_id, event.audio_hash, track_id, *found)
             else:
                 await embeddings.store_failure(
                     connection, encoder_id, event.audio_hash, event.reason, event.message, event.work_id

@@ -7,11 +7,18 @@ from uuid_utils.compat import uuid7
 
 UserId = NewType("UserId", str)
 SessionId = NewType("SessionId", str)
+ApiTokenId = NewType("ApiTokenId", str)
+MailTokenId = NewType("MailTokenId", str)
+MailId = NewType("MailId", str)
 RootId = NewType("RootId", str)
 TrackId = NewType("TrackId", str)
+ArtistId = NewType("ArtistId", str)
+AlbumId = NewType("AlbumId", str)
 UploadId = NewType("UploadId", str)
 PlaylistId = NewType("PlaylistId", str)
 EntryId = NewType("EntryId", str)
+CommentId = NewType("CommentId", str)
+StreamTokenId = NewType("StreamTokenId", str)
 JobId = NewType("JobId", str)
 EncoderId = NewType("EncoderId", str)
 

@@ -1,32 +1,34 @@
-"""Generation jobs: what may be asked for, the stages on the way, and when a failure is the end."""
+"""Jobs: their kinds, the stages on the way, and when a failure is the end."""
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from services.chassis.errors import Code, DomainError
-from services.social import fields
-from services.social.errors import Malformed, Missing
-from services.social.ids import JobId, PlaylistId, TrackId, UploadId, UserId, is_id
+from services.social.ids import JobId, PlaylistId, UserId
 from services.social.playlists import LONGEST_TITLE, Visibility
+from services.social.recipe import Recipe
 
-DEFAULT_LENGTH = 25
-DEFAULT_MAX_PER_ARTIST = 3
-LONGEST_PLAYLIST = 500
-MOST_SEEDS = 20
-MOST_EXCLUDED = 1_000
-HEAVIEST_SEED = 10.0
-LONGEST_KEY = 200
 LONGEST_WAIT_MS = 5_000
-IDEMPOTENCY_LIFE = timedelta(hours=24)
 
 # Workers that may die with a job before it is given up as the one that kills them.
 MOST_LOST_WORKERS = 5
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 15.0
+
+
+class Kind(StrEnum):
+    """What a job does."""
+
+    GENERATION = "GENERATION"
+    EXTENSION = "EXTENSION"
+    REGENERATION = "REGENERATION"
+    ENCODER_SWITCH = "ENCODER_SWITCH"
+    ACCOUNT_EXPORT = "ACCOUNT_EXPORT"
+    ACCOUNT_DELETION = "ACCOUNT_DELETION"
 
 
 class JobState(StrEnum):
@@ -62,45 +64,12 @@ PROGRESS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Seed:
-    """A track of the library or an upload of the owner's: exactly one of the two ids is set."""
+class Counted:
+    """What a stage counts, for example 2 of 5 seeds; an empty unit counts nothing."""
 
-    track_id: TrackId | None
-    upload_id: UploadId | None
-    weight: float
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a playlist is made from, kept with it."""
-
-    seeds: tuple[Seed, ...]
-    length: int
-    max_per_artist: int
-    include_seed: bool
-    min_similarity: float | None
-    exclude_track_ids: tuple[TrackId, ...]
-
-    @property
-    def upload_ids(self) -> list[UploadId]:
-        """The uploads among the seeds."""
-        return [seed.upload_id for seed in self.seeds if seed.upload_id is not None]
-
-    @property
-    def track_ids(self) -> list[TrackId]:
-        """The library's tracks among the seeds."""
-        return [seed.track_id for seed in self.seeds if seed.track_id is not None]
-
-    def to_json(self) -> dict[str, Any]:  # any JSON
-        """Return the recipe as it is stored."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> "Recipe":  # any JSON
-        """Read a recipe that was stored."""
-        seeds = tuple(Seed(seed["track_id"], seed["upload_id"], seed["weight"]) for seed in stored["seeds"])
-        excluded = tuple(stored["exclude_track_ids"])
-        return cls(**{**stored, "seeds": seeds, "exclude_track_ids": excluded})
+    unit: str = ""
+    done: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +80,48 @@ class GenerationRequest:
     title: str
     visibility: Visibility
 
+    def to_json(self) -> dict[str, Any]:  # any JSON
+        """Return the request as it is stored: what an older release cannot read stands beside what it can."""
+        said = {"recipe": self.recipe.base_to_json(), "title": self.title, "visibility": self.visibility.value}
+        return said | ({"rules": self.recipe.rules.to_json()} if self.recipe.has_new_rules else {})
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "GenerationRequest":  # any JSON
+        """Read a request that was stored."""
+        recipe = Recipe.from_json(stored["recipe"] | {"rules": stored.get("rules", {})})
+        return cls(recipe, stored["title"], Visibility(stored["visibility"]))
+
     def digest(self) -> bytes:
         """Return a digest, 32 bytes, that is the same for the same request."""
-        said = {"recipe": self.recipe.to_json(), "title": self.title, "visibility": self.visibility.value}
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()
+        return digest_of(self.to_json())
+
+
+def digest_of(said: dict[str, Any]) -> bytes:  # any JSON
+    """Return a digest, 32 bytes, of what was asked for."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()
+
+
+def can_older_release(kind: Kind, request: dict[str, Any]) -> bool:  # any JSON
+    """Say whether version 0.1.0 can do a job: a generation by the rules that it knows."""
+    return kind is Kind.GENERATION and "rules" not in request
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A generation under way or ended."""
+    """A job under way or ended.
+
+    Attributes:
+        request: What to do, by kind; JSON.
+        playlist_id: What came out; of an extension, what is extended.
+        eta_seconds: Time left when `stage_at` was; None where that is not known.
+        counted: What its stage counts.
+        stage_at: When it last told how far it is.
+    """
 
     job_id: JobId
+    kind: Kind
     user_id: UserId
-    request: GenerationRequest
+    request: dict[str, Any]  # any JSON
     state: JobState
     progress: float
     playlist_id: PlaylistId | None
@@ -135,75 +133,20 @@ class Job:
     trace_parent: str
     created_at: datetime
     finished_at: datetime | None
+    eta_seconds: float | None
+    stage_at: datetime | None
+    counted: Counted
 
     @property
     def lost_workers(self) -> int:
         """How many workers died with this job, not counting the one that has it."""
         return self.attempt - self.releases - 1
 
-
-def check_seed(track_id: str, upload_id: str, weight: float, field: str) -> Seed:
-    """Check one seed.
-
-    Args:
-        track_id: Empty where an upload is meant.
-        upload_id: Empty where a track is meant.
-        weight: 0 means 1.
-        field: Its path, for example "recipe.seeds[0]".
-
-    Raises:
-        Missing, Malformed, OutOfRange: With the field.
-    """
-    if not track_id and not upload_id:
-        raise Missing(f"{field}.track_id")
-    for name, value in (("track_id", track_id), ("upload_id", upload_id)):
-        if value and not is_id(value):
-            raise Malformed(f"{field}.{name}", value, "a UUID")
-    fields.number(weight, f"{field}.weight", 0, HEAVIEST_SEED)
-    return Seed(TrackId(track_id) if track_id else None, UploadId(upload_id) if upload_id else None, weight or 1.0)
-
-
-def check_recipe(
-    seeds: list[Seed],
-    length: int | None,
-    max_per_artist: int | None,
-    include_seed: bool | None,
-    min_similarity: float | None,
-    exclude_track_ids: list[str],
-) -> Recipe:
-    """Check a recipe and fill in what it leaves open.
-
-    Raises:
-        Missing, Malformed, OutOfRange: With the field.
-    """
-    if not seeds:
-        raise Missing("recipe.seeds")
-    fields.count(len(seeds), "recipe.seeds", MOST_SEEDS)
-    fields.count(len(exclude_track_ids), "recipe.exclude_track_ids", MOST_EXCLUDED)
-    for index, track_id in enumerate(exclude_track_ids):
-        if not is_id(track_id):
-            raise Malformed(f"recipe.exclude_track_ids[{index}]", track_id, "a UUID")
-    if min_similarity is not None:
-        fields.number(min_similarity, "recipe.min_similarity", -1, 1)
-    return Recipe(
-        tuple(seeds),
-        DEFAULT_LENGTH if length is None else fields.integer(length, "recipe.length", 1, LONGEST_PLAYLIST),
-        DEFAULT_MAX_PER_ARTIST
-        if max_per_artist is None
-        else fields.integer(max_per_artist, "recipe.max_per_artist", 1, LONGEST_PLAYLIST),
-        True if include_seed is None else include_seed,
-        min_similarity,
-        tuple(TrackId(track_id) for track_id in exclude_track_ids),
-    )
-
-
-def check_key(key: str) -> str:
-    """Check an idempotency key.
-
-    Raises:
-        Missing, OutOfRange: Empty or longer than 200 characters.
-    """
-    return fields.line(key, "idempotency_key", longest=LONGEST_KEY, is_required=True)
+    def seconds_left(self, now: datetime) -> float | None:
+        """Return how long it may still take, None where that is not known or it has ended."""
+        if self.eta_seconds is None or self.stage_at is None or self.state.is_final:
+            return None
+        return max(0.0, self.eta_seconds - (now - self.stage_at).total_seconds())
 
 
 def title_after(names: list[tuple[str, str]]) -> str:

@@ -30,6 +30,7 @@ def embed_track(work: WorkMessage) -> Message:
         audio_hash=work.audio_hash,
         root_location=work.root_location,
         relative_path=work.relative_path,
+        file_hash=work.file_hash,
     )
     return Message(embed_track_subject(work.encoder_id), message.SerializeToString())
 
@@ -54,5 +55,6 @@ def track_vector(encoder_id: EncoderId, track_id: TrackId, state: TrackState | N
         audio_hash=state.audio_hash,
         tags=[name for name, _ in state.tags[:_MOST_TAGS]],
         descriptors=descriptors(state.descriptors),
+        windows_digest=state.windows_digest,
     )
     return Message(subject, message.SerializeToString(), state.version)

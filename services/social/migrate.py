@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _NO_TRANSACTION = "-- no-transaction"
+_CONCURRENT_INDEX = re.compile(r"^CREATE (?:UNIQUE )?INDEX CONCURRENTLY ([a-z_][a-z0-9_]*) ON ", re.MULTILINE)
 # Any number, the same in every process: "museed migrations".
 _LOCK_KEY = 7_305_804_402_566_004_066
 _POLL_INTERVAL_S = 0.1
@@ -31,6 +33,9 @@ CREATE TABLE IF NOT EXISTS migrations (
 TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
 SELECT_LEDGER = "SELECT number, sha256 FROM migrations"
 INSERT_LEDGER = "INSERT INTO migrations (number, name, sha256) VALUES ($1, $2, $3)"
+
+# What is left where building an index concurrently was interrupted: nobody reads it, everybody writes it.
+IS_INVALID = "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND NOT indisvalid)"
 
 
 class MigrationError(SystemExit):
@@ -70,7 +75,8 @@ async def migrate(url: str, migrations: list[Migration]) -> int:
     """Apply what the database lacks; waits for a server that is not there yet, and for others who migrate.
 
     Each file is one transaction, unless it begins with `-- no-transaction`; it gives way to those who work with its
-    tables meanwhile, and is tried until they let it. A file that was applied and is not known
+    tables meanwhile, and is tried until they let it. An index that an interrupted `CREATE INDEX CONCURRENTLY` left is
+    dropped or, where it had become whole, taken as it is. A file that was applied and is not known
     here is left alone: it belongs to a newer release, whose schema this one can use.
 
     Returns:
@@ -101,13 +107,26 @@ async def migrate(url: str, migrations: list[Migration]) -> int:
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
     ledger_row = (migration.number, migration.name, migration.sha256)
     if migration.sql.startswith(_NO_TRANSACTION):
-        await connection.execute(migration.sql)
+        if not await _has_index(connection, migration.sql):
+            await connection.execute(migration.sql)
         await connection.execute(INSERT_LEDGER, *ledger_row)
     else:
         while not await _apply_whole(connection, migration.sql, ledger_row):
             logger.info("migration_waits", extra={"migration": migration.name})
             await asyncio.sleep(_LOCK_PAUSE_S)
     logger.info("migrated", extra={"migration": migration.name})
+
+
+async def _has_index(connection: "asyncpg.Connection[asyncpg.Record]", sql: str) -> bool:
+    """Say whether the index that a file builds concurrently is whole already; drops it where it is not."""
+    index = _CONCURRENT_INDEX.search(sql)
+    if index is None or await connection.fetchval("SELECT to_regclass($1)", index[1]) is None:
+        return False
+    if await connection.fetchval(IS_INVALID, index[1]):
+        # The name is one of our own files' and matches the pattern: it needs no quotes.
+        await connection.execute(f"DROP INDEX CONCURRENTLY {index[1]}")
+        return False
+    return True
 
 
 async def _apply_whole(

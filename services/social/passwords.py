@@ -1,16 +1,14 @@
-"""Hashes and verifies passwords with argon2id, a few at a time and off the event loop, and slows guessing down."""
+"""Hashes and verifies passwords with argon2id, a few at a time and off the event loop."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from services.social.errors import PasswordQueueFull, TooManyAttempts
+from services.social.errors import PasswordQueueFull
 
 T = TypeVar("T")
 
@@ -49,6 +47,14 @@ class PasswordHasher:
         """
         return await self._run(lambda: _matches(encoded or self._nobodys_hash, password)) and encoded is not None
 
+    async def renewed(self, encoded: str, password: str) -> str | None:
+        """Return a new hash of a password that was verified, where the old one was made with other parameters.
+
+        Raises:
+            PasswordQueueFull: Too many wait already.
+        """
+        return await self.hash(password) if _ARGON2ID.check_needs_rehash(encoded) else None
+
     def close(self) -> None:
         """Let what runs end, and take nothing more."""
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -68,53 +74,3 @@ def _matches(encoded: str, password: str) -> bool:
         return _ARGON2ID.verify(encoded, password)
     except (VerificationError, InvalidHashError):
         return False
-
-
-@dataclass(slots=True)
-class _Window:
-    ends_at: float
-    failures: int
-
-
-class FailedLogins:
-    """Counts failed log-ins by login in this process, so that guessing is refused before anything is hashed.
-
-    Args:
-        limit: Failures that a login may have within a window.
-        window_s: Length of a window, which begins with the first failure.
-        clock: Monotonic seconds.
-        capacity: Logins remembered; the one that failed longest ago is forgotten first.
-    """
-
-    def __init__(self, limit: int, window_s: float, clock: Callable[[], float], capacity: int = 10_000) -> None:
-        self._limit = limit
-        self._window_s = window_s
-        self._clock = clock
-        self._capacity = capacity
-        self._windows: OrderedDict[str, _Window] = OrderedDict()
-
-    def check(self, login: str) -> None:
-        """Let a log-in be tried.
-
-        Raises:
-            TooManyAttempts: With the time to wait.
-        """
-        window = self._windows.get(login)
-        left_s = window.ends_at - self._clock() if window is not None else 0.0
-        if window is not None and left_s > 0 and window.failures >= self._limit:
-            raise TooManyAttempts(window.failures, self._limit, retry_after_ms=int(left_s * 1000) + 1)
-
-    def failed(self, login: str) -> None:
-        """Remember that a log-in failed."""
-        now = self._clock()
-        window = self._windows.pop(login, None)
-        if window is None or window.ends_at <= now:
-            window = _Window(now + self._window_s, 0)
-        window.failures += 1
-        self._windows[login] = window
-        while len(self._windows) > self._capacity:
-            self._windows.popitem(last=False)
-
-    def succeeded(self, login: str) -> None:
-        """Forget the failures of a login."""
-        self._windows.pop(login, None)

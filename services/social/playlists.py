@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from services.social import fields
 from services.social.errors import VersionConflict
+from services.social.errors.playlists import PlaylistHidden
 from services.social.ids import EncoderId, EntryId, PlaylistId, TrackId, UserId
 
 LONGEST_TITLE = 200
@@ -22,7 +23,14 @@ class Visibility(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Playlist:
-    """A list of tracks with an owner. `encoder_id` is empty where a person chose the tracks."""
+    """A list of tracks with an owner. `encoder_id` is empty where a person chose the tracks.
+
+    Attributes:
+        listed_at: When it last became public, whether or not it is now.
+        is_hidden: Whether moderation took it out of sight.
+        is_owner_active: Not where its owner is suspended or has left.
+        likes: Who likes it; in lists a moment old, like the counts of copies and comments.
+    """
 
     playlist_id: PlaylistId
     owner_id: UserId
@@ -35,15 +43,26 @@ class Playlist:
     duration_seconds: float
     created_at: datetime
     updated_at: datetime
-
-    def is_open_to(self, user_id: UserId | None) -> bool:
-        """Say whether somebody, or a guest, may open this playlist."""
-        return self.visibility is not Visibility.PRIVATE or user_id == self.owner_id
+    share_slug: str = ""
+    copied_from: PlaylistId | None = None
+    listed_at: datetime | None = None
+    is_hidden: bool = False
+    is_owner_active: bool = True
+    likes: int = 0
+    saves: int = 0
+    comments: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A place in a playlist; `similarity` is a cosine."""
+    """A place in a playlist.
+
+    Attributes:
+        similarity: Cosine to the seeds.
+        added_by: Who put it there; None where a generation did.
+        nearest_seed: Place of the nearest positive seed in the recipe, from 0.
+        quantile: Share of random pairs of tracks that are less similar than this one and what is nearest to it.
+    """
 
     entry_id: EntryId
     track_id: TrackId
@@ -51,6 +70,9 @@ class Entry:
     is_seed: bool
     similarity: float | None
     shared_tags: list[str]
+    added_by: UserId | None = None
+    nearest_seed: int | None = None
+    quantile: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +84,8 @@ class ChosenTrack:
     is_seed: bool
     seed_similarities: list[float]
     shared_tags: list[str]
+    nearest_seed: int | None = None
+    quantile: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +117,12 @@ def edited(playlist: Playlist, edit: Edit, now: datetime) -> Playlist:
 
     Raises:
         VersionConflict: Somebody edited in between.
+        PlaylistHidden: Moderation hid it, and the owner wants to show it.
     """
     if edit.version != playlist.version:
         raise VersionConflict(edit.version, playlist.version)
+    if playlist.is_hidden and edit.visibility not in (None, Visibility.PRIVATE):
+        raise PlaylistHidden(playlist.playlist_id)
     return replace(
         playlist,
         title=playlist.title if edit.title is None else edit.title,

@@ -18,8 +18,9 @@ from services.chassis.bus import (
 )
 from services.chassis.errors import DomainError, Unavailable
 from services.social.consumer import EMBEDDED, EmbedderEvents
-from services.social.ids import EncoderId, is_id
-from services.social.store import encoders, work
+from services.social.ids import EncoderId, UserId, is_id
+from services.social.moderation import Subject
+from services.social.store import audit, encoders, work
 from services.social.store.database import Database
 from services.social.store.work import Retry
 from services.social.streams import BusDoor
@@ -60,8 +61,12 @@ class Replayer:
         self._door = door
         self._events = events
 
-    async def replay(self, letter_id: str) -> Replayed:
+    async def replay(self, letter_id: str, by: UserId | None = None) -> Replayed:
         """Replay one letter; one that fails again, however it fails, is kept and keeps no other from its turn.
+
+        Args:
+            letter_id: Which.
+            by: The admin who wants it. NATS takes part in no transaction: the audit log has it before it is tried.
 
         Raises:
             Unavailable: NATS or the database is away; the letter stays.
@@ -70,6 +75,8 @@ class Replayer:
         letter = await find_dead_letter(bus, letter_id)
         if letter is None:
             return Replayed(letter_id, ReplayOutcome.GONE)
+        async with self._database.transaction() as connection:
+            await audit.add(connection, by, "replay_dead_letter", Subject.DEAD_LETTER, letter_id)
         try:
             replayed = await self._try(letter)
         except DecodeError:

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import jwt
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from services.chassis.auth import ALGORITHM, AUDIENCE, ISSUER, TokenKind
+from services.chassis.scopes import Scope, scope_claim
 from services.social.accounts import Role
 from services.social.ids import JobId, SessionId, UserId
 
@@ -59,7 +62,7 @@ def jwks(keys: Sequence[SigningKey]) -> str:
 
 
 class TokenIssuer:
-    """Signs access tokens and job tokens.
+    """Signs access tokens of sessions and of API tokens, and job tokens.
 
     Args:
         keys: Newest first; the first signs.
@@ -68,11 +71,40 @@ class TokenIssuer:
     def __init__(self, keys: Sequence[SigningKey]) -> None:
         self._key_id = keys[0].key_id
         self._private_key = keys[0].private_key()
+        self._keys = tuple(keys)
         self.jwks = jwks(keys)
+
+    def derived_keys(self, purpose: str) -> list[bytes]:
+        """Return a secret of 32 bytes for another purpose from each key, newest first (HKDF, RFC 5869)."""
+        return [
+            HKDF(hashes.SHA256(), length=32, salt=None, info=f"museed {purpose}".encode()).derive(key.private_bytes)
+            for key in self._keys
+        ]
 
     def access_token(self, user_id: UserId, role: Role, session_id: SessionId, now: datetime) -> tuple[str, datetime]:
         """Return a token for a person's session, and when it ends."""
         claims = {"sub": user_id, "role": role.value, "kind": TokenKind.ACCESS.value, "sid": session_id}
+        return self._sign(claims, now, ACCESS_LIFE)
+
+    def api_access_token(
+        self, user_id: UserId, role: Role, session_id: SessionId, scopes: frozenset[Scope], now: datetime
+    ) -> tuple[str, datetime]:
+        """Return what an API token is traded for, and when it ends.
+
+        Args:
+            user_id: Whose it is.
+            role: Theirs; it counts where `scopes` has ADMIN.
+            session_id: By which the API token is revoked.
+            scopes: What it may be used for.
+            now: Aware.
+        """
+        claims = {
+            "sub": user_id,
+            "role": role.value,
+            "kind": TokenKind.API.value,
+            "sid": session_id,
+            "scope": scope_claim(scopes),
+        }
         return self._sign(claims, now, ACCESS_LIFE)
 
     def job_token(self, user_id: UserId, job_id: JobId, now: datetime, life: timedelta) -> str:

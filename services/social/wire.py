@@ -6,6 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from museed.social.v1 import catalog_pb2
 from services.social.catalog import Descriptors
+from services.social.errors import Malformed
 
 
 def timestamp(moment: datetime) -> Timestamp:
@@ -27,3 +28,15 @@ def descriptors(found: Descriptors | None) -> catalog_pb2.Descriptors | None:
         key_confidence=found.key_confidence,
         energy=found.energy,
     )
+
+
+def moment(message: Timestamp, field: str) -> datetime:
+    """Return the point in time of a message, to the microsecond.
+
+    Raises:
+        Malformed: Not between the years 1 and 9999.
+    """
+    try:
+        return message.ToDatetime(UTC)
+    except (ValueError, OverflowError) as error:
+        raise Malformed(field, f"{message.seconds} s", "a time between the years 1 and 9999") from error

@@ -6,24 +6,27 @@ still writes hits no row. Cancelling is a write like any other, and wins unless 
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.chassis import telemetry
 from services.chassis.errors import DomainError, Internal
 from services.chassis.telemetry import tracing
-from services.social import events
 from services.social.background import Bells, Nudge, raise_if_cancelled, repeat
-from services.social.generation import AttemptLost, Generator
 from services.social.ids import JobId
-from services.social.jobs import MOST_LOST_WORKERS, Job, backoff_s, is_transient
-from services.social.store import jobs, outbox
+from services.social.jobs import MOST_LOST_WORKERS, Job, Kind, backoff_s, is_transient
+from services.social.kinds import AttemptLost, JobKind, Progress
+from services.social.kinds.progress import tell_end
+from services.social.store import accounts, job_timings, jobs
 from services.social.store.database import Database
 
 logger = logging.getLogger(__name__)
 
 _POLL_INTERVAL_S = 0.5
+_SPANS = {kind: "generate" if kind is Kind.GENERATION else kind.lower() for kind in Kind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class WorkerBounds:
     """How much a worker takes on.
 
     Attributes:
-        concurrency: Jobs at a time.
+        concurrency: Jobs of one kind at a time: those that hang leave room for the other kinds.
         lease_s: How long a silent worker keeps a job from others; renewed three times within.
         give_up_s: Age at which a job that still fails for lack of something is ended.
     """
@@ -46,7 +49,7 @@ class Worker:
 
     Args:
         database: Where jobs are.
-        generator: Does what a job asks for.
+        kinds: Do what jobs ask for; read again whenever there is room, so that more may be added until then.
         bells: Rung with a job's id when it has ended.
         nudge: Rung when a job is due now, instead of looking every 0.5 s.
         bounds: How much to take on.
@@ -56,14 +59,14 @@ class Worker:
     def __init__(
         self,
         database: Database,
-        generator: Generator,
+        kinds: Mapping[Kind, JobKind],
         bells: Bells,
         nudge: Nudge,
         bounds: WorkerBounds,
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
-        self._generator = generator
+        self._kinds = kinds
         self._bells = bells
         self._nudge = nudge
         self._bounds = bounds
@@ -71,6 +74,7 @@ class Worker:
         # By attempt: a lease that ran out while the database was away may be taken by this very process again.
         self._running: dict[tuple[JobId, int], asyncio.Task[None]] = {}
         self._attempts: dict[tuple[JobId, int], asyncio.Task[None]] = {}
+        self._busy: Counter[Kind] = Counter()
 
     async def run(self) -> None:
         """Work for ever, until cancelled; then jobs at hand are given back at once."""
@@ -89,11 +93,12 @@ class Worker:
                 attempt.cancel()
 
     async def _take(self) -> None:
-        while len(self._running) < self._bounds.concurrency:
+        while kinds := [kind for kind in self._kinds if self._busy[kind] < self._bounds.concurrency]:
             async with self._database.connection() as connection:
-                job = await jobs.claim(connection, self._bounds.lease_s)
+                job = await jobs.claim(connection, self._bounds.lease_s, kinds)
             if job is None:
                 return
+            self._busy[job.kind] += 1
             self._running[job.job_id, job.attempt] = asyncio.create_task(self._attend(job))
 
     async def _attend(self, job: Job) -> None:
@@ -113,6 +118,7 @@ class Worker:
             raise
         finally:
             del self._running[key], self._attempts[key]
+            self._busy[job.kind] -= 1
             self._nudge.ring()
 
     async def _renew(self, job: Job) -> bool:
@@ -125,7 +131,7 @@ class Worker:
             return True
 
     async def _attempt(self, job: Job) -> None:
-        with tracing.within_header(job.trace_parent), tracing.span("generate", museed__attempt=job.attempt):
+        with tracing.within_header(job.trace_parent), tracing.span(_SPANS[job.kind], museed__attempt=job.attempt):
             await self._try(job)
 
     async def _try(self, job: Job) -> None:
@@ -133,7 +139,7 @@ class Worker:
             if job.lost_workers >= MOST_LOST_WORKERS:
                 await self._fail(job, "JOB_ABANDONED", f"{job.lost_workers} workers died with this job")
             else:
-                await self._generator.generate(job)
+                await self._work(job)
         except AttemptLost:
             logger.info("attempt_lost", extra={"job_id": job.job_id, "attempt": job.attempt})
         except DomainError as error:
@@ -141,6 +147,18 @@ class Worker:
         except Exception:  # the border of this process: a fault of ours must not lose the job
             logger.exception("attempt_failed", extra={"job_id": job.job_id})
             await self._refuse(job, Internal("internal error"))
+
+    async def _work(self, job: Job) -> None:
+        progress = Progress(self._database, job, self._clock, time.monotonic)
+        await self._kinds[job.kind].run(job, progress)
+        if not progress.has_succeeded:
+            raise Internal(f"{job.kind} left its job without an end")
+        self._bells.ring(job.job_id)
+        try:
+            async with self._database.connection() as connection:
+                await job_timings.add_timings(connection, job.kind, progress.stopwatch.timings_ms)
+        except DomainError as away:
+            logger.warning("job_not_timed", extra={"job_id": job.job_id, "reason": away.reason})
 
     async def _refuse(self, job: Job, error: DomainError) -> None:
         """Give a job back where trying again can help, else end it; where that fails, its lease runs out."""
@@ -165,7 +183,8 @@ class Worker:
 
     async def _fail(self, job: Job, reason: str, message: str) -> None:
         async with self._database.transaction() as connection:
+            await accounts.lock_person(connection, job.user_id)
             ended = await jobs.fail(connection, job, reason, message, self._clock())
             if ended is not None:
-                await outbox.add(connection, events.job_progressed(ended))
+                await tell_end(connection, ended, self._clock())
         self._bells.ring(job.job_id)

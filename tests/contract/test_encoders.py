@@ -160,8 +160,10 @@ def test_what_computes_is_told(load: Load, served: tuple[str, str, str]) -> None
     assert encoder.parameters == exact.parameters > 0
     assert exact.memory_bytes >= 4 * 0.99 * exact.parameters
     # Filters, normalisations and heads are fp32 in all of them, convolutions in int8 as well.
-    share = {"fp32": 1, "bf16": 0.51, "int8": 0.28}[encoder.precision]
-    assert encoder.memory_bytes == pytest.approx(share * exact.memory_bytes, rel=0.02)
+    share = {"fp32": 1, "bf16": 0.51, "int8": 0.27}[encoder.precision]
+    # torch keeps the zeros of the mel filters, 1025 × 128 numbers, where ONNX keeps the 17,216 of eight products.
+    zeros = 4 * (1025 * 128 - 17_216) if runtime == "torch" else 0
+    assert encoder.memory_bytes == pytest.approx(share * exact.memory_bytes + zeros, rel=0.02)
 
 
 @pytest.mark.parametrize("name", ON_BOTH)

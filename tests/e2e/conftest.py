@@ -122,11 +122,18 @@ def write_track(path: Path, audio: np.ndarray, **tags: str) -> Path:
 
 
 def render_library(folder: Path, artists: int = 4, tracks: int = 4, seed: int = 0) -> Path:
-    """Render `artists` × `tracks` pieces of 31 s; an artist's pieces sound alike."""
+    """Render `artists` × `tracks` pieces of 31 s and more.
+
+    An artist's pieces sound so much alike that of two of one length one would be a near-duplicate.
+    """
     for artist in range(artists):
         for number in range(tracks):
             audio = tone(
-                31, 110 * 2**artist * (1 + 0.06 * number), 2 + 3 * artist, 0.5 + artist, seed + 10 * artist + number
+                31 + 2.5 * number,
+                110 * 2**artist * (1 + 0.06 * number),
+                2 + 3 * artist,
+                0.5 + artist,
+                seed + 10 * artist + number,
             )
             write_track(
                 folder / f"artist-{artist}" / f"{number}.flac",

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 from uuid_utils.compat import uuid7
 
-from deploy.local import ingest
+from deploy.local import ingest_calls
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.playlists import make_playlist, search_tracks, seed_input
 from tests.e2e.conftest import RunningMesh, Silent, render_library, tone, write_track
@@ -115,7 +115,7 @@ def titles() -> set[str]:
 def test_killed_supervisor_takes_all_along_and_the_next_goes_on(
     own_mesh: RunningMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(ingest_calls, "_PATIENCE_S", 0.0)
     library = render_library(tmp_path / "music", artists=2, tracks=TRACKS // 2)
 
     class KillAtWork(Silent):

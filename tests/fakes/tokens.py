@@ -48,3 +48,7 @@ class TokenSigner:
     def job_token(self, user_id: str = "user-1", job_id: str = "job-1") -> str:
         """Sign the token under which a worker acts for a user."""
         return self.token(sub=user_id, kind="job", job=job_id, sid=None)
+
+    def api_token(self, scopes: str = "read", **changes: Any) -> str:
+        """Sign what an API token is traded for; scopes are words between spaces."""
+        return self.token(kind="api", scope=scopes, **changes)

@@ -21,6 +21,7 @@ from museed.social.v1 import (
     catalog_pb2_grpc,
     encoders_pb2,
     encoders_pb2_grpc,
+    ingest_pb2_grpc,
     jobs_pb2,
     jobs_pb2_grpc,
     playlists_pb2,
@@ -38,6 +39,7 @@ from services.chassis.errors import (
     Unauthenticated,
 )
 from services.chassis.server import Server, time_left_s
+from tests.fakes.ingest import FakeIngest
 from tests.fakes.tokens import TokenSigner
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -52,6 +54,7 @@ _SOCIAL_ROWS: dict[str, dict[Access, str]] = {
         Access.USER: "CreateUpload",
         Access.ADMIN: "RegisterRoot RegisterTracks GetIngestProgress ListFailedTracks",
     },
+    "IngestService": {Access.ADMIN: "ListRootFiles MarkMissing ListEmbeddings ImportEmbeddings"},
     "EncoderService": {Access.ADMIN: "ListEncoders SwitchEncoder RollBackEncoder"},
     "PlaylistService": {Access.PUBLIC: "GetPlaylist", Access.USER: "ListMyPlaylists UpdatePlaylist DeletePlaylist"},
     "JobService": {Access.USER: "CreateGenerationJob GetJob CancelJob"},
@@ -112,12 +115,14 @@ class _Fake:
         self.delays_s: dict[str, float] = {}
         self.seen_time_left_s: dict[str, float | None] = {}
         self.seen_tokens: dict[str, str] = {}
+        self.seen_clients: dict[str, str] = {}
 
     async def note(self, name: str, request: Any) -> None:
         self.calls[name] += 1
         self.requests[name] = request
         self.seen_time_left_s[name] = time_left_s()
         self.seen_tokens[name] = auth.bearer_token()
+        self.seen_clients[name] = auth.client()
         if name in self.delays_s:
             await asyncio.sleep(self.delays_s[name])
         if name in self.faults:
@@ -132,6 +137,7 @@ class _Fake:
 
 class FakeSocial(
     _Fake,
+    FakeIngest,
     accounts_pb2_grpc.AccountServiceServicer,
     catalog_pb2_grpc.CatalogServiceServicer,
     encoders_pb2_grpc.EncoderServiceServicer,
@@ -153,6 +159,7 @@ class FakeSocial(
         self.jobs: dict[str, tuple[str, jobs_pb2.Job]] = {}
         self.users: dict[str, accounts_pb2.User] = {}
         self.failures: list[catalog_pb2.FailedTrack] = []
+        self.root_files = []
         self.revoked: list[str] = []
         self.encoders: list[encoders_pb2.Encoder] = []
         self.streams: list[work_pb2.Stream] = []
@@ -589,7 +596,7 @@ class Upstreams:
     def __init__(self, signer: TokenSigner) -> None:
         self.signer = signer
         self.social = FakeSocial(signer)
-        self.retriever = FakeRetriever()
+        self.retriever = FakeRetriever()  # type: ignore[abstract]  # nobody calls the other RPCs
         verifier = TokenVerifier(signer.jwks)
         self.social_server = Server("127.0.0.1:0", SOCIAL_ACCESS, verifier)
         self.retriever_server = Server("127.0.0.1:0", RETRIEVER_ACCESS, verifier)
@@ -619,6 +626,7 @@ async def upstreams(signer: TokenSigner) -> AsyncGenerator[Upstreams, None]:
     accounts_pb2_grpc.add_AccountServiceServicer_to_server(both.social, both.social_server.grpc)
     catalog_pb2_grpc.add_CatalogServiceServicer_to_server(both.social, both.social_server.grpc)
     encoders_pb2_grpc.add_EncoderServiceServicer_to_server(both.social, both.social_server.grpc)
+    ingest_pb2_grpc.add_IngestServiceServicer_to_server(both.social, both.social_server.grpc)
     playlists_pb2_grpc.add_PlaylistServiceServicer_to_server(both.social, both.social_server.grpc)
     jobs_pb2_grpc.add_JobServiceServicer_to_server(both.social, both.social_server.grpc)
     work_pb2_grpc.add_WorkServiceServicer_to_server(both.social, both.social_server.grpc)

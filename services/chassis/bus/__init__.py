@@ -13,10 +13,13 @@ from services.chassis.bus.streams import (
     DEAD_LETTERS,
     EMBED_WORK,
     EMBEDDER_EVENTS,
+    PEOPLE_EVENTS,
+    PROFILES,
     SOCIAL_EVENTS,
     STREAMS,
     VECTORS,
     embed_track_subject,
+    profile_subject,
     vector_subject,
 )
 
@@ -24,6 +27,8 @@ __all__ = [
     "DEAD_LETTERS",
     "EMBEDDER_EVENTS",
     "EMBED_WORK",
+    "PEOPLE_EVENTS",
+    "PROFILES",
     "SOCIAL_EVENTS",
     "STREAMS",
     "VECTORS",
@@ -40,6 +45,7 @@ __all__ = [
     "embed_track_subject",
     "find_dead_letter",
     "list_dead_letters",
+    "profile_subject",
     "read_log",
     "vector_subject",
 ]

@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig, StreamInfo
 
+from services.chassis.bus.rare_errors import RareErrors
 from services.chassis.bus.streams import STREAMS, stream_of
 from services.chassis.errors import Unavailable
 from services.chassis.settings import Settings, settings_config
@@ -65,14 +66,16 @@ class Bus:
                 replies.
             metrics: Counts messages; None counts nothing.
         """
+        told = RareErrors()
 
         async def on_error(error: Exception) -> None:
-            logger.warning("bus_error", extra={"error": repr(error)})
+            told.heard(error)
 
         async def on_disconnected() -> None:
             logger.warning("bus_disconnected")
 
         async def on_reconnected() -> None:
+            told.forget()
             logger.info("bus_reconnected")
 
         client = await nats.connect(

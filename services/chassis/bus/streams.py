@@ -5,7 +5,9 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 EMBED_WORK = "EMBED_WORK"
 EMBEDDER_EVENTS = "EMBEDDER_EVENTS"
 SOCIAL_EVENTS = "SOCIAL_EVENTS"
+PEOPLE_EVENTS = "PEOPLE_EVENTS"
 VECTORS = "VECTORS"
+PROFILES = "PROFILES"
 DEAD_LETTERS = "DEAD_LETTERS"
 
 _DAY_S = 24 * 3600.0
@@ -22,6 +24,11 @@ def embed_track_subject(encoder_id: str) -> str:
 def vector_subject(encoder_id: str, track_id: str) -> str:
     """Return the subject that holds one track's state on the VECTORS log; `>` as track_id is all of an encoder's."""
     return f"museed.vectors.{encoder_id}.{track_id}"
+
+
+def profile_subject(profile_id: str) -> str:
+    """Return the subject that holds one profile's state on the PROFILES log; `*` as profile_id is all of them."""
+    return f"museed.profiles.{profile_id}"
 
 
 def _stream(name: str, subjects: list[str], retention: RetentionPolicy, **more: object) -> StreamConfig:
@@ -67,8 +74,39 @@ STREAMS: dict[str, StreamConfig] = {
             max_age=7 * _DAY_S,
             max_bytes=_GIB,
         ),
-        # A compacted log: the last message of each subject is kept.
+        # Not in SOCIAL_EVENTS: an older social beside a newer one sets that one's subjects back to those it knows.
+        _stream(
+            PEOPLE_EVENTS,
+            [
+                "museed.social.v1.badge_earned",
+                "museed.social.v1.comment_added",
+                "museed.social.v1.comment_removed",
+                "museed.social.v1.notification_added",
+                "museed.social.v1.playlist_changed",
+                "museed.social.v1.playlist_deleted",
+                "museed.social.v1.playlist_liked",
+                "museed.social.v1.playlist_saved",
+                "museed.social.v1.playlist_unliked",
+                "museed.social.v1.report_decided",
+                "museed.social.v1.report_filed",
+                "museed.social.v1.schedule_ran",
+                "museed.social.v1.track_played",
+                "museed.social.v1.upload_deleted",
+                "museed.social.v1.user_changed",
+                "museed.social.v1.user_deleted",
+                "museed.social.v1.user_followed",
+                "museed.social.v1.user_reinstated",
+                "museed.social.v1.user_signed_up",
+                "museed.social.v1.user_suspended",
+                "museed.social.v1.user_unfollowed",
+            ],
+            RetentionPolicy.LIMITS,
+            max_age=7 * _DAY_S,
+            max_bytes=_GIB,
+        ),
+        # Compacted logs: the last message of each subject is kept.
         _stream(VECTORS, ["museed.vectors.*.*"], RetentionPolicy.LIMITS, max_msgs_per_subject=1),
+        _stream(PROFILES, ["museed.profiles.*"], RetentionPolicy.LIMITS, max_msgs_per_subject=1),
         _stream(DEAD_LETTERS, ["museed.dead_letters.*"], RetentionPolicy.LIMITS, max_age=90 * _DAY_S, max_bytes=_GIB),
     )
     if config.name is not None

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from services.chassis.telemetry.prometheus import Door
+    from services.chassis.telemetry.door import Door
 
-LISTEN_PATTERN = r"^(.+:\d{1,5})?$"
 _LAG_INTERVAL_S = 0.25
 
 
@@ -80,13 +79,13 @@ class Metrics:
         """
         found = cls()
         if listen:
-            from services.chassis.telemetry import prometheus  # costs a tenth of a second
+            from services.chassis.telemetry import door, prometheus  # costs a tenth of a second
 
             found.registry = prometheus.new_registry()
             found.rpc = prometheus.CountedRpcs(found.registry)
             found.bus = prometheus.CountedMessages(found.registry)
             found.loop = prometheus.CountedLoop(found.registry)
-            found._door = prometheus.Door(listen, setting, found.registry)
+            found._door = door.Door(listen, setting, found.registry)
             found.address = found._door.address
         return found
 

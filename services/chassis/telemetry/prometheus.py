@@ -1,7 +1,4 @@
-"""The metrics of a process in Prometheus's own form, and the HTTP door where they are read."""
-
-import threading
-from wsgiref.simple_server import WSGIServer
+"""The metrics of a process in Prometheus's own form."""
 
 from prometheus_client import (
     CollectorRegistry,
@@ -11,7 +8,6 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
-    start_http_server,
 )
 
 from services.chassis.telemetry.metrics import BusMetrics, LoopMetrics, RpcMetrics
@@ -128,35 +124,3 @@ class CountedLoop(LoopMetrics):
     def lagged(self, seconds: float) -> None:
         """Count one look."""
         self._lag.observe(seconds)
-
-
-class Door:
-    """Serves `/metrics` from threads of its own.
-
-    Args:
-        listen: "host:port"; port 0 picks a free one.
-        setting: Name of the variable that says so.
-        registry: What is served.
-
-    Raises:
-        SystemExit: The address is taken, or not ours; the text names it.
-    """
-
-    def __init__(self, listen: str, setting: str, registry: CollectorRegistry) -> None:
-        host, _, port = listen.rpartition(":")
-        host = host.strip("[]")
-        self._server: WSGIServer
-        self._thread: threading.Thread
-        try:
-            self._server, self._thread = start_http_server(int(port), host, registry)
-        except (OSError, OverflowError) as error:
-            raise SystemExit(
-                f"{setting}: cannot serve metrics on {listen} ({error}): is the port taken by another process?"
-            ) from error
-        self.address = f"{host}:{self._server.server_port}"
-
-    def close(self) -> None:
-        """Serve no more; waits for the thread."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

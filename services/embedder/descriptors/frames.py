@@ -69,7 +69,9 @@ def power_spectra(frames: Float32Array, first: int, end: int) -> Float32Array:
     Returns:
         Shape (n, end - first), float32, not negative.
     """
-    spectrum = np.fft.rfft(frames * hann(frames.shape[1]), axis=-1)[:, first:end]
+    samples = frames.shape[1]
+    # With its other norms numpy computes in float64.
+    spectrum = np.fft.rfft(frames * (samples * hann(samples)), norm="forward")[:, first:end]
     return np.square(spectrum.real) + np.square(spectrum.imag)
 
 

@@ -10,6 +10,8 @@ Float32Array = NDArray[np.float32]
 
 # Below it the K-weighting, whose shelf begins at 1.7 kHz, is not what the standard means.
 _MIN_RATE_HZ = 8_000
+# The filter keeps three seconds of doubles for each channel: at 655,350 Hz and 8 channels hundreds of MB.
+_MAX_RATE_HZ = 192_000
 # Files with more are no music; measuring every channel of a thousand would only take time.
 _MAX_CHANNELS = 8
 # Samples times channels handed over at a time: the filter copies them.
@@ -30,7 +32,7 @@ class LoudnessMeter:
     A mono file counts as two equal channels, because that is how it is played. More than two channels are taken
     to come in the order of WAVE files: the surround channels weigh 1.41 and the low-frequency channel nothing.
 
-    Range −70 to 10; unknown for silence, for less than 400 ms, below 8 kHz and above 8 channels.
+    Range −70 to 10; unknown for silence, for less than 400 ms, below 8 kHz, above 192 kHz and above 8 channels.
     """
 
     def __init__(self) -> None:
@@ -45,7 +47,7 @@ class LoudnessMeter:
         channels = block.shape[1]
         if self._is_unknown or not len(block):
             return
-        if rate_hz < _MIN_RATE_HZ or channels > _MAX_CHANNELS:
+        if not _MIN_RATE_HZ <= rate_hz <= _MAX_RATE_HZ or channels > _MAX_CHANNELS:
             self._is_unknown = True
             return
         try:

@@ -11,21 +11,44 @@ from services.gateway.schema.errors import REFUSAL_HANDLERS
 from services.gateway.schema.job import JobMutation, JobQuery, JobSubscription
 from services.gateway.schema.node import NodeQuery
 from services.gateway.schema.playlist import PlaylistMutation, PlaylistQuery
+from services.gateway.schema.registration import RegistrationMutation
+from services.gateway.schema.root_files import RootFilesMutation, RootFilesQuery
 from services.gateway.schema.scalars import BIG_INT, BigInt
 from services.gateway.schema.stats import StatsQuery
 from services.gateway.schema.track import TrackQuery
+from services.gateway.schema.vectors import VectorMutation, VectorQuery
 from services.gateway.schema.work import WorkMutation, WorkQuery
 
 
 @strawberry.type(description="What can be read.")
 class Query(
-    AdminQuery, EncoderQuery, WorkQuery, StatsQuery, NodeQuery, JobQuery, PlaylistQuery, TrackQuery, AccountQuery
+    AdminQuery,
+    RootFilesQuery,
+    VectorQuery,
+    EncoderQuery,
+    WorkQuery,
+    StatsQuery,
+    NodeQuery,
+    JobQuery,
+    PlaylistQuery,
+    TrackQuery,
+    AccountQuery,
 ):
     """All queries."""
 
 
 @strawberry.type(description="What can be done.")
-class Mutation(AdminMutation, EncoderMutation, WorkMutation, JobMutation, PlaylistMutation, AccountMutation):
+class Mutation(
+    AdminMutation,
+    RegistrationMutation,
+    RootFilesMutation,
+    VectorMutation,
+    EncoderMutation,
+    WorkMutation,
+    JobMutation,
+    PlaylistMutation,
+    AccountMutation,
+):
     """All mutations."""
 
 

@@ -27,6 +27,83 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.PUBLIC: "FilterWanted",
         Access.ADMIN: "ListStreams ListDeadLetters ReplayDeadLetters",
     },
+    "SessionService": {
+        Access.USER: "ListSessions RevokeSession RevokeOtherSessions",
+    },
+    "CredentialService": {
+        Access.PUBLIC: "RequestPasswordReset ResetPassword VerifyEmail",
+        Access.USER: "RequestVerification",
+        Access.SESSION: "ChangePassword ChangeEmail UpdateProfile",
+    },
+    "ApiTokenService": {
+        Access.PUBLIC: "ExchangeApiToken",
+        Access.SESSION: "CreateApiToken ListApiTokens RevokeApiToken",
+    },
+    "ModerationService": {
+        Access.USER: "ReportContent",
+        Access.ADMIN: "ListReports DecideReport SuspendUser ReinstateUser SetRole ListAuditLog SearchUsers",
+    },
+    "PrivacyService": {
+        Access.SESSION: "RequestExport GetExport DeleteAccount",
+    },
+    "LibraryService": {
+        Access.PUBLIC: "SearchArtists SearchAlbums BatchGetArtists BatchGetAlbums ListTracksOfArtist ListTracksOfAlbum "
+        "ListGenres BatchGetTrackDetails",
+    },
+    "BlocklistService": {
+        Access.USER: "BlockTrack UnblockTrack BlockArtist UnblockArtist ListBlocked",
+    },
+    "PeopleService": {
+        Access.PUBLIC: "GetProfile BatchGetProfiles ListFollowers ListFollowing",
+        Access.USER: "Follow Unfollow BlockUser UnblockUser ListBlockedUsers",
+    },
+    "FeedService": {
+        Access.PUBLIC: "ListTrending ListLatest ListPlaylistsOfUser ListLikedPlaylists",
+        Access.USER: "ListFeed",
+    },
+    "NotificationService": {
+        Access.USER: "ListNotifications CountUnread MarkRead",
+    },
+    "EditingService": {
+        Access.PUBLIC: "BatchGetPlaylists GetPlaylistBySlug",
+        Access.USER: "CreatePlaylist AddEntries RemoveEntries MoveEntry ReorderEntries ReorderByTracks CopyPlaylist "
+        "RotateShareSlug",
+    },
+    "EngagementService": {
+        Access.PUBLIC: "ListComments ListLikers",
+        Access.USER: "LikePlaylist UnlikePlaylist AddComment EditComment DeleteComment",
+    },
+    "ExchangeService": {
+        Access.PUBLIC: "ExportPlaylist ResolveStreamToken",
+        Access.USER: "ImportPlaylist CreateStreamToken ListStreamTokens RevokeStreamToken",
+    },
+    "UploadService": {
+        Access.USER: "ListMyUploads DeleteUpload",
+    },
+    "ListeningService": {
+        Access.PUBLIC: "GetListening",
+        Access.USER: "RecordPlays ListHistory DeleteHistory",
+    },
+    "RecommendationService": {
+        Access.USER: "ListRecommendedUsers ListRecommendedTracks GetDailyMix",
+    },
+    "BadgeService": {
+        Access.PUBLIC: "ListBadges GetAvatar",
+    },
+    "TrendService": {
+        Access.ADMIN: "ListTrends ExportTrends",
+    },
+    "PlaylistJobService": {
+        Access.USER: "CreateExtensionJob ListSuggestions JudgeSuggestions CreateRegenerationJob SetSchedule "
+        "ClearSchedule GetSchedule ListMyJobs",
+        Access.ADMIN: "ListJobs",
+    },
+    "ViewService": {
+        Access.PUBLIC: "CanView",
+    },
+    "IngestService": {
+        Access.ADMIN: "ListRootFiles MarkMissing ListEmbeddings ImportEmbeddings",
+    },
 }
 
 ACCESS: dict[str, Access] = {

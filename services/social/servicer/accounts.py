@@ -6,25 +6,33 @@ from datetime import datetime, timedelta
 import grpc
 
 from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
+from services.chassis import auth
 from services.chassis.auth import require_viewer
-from services.social import events, fields
+from services.social import fields
 from services.social.accounts import (
     LONGEST_EMAIL,
     LONGEST_PASSWORD,
     REFRESH_LIFE,
-    Person,
     RefreshVerdict,
     check_sign_up,
     folded,
     judge_refresh,
 )
+from services.social.background import Nudge
 from services.social.errors import BadCredentials
+from services.social.errors.credentials import AccountSuspended
+from services.social.events.accounts import user_signed_up
 from services.social.ids import SessionId, UserId, is_id, new_id
-from services.social.passwords import FailedLogins, PasswordHasher
-from services.social.store import accounts, outbox
-from services.social.store.database import Connection, Database
+from services.social.mail_tokens import MailTokens, Purpose
+from services.social.passwords import PasswordHasher
+from services.social.quotas import AccountQuotas
+from services.social.servicer import account_messages
+from services.social.servicer.account_messages import SessionStarter, origin_of
+from services.social.sessions import Ending
+from services.social.store import accounts, credentials, mail, outbox, sessions
+from services.social.store.database import Database
+from services.social.store.quotas import Quotas
 from services.social.tokens import ACCESS_LIFE, TokenIssuer, hash_refresh_token, new_refresh_token
-from services.social.wire import timestamp
 
 _MOST_USERS = 500
 # As long as access tokens of an ended session may live, and a little for clocks that differ.
@@ -38,14 +46,21 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         self,
         database: Database,
         hasher: PasswordHasher,
-        failed_logins: FailedLogins,
+        counts: Quotas,
+        quotas: AccountQuotas,
         issuer: TokenIssuer,
+        mail_tokens: MailTokens,
+        mailed: Nudge,
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._hasher = hasher
-        self._failed_logins = failed_logins
+        self._counts = counts
+        self._quotas = quotas
         self._issuer = issuer
+        self._starter = SessionStarter(issuer)
+        self._mail_tokens = mail_tokens
+        self._mailed = mailed
         self._clock = clock
 
     async def SignUp(
@@ -55,12 +70,22 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
     ) -> accounts_pb2.SignUpResponse:
         """Make an account; of two at once on a fresh mesh, exactly one becomes admin."""
         account = check_sign_up(request.username, request.nickname, request.email, request.password)
+        if auth.client():
+            await self._counts.take(self._quotas.sign_ups_of_client, auth.client())
+        await self._counts.take(self._quotas.sign_ups, "")
         password_hash = await self._hasher.hash(request.password)
+        may_mail = await self._counts.has_taken(self._quotas.mails, account.email_key)
         now = self._clock()
         async with self._database.transaction() as connection:
             person = await accounts.insert_user(connection, UserId(new_id()), account, password_hash, now)
-            tokens = await self._begin_session(connection, person, now)
-        return accounts_pb2.SignUpResponse(viewer=_viewer(person), tokens=tokens)
+            tokens = await self._starter.begin(connection, person, origin_of(context.invocation_metadata), now)
+            if may_mail:
+                await mail.promise_link(
+                    connection, self._mail_tokens, Purpose.VERIFY, person.user_id, person.email, now
+                )
+            await outbox.add(connection, user_signed_up(person.user_id, now))
+        self._mailed.ring()
+        return accounts_pb2.SignUpResponse(viewer=account_messages.viewer(person), tokens=tokens)
 
     async def LogIn(
         self,
@@ -69,18 +94,30 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
     ) -> accounts_pb2.LogInResponse:
         """Start a session; an unknown person takes as long as a wrong password and gets the same answer."""
         login = folded(request.login.replace("\0", ""))[:LONGEST_EMAIL]
-        self._failed_logins.check(login)
+        # Counted before it is known to fail: of many guesses at once none goes past the bound.
+        await self._counts.take(self._quotas.log_ins, login)
         async with self._database.connection() as connection:
             found = await accounts.find_login(connection, login)
         # One more than the longest: what is cut off can never match.
         password = request.password[: LONGEST_PASSWORD + 1]
-        if not await self._hasher.verify(found and found[1], password) or found is None:
-            self._failed_logins.failed(login)
+        password_hash = None if found is None else found.password_hash
+        if not await self._hasher.verify(password_hash, password) or found is None:
             raise BadCredentials
-        self._failed_logins.succeeded(login)
+        await self._counts.forget(self._quotas.log_ins, login)
+        person = found.person
+        if person.is_suspended:
+            raise AccountSuspended
+        renewed = await self._hasher.renewed(found.password_hash, password)
         async with self._database.transaction() as connection:
-            tokens = await self._begin_session(connection, found[0], self._clock())
-        return accounts_pb2.LogInResponse(viewer=_viewer(found[0]), tokens=tokens)
+            # Who has changed the password meanwhile has ended every session that there was.
+            if not await credentials.has_locked(connection, found):
+                raise BadCredentials
+            if renewed is not None:
+                await credentials.renew_hash(connection, person.user_id, renewed)
+            tokens = await self._starter.begin(
+                connection, person, origin_of(context.invocation_metadata), self._clock()
+            )
+        return accounts_pb2.LogInResponse(viewer=account_messages.viewer(person), tokens=tokens)
 
     async def RefreshSession(
         self,
@@ -95,7 +132,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
             verdict = judge_refresh(shown, now)
             person = None if shown is None else await accounts.find_person(connection, shown.user_id)
             if shown is not None and verdict is RefreshVerdict.REUSED:
-                await self._revoke(connection, shown.session_id, verdict.value, now)
+                await sessions.end_session(connection, shown.session_id, verdict.value, now)
             if shown is not None and verdict is RefreshVerdict.TRADED:
                 new_hash = hash_refresh_token(token)
                 await accounts.trade_refresh_token(
@@ -104,8 +141,8 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         # Only here, so that a revocation is committed.
         if shown is None or person is None or verdict is not RefreshVerdict.TRADED:
             raise verdict.refusal()
-        tokens = self._tokens(person, shown.session_id, token, now)
-        return accounts_pb2.RefreshSessionResponse(viewer=_viewer(person), tokens=tokens)
+        tokens = self._starter.tokens(person, shown.session_id, token, now)
+        return accounts_pb2.RefreshSessionResponse(viewer=account_messages.viewer(person), tokens=tokens)
 
     async def LogOut(
         self,
@@ -114,7 +151,8 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
     ) -> accounts_pb2.LogOutResponse:
         """End the caller's session; ending it again is done already."""
         async with self._database.transaction() as connection:
-            await self._revoke(connection, SessionId(require_viewer().session_id), "LOGGED_OUT", self._clock())
+            session_id = SessionId(require_viewer().session_id)
+            await sessions.end_session(connection, session_id, Ending.LOGGED_OUT, self._clock())
         return accounts_pb2.LogOutResponse()
 
     async def GetViewer(
@@ -127,7 +165,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
             person = await accounts.find_person(connection, UserId(require_viewer().user_id))
         if person is None:
             raise BadCredentials
-        return accounts_pb2.GetViewerResponse(viewer=_viewer(person))
+        return accounts_pb2.GetViewerResponse(viewer=account_messages.viewer(person))
 
     async def BatchGetUsers(
         self,
@@ -138,7 +176,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         fields.count(len(request.user_ids), "user_ids", _MOST_USERS)
         async with self._database.connection() as connection:
             people = await accounts.find_people(connection, [UserId(one) for one in request.user_ids if is_id(one)])
-        return accounts_pb2.BatchGetUsersResponse(users=[_user(person) for person in people])
+        return accounts_pb2.BatchGetUsersResponse(users=[account_messages.user(person) for person in people])
 
     async def GetJwks(
         self,
@@ -159,36 +197,3 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         async with self._database.connection() as connection:
             ended = await accounts.revoked_sessions(connection, self._clock() - REVOCATION_MEMORY)
         return accounts_pb2.ListRevokedSessionsResponse(session_ids=ended)
-
-    async def _begin_session(self, connection: Connection, person: Person, now: datetime) -> accounts_pb2.TokenPair:
-        session_id, token = SessionId(new_id()), new_refresh_token()
-        await accounts.insert_session(
-            connection, session_id, person.user_id, hash_refresh_token(token), now, now + REFRESH_LIFE
-        )
-        return self._tokens(person, session_id, token, now)
-
-    async def _revoke(self, connection: Connection, session_id: SessionId, because: str, now: datetime) -> None:
-        if await accounts.revoke_session(connection, session_id, because, now):
-            await outbox.add(connection, events.session_revoked(session_id, now))
-
-    def _tokens(self, person: Person, session_id: SessionId, token: str, now: datetime) -> accounts_pb2.TokenPair:
-        access_token, expires_at = self._issuer.access_token(person.user_id, person.role, session_id, now)
-        return accounts_pb2.TokenPair(
-            access_token=access_token,
-            access_expires_at=timestamp(expires_at),
-            refresh_token=token,
-            refresh_expires_at=timestamp(now + REFRESH_LIFE),
-        )
-
-
-def _user(person: Person) -> accounts_pb2.User:
-    return accounts_pb2.User(
-        user_id=person.user_id,
-        username=person.username,
-        nickname=person.nickname,
-        created_at=timestamp(person.created_at),
-    )
-
-
-def _viewer(person: Person) -> accounts_pb2.Viewer:
-    return accounts_pb2.Viewer(user=_user(person), email=person.email, role=person.role.value)

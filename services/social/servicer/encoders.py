@@ -5,12 +5,13 @@ import contextlib
 import grpc
 
 from museed.social.v1 import encoders_pb2, encoders_pb2_grpc
+from services.chassis.auth import require_viewer
 from services.chassis.errors import DomainError
 from services.social import fields
 from services.social.clients import Embedders
 from services.social.encoders import Roles
-from services.social.ids import EncoderId
-from services.social.store import encoders
+from services.social.ids import EncoderId, UserId
+from services.social.store import encoders, vector_log
 from services.social.store.database import Database
 from services.social.store.encoders import Coverage
 from services.social.switching import EncoderSwitch
@@ -42,7 +43,11 @@ class EncoderServicer(encoders_pb2_grpc.EncoderServiceServicer):
         """Say which encoder is for what."""
         async with self._database.connection() as connection:
             roles = await encoders.find_roles(connection)
-        return encoders_pb2.GetServingEncoderResponse(roles=_roles(roles))
+            created_at, is_filling = await vector_log.filling(connection)
+        answer = encoders_pb2.GetServingEncoderResponse(roles=_roles(roles), is_log_filling=is_filling)
+        if created_at is not None:
+            answer.log_created_at.FromDatetime(created_at)
+        return answer
 
     async def ListEncoders(
         self,
@@ -66,7 +71,7 @@ class EncoderServicer(encoders_pb2_grpc.EncoderServiceServicer):
     ) -> encoders_pb2.SwitchEncoderResponse:
         """Begin a switch."""
         encoder_id = fields.line(request.encoder_id, "encoder_id", longest=_LONGEST_ENCODER_ID, is_required=True)
-        roles = await self._switch.begin(EncoderId(encoder_id))
+        roles = await self._switch.begin(EncoderId(encoder_id), UserId(require_viewer().user_id))
         return encoders_pb2.SwitchEncoderResponse(roles=_roles(roles))
 
     async def RollBackEncoder(
@@ -75,7 +80,7 @@ class EncoderServicer(encoders_pb2_grpc.EncoderServiceServicer):
         context: grpc.aio.ServicerContext[encoders_pb2.RollBackEncoderRequest, encoders_pb2.RollBackEncoderResponse],
     ) -> encoders_pb2.RollBackEncoderResponse:
         """Give up a switch, or go back."""
-        roles, given_up = await self._switch.roll_back()
+        roles, given_up = await self._switch.roll_back(UserId(require_viewer().user_id))
         return encoders_pb2.RollBackEncoderResponse(roles=_roles(roles), given_up_id=given_up or "")
 
 

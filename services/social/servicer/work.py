@@ -3,9 +3,10 @@
 import grpc
 
 from museed.social.v1 import work_pb2, work_pb2_grpc
+from services.chassis.auth import require_viewer
 from services.chassis.bus import DeadLetter, list_dead_letters
 from services.social import fields, paging
-from services.social.ids import is_id
+from services.social.ids import UserId, is_id
 from services.social.replay import Replayer, told_of
 from services.social.store import work
 from services.social.store.database import Database
@@ -72,7 +73,8 @@ class WorkServicer(work_pb2_grpc.WorkServiceServicer):
     ) -> work_pb2.ReplayDeadLettersResponse:
         """Have letters tried again, one after the other."""
         fields.count(len(request.letter_ids), "letter_ids", _MOST_LETTERS)
-        replayed = [await self._replayer.replay(letter_id) for letter_id in request.letter_ids]
+        admin_id = UserId(require_viewer().user_id)
+        replayed = [await self._replayer.replay(letter_id, admin_id) for letter_id in request.letter_ids]
         return work_pb2.ReplayDeadLettersResponse(
             letters=[
                 work_pb2.ReplayedLetter(

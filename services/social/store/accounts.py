@@ -4,9 +4,11 @@ from datetime import datetime
 
 import asyncpg
 
-from services.social.accounts import NewAccount, Person, Role, ShownRefreshToken
+from services.social.accounts import Login, NewAccount, Person, Role, ShownRefreshToken
 from services.social.errors import NameTaken
+from services.social.errors.credentials import AccountSuspended
 from services.social.ids import SessionId, UserId
+from services.social.sessions import Origin, SessionKind
 from services.social.store.database import Connection
 from services.social.tokens import SigningKey
 
@@ -19,14 +21,21 @@ INSERT INTO users
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
 """
 
-PERSON = "user_id, username, nickname, email, role, created_at"
+PERSON = """
+user_id, username, nickname, email, role, created_at, email_verified_at, locale, is_listed,
+suspended_at IS NOT NULL AS is_suspended, deleted_at IS NOT NULL AS is_deleted
+"""
 SELECT_PERSON = f"SELECT {PERSON} FROM users WHERE user_id = $1"
 SELECT_PEOPLE = f"SELECT {PERSON} FROM users WHERE user_id = ANY ($1::uuid[])"
-SELECT_LOGIN = f"SELECT {PERSON}, password_hash FROM users WHERE username_key = $1 OR email_key = $1"
+SELECT_LOGIN = f"""
+SELECT {PERSON}, password_hash, password_changed_at FROM users WHERE username_key = $1 OR email_key = $1
+"""
+SELECT_LOGIN_OF = f"SELECT {PERSON}, password_hash, password_changed_at FROM users WHERE user_id = $1"
 LOCK_USER = "SELECT FROM users WHERE user_id = $1 FOR NO KEY UPDATE"
 
 INSERT_SESSION = """
-INSERT INTO sessions (session_id, user_id, created_at, refreshed_at, expires_at) VALUES ($1, $2, $3, $3, $4)
+INSERT INTO sessions (session_id, user_id, created_at, refreshed_at, expires_at, kind, user_agent, client)
+VALUES ($1, $2, $3, $3, $4, $5, $6, $7)
 """
 INSERT_REFRESH_TOKEN = """
 INSERT INTO refresh_tokens (token_hash, session_id, created_at, expires_at) VALUES ($1, $2, $3, $4)
@@ -39,7 +48,7 @@ WHERE token.token_hash = $1
 FOR UPDATE
 """
 USE_REFRESH_TOKEN = "UPDATE refresh_tokens SET used_at = $2 WHERE token_hash = $1"
-PROLONG_SESSION = "UPDATE sessions SET refreshed_at = $2, expires_at = $3 WHERE session_id = $1"
+PROLONG_SESSION = "UPDATE sessions SET refreshed_at = $2, seen_at = $2, expires_at = $3 WHERE session_id = $1"
 REVOKE_SESSION = """
 UPDATE sessions SET revoked_at = $2, revoked_because = $3 WHERE session_id = $1 AND revoked_at IS NULL
 RETURNING session_id
@@ -88,18 +97,24 @@ async def insert_user(
 async def find_person(connection: Connection, user_id: UserId) -> Person | None:
     """Return a person by id."""
     row = await connection.fetchrow(SELECT_PERSON, user_id)
-    return None if row is None else _person(row)
+    return None if row is None else person_of(row)
 
 
 async def find_people(connection: Connection, user_ids: list[UserId]) -> list[Person]:
     """Return the people among these ids, in no particular order."""
-    return [_person(row) for row in await connection.fetch(SELECT_PEOPLE, user_ids)]
+    return [person_of(row) for row in await connection.fetch(SELECT_PEOPLE, user_ids)]
 
 
-async def find_login(connection: Connection, login_key: str) -> tuple[Person, str] | None:
-    """Return the person with this folded username or address, and the hash of their password."""
+async def find_login(connection: Connection, login_key: str) -> Login | None:
+    """Return the person with this folded username or address."""
     row = await connection.fetchrow(SELECT_LOGIN, login_key)
-    return None if row is None else (_person(row), row["password_hash"])
+    return None if row is None else _login(row)
+
+
+async def find_login_of(connection: Connection, user_id: UserId) -> Login | None:
+    """Return a person with what proves it."""
+    row = await connection.fetchrow(SELECT_LOGIN_OF, user_id)
+    return None if row is None else _login(row)
 
 
 async def lock_person(connection: Connection, user_id: UserId) -> None:
@@ -111,12 +126,28 @@ async def insert_session(
     connection: Connection,
     session_id: SessionId,
     user_id: UserId,
-    token_hash: bytes,
+    kind: SessionKind,
+    origin: Origin,
     now: datetime,
     expires_at: datetime,
 ) -> None:
-    """Add a session with its first refresh token."""
-    await connection.execute(INSERT_SESSION, session_id, user_id, now, expires_at)
+    """Add a session.
+
+    Raises:
+        AccountSuspended: The person is suspended or deleted.
+    """
+    try:
+        await connection.execute(
+            INSERT_SESSION, session_id, user_id, now, expires_at, kind.value, origin.user_agent, origin.client
+        )
+    except asyncpg.CheckViolationError as error:
+        raise AccountSuspended from error
+
+
+async def insert_refresh_token(
+    connection: Connection, token_hash: bytes, session_id: SessionId, now: datetime, expires_at: datetime
+) -> None:
+    """Add the first refresh token of a session."""
     await connection.execute(INSERT_REFRESH_TOKEN, token_hash, session_id, now, expires_at)
 
 
@@ -166,7 +197,22 @@ async def signing_keys(connection: Connection, fresh: SigningKey) -> list[Signin
     return [SigningKey(row["key_id"], row["private_key"]) for row in rows]
 
 
-def _person(row: asyncpg.Record) -> Person:
+def person_of(row: asyncpg.Record) -> Person:
+    """Return the person of a row that has the columns `PERSON`."""
     return Person(
-        UserId(row["user_id"]), row["username"], row["nickname"], row["email"], Role(row["role"]), row["created_at"]
+        UserId(row["user_id"]),
+        row["username"],
+        row["nickname"],
+        row["email"],
+        Role(row["role"]),
+        row["created_at"],
+        row["email_verified_at"],
+        row["locale"],
+        row["is_listed"],
+        row["is_suspended"],
+        row["is_deleted"],
     )
+
+
+def _login(row: asyncpg.Record) -> Login:
+    return Login(person_of(row), row["password_hash"], row["password_changed_at"])

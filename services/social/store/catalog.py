@@ -18,13 +18,39 @@ RETURNING root_id
 LOCK_ROOT = "SELECT root_id FROM roots WHERE root_id = $1 FOR NO KEY UPDATE"
 ROOT_EXISTS = "SELECT EXISTS (SELECT FROM roots WHERE root_id = $1)"
 
-FILE_COLUMNS = (
-    "relative_path, file_hash, audio_hash, size_bytes, content_type, title, artist, album, raw_genre, genre, "
-    "is_genre_known, year, header_seconds, search_title, search_text"
-)
-FILE_ARRAYS = (
-    "$3::bytea[], $4::bytea[], $5::bytea[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[], "
-    "$11::text[], $12::text[], $13::boolean[], $14::integer[], $15::double precision[], $16::text[], $17::text[]"
+# Lists of labels travel as text: arrays of arrays must be as long as each other. No label has a control character.
+_SEPARATOR = "\x1f"
+_TYPES = {
+    "relative_path": "bytea",
+    "file_hash": "bytea",
+    "audio_hash": "bytea",
+    "size_bytes": "bigint",
+    "content_type": "text",
+    "title": "text",
+    "artist": "text",
+    "album": "text",
+    "raw_genre": "text",
+    "genre": "text",
+    "is_genre_known": "boolean",
+    "year": "integer",
+    "header_seconds": "double precision",
+    "sub_genres": "text",
+    "source_tags": "text",
+    "isrc": "text",
+    "musicbrainz_recording_id": "uuid",
+    "licence": "text",
+    "source": "text",
+    "mtime_ns": "bigint",
+    "search_title": "text",
+    "search_text": "text",
+    "search_jamo": "text",
+    "search_initials": "text",
+}
+_LISTS = ("sub_genres", "source_tags")
+FILE_COLUMNS = ", ".join(_TYPES)
+_GIVEN_ARRAYS = ", ".join(f"${number}::{name}[]" for number, name in enumerate(_TYPES.values(), start=3))
+_GIVEN_VALUES = ", ".join(
+    f"string_to_array(given.{name}, E'\\x1f')" if name in _LISTS else f"given.{name}" for name in _TYPES
 )
 SELECT_FILES = f"""
 SELECT track_id, {FILE_COLUMNS} FROM tracks
@@ -32,15 +58,27 @@ WHERE root_id = $1 AND path_hash = ANY (SELECT sha256(path) FROM unnest($2::byte
 """
 INSERT_TRACKS = f"""
 INSERT INTO tracks (root_id, track_id, {FILE_COLUMNS})
-SELECT $1, given.* FROM unnest($2::uuid[], {FILE_ARRAYS}) AS given
+SELECT $1, given.track_id, {_GIVEN_VALUES} FROM unnest($2::uuid[], {_GIVEN_ARRAYS}) AS given (track_id, {FILE_COLUMNS})
 """
+# What follows from the names is made anew (see refining).
 UPDATE_TRACKS = f"""
 UPDATE tracks
-SET ({FILE_COLUMNS}, updated_at) =
-    ROW ({", ".join("given." + name.strip() for name in FILE_COLUMNS.split(","))}, now())
-FROM unnest($2::uuid[], {FILE_ARRAYS}) AS given (track_id, {FILE_COLUMNS})
+SET ({FILE_COLUMNS}, refined, missing_since, updated_at) = ROW ({_GIVEN_VALUES}, 0, NULL, now())
+FROM unnest($2::uuid[], {_GIVEN_ARRAYS}) AS given (track_id, {FILE_COLUMNS})
 WHERE tracks.root_id = $1 AND tracks.track_id = given.track_id
 """
+# What is nobody's news: the file is there, and was written then.
+SEE_TRACKS = """
+UPDATE tracks SET mtime_ns = coalesce(given.mtime_ns, tracks.mtime_ns), missing_since = NULL
+FROM unnest($1::uuid[], $2::bigint[]) AS given (track_id, mtime_ns)
+WHERE tracks.track_id = given.track_id
+    AND (missing_since IS NOT NULL
+        OR (given.mtime_ns IS NOT NULL AND given.mtime_ns IS DISTINCT FROM tracks.mtime_ns))
+"""
+# Two may change places: both leave first. No path of a file begins with NUL.
+LEAVE_PATHS = (
+    "UPDATE tracks SET relative_path = '\\x00'::bytea || uuid_send(track_id) WHERE track_id = ANY ($1::uuid[])"
+)
 
 # What everybody may see of a track, under the encoder that is served.
 TRACK_COLUMNS = f"""
@@ -103,9 +141,21 @@ async def insert_tracks(connection: Connection, root_id: RootId, files: Sequence
 
 
 async def update_tracks(connection: Connection, root_id: RootId, files: Sequence[tuple[TrackId, TrackFile]]) -> None:
-    """Put what files are now in the place of what they were."""
+    """Put what files are now in the place of what they were; one that lay elsewhere lies at its new path."""
     if files:
         await connection.execute(UPDATE_TRACKS, root_id, *_arrays(files))
+
+
+async def leave_paths(connection: Connection, track_ids: Sequence[TrackId]) -> None:
+    """Make room at the paths of tracks that `update_tracks` puts elsewhere in the same transaction."""
+    if track_ids:
+        await connection.execute(LEAVE_PATHS, track_ids)
+
+
+async def see_tracks(connection: Connection, files: Sequence[tuple[TrackId, TrackFile]]) -> None:
+    """Note that files are there, and when they were last written; nothing else of them differs."""
+    if files:
+        await connection.execute(SEE_TRACKS, [each for each, _ in files], [file.mtime_ns for _, file in files])
 
 
 async def find_tracks(connection: Connection, track_ids: Sequence[TrackId]) -> list[Track]:
@@ -156,8 +206,9 @@ def _file(row: asyncpg.Record) -> TrackFile:
 
 
 def _arrays(files: Sequence[tuple[TrackId, TrackFile]]) -> list[list[object]]:
-    names = [name.strip() for name in FILE_COLUMNS.split(",")]
-    return [
-        [track_id for track_id, _ in files],
-        *([getattr(file, name) for _, file in files] for name in names),
-    ]
+    return [[track_id for track_id, _ in files], *([_value(file, name) for _, file in files] for name in _TYPES)]
+
+
+def _value(file: TrackFile, name: str) -> object:
+    value: object = getattr(file, name)
+    return _SEPARATOR.join(value) if isinstance(value, list) else value

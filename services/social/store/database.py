@@ -1,4 +1,13 @@
-"""The pool of connections to PostgreSQL: bounded, with timeouts, its errors told as domain errors."""
+"""The pool of connections to PostgreSQL: bounded, with timeouts, its errors told as domain errors.
+
+Rows are locked in one order, so that two transactions never wait for each other:
+
+    users (by id) → playlists (by id) → playlist_entries → relations (likes, follows …) → signals → outbox
+
+Who acts locks the own row of users first (`accounts.lock_person`, FOR NO KEY UPDATE); two people in one action are
+locked in the order of their ids. Foreign keys take FOR KEY SHARE on users and playlists, which FOR NO KEY UPDATE lets
+pass and FOR UPDATE would not.
+"""
 
 import asyncio
 import contextlib
@@ -13,6 +22,9 @@ from services.chassis.errors import Aborted
 from services.social.errors import DatabaseUnavailable
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+
+# Before which every id comes: where a page begins when nobody says it, so that an index always has a bound.
+LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 _ACQUIRE_TIMEOUT_S = 5.0
 _CONNECT_TIMEOUT_S = 5.0
@@ -39,38 +51,48 @@ class Database:
     Args:
         pool: Made by `connect`.
         on_commit: Called after every transaction that committed.
+        replica: Pool of a database that follows the first; None reads everything from the first.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", on_commit: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        on_commit: Callable[[], None],
+        replica: "asyncpg.Pool[asyncpg.Record] | None" = None,
+    ) -> None:
         self._pool = pool
         self._on_commit = on_commit
+        self._replica = replica
 
     @classmethod
     async def connect(
-        cls, url: str, *, size: int, statement_timeout_ms: int, on_commit: Callable[[], None] = lambda: None
+        cls,
+        url: str,
+        *,
+        size: int,
+        statement_timeout_ms: int,
+        on_commit: Callable[[], None] = lambda: None,
+        replica_url: str = "",
     ) -> Self:
         """Open a pool.
+
+        Args:
+            url: Of the database.
+            size: Most connections; as many again to the replica.
+            statement_timeout_ms: Of each statement.
+            on_commit: Called after every transaction that committed.
+            replica_url: Of a database that follows the first, and need not be there yet; empty where there is none.
 
         Raises:
             DatabaseUnavailable: The server cannot be reached.
         """
         with telling_errors():
-            pool = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=size,
-                init=_set_codecs,
-                timeout=_CONNECT_TIMEOUT_S,
-                command_timeout=statement_timeout_ms / 1000 + _COMMAND_TIMEOUT_MARGIN_S,
-                server_settings={
-                    "application_name": "museed-social",
-                    "statement_timeout": str(statement_timeout_ms),
-                    "idle_in_transaction_session_timeout": "60000",
-                    "pg_trgm.word_similarity_threshold": _WORD_SIMILARITY_THRESHOLD,
-                    "jit": "off",
-                },
-            )
-        return cls(pool, on_commit)
+            pool = await _open_pool(url, 1, size, statement_timeout_ms, {})
+        replica = None
+        if replica_url:
+            read_only = {"default_transaction_read_only": "on"}
+            replica = await _open_pool(replica_url, 0, size, statement_timeout_ms, read_only)
+        return cls(pool, on_commit, replica)
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -82,6 +104,20 @@ class Database:
         """
         with telling_errors():
             async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """Borrow a connection for lists that everybody may see: of the replica where there is one.
+
+        What it shows may be late. A person's own things, and what a write depends on, are read by `connection`.
+
+        Raises:
+            DatabaseUnavailable: No connection in time, or it was lost.
+            Aborted: The replica called the statement off, to keep up with the first.
+        """
+        with telling_errors():
+            async with (self._replica or self._pool).acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
                 yield connection
 
     @contextlib.asynccontextmanager
@@ -98,10 +134,8 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection, after at most 5 s for those in use."""
-        try:
-            await asyncio.wait_for(self._pool.close(), 5.0)
-        except TimeoutError:
-            self._pool.terminate()
+        pools = [self._pool] if self._replica is None else [self._pool, self._replica]
+        await asyncio.gather(*(_close_pool(pool) for pool in pools))
 
 
 @contextlib.contextmanager
@@ -113,6 +147,34 @@ def telling_errors() -> Iterator[None]:
         raise Aborted("another change came between, try again", retry_after_ms=100) from error
     except _GONE as error:
         raise DatabaseUnavailable(type(error).__name__) from error
+
+
+async def _open_pool(
+    url: str, least: int, most: int, statement_timeout_ms: int, more: dict[str, str]
+) -> "asyncpg.Pool[asyncpg.Record]":
+    return await asyncpg.create_pool(
+        url,
+        min_size=least,
+        max_size=most,
+        init=_set_codecs,
+        timeout=_CONNECT_TIMEOUT_S,
+        command_timeout=statement_timeout_ms / 1000 + _COMMAND_TIMEOUT_MARGIN_S,
+        server_settings={
+            "application_name": "museed-social",
+            "statement_timeout": str(statement_timeout_ms),
+            "idle_in_transaction_session_timeout": "60000",
+            "pg_trgm.word_similarity_threshold": _WORD_SIMILARITY_THRESHOLD,
+            "jit": "off",
+            **more,
+        },
+    )
+
+
+async def _close_pool(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    try:
+        await asyncio.wait_for(pool.close(), 5.0)
+    except TimeoutError:
+        pool.terminate()
 
 
 async def _set_codecs(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

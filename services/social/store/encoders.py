@@ -51,6 +51,11 @@ FROM track_embeddings AS progress
 JOIN tracks AS track ON track.track_id = progress.track_id AND track.audio_hash = progress.audio_hash
 GROUP BY progress.encoder_id
 """
+COUNT_HEARD = """
+SELECT count(*) FROM track_embeddings AS progress
+JOIN tracks AS track ON track.track_id = progress.track_id AND track.audio_hash = progress.audio_hash
+WHERE progress.encoder_id = $1 AND progress.state IN ('INDEXED', 'FAILED')
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,12 @@ async def serve_candidate(connection: Connection, encoder_id: EncoderId) -> None
 async def is_covered(connection: Connection, encoder_id: EncoderId) -> bool:
     """Say whether an encoder knows every track of the library, or has said why it does not."""
     return bool(await connection.fetchval(IS_COVERED, encoder_id))
+
+
+async def heard(connection: Connection, encoder_id: EncoderId) -> tuple[int, int]:
+    """Return how many tracks an encoder knows, or has said why it does not, and how many there are."""
+    done = int(await connection.fetchval(COUNT_HEARD, encoder_id))
+    return done, int(await connection.fetchval(COUNT_TRACKS))
 
 
 async def coverages(connection: Connection) -> list[Coverage]:

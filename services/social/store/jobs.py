@@ -1,22 +1,44 @@
-"""Rows of jobs and of idempotency keys."""
+"""Rows of jobs.
 
+An older release claims whatever `run_after` says is due, and knows generations by their old rules alone. What it cannot
+do has `run_after` 'infinity' for good, and its time in `due_at`.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 
 from services.chassis.telemetry import tracing
 from services.social.ids import JobId, PlaylistId, UserId
-from services.social.jobs import GenerationRequest, Job, JobState, Recipe
-from services.social.playlists import Visibility
+from services.social.jobs import Counted, Job, JobState, Kind, can_older_release
 from services.social.store.database import Connection
 
+# What every release reads of a request before it looks at anything else.
+_READABLE = {
+    "recipe": {
+        "seeds": [],
+        "length": 1,
+        "max_per_artist": 1,
+        "include_seed": False,
+        "min_similarity": None,
+        "exclude_track_ids": [],
+    },
+    "title": "",
+    "visibility": "PRIVATE",
+}
+
 JOB = """
-    job_id, user_id, request, state, progress, playlist_id, failure_reason, failure_message, attempt, releases,
-    request_id, trace_parent, created_at, finished_at
+    job_id, kind, user_id, request, state, progress, playlist_id, failure_reason, failure_message, attempt, releases,
+    request_id, trace_parent, created_at, finished_at, eta_seconds, stage_at, stage_unit, stage_done, stage_total
 """
 INSERT_JOB = f"""
-INSERT INTO jobs (job_id, kind, user_id, request, state, request_id, trace_parent)
-VALUES ($1, 'GENERATION', $2, $3, 'QUEUED', $4, $5)
+INSERT INTO jobs (job_id, kind, user_id, request, state, request_id, trace_parent, playlist_id, run_after, due_at)
+VALUES (
+    $1, $2, $3, $4, 'QUEUED', $5, $6, $7,
+    CASE WHEN $8 THEN now() ELSE 'infinity' END, CASE WHEN $8 THEN NULL ELSE coalesce($9::timestamptz, now()) END
+)
 RETURNING {JOB}
 """
 SELECT_JOB = f"SELECT {JOB} FROM jobs WHERE job_id = $1 AND user_id = $2"
@@ -26,8 +48,9 @@ CLAIM = f"""
 UPDATE jobs SET attempt = attempt + 1, lease_until = now() + make_interval(secs => $1)
 WHERE job_id = (
     SELECT job_id FROM jobs
-    WHERE finished_at IS NULL AND run_after <= now() AND (lease_until IS NULL OR lease_until < now())
-    ORDER BY run_after, job_id LIMIT 1 FOR UPDATE SKIP LOCKED
+    WHERE finished_at IS NULL AND coalesce(due_at, run_after) <= now()
+        AND (lease_until IS NULL OR lease_until < now()) AND kind = ANY ($2::text[])
+    ORDER BY coalesce(due_at, run_after), job_id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING {JOB}
 """
@@ -38,17 +61,21 @@ RETURNING job_id
 """
 # Somebody else has it where the attempt is another, and nobody changes what is final.
 ADVANCE = f"""
-UPDATE jobs SET state = $3, progress = $4 WHERE job_id = $1 AND attempt = $2 AND finished_at IS NULL
+UPDATE jobs SET
+    state = $3, progress = $4, eta_seconds = $5, stage_at = $6, stage_unit = $7, stage_done = $8, stage_total = $9
+WHERE job_id = $1 AND attempt = $2 AND finished_at IS NULL
 RETURNING {JOB}
 """
 RELEASE = """
-UPDATE jobs SET lease_until = NULL, releases = releases + 1, run_after = now() + make_interval(secs => $3)
+UPDATE jobs SET lease_until = NULL, releases = releases + 1,
+    run_after = CASE WHEN due_at IS NULL THEN now() + make_interval(secs => $3) ELSE run_after END,
+    due_at = CASE WHEN due_at IS NULL THEN NULL ELSE now() + make_interval(secs => $3) END
 WHERE job_id = $1 AND attempt = $2 AND finished_at IS NULL
 """
-LOCK_ATTEMPT = "SELECT FROM jobs WHERE job_id = $1 AND attempt = $2 AND finished_at IS NULL FOR UPDATE"
 SUCCEED = f"""
-UPDATE jobs SET state = 'SUCCEEDED', progress = 1, playlist_id = $2, finished_at = $3, lease_until = NULL
-WHERE job_id = $1
+UPDATE jobs SET
+    state = 'SUCCEEDED', progress = 1, playlist_id = coalesce($3, playlist_id), finished_at = $4, lease_until = NULL
+WHERE job_id = $1 AND attempt = $2 AND finished_at IS NULL
 RETURNING {JOB}
 """
 FAIL = f"""
@@ -56,65 +83,51 @@ UPDATE jobs SET state = 'FAILED', failure_reason = $3, failure_message = $4, fin
 WHERE job_id = $1 AND attempt = $2 AND finished_at IS NULL
 RETURNING {JOB}
 """
+# The roles of encoders say when a switch ends, and an account that is being deleted is deleted.
 CANCEL = f"""
 UPDATE jobs SET state = 'CANCELLED', finished_at = $3, lease_until = NULL
-WHERE job_id = $1 AND user_id = $2 AND finished_at IS NULL
+WHERE job_id = $1 AND user_id = $2 AND finished_at IS NULL AND kind NOT IN ('ENCODER_SWITCH', 'ACCOUNT_DELETION')
 RETURNING {JOB}
 """
 
-# An expired key is as good as none. Of two at once, the second waits and then finds the first's.
-CLAIM_KEY = """
-INSERT INTO idempotency_keys AS known (user_id, operation, key, request_digest, result_id, expires_at)
-VALUES ($1, $2, $3, $4, $5, $7)
-ON CONFLICT (user_id, operation, key) DO UPDATE
-SET request_digest = excluded.request_digest, result_id = excluded.result_id, expires_at = excluded.expires_at
-WHERE known.expires_at <= $6
-RETURNING result_id
-"""
-SELECT_KEY = """
-SELECT request_digest, result_id FROM idempotency_keys WHERE user_id = $1 AND operation = $2 AND key = $3
-"""
-DELETE_EXPIRED_KEYS = "DELETE FROM idempotency_keys WHERE expires_at <= $1"
-
-
-async def claim_key(
-    connection: Connection,
-    user_id: UserId,
-    operation: str,
-    key: str,
-    request_digest: bytes,
-    result_id: str,
-    now: datetime,
-    expires_at: datetime,
-) -> tuple[bytes, str]:
-    """Bind an idempotency key to a request and its result, unless it is bound already.
-
-    Returns:
-        Digest and result that the key is bound to: the given ones, or those of the first request.
-    """
-    bound = await connection.fetchval(CLAIM_KEY, user_id, operation, key, request_digest, result_id, now, expires_at)
-    if bound is not None:
-        return request_digest, result_id
-    row = await connection.fetchrow(SELECT_KEY, user_id, operation, key)
-    assert row is not None, "a key that is in the way is there"
-    return row["request_digest"], row["result_id"]
-
-
-async def delete_expired_keys(connection: Connection, now: datetime) -> None:
-    """Forget idempotency keys whose time is over."""
-    await connection.execute(DELETE_EXPIRED_KEYS, now)
-
 
 async def insert_job(
-    connection: Connection, job_id: JobId, user_id: UserId, request: GenerationRequest, request_id: str
+    connection: Connection,
+    job_id: JobId,
+    kind: Kind,
+    user_id: UserId,
+    request: dict[str, Any],  # any JSON
+    request_id: str,
+    *,
+    playlist_id: PlaylistId | None = None,
+    due_at: datetime | None = None,
 ) -> Job:
-    """Add a job that waits for a worker."""
-    stored = {
-        "recipe": request.recipe.to_json(),
-        "title": request.title,
-        "visibility": request.visibility.value,
-    }
-    return _job(await connection.fetchrow(INSERT_JOB, job_id, user_id, stored, request_id, tracing.parent_header()))
+    """Add a job that waits for a worker.
+
+    Args:
+        connection: In the transaction that asks for it.
+        job_id: New.
+        kind: What it does.
+        user_id: In whose name.
+        request: What to do, as its kind reads it.
+        request_id: Of the call that asked for it.
+        playlist_id: What it extends; None where a playlist, if any, comes out at its end.
+        due_at: Not before; None is now. Does not count for what an older release can do.
+    """
+    is_for_all = can_older_release(kind, request)
+    row = await connection.fetchrow(
+        INSERT_JOB,
+        job_id,
+        kind.value,
+        user_id,
+        _READABLE | request,
+        request_id,
+        tracing.parent_header(),
+        playlist_id,
+        is_for_all,
+        due_at,
+    )
+    return to_job(row)
 
 
 async def count_open(connection: Connection, user_id: UserId) -> int:
@@ -125,13 +138,13 @@ async def count_open(connection: Connection, user_id: UserId) -> int:
 async def find_job(connection: Connection, job_id: JobId, user_id: UserId) -> Job | None:
     """Return a job of this person's."""
     row = await connection.fetchrow(SELECT_JOB, job_id, user_id)
-    return None if row is None else _job(row)
+    return None if row is None else to_job(row)
 
 
-async def claim(connection: Connection, lease_s: float) -> Job | None:
-    """Take the job that is due longest, None where none is."""
-    row = await connection.fetchrow(CLAIM, lease_s)
-    return None if row is None else _job(row)
+async def claim(connection: Connection, lease_s: float, kinds: Sequence[Kind] = tuple(Kind)) -> Job | None:
+    """Take the job of these kinds that is due longest, None where none is."""
+    row = await connection.fetchrow(CLAIM, lease_s, [kind.value for kind in kinds])
+    return None if row is None else to_job(row)
 
 
 async def renew(connection: Connection, job: Job, lease_s: float) -> bool:
@@ -139,10 +152,29 @@ async def renew(connection: Connection, job: Job, lease_s: float) -> bool:
     return await connection.fetchval(RENEW, job.job_id, job.attempt, lease_s) is not None
 
 
-async def advance(connection: Connection, job: Job, state: JobState, progress: float) -> Job | None:
+async def advance(
+    connection: Connection,
+    job: Job,
+    state: JobState,
+    progress: float,
+    counted: Counted,
+    eta_seconds: float | None,
+    now: datetime,
+) -> Job | None:
     """Move a job to a stage; None where it is no longer this worker's."""
-    row = await connection.fetchrow(ADVANCE, job.job_id, job.attempt, state.value, progress)
-    return None if row is None else _job(row)
+    row = await connection.fetchrow(
+        ADVANCE,
+        job.job_id,
+        job.attempt,
+        state.value,
+        progress,
+        eta_seconds,
+        now,
+        counted.unit,
+        counted.done,
+        counted.total,
+    )
+    return None if row is None else to_job(row)
 
 
 async def release(connection: Connection, job: Job, rest_s: float) -> None:
@@ -150,30 +182,28 @@ async def release(connection: Connection, job: Job, rest_s: float) -> None:
     await connection.execute(RELEASE, job.job_id, job.attempt, rest_s)
 
 
-async def lock_attempt(connection: Connection, job: Job) -> bool:
-    """Say whether a job is still this worker's, and keep it so until the transaction ends."""
-    return await connection.fetchrow(LOCK_ATTEMPT, job.job_id, job.attempt) is not None
-
-
-async def succeed(connection: Connection, job: Job, playlist_id: PlaylistId, now: datetime) -> Job:
-    """End a job that the transaction has locked with its playlist."""
-    return _job(await connection.fetchrow(SUCCEED, job.job_id, playlist_id, now))
+async def succeed(connection: Connection, job: Job, playlist_id: PlaylistId | None, now: datetime) -> Job | None:
+    """End a job well; None where it is no longer this worker's: then nothing of its transaction may stay."""
+    row = await connection.fetchrow(SUCCEED, job.job_id, job.attempt, playlist_id, now)
+    return None if row is None else to_job(row)
 
 
 async def fail(connection: Connection, job: Job, reason: str, message: str, now: datetime) -> Job | None:
     """End a job without a playlist; None where it is no longer this worker's."""
     row = await connection.fetchrow(FAIL, job.job_id, job.attempt, reason, message, now)
-    return None if row is None else _job(row)
+    return None if row is None else to_job(row)
 
 
 async def cancel(connection: Connection, job_id: JobId, user_id: UserId, now: datetime) -> Job | None:
     """Call off a job of this person's; None where there is none, or it has ended."""
     row = await connection.fetchrow(CANCEL, job_id, user_id, now)
-    return None if row is None else _job(row)
+    return None if row is None else to_job(row)
 
 
-def _job(row: asyncpg.Record | None) -> Job:
+def to_job(row: asyncpg.Record | None) -> Job:
+    """Read a row with the columns JOB."""
     assert row is not None, "every statement here returns the row that it wrote"
-    stored = row["request"]
-    request = GenerationRequest(Recipe.from_json(stored["recipe"]), stored["title"], Visibility(stored["visibility"]))
-    return Job(**{**row, "request": request, "state": JobState(row["state"])})
+    found = dict(row)
+    unit, done, total = (found.pop(f"stage_{name}") for name in ("unit", "done", "total"))
+    counted = Counted(unit, done or 0, total or 0)
+    return Job(**{**found, "kind": Kind(row["kind"]), "state": JobState(row["state"]), "counted": counted})

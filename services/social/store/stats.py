@@ -1,20 +1,23 @@
 """Counts of everything, read in one statement each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.social.catalog import EmbeddingState
+from services.social.genres import GENRES
 from services.social.ids import RootId, TrackId
 from services.social.store.database import Connection
 
 SELECT_COUNTS = """
-SELECT
-    (SELECT count(*) FROM tracks) AS tracks,
-    (SELECT count(*) FROM serving_encoder JOIN track_embeddings USING (encoder_id) WHERE state = 'INDEXED') AS indexed,
-    (SELECT count(*) FROM users) AS users,
+SELECT (SELECT count(*) FROM tracks) AS tracks, (SELECT count(*) FROM users) AS users,
     (SELECT count(*) FROM playlists) AS playlists
 """
-SELECT_GENRES = "SELECT genre, count(*) AS tracks FROM tracks GROUP BY genre ORDER BY tracks DESC, genre"
+COUNT_INDEXED = """
+SELECT count(*) FROM serving_encoder JOIN track_embeddings USING (encoder_id) WHERE state = 'INDEXED'
+"""
+SELECT_GENRES = """
+SELECT genre, count(*) AS tracks, count(*) FILTER (WHERE NOT is_genre_known) AS unknown FROM tracks GROUP BY genre
+"""
 # What has no row under the serving encoder waits like what has one.
 COUNT_OF_ROOT = "SELECT count(*) FROM tracks WHERE root_id = $1"
 SELECT_PROGRESS = """
@@ -34,14 +37,23 @@ ORDER BY progress.changed_at DESC, progress.track_id DESC LIMIT $4
 
 
 @dataclass(frozen=True, slots=True)
+class GenreCount:
+    """Tracks of a top-level genre; `unknown` are those under it only because their genre is not known."""
+
+    name: str
+    tracks: int
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
-    """How much of everything there is."""
+    """How much of everything there is; all 16 genres, most tracks first."""
 
     tracks: int
     indexed: int
     users: int
     playlists: int
-    genres: list[tuple[str, int]]
+    genres: list[GenreCount]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +68,23 @@ class FailedTrack:
 
 
 async def count_everything(connection: Connection) -> Counts:
-    """Count tracks, users, playlists, and the tracks of each genre, most first."""
+    """Count tracks, users, playlists, and the tracks of each genre."""
     row = await connection.fetchrow(SELECT_COUNTS)
     assert row is not None, "a statement of counts returns a row"
-    genres = [(genre["genre"], genre["tracks"]) for genre in await connection.fetch(SELECT_GENRES)]
-    return Counts(row["tracks"], row["indexed"], row["users"], row["playlists"], genres)
+    counted = await count_library(connection)
+    return replace(counted, tracks=row["tracks"], users=row["users"], playlists=row["playlists"])
+
+
+async def count_library(connection: Connection) -> Counts:
+    """Count the tracks of each genre and those in the index; tracks are their sum, nobody and no playlist counted."""
+    rows = {row["genre"]: row for row in await connection.fetch(SELECT_GENRES)}
+    counted = [
+        GenreCount(name, rows[name]["tracks"], rows[name]["unknown"]) if name in rows else GenreCount(name, 0, 0)
+        for name in GENRES
+    ]
+    genres = sorted(counted, key=lambda genre: (-genre.tracks, genre.name))
+    indexed = int(await connection.fetchval(COUNT_INDEXED))
+    return Counts(sum(genre.tracks for genre in genres), indexed, 0, 0, genres)
 
 
 async def progress_of_root(connection: Connection, root_id: RootId) -> dict[EmbeddingState, int]:

@@ -5,8 +5,9 @@ from datetime import datetime
 
 import asyncpg
 
+from services.social.errors import UploadNotFound
 from services.social.ids import EncoderId, UploadId, UserId
-from services.social.store.database import Connection
+from services.social.store.database import LAST_ID, Connection
 from services.social.store.embeddings import Embedding
 from services.social.uploads import Upload
 
@@ -17,27 +18,41 @@ SELECT_UPLOADS = f"""
 SELECT {UPLOAD} FROM uploads
 WHERE upload_id = ANY ($1::uuid[]) AND user_id = $2 AND expires_at > $3 AND swept_at IS NULL
 """
-SELECT_VECTORS = """
-SELECT upload_id, vector FROM upload_embeddings WHERE encoder_id = $1 AND upload_id = ANY ($2::uuid[])
+SELECT_SOUNDS = """
+SELECT upload_id, vector, duration_seconds FROM upload_embeddings WHERE encoder_id = $1 AND upload_id = ANY ($2::uuid[])
 """
 INSERT_EMBEDDING = """
 INSERT INTO upload_embeddings (upload_id, encoder_id, vector, duration_seconds, tags) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (upload_id, encoder_id) DO NOTHING
 """
-# A digest that somebody lent again, and is still allowed to use, stays.
+SELECT_MINE = f"""
+SELECT {UPLOAD} FROM uploads
+WHERE user_id = $1 AND swept_at IS NULL AND expires_at > $2 AND upload_id < coalesce($3, '{LAST_ID}'::uuid)
+ORDER BY upload_id DESC LIMIT $4
+"""
+LOCK_UPLOAD = "SELECT digest, swept_at FROM uploads WHERE upload_id = $1 AND user_id = $2 FOR UPDATE"
+DELETE_AUDIO = "UPDATE uploads SET deleted_at = $2, swept_at = $2 WHERE upload_id = $1"
+# Whose audio nobody may use any more; triggers count what still refers to a digest.
 SWEEP = """
-WITH expired AS (
-    UPDATE uploads SET swept_at = $1
-    WHERE upload_id IN (
-        SELECT upload_id FROM uploads WHERE swept_at IS NULL AND expires_at <= $1
-        ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
-    )
-    RETURNING digest
+UPDATE uploads SET swept_at = $1
+WHERE upload_id IN (
+    SELECT upload_id FROM uploads WHERE swept_at IS NULL AND expires_at <= $1
+    ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-SELECT DISTINCT digest FROM expired
-WHERE NOT EXISTS (
-    SELECT FROM uploads AS alive
-    WHERE alive.digest = expired.digest AND alive.swept_at IS NULL AND alive.expires_at > $1
+RETURNING upload_id, user_id
+"""
+# Quotas count what was lent today, even if it was deleted. What a recipe or a job names is needed for its sound.
+FORGET = """
+DELETE FROM uploads WHERE upload_id IN (
+    SELECT upload_id FROM uploads AS upload
+    WHERE swept_at <= $1 AND created_at <= $1
+        AND NOT EXISTS (SELECT FROM playlist_uploads AS named WHERE named.upload_id = upload.upload_id)
+        AND NOT EXISTS (
+            SELECT FROM jobs WHERE jobs.user_id = upload.user_id AND finished_at IS NULL
+                AND request -> 'recipe' -> 'seeds'
+                    @> jsonb_build_array(jsonb_build_object('upload_id', upload.upload_id))
+        )
+    ORDER BY swept_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 """
 
@@ -70,12 +85,12 @@ async def find_uploads(
     return {UploadId(row["upload_id"]): _upload(row) for row in rows}
 
 
-async def vectors_of(
+async def sounds_of(
     connection: Connection, encoder_id: EncoderId, upload_ids: Sequence[UploadId]
-) -> dict[UploadId, bytes]:
-    """Return the vectors of those uploads that were heard already, by id."""
-    rows = await connection.fetch(SELECT_VECTORS, encoder_id, upload_ids)
-    return {UploadId(row["upload_id"]): row["vector"] for row in rows}
+) -> dict[UploadId, tuple[bytes, float]]:
+    """Return the vectors, and the lengths in seconds, of those uploads that were heard already, by id."""
+    rows = await connection.fetch(SELECT_SOUNDS, encoder_id, upload_ids)
+    return {UploadId(row["upload_id"]): (row["vector"], row["duration_seconds"]) for row in rows}
 
 
 async def insert_embedding(
@@ -87,9 +102,44 @@ async def insert_embedding(
     )
 
 
-async def sweep(connection: Connection, now: datetime, limit: int) -> list[bytes]:
-    """Mark expired uploads as swept, and return the digests whose blobs nobody may use any more."""
-    return [row["digest"] for row in await connection.fetch(SWEEP, now, limit)]
+async def own_uploads(
+    connection: Connection, user_id: UserId, now: datetime, before: UploadId | None, limit: int
+) -> list[Upload]:
+    """Return a person's uploads whose audio is there, newest first, those made before `before`."""
+    return [_upload(row) for row in await connection.fetch(SELECT_MINE, user_id, now, before, limit)]
+
+
+async def delete_audio(
+    connection: Connection, upload_id: UploadId, user_id: UserId, now: datetime
+) -> tuple[bytes, bool]:
+    """Say that nobody may use the audio of an upload of this person's any more.
+
+    Returns:
+        Its digest, and whether anything has changed.
+
+    Raises:
+        UploadNotFound: There is none.
+    """
+    row = await connection.fetchrow(LOCK_UPLOAD, upload_id, user_id)
+    if row is None:
+        raise UploadNotFound(upload_id)
+    if row["swept_at"] is None:
+        await connection.execute(DELETE_AUDIO, upload_id, now)
+    return row["digest"], row["swept_at"] is None
+
+
+async def sweep(connection: Connection, now: datetime, limit: int) -> list[tuple[UploadId, UserId]]:
+    """Mark expired uploads as swept, and return them with their owners."""
+    return [(row["upload_id"], row["user_id"]) for row in await connection.fetch(SWEEP, now, limit)]
+
+
+async def forget(connection: Connection, before: datetime, limit: int) -> int:
+    """Forget uploads that were swept before a time, and what was heard in them, where nothing names them any more.
+
+    Returns:
+        How many.
+    """
+    return int((await connection.execute(FORGET, before, limit)).split()[-1])
 
 
 def _upload(row: asyncpg.Record) -> Upload:

@@ -13,9 +13,9 @@ from services.social.store import descriptors
 from services.social.store.database import Connection
 
 SELECT_STATES = f"""
-SELECT progress.track_id, progress.version, embedding.vector, embedding.duration_seconds, embedding.tags,
-    track.title, track.artist, track.album, track.genre, track.year, track.relative_path, track.audio_hash,
-    {descriptors.COLUMNS}
+SELECT progress.track_id, progress.version, embedding.vector, embedding.duration_seconds, embedding.windows_digest,
+    embedding.tags, track.title, track.artist, track.album, track.genre, track.year, track.relative_path,
+    track.audio_hash, {descriptors.COLUMNS}
 FROM track_embeddings AS progress
 JOIN tracks AS track USING (track_id)
 JOIN embeddings AS embedding
@@ -40,6 +40,15 @@ SELECT stream_created_at, sequence FROM track_embeddings
 WHERE encoder_id = coalesce($2, (SELECT encoder_id FROM serving_encoder))
     AND stream_created_at = (SELECT created_at FROM streams WHERE name = $1) AND sequence IS NOT NULL
 ORDER BY sequence DESC LIMIT 1
+"""
+
+# What is about to be published may be there already, in place of what was told before.
+SELECT_FIRST_TOLD = """
+SELECT min(sequence) FROM track_embeddings AS progress
+WHERE stream_created_at = (SELECT created_at FROM streams WHERE name = $1) AND NOT EXISTS (
+    SELECT FROM outbox
+    WHERE outbox.kind = 'vector' AND outbox.key = progress.track_id::text AND outbox.encoder_id = progress.encoder_id
+)
 """
 
 SELECT_STREAM = "SELECT created_at FROM streams WHERE name = $1"
@@ -72,6 +81,7 @@ SELECT EXISTS (
     WHERE streams.name = $1 AND streams.rebuild_through IS NOT NULL
 )
 """
+SELECT_FILLING = f"SELECT created_at, ({IS_REBUILDING}) AS is_filling FROM streams WHERE name = $1"
 END_REBUILD = """
 UPDATE streams SET rebuild_through = NULL
 WHERE name = $1 AND rebuild_through IS NOT NULL
@@ -96,6 +106,7 @@ class TrackState:
     relative_path: bytes
     audio_hash: bytes
     descriptors: Descriptors | None
+    windows_digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +141,7 @@ def _state(row: asyncpg.Record) -> TrackState:
         row["relative_path"],
         row["audio_hash"],
         descriptors.from_row(row),
+        row["windows_digest"],
     )
 
 
@@ -159,6 +171,12 @@ async def read_point(connection: Connection, encoder_id: EncoderId | None = None
     """
     row = await connection.fetchrow(SELECT_READ_POINT, VECTORS, encoder_id)
     return None if row is None else ReadPoint(row["stream_created_at"], row["sequence"])
+
+
+async def first_told(connection: Connection) -> int | None:
+    """Return the lowest sequence at which the log holds what a track is; None where it holds nothing."""
+    found: int | None = await connection.fetchval(SELECT_FIRST_TOLD, VECTORS)
+    return found
 
 
 async def known_stream(connection: Connection, name: str) -> datetime | None:
@@ -193,6 +211,12 @@ async def rebuild(connection: Connection) -> None:
 async def is_rebuilding(connection: Connection) -> bool:
     """Say whether vectors of a rebuild are still to be published."""
     return bool(await connection.fetchval(IS_REBUILDING, VECTORS))
+
+
+async def filling(connection: Connection) -> tuple[datetime | None, bool]:
+    """Return when the log's stream was created, as it was last seen, and whether a rebuild of it is under way."""
+    row = await connection.fetchrow(SELECT_FILLING, VECTORS)
+    return (None, False) if row is None else (row["created_at"], row["is_filling"])
 
 
 async def end_rebuild(connection: Connection) -> None:

@@ -11,7 +11,8 @@ from services.social.store.database import Connection
 
 # Where the file is not what it was when the work was promised, there is nothing to send: the work counts as lost.
 SELECT_MESSAGES = """
-SELECT work.event_id, work.encoder_id, work.audio_hash, track.track_id, root.location, track.relative_path
+SELECT work.event_id, work.encoder_id, work.audio_hash, track.track_id, root.location, track.relative_path,
+    track.file_hash
 FROM embedding_work AS work JOIN tracks AS track USING (track_id) JOIN roots AS root USING (root_id)
 WHERE work.event_id = ANY ($1::uuid[]) AND track.audio_hash = work.audio_hash
 """
@@ -44,9 +45,11 @@ WHERE (encoder_id, audio_hash) IN (
 )
 RETURNING encoder_id, audio_hash, event_id, losses
 """
+# Not where another file was registered since, which has not been looked at: that is passed on to like any other.
 FAIL_TRACK = """
 UPDATE track_embeddings SET state = 'FAILED', failure_reason = $4, failure_message = $5, changed_at = now()
 WHERE encoder_id = $1 AND audio_hash = $2 AND track_id = $3 AND state = 'PENDING'
+    AND ($6 = ''::bytea OR EXISTS (SELECT FROM tracks AS track WHERE track.track_id = $3 AND track.file_hash = $6))
 """
 # Another file of the same sound is heard instead, where there is one that still waits.
 PASS_ON = """
@@ -57,6 +60,15 @@ FROM (
 ) AS other
 WHERE work.encoder_id = $1 AND work.audio_hash = $2
 RETURNING work.event_id
+"""
+# In the order in which everybody locks sounds.
+LOCK_SOUNDS_OF = """
+SELECT FROM embedding_work WHERE encoder_id = $1 AND track_id = ANY ($2::uuid[]) ORDER BY audio_hash FOR UPDATE
+"""
+SEND_ANEW = """
+UPDATE embedding_work SET event_id = uuidv7(), sequence = NULL, sent_at = now()
+WHERE encoder_id = $1 AND track_id = ANY ($2::uuid[])
+RETURNING event_id
 """
 
 # Not where the file sounds otherwise by now: what is heard there would be told of the sound that it had.
@@ -94,6 +106,7 @@ class WorkMessage:
     track_id: TrackId
     root_location: str
     relative_path: bytes
+    file_hash: bytes
 
 
 async def messages(connection: Connection, event_ids: Sequence[str]) -> dict[str, WorkMessage]:
@@ -105,6 +118,7 @@ async def messages(connection: Connection, event_ids: Sequence[str]) -> dict[str
             TrackId(row["track_id"]),
             row["location"],
             row["relative_path"],
+            row["file_hash"],
         )
         for row in await connection.fetch(SELECT_MESSAGES, event_ids)
     }
@@ -184,6 +198,18 @@ async def resend(
     return len(rows)
 
 
+async def send_anew(connection: Connection, encoder_id: EncoderId, track_ids: Sequence[TrackId]) -> None:
+    """Promise anew the work for which the files of tracks are heard: they lie elsewhere than it said.
+
+    Whoever has the old work finds no file, and says nothing by that of the new.
+    """
+    if not track_ids:
+        return
+    await connection.execute(LOCK_SOUNDS_OF, encoder_id, track_ids)
+    rows = await connection.fetch(SEND_ANEW, encoder_id, track_ids)
+    await outbox.add_work(connection, [row["event_id"] for row in rows])
+
+
 async def store_absence(
     connection: Connection,
     encoder_id: EncoderId,
@@ -192,14 +218,17 @@ async def store_absence(
     reason: str,
     message: str,
     work_id: str = "",
+    file_hash: bytes = b"",
 ) -> None:
-    """Note that a track's file could not be read: that says nothing of its sound, which another file may have.
+    """Note that a track's file is not there, or is another one: that says nothing of its sound, which others may have.
 
-    Of work that was promised anew since, it says nothing either; see `embeddings.store_failure`.
+    Of work that was promised anew since, it says nothing either; see `embeddings.store_failure`. Where the track has
+    another file by now than `file_hash`, which is what was asked for, work is promised for that one. Empty where it is
+    not known.
     """
     if await embeddings.is_promised_anew(connection, encoder_id, audio_hash, work_id):
         return
-    await connection.execute(FAIL_TRACK, encoder_id, audio_hash, track_id, reason, message)
+    await connection.execute(FAIL_TRACK, encoder_id, audio_hash, track_id, reason, message, file_hash)
     event_id = await connection.fetchval(PASS_ON, encoder_id, audio_hash)
     if event_id is None:
         await connection.execute(embeddings.DELETE_WORK, encoder_id, audio_hash)

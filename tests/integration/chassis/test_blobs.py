@@ -1,14 +1,16 @@
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from obstore.store import MemoryStore
 
-from services.chassis.blobs import BlobStore, open_blob_store
+from services.chassis.blobs import BlobStore, StoredBlob, open_blob_store
 from services.chassis.errors import NotFound, ResourceExhausted
+from services.chassis.settings import SettingsError
 
 
 @pytest.fixture
@@ -38,6 +40,36 @@ async def test_stream_is_stored_under_its_digest(blobs: BlobStore, folder: Path,
     await blobs.download(digest, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == data
     assert await blobs.size(digest) == len(data)
+
+
+async def test_local_blob_is_opened_where_it_lies(blobs: BlobStore) -> None:
+    digest = await blobs.put(b"sound")
+    descriptor = await blobs.open(digest)
+    assert descriptor is not None
+    with os.fdopen(descriptor, "rb") as file:
+        assert file.read() == b"sound"
+    with pytest.raises(NotFound) as caught:
+        await blobs.open(bytes(32))
+    assert caught.value.reason == "BLOB_NOT_FOUND"
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+async def test_what_is_no_regular_file_is_no_blob(blobs: BlobStore, folder: Path, make: Callable[[Path], None]) -> None:
+    digest = await blobs.put(b"sound")
+    path = folder / "sha256" / digest.hex()[:2] / digest.hex()[2:4] / digest.hex()
+    path.unlink()
+    make(path)
+    before = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        with pytest.raises(NotFound) as caught:
+            await blobs.open(digest)
+        assert caught.value.reason == "BLOB_NOT_FOUND"
+    assert os.listdir("/proc/self/fd") == before
+
+
+async def test_blob_of_no_local_folder_is_not_opened() -> None:
+    blobs = BlobStore(MemoryStore())
+    assert await blobs.open(await blobs.put(b"sound")) is None
 
 
 async def test_the_same_bytes_are_stored_once(blobs: BlobStore, folder: Path) -> None:
@@ -84,6 +116,75 @@ async def test_what_a_killed_process_left_is_swept(blobs: BlobStore, folder: Pat
     assert (swept, files(folder)) == (2, sorted(["young", kept.hex()]))
 
 
-def test_other_schemes_are_refused() -> None:
-    with pytest.raises(ValueError, match="file:// or s3://"):
-        open_blob_store("ftp://host/folder")
+@pytest.fixture(params=["folder", "objects"])
+def listed(request: pytest.FixtureRequest, folder: Path) -> BlobStore:
+    return open_blob_store(f"file://{folder}") if request.param == "folder" else BlobStore(MemoryStore())
+
+
+async def test_blobs_are_listed_by_their_digests_page_by_page(listed: BlobStore) -> None:
+    began = datetime.now(UTC) - timedelta(seconds=5)
+    sizes = {await listed.put(bytes([number]) * number): number for number in range(40)}
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    everything: list[StoredBlob] = []
+    pages: list[int] = []
+    while sum(pages) < len(sizes):
+        page = await listed.list(soon, after=everything[-1].digest if everything else None, limit=7)
+        pages.append(len(page))
+        everything += page
+    assert pages == [7, 7, 7, 7, 7, 5]
+    assert [(one.digest, one.size) for one in everything] == sorted(sizes.items())
+    assert all(began < one.modified_at < soon for one in everything)
+    assert await listed.list(soon) == everything
+    # Also from between two, and past what was deleted meanwhile.
+    first, second, third = everything[:3]
+    await listed.delete(first.digest)
+    between = second.digest[:-1] + bytes([second.digest[-1] ^ 1])
+    expected = [third] if between > second.digest else [second]
+    assert await listed.list(soon, after=between, limit=1) == expected
+    assert await listed.list(soon, after=first.digest, limit=1) == [second]
+    assert await listed.list(soon, after=b"\xff" * 32) == []
+
+
+async def test_young_blobs_are_not_listed(listed: BlobStore) -> None:
+    digest = await listed.put(b"young")
+    (found,) = await listed.list(datetime.now(UTC) + timedelta(minutes=1))
+    assert (await listed.list(found.modified_at), found.digest) == ([], digest)
+    assert await listed.list(found.modified_at + timedelta(milliseconds=1)) == [found]
+
+
+async def test_empty_store_lists_nothing(listed: BlobStore) -> None:
+    assert await listed.list(datetime.now(UTC)) == []
+
+
+async def test_what_is_no_blob_is_not_listed() -> None:
+    store = MemoryStore()
+    blobs = BlobStore(store)
+    digest = await blobs.put(b"sound")
+    name = digest.hex()
+    for path in (f"incoming/{name}", f"sha256/{name}", f"sha256/00/00/{name}", f"sha256/{name[:2]}/notes", "other"):
+        await store.put_async(path, b"x")
+    assert [one.digest for one in await blobs.list(datetime.now(UTC) + timedelta(minutes=1))] == [digest]
+
+
+async def test_what_is_no_blob_in_a_folder_is_not_listed(blobs: BlobStore, folder: Path) -> None:
+    digest = await blobs.put(b"sound")
+    name = digest.hex()
+    home = folder / "sha256" / name[:2] / name[2:4]
+    (folder / "sha256" / "00" / "00").mkdir(parents=True)
+    for path in (folder / name, folder / "sha256" / name, folder / "sha256/00/00" / name, home / f"{name}#1"):
+        path.write_bytes(b"x")
+    (home / f"{name[:4]}{'0' * 60}").mkdir()
+    (home / f"{name[:4]}{'1' * 60}").symlink_to(home / name)
+    assert [one.digest for one in await blobs.list(datetime.now(UTC) + timedelta(minutes=1))] == [digest]
+
+
+@pytest.mark.parametrize("url", ["ftp://host/folder", "file://relative/folder", "s3:///x", "s3://", ""])
+def test_other_addresses_are_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match=f"the blob store {url} is neither file:///an/absolute/folder nor"):
+        open_blob_store(url)
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=f"the blob store file://{tmp_path}/file/blobs cannot be opened: Not a dir"):
+        open_blob_store(f"file://{tmp_path}/file/blobs")

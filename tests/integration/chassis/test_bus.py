@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 import pytest
+from nats.aio.msg import Msg
 
 from services.chassis.bus import (
     DEAD_LETTERS,
@@ -18,6 +19,7 @@ from services.chassis.bus import (
     Delivery,
     LogBatch,
     WorkConsumer,
+    log,
     read_log,
     vector_subject,
 )
@@ -170,3 +172,106 @@ async def test_log_goes_on_after_a_position(bus: Bus, from_sequence: int) -> Non
             await until_caught_up(batches, state)
     assert set(state) == {f"t{number}" for number in range(from_sequence + 1, 11)}
     await batches.aclose()
+
+
+async def until_still(bus: Bus) -> int:
+    """Return how many bytes a connection has received, once it receives no more."""
+    before = -1
+    async with asyncio.timeout(30):
+        while (received := int(bus.client.stats["in_bytes"])) != before:
+            before = received
+            await asyncio.sleep(0.3)
+    return before
+
+
+async def test_a_reader_slower_than_the_server_misses_nothing_and_holds_little(
+    bus: Bus, nats_server: NatsServer
+) -> None:
+    count = 320  # of 900 KB: more than nats-py lets wait
+    for first in range(0, count, 16):
+        publishing = [
+            bus.publish(vector_subject("enc", f"t{number}"), bytes(900_000), f"event-{number}")
+            for number in range(first, first + 16)
+        ]
+        await asyncio.gather(*publishing)
+    reader = await Bus.connect(nats_server.settings("retriever"), "retriever")
+    batches = read_log(reader, VECTORS, vector_subject("enc", ">"), None)
+    async with asyncio.timeout(60), contextlib.aclosing(batches):
+        sequences: list[int] = []
+        while not sequences:
+            sequences += [entry.sequence for entry in (await anext(batches)).entries]
+        assert await until_still(reader) < 100_000_000
+        async for batch in batches:
+            sequences += [entry.sequence for entry in batch.entries]
+            if batch.is_caught_up:
+                break
+    assert sequences == list(range(1, count + 1))
+    await reader.close()
+
+
+async def test_a_log_whose_end_is_of_other_subjects_is_caught_up_at_once(bus: Bus) -> None:
+    await bus.publish(vector_subject("enc", "t"), b"x", "event-1")
+    await bus.publish(vector_subject("other", "t"), b"x", "event-2")
+    async with (
+        asyncio.timeout(10),
+        contextlib.aclosing(read_log(bus, VECTORS, vector_subject("enc", ">"), None)) as batches,
+    ):
+        first, second = await anext(batches), await anext(batches)
+        assert (first.pending_count, first.is_caught_up) == (1, False)
+        assert ([entry.sequence for entry in second.entries], second.is_caught_up) == ([1], True)
+        async for batch in batches:  # so that a point there is reached, too
+            if batch.position.sequence == 2:
+                break
+        assert (batch.is_reset, batch.is_caught_up, batch.pending_count) == (False, True, 0)
+    nobody = read_log(bus, VECTORS, vector_subject("nobody", ">"), None)
+    async with asyncio.timeout(10), contextlib.aclosing(nobody):
+        first = await anext(nobody)
+    assert (first.position.sequence, first.is_reset, first.is_caught_up) == (2, True, True)
+
+
+async def test_a_log_whose_consumer_is_deleted_is_read_on(bus: Bus, nats_server: NatsServer) -> None:
+    await bus.publish(vector_subject("enc", "a"), b"x", "event-1")
+    reader = await Bus.connect(nats_server.settings("retriever"), "retriever")
+    async with (
+        asyncio.timeout(10),
+        contextlib.aclosing(read_log(reader, VECTORS, vector_subject("enc", ">"), None)) as batches,
+    ):
+        await until_caught_up(batches, {})
+        for consumer in await bus.jetstream.consumers_info(VECTORS):
+            await bus.jetstream.delete_consumer(VECTORS, consumer.name)
+        await bus.publish(vector_subject("enc", "b"), b"y", "event-2")
+        async for batch in batches:
+            assert not batch.is_reset
+            if batch.entries:
+                break
+        assert [(entry.sequence, entry.payload) for entry in batch.entries] == [(2, b"y")]
+    await reader.close()
+
+
+async def test_a_message_that_got_lost_on_the_way_is_asked_for_again(
+    bus: Bus, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        await bus.publish(vector_subject("enc", f"t{number}"), b"x", f"event-{number}")
+    put = log._Consumer.put
+    lost: list[int] = []
+
+    async def put_but_one(self: log._Consumer, message: Msg) -> None:
+        if message.subject.endswith(".t3") and not lost:
+            lost.append(message.metadata.sequence.stream)
+            return
+        await put(self, message)
+
+    monkeypatch.setattr(log._Consumer, "put", put_but_one)
+    reader = await Bus.connect(nats_server.settings("retriever"), "retriever")
+    found: list[int] = []
+    async with (
+        asyncio.timeout(10),
+        contextlib.aclosing(read_log(reader, VECTORS, vector_subject("enc", ">"), None)) as batches,
+    ):
+        async for batch in batches:
+            found += [entry.sequence for entry in batch.entries]
+            if batch.is_caught_up:
+                break
+    assert (found, lost) == ([1, 2, 3, 4, 5, 6], [4])
+    await reader.close()

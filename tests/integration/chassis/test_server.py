@@ -261,6 +261,17 @@ TOKENS: list[tuple[str, str | None, Access, type[DomainError] | None]] = [
     ("user at a worker's RPC", SIGNER.token(), Access.WORKER, PermissionDenied),
     ("worker at a worker's RPC", SIGNER.job_token(), Access.WORKER, None),
     ("worker at a user's RPC", SIGNER.job_token(), Access.USER, PermissionDenied),
+    ("user at a session's RPC", SIGNER.token(), Access.SESSION, None),
+    ("guest at a session's RPC", NOBODY, Access.SESSION, Unauthenticated),
+    ("worker at a session's RPC", SIGNER.job_token(), Access.SESSION, PermissionDenied),
+    ("worker at a public RPC", SIGNER.job_token(), Access.PUBLIC, None),
+    ("program at a reading RPC", SIGNER.api_token("read"), Access.USER, None),
+    ("program at a worker's RPC", SIGNER.api_token("read write admin"), Access.WORKER, PermissionDenied),
+    ("admin's program at an admin's RPC", SIGNER.api_token("admin", role="admin"), Access.ADMIN, None),
+    ("program of an ended session", SIGNER.api_token(sid="session-ended"), Access.PUBLIC, Unauthenticated),
+    ("program that cannot be revoked", SIGNER.api_token(sid=None), Access.PUBLIC, Unauthenticated),
+    ("program without scopes", SIGNER.token(kind="api"), Access.PUBLIC, Unauthenticated),
+    ("session with a scope", SIGNER.token(scope="read"), Access.SESSION, None),
     ("forged signature", STRANGER.token(), Access.PUBLIC, Unauthenticated),
     ("unknown key", TokenSigner("key-9").token(), Access.PUBLIC, Unauthenticated),
     ("algorithm none", jwt.encode({"sub": "user-1"}, "", algorithm="none"), Access.PUBLIC, Unauthenticated),
@@ -310,3 +321,49 @@ async def test_forged_key_ids_do_not_hammer_social() -> None:
         with pytest.raises(Unauthenticated):
             await verifier.verify(TokenSigner(f"forged-{number}").token())
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_the_case_of_the_scheme_does_not_matter(scheme: str) -> None:
+    async with serving(embedder_pb2.DescribeModelResponse, Access.USER, TokenVerifier(SIGNER.jwks)) as (stub, _):
+        metadata = (("authorization", f"{scheme} {SIGNER.token()}"),)
+        await stub.DescribeModel(REQUEST, timeout=5, metadata=metadata)
+
+
+@pytest.mark.parametrize("authorization", ["Basic bWluYTp4", "Bearer", "token"])
+async def test_another_scheme_is_refused(authorization: str) -> None:
+    async with serving(embedder_pb2.DescribeModelResponse, Access.PUBLIC, TokenVerifier(SIGNER.jwks)) as (stub, _):
+        with pytest.raises(Unauthenticated) as caught:
+            await stub.DescribeModel(REQUEST, timeout=5, metadata=(("authorization", authorization),))
+    assert caught.value.reason == "TOKEN_INVALID"
+
+
+async def test_absent_keys_are_asked_for_once_for_all_and_give_a_hint() -> None:
+    asked, answer = [], asyncio.Event()
+    metadata = (("authorization", f"Bearer {SIGNER.token()}"),)
+
+    async def fetch() -> str:
+        asked.append(time_left_s())
+        await answer.wait()
+        raise Unavailable("social is away")
+
+    verifier = TokenVerifier(fetch)
+    async with (
+        serving(embedder_pb2.DescribeModelResponse, Access.USER, verifier) as (_, server),
+        connect(f"127.0.0.1:{server.port}") as channel,  # which tries nothing again
+    ):
+        stub = embedder_pb2_grpc.EmbedderServiceStub(channel)
+
+        def calls(count: int, timeout_s: float) -> "asyncio.Future[list[object]]":
+            made = [stub.DescribeModel(REQUEST, timeout=timeout_s, metadata=metadata) for _ in range(count)]
+            return asyncio.gather(*made, return_exceptions=True)
+
+        (impatient,) = await calls(1, 0.1)
+        assert isinstance(impatient, DeadlineExceeded)
+        waiting = calls(3, 10)
+        await asyncio.sleep(0.1)
+        answer.set()
+        refusals = [*await waiting, *await calls(1, 10)]
+    hints = [(error.reason, error.retry_after_ms) for error in refusals if isinstance(error, Unavailable)]
+    assert hints == [("KEYS_UNAVAILABLE", 1000)] * 4
+    assert asked == [None]  # and no caller's deadline bounded it

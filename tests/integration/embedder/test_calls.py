@@ -18,6 +18,7 @@ from services.chassis.errors import DomainError
 from services.chassis.server import Server
 from services.embedder.admission import CallLimits
 from services.embedder.embedding import AudioLimits
+from services.embedder.errors import UploadStalled
 from services.embedder.intake import Intake
 from services.embedder.servicer import ACCESS, Servicer
 from tests.fakes.encoder import MANIFEST, POISON
@@ -71,10 +72,11 @@ class Calls:
 
 
 @contextlib.asynccontextmanager
-async def serving(rig: Rig, idle_s: float) -> AsyncIterator[Calls]:
+async def serving(rig: Rig, idle_s: float, files_of_one: int = 2) -> AsyncIterator[Calls]:
     server = Server("127.0.0.1:0", ACCESS, TokenVerifier(SIGNER.jwks))
     intake = Intake(rig.encoder, rig.tracks, rig.blobs, rig.spool, LIMITS)
-    servicer = Servicer(rig.encoder, intake, CallLimits(files=2, batches=1, batch_items=2, idle_s=idle_s))
+    limits = CallLimits(files=2, files_of_one=files_of_one, batches=1, batch_items=2, idle_s=idle_s)
+    servicer = Servicer(rig.encoder, intake, limits)
     embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, server.grpc)
     await server.start()
     await server.set_serving(True)
@@ -129,7 +131,9 @@ async def test_chunks_do_not_matter_and_nothing_stays_on_disk(calls: Calls, song
 
 async def test_blob_comes_back_as_the_same_vector(calls: Calls, song: bytes) -> None:
     digest = await calls.rig.blobs.put(song)
-    assert await calls.embed_blob(digest) == await calls.embed(song)
+    streamed = await calls.embed(song)
+    calls.rig.spool.close()  # what lies in a local folder already is not copied
+    assert await calls.embed_blob(digest) == streamed
 
 
 async def test_model_is_described_to_everybody(calls: Calls) -> None:
@@ -281,6 +285,23 @@ async def test_more_calls_than_allowed_are_refused_at_once_with_a_hint(calls: Ca
     assert (await calls.embed(song)).window_count == 3
 
 
+async def test_one_user_leaves_places_for_others_and_for_workers(rig: Rig, song: bytes) -> None:
+    digest = await rig.blobs.put(song)
+    other = (("authorization", f"Bearer {SIGNER.token(sub='user-2')}"),)
+    rig.encoder.open.clear()
+    async with serving(rig, idle_s=60, files_of_one=1) as calls:
+        held = asyncio.create_task(calls.embed(song))
+        while not rig.encoder.batches:
+            await asyncio.sleep(0.005)
+        error = await refusal(calls.embed(b"", size_bytes=1000))
+        assert (error.code, error.reason, error.value, error.limit) == ("RESOURCE_EXHAUSTED", "EMBEDDER_BUSY", "1", "1")
+        assert error.retry_after_ms == 2000
+        rig.encoder.open.set()
+        assert (await calls.embed_blob(digest)).window_count == 3  # a job of the same user
+        assert (await calls.embed(song, metadata=other)).window_count == 3
+        assert (await held).window_count == 3
+
+
 async def test_client_that_goes_away_frees_its_place(calls: Calls, song: bytes) -> None:
     calls.rig.encoder.open.clear()
     held = [asyncio.create_task(calls.embed(song)) for _ in range(2)]
@@ -361,7 +382,8 @@ async def test_caller_who_stops_sending_loses_the_place(impatient: Calls, song: 
 
     for messages in ([], [header(1000)], [header(1000), chunk(b"abc")]):
         error = await refusal(impatient.stub.Embed(stalling(*messages), timeout=TIMEOUT_S, metadata=USER))
-        assert (error.code, error.reason, error.limit) == ("DEADLINE_EXCEEDED", "UPLOAD_STALLED", "0.5 s")
+        assert (error.code, error.reason, error.retry_after_ms) == ("DEADLINE_EXCEEDED", "UPLOAD_STALLED", 1000)
+        assert error.limit in ("0.5 s", "65536 bytes/s after 0.5 s")  # the pace of the chunk may have run out first
     assert (await impatient.embed_blob(digest)).window_count == 3
 
 
@@ -481,3 +503,46 @@ async def test_caller_who_leaves_a_batch_ends_its_work(calls: Calls) -> None:
             assert (await anext(stream)).HasField("embedding")
             return
         await asyncio.sleep(0.01)
+
+
+class Reader:
+    """A caller's end of a stream: takes so many answers, and then no more."""
+
+    def __init__(self, takes: int) -> None:
+        self.taken: list[str] = []
+        self._takes = takes
+
+    def done(self) -> bool:
+        return False
+
+    async def write(self, answer: embedder_pb2.EmbedBatchResponse) -> None:
+        if len(self.taken) == self._takes:
+            await asyncio.Event().wait()
+        self.taken.append(answer.key)
+
+
+async def test_reader_of_a_batch_who_stops_reading_loses_the_place(rig: Rig) -> None:
+    intake = Intake(rig.encoder, rig.tracks, rig.blobs, rig.spool, LIMITS)
+    limits = CallLimits(files=1, files_of_one=1, batches=1, batch_items=1, idle_s=0.1)
+    servicer = Servicer(rig.encoder, intake, limits)
+
+    async def items() -> AsyncIterator[embedder_pb2.EmbedBatchRequest]:
+        for key in "abc":
+            yield embedder_pb2.EmbedBatchRequest(key=key)
+
+    async def answered(reader: Reader) -> None:
+        async for _ in servicer.EmbedBatch(items(), reader):  # type: ignore[arg-type]  # as much of it as is used
+            pytest.fail("answers are written, and not yielded")
+
+    for _ in range(2):  # of one place
+        reader = Reader(takes=1)
+        with pytest.raises(UploadStalled) as caught:
+            await asyncio.wait_for(answered(reader), 10)
+        assert reader.taken == ["a"]
+        assert (caught.value.code, caught.value.value, caught.value.limit) == (
+            "DEADLINE_EXCEEDED", "over 0.1 s", "0.1 s",
+        )  # fmt: skip
+        assert caught.value.retry_after_ms == 1000
+    reader = Reader(takes=3)
+    await answered(reader)
+    assert reader.taken == ["a", "b", "c"]

@@ -8,7 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import soundfile
 
+from services.embedder import decode_supply
 from services.embedder.decoder import DecodeLimits, DecoderPool
 from services.embedder.errors import AudioCorrupt, DecoderLost
 from tests.integration.embedder import audio_files
-from tests.integration.embedder.conftest import SPEC, decode
+from tests.integration.embedder.conftest import SPEC, decode, opened
 
 MIB = 1024 * 1024
 
@@ -139,6 +141,94 @@ async def test_caller_that_leaves_while_a_process_starts_leaves_none_behind(pool
             while children() - before:
                 await asyncio.sleep(0.001)
     assert (await decode(pool, song))[1].seconds == 12.0
+
+
+async def until_idle(pool: DecoderPool, count: int, but: Collection[int] = ()) -> list[int]:
+    """Wait until so many processes are idle, none of them one of `but`."""
+    async with asyncio.timeout(20):
+        while len(found := pool.process_ids) != count or set(found) & set(but):
+            await asyncio.sleep(0.005)
+    return found
+
+
+async def test_process_that_dies_while_it_is_idle_is_reaped_and_replaced_before_anybody_asks() -> None:
+    pool = DecoderPool(2, DecodeLimits(), max_waiting=4)
+    await pool.start()
+    victim, other = pool.process_ids
+    os.kill(victim, signal.SIGKILL)
+    new = await until_idle(pool, 2, but={victim})
+    assert other in new
+    async with asyncio.timeout(20):
+        while psutil.pid_exists(victim):  # as it would, for a zombie
+            await asyncio.sleep(0.005)
+    await pool.close()
+    assert not set(new) & children()
+
+
+async def test_process_whose_caller_left_is_replaced_before_the_next_comes(pool: DecoderPool, song: Path) -> None:
+    await pool.start()
+    (first,) = pool.process_ids
+    with opened(song) as descriptor:
+        async with pool.decode(descriptor, SPEC):
+            pass
+    assert pool.process_ids == []
+    (second,) = await until_idle(pool, 1)
+    assert second != first
+    await decode(pool, song)
+    assert pool.process_ids == [second]
+
+
+async def test_pool_that_closes_while_a_process_is_replaced_leaves_none_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decode_supply, "_REPLACE_AFTER_S", 0)
+    before = children()
+    pool = DecoderPool(1, DecodeLimits(), max_waiting=4)
+    await pool.start()
+    (victim,) = pool.process_ids
+    os.kill(victim, signal.SIGKILL)
+    await until_a_child_beside({*before, victim})
+    await pool.close()
+    assert children() == before
+    assert pool.process_ids == []
+
+
+async def test_process_that_cannot_be_replaced_is_started_for_the_next_caller(
+    pool: DecoderPool, song: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(decode_supply, "_REPLACE_AFTER_S", 0)
+    await pool.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/nowhere/python")
+        os.kill(pool.process_ids[0], signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while "decoder_not_replaced" not in caplog.messages:
+                await asyncio.sleep(0.005)
+    assert pool.process_ids == []
+    assert (await decode(pool, song))[1].seconds == 12.0
+
+
+async def test_process_that_has_grown_too_large_is_not_kept(
+    pool: DecoderPool, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await decode(pool, song)
+    (first,) = pool.process_ids
+    await decode(pool, song)
+    assert pool.process_ids == [first]
+    monkeypatch.setattr(decode_supply, "_MAX_GROWTH_BYTES", 1 * MIB)  # less than the code of the libraries
+    assert (await decode(pool, song))[1].seconds == 12.0
+    assert first not in pool.process_ids
+
+
+async def test_rates_that_no_music_has_leave_no_large_process_behind(pool: DecoderPool, tmp_path: Path) -> None:
+    silence = np.zeros((20 * 655_350, 8), np.int16)
+    await asyncio.to_thread(soundfile.write, tmp_path / "silence.flac", silence, 655_350)
+    await pool.start()
+    (process_id,) = pool.process_ids
+    before = psutil.Process(process_id).memory_info().rss
+    await decode(pool, tmp_path / "silence.flac")
+    assert pool.process_ids == [process_id]
+    assert psutil.Process(process_id).memory_info().rss - before < 96 * MIB
 
 
 GARBLERS = {

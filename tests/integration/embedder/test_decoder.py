@@ -130,7 +130,7 @@ async def test_shortest_length_is_the_callers(decoders: DecoderPool, twelve_seco
     error = await refusal(decoders, twelve_seconds["wav"], replace(SPEC, min_seconds=30))
     assert isinstance(error, AudioTooShort)
     assert error.metadata == {"field": "audio", "value": "12.000", "limit": "30"}
-    assert error.message == "the audio is 12.0 s long, at least 30 s are needed"
+    assert error.message == "the audio is 12 s long, at least 30 s are needed"
 
 
 async def test_too_long_file_is_refused_by_its_header(decoders: DecoderPool, twelve_seconds: dict[str, Path]) -> None:

@@ -14,6 +14,7 @@ from services.embedder.aggregation import Maximum, Middle
 from services.embedder.embedding import AudioLimits, TrackEmbedding
 from services.embedder.errors import AudioSilent, AudioTooLarge, AudioTooShort, EncodingFailed
 from services.embedder.lanes import Lane
+from services.embedder.messages import encode_windows
 from services.embedder.model import pool
 from tests.fakes.encoder import POISON, vector_of
 from tests.integration.embedder import audio_files
@@ -109,6 +110,17 @@ async def test_silence_does_not_move_the_vector(rig: Rig, tmp_path: Path) -> Non
     padded = await embed(rig, levels(tmp_path, (20, 0), (10, 0.3), (20, 0)))
     np.testing.assert_allclose(padded.vector, plain.vector, atol=1e-3)
     assert (len(padded.windows), padded.duration_seconds) == (1, 50.0)
+
+
+async def test_a_row_of_the_timeline_tells_its_time_whatever_was_silent(rig: Rig, tmp_path: Path) -> None:
+    found = await embed(rig, levels(tmp_path, (20, 0), (10, 0.3), (10, 0), (12, 0.6)))
+    assert found.window_numbers.tolist() == [2, 4]  # the last two seconds are too short a part to vote
+    rows = found.timeline()
+    assert rows.shape == (6, found.vector.shape[0])
+    np.testing.assert_array_equal(rows[[2, 4]], found.windows)
+    assert not rows[[0, 1, 3, 5]].any()
+    stored = np.frombuffer(encode_windows(found), dtype="<f2").reshape(rows.shape)
+    np.testing.assert_allclose(stored, rows, atol=1e-3)
 
 
 async def test_silent_track_is_refused_with_the_level(rig: Rig, tmp_path: Path) -> None:

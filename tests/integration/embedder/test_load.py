@@ -38,7 +38,7 @@ def samples(level: float, seconds: int = 20) -> bytes:
 async def listening(rig: Rig) -> AsyncIterator["embedder_pb2_grpc.EmbedderServiceAsyncStub"]:
     server = Server("127.0.0.1:0", ACCESS, TokenVerifier(SIGNER.jwks))
     intake = Intake(rig.encoder, rig.tracks, rig.blobs, rig.spool, LIMITS)
-    limits = CallLimits(files=PLACES, batches=1, batch_items=1, idle_s=30)
+    limits = CallLimits(files=PLACES, files_of_one=PLACES, batches=1, batch_items=1, idle_s=30)
     embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(Servicer(rig.encoder, intake, limits), server.grpc)
     await server.start()
     async with connect(f"127.0.0.1:{server.port}") as channel:

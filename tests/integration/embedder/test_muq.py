@@ -196,7 +196,9 @@ def test_missing_torch_says_what_to_install(folder: Path, monkeypatch: pytest.Mo
 
 
 def test_unknown_choice_lists_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(EncoderUnavailable, match="use auto, museed-mini, musicnn-msd, musicnn-mtt, a model folder"):
+    with pytest.raises(
+        EncoderUnavailable, match="set EMBEDDER_ENCODER to auto, museed-mini, musicnn-msd, musicnn-mtt, a"
+    ):
         load_encoder("nothing-like-that", artifacts_folder=tmp_path, muq_folder=None, threads=1)
 
 

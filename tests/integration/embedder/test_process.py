@@ -179,7 +179,7 @@ def test_unknown_encoder_is_told(embedder: EmbedderProcess) -> None:
     embedder.environment["EMBEDDER_ENCODER"] = "no-such-thing"
     text = stopped_with(embedder)
     names = "auto, museed-mini, musicnn-msd, musicnn-mtt"
-    assert f"ENCODER_UNAVAILABLE: no encoder 'no-such-thing': use {names}, a model folder" in text
+    assert f"ENCODER_UNAVAILABLE: no encoder 'no-such-thing': set EMBEDDER_ENCODER to {names}, a model folder" in text
 
 
 def test_precision_that_moves_vectors_too_far_is_told(embedder: EmbedderProcess) -> None:

@@ -46,7 +46,7 @@ USER = (("authorization", f"Bearer {SIGNER.token()}"),)
 WORKER = (("authorization", f"Bearer {SIGNER.job_token()}"),)
 TIMEOUT_S = 30
 MAX_WAITING = 8
-CALLS = CallLimits(files=2, batches=1, batch_items=2, idle_s=0.5)
+CALLS = CallLimits(files=2, files_of_one=2, batches=1, batch_items=2, idle_s=0.5)
 
 
 @dataclass
@@ -428,6 +428,7 @@ async def test_process_is_wired_with_its_text_model(
 @contextlib.asynccontextmanager
 async def started(embedder: Embedder) -> AsyncIterator[list[str]]:
     """Run an embedder, and give the names of its tasks."""
+    await embedder.server.start()
     running = asyncio.create_task(embedder.serve())
     try:
         names: list[str] = []

@@ -23,6 +23,29 @@ async def test_the_callers_token_travels_upstream(gateway: Gateway) -> None:
     assert gateway.social.seen_tokens["GetJwks"] == ""
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "network"),
+    [(None, "127.0.0.0/24"), ("203.0.113.77", "203.0.113.0/24"), ("2001:db8::77", "2001:db8::/64"), ("nonsense", "")],
+)
+async def test_the_callers_network_travels_upstream(forwarded: str | None, network: str, gateway: Gateway) -> None:
+    headers = {"X-Forwarded-For": forwarded} if forwarded is not None else {}
+    # What a caller says of its network itself is not heard.
+    await gateway.data(ME, headers={**gateway.bearer(), **headers, "museed-client": "198.51.100.0/24"})
+    assert gateway.social.seen_clients["GetViewer"] == network
+
+
+async def test_programs_get_what_their_scopes_allow(gateway: Gateway) -> None:
+    headers = {"Authorization": f"Bearer {gateway.signer.api_token('write')}"}
+    refusal = (await gateway.run(ME, headers=headers))["errors"][0]["extensions"]
+    assert (refusal["code"], refusal["reason"]) == ("PERMISSION_DENIED", "SCOPE_MISSING")
+    headers = {"Authorization": f"Bearer {gateway.signer.api_token('read')}"}
+    assert (await gateway.data(ME, headers=headers))["me"] is not None
+    response = await gateway.http.post("/uploads", content=b"ID3", headers={**headers, "Content-Type": "audio/mpeg"})
+    assert (response.status_code, response.json()["error"]["reason"]) == (403, "SCOPE_MISSING")
+    # Refused before a byte of it is taken.
+    assert not [path for path in gateway.blobs.rglob("*") if path.is_file()]
+
+
 def forged_tokens(signer: TokenSigner) -> dict[str, tuple[str, str]]:
     good = signer.token()
     header, payload, signature = good.split(".")
@@ -89,7 +112,11 @@ async def test_unknown_keys_are_a_coded_error_and_guests_go_on(own_gateway: Gate
     gateway = own_gateway
     await gateway.behind.social_server.drain(0)
     body = await gateway.run(ME, headers=gateway.bearer())
-    assert body["errors"][0]["extensions"] == {"code": "UNAVAILABLE", "reason": "KEYS_UNAVAILABLE"}
+    assert body["errors"][0]["extensions"] == {
+        "code": "UNAVAILABLE",
+        "reason": "KEYS_UNAVAILABLE",
+        "retryAfterMs": 1000,
+    }
     assert await gateway.data(ME) == {"me": None}
 
 

@@ -12,23 +12,39 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2
 
-from museed.retriever.v1 import retriever_pb2_grpc
+from museed.retriever.v1 import (
+    profiles_pb2_grpc,
+    reference_pb2_grpc,
+    retriever_pb2_grpc,
+)
 from museed.social.v1 import accounts_pb2, accounts_pb2_grpc, encoders_pb2, encoders_pb2_grpc, events_pb2
 from services.chassis import vectors
 from services.chassis.auth import Access, TokenVerifier
-from services.chassis.bus import Bus, PublishAck, vector_subject
+from services.chassis.blobs import open_blob_store
+from services.chassis.bus import Bus, PublishAck, profile_subject, vector_subject
 from services.chassis.channel import connect
 from services.chassis.server import Server
+from services.retriever import profile_servicer, reference_servicer, servicer
 from services.retriever.clients import Kept
 from services.retriever.collection import Collection, Collections
 from services.retriever.consumer import LogConsumer
 from services.retriever.live import LiveIndex
-from services.retriever.servicer import ACCESS, Servicer
+from services.retriever.milvus_engine import MilvusIndex
+from services.retriever.profile_consumer import ProfileConsumer
+from services.retriever.profile_servicer import ProfileServicer
+from services.retriever.profiles import Profiles
+from services.retriever.reference import ReferenceMatcher
+from services.retriever.reference_servicer import ReferenceServicer
+from services.retriever.servicer import Servicer
 from services.retriever.similarity import Float32Array
 from services.retriever.snapshots import SnapshotKeeper
+from services.retriever.taste import TasteVectors
+from services.retriever.window_cache import WindowCache
+from services.retriever.window_store import WindowStore
 from tests.conftest import NatsServer
 from tests.fakes.tokens import TokenSigner
 
+ACCESS = servicer.ACCESS | profile_servicer.ACCESS | reference_servicer.ACCESS
 ENCODER_ID = "enc-0123456789abcdef"
 DIMENSION = 16
 
@@ -76,6 +92,23 @@ class Log:
         self._count += 1
         return await self._bus.publish(vector_subject(encoder_id, track_id), payload, f"event-{self._count}")
 
+    async def put_profile(
+        self, profile_id: str, weights: dict[str, float], version: int = 1, *, is_listed: bool = True
+    ) -> PublishAck:
+        """Say what somebody listens to, on the PROFILES log."""
+        message = events_pb2.ProfileWeights(
+            profile_id=profile_id,
+            version=version,
+            tracks=[events_pb2.TrackWeight(track_id=track_id, weight=weight) for track_id, weight in weights.items()],
+            is_listed=is_listed,
+        )
+        return await self.put_profile_raw(profile_id, message.SerializeToString())
+
+    async def put_profile_raw(self, profile_id: str, payload: bytes) -> PublishAck:
+        """Write any bytes; none are a tombstone."""
+        self._count += 1
+        return await self._bus.publish(profile_subject(profile_id), payload, f"event-{self._count}")
+
 
 @pytest.fixture
 def log(bus: Bus) -> Log:
@@ -89,8 +122,18 @@ class Retriever:
     collections: Collections
     stub: "retriever_pb2_grpc.RetrieverServiceAsyncStub"  # a name of the type hints only
     channel: grpc.aio.Channel
+    profiles: Profiles
+    profile_consumer: ProfileConsumer
     kept: Kept = field(default_factory=lambda: Kept(ENCODER_ID))
     readiness: list[bool] = field(default_factory=list)
+
+    @property
+    def profile_stub(self) -> "profiles_pb2_grpc.ProfileServiceAsyncStub":
+        return profiles_pb2_grpc.ProfileServiceStub(self.channel)
+
+    @property
+    def reference_stub(self) -> "reference_pb2_grpc.ReferenceServiceAsyncStub":
+        return reference_pb2_grpc.ReferenceServiceStub(self.channel)
 
     @property
     def live(self) -> LiveIndex:
@@ -102,7 +145,9 @@ class Retriever:
 
     @property
     def keeper(self) -> SnapshotKeeper:
-        return self.collections.of(ENCODER_ID).keeper
+        keeper = self.collections.of(ENCODER_ID).keeper
+        assert isinstance(keeper, SnapshotKeeper)
+        return keeper
 
     async def until(self, is_true: Callable[[], bool], timeout_s: float = 20.0) -> None:
         """Wait until a claim about the live index is true."""
@@ -114,9 +159,13 @@ class Retriever:
 
 @contextlib.asynccontextmanager
 async def running_retriever(
-    nats_server: NatsServer, snapshot_folder: Path, verifier: TokenVerifier | None = None
+    nats_server: NatsServer,
+    snapshot_folder: Path,
+    verifier: TokenVerifier | None = None,
+    open_milvus: Callable[[str], MilvusIndex] | None = None,
+    blob_folder: Path | None = None,
 ) -> AsyncIterator[Retriever]:
-    """Run a retriever until the block ends, then save its snapshot."""
+    """Run a retriever until the block ends, then save its snapshot; with a folder, it has a blob store there."""
     readiness: list[bool] = []
     access = ACCESS if verifier is not None else dict.fromkeys(ACCESS, Access.PUBLIC)
     server = Server("127.0.0.1:0", access, verifier)
@@ -126,28 +175,43 @@ async def running_retriever(
         await server.set_serving(is_ready)
 
     def make(encoder_id: str, on_ready: Callable[[bool], Awaitable[None]]) -> Collection:
-        return Collection(encoder_id, snapshot_folder, 10_000, 3600, on_ready)
+        return Collection(encoder_id, snapshot_folder, 10_000, 3600, on_ready, open_milvus=open_milvus)
 
     collections = Collections(ENCODER_ID, make, set_serving)
-    retriever_pb2_grpc.add_RetrieverServiceServicer_to_server(Servicer(collections), server.grpc)
+    profiles = Profiles()
+    playlists = Servicer(collections, lambda index: TasteVectors(profiles, index))
+    retriever_pb2_grpc.add_RetrieverServiceServicer_to_server(playlists, server.grpc)
+    consumer = ProfileConsumer(profiles)
+    profile_side = ProfileServicer(collections, profiles)
+    profiles_pb2_grpc.add_ProfileServiceServicer_to_server(profile_side, server.grpc)
+    matcher = None
+    if blob_folder is not None:
+        blobs = open_blob_store(f"file://{blob_folder}")
+        matcher = ReferenceMatcher(WindowStore(blobs, WindowCache(blobs, snapshot_folder / ".windows", 0, 0)))
+    reference_pb2_grpc.add_ReferenceServiceServicer_to_server(ReferenceServicer(collections, matcher), server.grpc)
     await server.start()
     bus = await Bus.connect(nats_server.settings("retriever"), "retriever")
     channel = connect(f"127.0.0.1:{server.port}")
     stub = retriever_pb2_grpc.RetrieverServiceStub(channel)
-    found = Retriever(collections, stub, channel, readiness=readiness)
+    found = Retriever(collections, stub, channel, profiles, consumer, readiness=readiness)
 
     async def fetch_kept() -> Kept:
         return found.kept
 
-    task = asyncio.create_task(collections.run(bus, fetch_kept))
+    tasks = [asyncio.create_task(collections.run(bus, fetch_kept)), asyncio.create_task(consumer.run(bus))]
     try:
         yield found
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         await channel.close()
         await server.drain(1.0)
+        profile_side.close()
+        if matcher is not None:
+            matcher.close()
         await bus.close()
 
 

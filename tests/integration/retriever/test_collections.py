@@ -39,7 +39,7 @@ def cosine(left: int, right: int, dimension: int) -> float:
     return round(float(unit(left, dimension) @ unit(right, dimension)), 5)
 
 
-async def until_held(retriever: Retriever, bus: Bus) -> None:
+async def until_held(retriever: Retriever, bus: Bus, track_count: int = 2, dimension: int = OTHER_DIMENSION) -> None:
     """Wait until the other encoder's index has read its log to the end, as social does before it serves it."""
     info = await bus.jetstream.stream_info(VECTORS)
     assert info.created is not None
@@ -54,7 +54,7 @@ async def until_held(retriever: Retriever, bus: Bus) -> None:
                 await asyncio.sleep(0.05)
             else:
                 break
-    assert (answer.encoder_id, answer.track_count, answer.dimension) == (OTHER_ID, 2, OTHER_DIMENSION)
+    assert (answer.encoder_id, answer.track_count, answer.dimension) == (OTHER_ID, track_count, dimension)
 
 
 async def test_second_index_is_built_beside_the_first_and_takes_its_place(

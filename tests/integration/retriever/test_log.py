@@ -15,6 +15,7 @@ from museed.retriever.v1 import retriever_pb2
 from services.chassis import vectors
 from services.chassis.bus import VECTORS, Bus, vector_subject
 from services.chassis.errors import Unavailable
+from services.retriever.clients import Kept
 from tests.conftest import NatsServer
 from tests.integration.retriever.conftest import ENCODER_ID, Log, Retriever, health_of, running_retriever, unit
 
@@ -180,6 +181,30 @@ async def test_a_log_that_began_anew_is_read_from_its_beginning(
     assert found == ["new"]
     assert await retriever.ids() == {"new"}
     assert retriever.readiness in ([True], [True, False, True])
+
+
+async def test_a_lost_log_is_not_served_before_social_has_filled_the_new_one(
+    bus: Bus, log: Log, nats_server: NatsServer, retriever: Retriever
+) -> None:
+    retriever.kept = Kept(ENCODER_ID, log_created_at=await bus.stream_created_at(VECTORS))
+    await log.put("a", 1)
+    await log.put("b", 2)
+    await retriever.until(lambda: retriever.live.position is not None and retriever.live.position.sequence == 2)
+    await begin_anew(bus, nats_server)
+    await retriever.until(lambda: not retriever.live.is_caught_up)
+    again = await bus.stream_created_at(VECTORS)
+    retriever.kept = Kept(ENCODER_ID, log_created_at=again, is_log_filling=True)
+    await log.put("a", 1)
+    await retriever.until(lambda: retriever.live.position is not None and retriever.live.position.sequence == 1)
+    with pytest.raises(Unavailable) as refused:
+        await search(retriever, 1)
+    assert refused.value.reason == "INDEX_LOADING"
+    assert await health_of(retriever.channel) == health_pb2.HealthCheckResponse.NOT_SERVING
+    await log.put("b", 2)
+    retriever.kept = Kept(ENCODER_ID, log_created_at=again)
+    await retriever.until(lambda: retriever.live.is_caught_up)
+    assert sorted(await search(retriever, 1)) == ["a", "b"]
+    assert retriever.readiness == [True, False, True]
 
 
 async def test_a_restart_reads_only_what_came_after_the_snapshot(

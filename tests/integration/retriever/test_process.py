@@ -10,15 +10,24 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from grpc_health.v1 import health_pb2
 
-from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
+from museed.retriever.v1 import (
+    profiles_pb2,
+    profiles_pb2_grpc,
+    reference_pb2,
+    reference_pb2_grpc,
+    retriever_pb2,
+    retriever_pb2_grpc,
+)
+from services.chassis import vectors
 from services.chassis.bus import Bus
 from services.chassis.channel import connect
-from services.chassis.errors import DomainError, Unauthenticated
+from services.chassis.errors import DomainError, Unauthenticated, Unavailable
 from tests.conftest import NatsServer, free_port
-from tests.integration.retriever.conftest import ENCODER_ID, Log, Social, health_of
+from tests.integration.retriever.conftest import ENCODER_ID, Log, Social, health_of, unit
 
 ROOT = Path(__file__).parents[3]
 
@@ -72,6 +81,7 @@ async def process(nats_server: NatsServer, bus: Bus, social: Social, tmp_path: P
             "RETRIEVER_SOCIAL_ADDRESS": social.address,
             "RETRIEVER_ENCODER_ID": ENCODER_ID,
             "RETRIEVER_SNAPSHOT_FOLDER": str(tmp_path / "snapshots"),
+            "RETRIEVER_BLOB_STORE_URL": f"file://{tmp_path}/blobs",
             "NATS_URL": nats.url,
             "NATS_USER": nats.user,
             "NATS_PASSWORD": nats.password,
@@ -94,15 +104,34 @@ def event(lines: list[dict[str, Any]], name: str) -> dict[str, Any]:
 async def test_a_life_with_sigterm_and_kill(process: Process, log: Log, social: Social, tmp_path: Path) -> None:
     for number in range(10):
         await log.put(f"t{number}", number)
+    await log.put_profile("user-1", {"t0": 1.0})
     await process.start()
     await process.until_serving()
     hits = await process.stub.Search(retriever_pb2.SearchRequest(track_id="t0", k=5), timeout=5)
-    build = retriever_pb2.BuildPlaylistRequest(seeds=[retriever_pb2.Seed(track_id="t0")], length=5)
+    build = retriever_pb2.BuildPlaylistRequest(
+        seeds=[retriever_pb2.Seed(track_id="t0")], length=5, arrangement=retriever_pb2.ARRANGEMENT_SIMILARITY
+    )
     with pytest.raises(Unauthenticated):
         await process.stub.BuildPlaylist(build, timeout=5)
     metadata = (("authorization", f"Bearer {social.accounts.signer.job_token()}"),)
     playlist = await process.stub.BuildPlaylist(build, timeout=5, metadata=metadata)
     assert [track.track_id for track in playlist.tracks] == [hit.track_id for hit in hits.hits]
+
+    taste = profiles_pb2.RecommendTracksRequest(profile_id="user-1", limit=5, include_known=True)
+    profiles = profiles_pb2_grpc.ProfileServiceStub(process.channel)
+    async with asyncio.timeout(10):
+        while True:  # health does not wait for profiles
+            with contextlib.suppress(Unavailable):
+                recommended = await profiles.RecommendTracks(taste, timeout=5, metadata=metadata)
+                break
+            await asyncio.sleep(0.05)
+    assert [hit.track_id for hit in recommended.hits] == ["t0", *(hit.track_id for hit in hits.hits[:4])]
+    reference = reference_pb2.MatchReferenceRequest(windows=vectors.encode(unit(0)), k=3)
+    matched = await reference_pb2_grpc.ReferenceServiceStub(process.channel).MatchReference(
+        reference, timeout=5, metadata=metadata
+    )
+    assert [match.track_id for match in matched.matches] == [hit.track_id for hit in recommended.hits[:3]]
+    assert matched.without_windows_count == 10
 
     status, lines = await process.end(signal.SIGTERM)
     assert status == 0
@@ -143,6 +172,47 @@ async def test_sigterm_while_it_waits_for_the_log_ends_it_too(process: Process, 
     assert health == health_pb2.HealthCheckResponse.NOT_SERVING
     status, _ = await process.end(signal.SIGTERM)
     assert status == 0
+
+
+async def test_metrics_tell_of_the_log_and_a_second_process_stays_out_of_the_folder(
+    process: Process, log: Log, tmp_path: Path
+) -> None:
+    for number in range(3):
+        await log.put(f"t{number}", number)
+    await log.put_raw("noise", b"\xff\xff\xff")
+    metrics = f"127.0.0.1:{free_port()}"
+    process._environment |= {"RETRIEVER_METRICS_LISTEN": metrics}
+    await process.start()
+    await process.until_serving()
+    async with httpx.AsyncClient() as http:
+        text = (await http.get(f"http://{metrics}/metrics")).text
+    label = f'{{encoder_id="{ENCODER_ID}"'
+    for line in (
+        f"museed_retriever_caught_up{label}}} 1.0",
+        f"museed_retriever_serving{label}}} 1.0",
+        f"museed_retriever_log_pending_messages{label}}} 0.0",
+        f"museed_retriever_log_applied_sequence{label}}} 4.0",
+        f"museed_retriever_log_silent_seconds{label}}} ",
+        f"museed_retriever_snapshot_failures_total{label}}} 0.0",
+        f"museed_retriever_merge_failures_total{label}}} 0.0",
+        f'museed_retriever_refused_messages_total{label},reason="MALFORMED"}} 1.0',
+    ):
+        assert line in text
+
+    first = process.process
+    elsewhere = {"RETRIEVER_LISTEN": f"127.0.0.1:{free_port()}", "RETRIEVER_METRICS_LISTEN": ""}
+    process._environment |= elsewhere
+    await process.start()
+    assert process.process is not None
+    _, said = await asyncio.wait_for(process.process.communicate(), 20)
+    assert process.process.returncode == 1
+    assert said.decode().splitlines()[-1] == (
+        f"{tmp_path}/snapshots is used by another process: each needs a folder of its own"
+    )
+    process.process = first
+    status, lines = await process.end(signal.SIGTERM)
+    assert status == 0
+    assert event(lines, "snapshot_saved")["sequence"] == 4
 
 
 async def test_all_bad_settings_are_told_at_once(process: Process) -> None:

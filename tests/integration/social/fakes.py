@@ -26,6 +26,8 @@ EMBEDDER_ACCESS = {
 }
 RETRIEVER_ACCESS = {
     "/museed.retriever.v1.RetrieverService/BuildPlaylist": Access.WORKER,
+    "/museed.retriever.v1.RetrieverService/BuildPath": Access.WORKER,
+    "/museed.retriever.v1.RetrieverService/ExtendPlaylist": Access.WORKER,
     "/museed.retriever.v1.RetrieverService/DescribeIndex": Access.PUBLIC,
 }
 
@@ -115,7 +117,10 @@ class FakeRetriever(retriever_pb2_grpc.RetrieverServiceServicer):
         self.track_ids: list[str] = []
         self.failure: DomainError | None = None
         self.requests: list[retriever_pb2.BuildPlaylistRequest] = []
+        self.paths: list[retriever_pb2.BuildPathRequest] = []
+        self.extensions: list[retriever_pb2.ExtendPlaylistRequest] = []
         self.gate = Gate()
+        self.on_build: Callable[[], Awaitable[object]] | None = None
         self.is_caught_up = True
         self.describe_gate = Gate()
 
@@ -124,6 +129,8 @@ class FakeRetriever(retriever_pb2_grpc.RetrieverServiceServicer):
     ) -> retriever_pb2.BuildPlaylistResponse:
         self.requests.append(request)
         await self.gate.pass_through()
+        if self.on_build is not None:
+            await self.on_build()
         if self.failure is not None:
             raise self.failure
         seeds = [
@@ -134,13 +141,49 @@ class FakeRetriever(retriever_pb2_grpc.RetrieverServiceServicer):
         seeded = {seed.track_id for seed in request.seeds}
         chosen = [
             retriever_pb2.PlaylistTrack(
-                track_id=track_id, similarity=0.5, seed_similarities=[0.5] * len(request.seeds), shared_tags=["guitar"]
+                track_id=track_id,
+                similarity=0.5,
+                seed_similarities=[0.5] * len(request.seeds),
+                shared_tags=["guitar"],
+                nearest_seed=number,
+                quantile=0.75,
             )
-            for track_id in self.track_ids
-            if track_id not in seeded
+            for number, track_id in enumerate(one for one in self.track_ids if one not in seeded)
         ]
         return retriever_pb2.BuildPlaylistResponse(
             tracks=seeds + chosen[: request.length], encoder_id=request.encoder_id
+        )
+
+    async def BuildPath(
+        self, request: retriever_pb2.BuildPathRequest, context: object
+    ) -> retriever_pb2.BuildPathResponse:
+        self.paths.append(request)
+        await self.gate.pass_through()
+        ends = (request.from_track_id, request.to_track_id)
+        between = [track_id for track_id in self.track_ids if track_id not in ends][: request.length - 2]
+        return retriever_pb2.BuildPathResponse(
+            tracks=[
+                retriever_pb2.PlaylistTrack(track_id=track_id, similarity=0.5, is_seed=track_id in ends)
+                for track_id in (ends[0], *between, ends[1])
+            ],
+            encoder_id=request.encoder_id,
+        )
+
+    async def ExtendPlaylist(
+        self, request: retriever_pb2.ExtendPlaylistRequest, context: object
+    ) -> retriever_pb2.ExtendPlaylistResponse:
+        self.extensions.append(request)
+        await self.gate.pass_through()
+        if self.failure is not None:
+            raise self.failure
+        known = {*request.track_ids, *request.accepted_track_ids, *request.rejected_track_ids}
+        found = [track_id for track_id in self.track_ids if track_id not in known]
+        return retriever_pb2.ExtendPlaylistResponse(
+            suggestions=[
+                retriever_pb2.PlaylistTrack(track_id=track_id, similarity=0.75 - place / 64)
+                for place, track_id in enumerate(found[: request.count])
+            ],
+            encoder_id=request.encoder_id,
         )
 
     async def Search(self, request: object, context: object) -> retriever_pb2.SearchResponse:

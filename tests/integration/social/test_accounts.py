@@ -91,7 +91,7 @@ async def test_names_are_unique_whatever_their_case(
     social: Client, sql: Sql, username: str, email: str, reason: str, field: str
 ) -> None:
     await social.sign_up("jay")
-    request = accounts_pb2.SignUpRequest(username=username, email=email, password="12345678")
+    request = accounts_pb2.SignUpRequest(username=username, email=email, password="long enough")
     with pytest.raises(AlreadyExists) as refusal:
         await social.accounts.SignUp(request, timeout=TIMEOUT_S)
     assert (refusal.value.reason, refusal.value.field) == (reason, field)

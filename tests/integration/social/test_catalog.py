@@ -25,12 +25,13 @@ from tests.integration.social.conftest import (
     until,
     until_streams,
 )
-from tests.integration.social.fakes import ENCODER_ID, unit_vector
+from tests.integration.social.fakes import ENCODER_ID, embedding, unit_vector
 
 CREATED = catalog_pb2.REGISTRATION_OUTCOME_CREATED
 UNCHANGED = catalog_pb2.REGISTRATION_OUTCOME_UNCHANGED
 RETAGGED = catalog_pb2.REGISTRATION_OUTCOME_RETAGGED
 REPLACED = catalog_pb2.REGISTRATION_OUTCOME_REPLACED
+MOVED = catalog_pb2.REGISTRATION_OUTCOME_MOVED
 REFUSED = catalog_pb2.REGISTRATION_OUTCOME_REFUSED
 PENDING = catalog_pb2.EMBEDDING_STATE_PENDING
 INDEXED = catalog_pb2.EMBEDDING_STATE_INDEXED
@@ -91,13 +92,14 @@ class Ingest:
         message = await self.watcher.jetstream.get_last_msg(VECTORS, vector_subject(ENCODER_ID, track_id))
         return events_pb2.TrackVector.FromString(message.data) if message.data else None
 
-    async def fail(self, track_id: str, name: str, reason: str, message: str) -> None:
+    async def fail(self, track_id: str, name: str, reason: str, message: str, file_hash: bytes = b"") -> None:
         event = embedder_events_pb2.TrackEmbeddingFailed(
             track_id=track_id,
             audio_hash=sha(f"audio {name}"),
             encoder_id=ENCODER_ID,
             reason=reason,
             message=message,
+            file_hash=file_hash,
         )
         await self.embedder.publish(EMBEDDING_FAILED, event.SerializeToString(), new_id())
 
@@ -126,6 +128,7 @@ async def test_track_goes_from_registration_to_the_index(ingest: Ingest) -> None
         audio_hash=sha("audio song"),
         root_location="/music",
         relative_path=b"Folder/\xff song.ogg",
+        file_hash=sha("file song"),
     )
     await publish_embedded(ingest.embedder, created.track_id, sha("audio song"))
     await ingest.until_state(created.track_id, INDEXED)
@@ -144,6 +147,7 @@ async def test_track_goes_from_registration_to_the_index(ingest: Ingest) -> None
         audio_hash=sha("audio song"),
         tags=["guitar", "rock"],
         descriptors=DESCRIPTORS,
+        windows_digest=embedding(sha("audio song")).windows_digest,
     )
     track = await ingest.social.track(created.track_id)
     assert [(tag.name, tag.score) for tag in track.tags] == [("guitar", 0.75), ("rock", 0.5)]
@@ -161,11 +165,33 @@ async def test_track_goes_from_registration_to_the_index(ingest: Ingest) -> None
 async def test_registering_again_changes_nothing_and_sends_nothing(ingest: Ingest, sql: Sql) -> None:
     first = await ingest.register(*(registration(name) for name in "abc"))
     await ingest.until_work(3)
+
+    async def is_all_sent() -> bool:
+        return not await sql.fetchval("SELECT count(*) FROM outbox")
+
+    await until(is_all_sent)
     again = await ingest.register(*(registration(name) for name in "abc"))
     assert [track.outcome for track in again] == [UNCHANGED] * 3
     assert [track.track_id for track in again] == [track.track_id for track in first]
     assert await sql.fetchval("SELECT count(*) FROM outbox") == 0
     assert len(await ingest.work()) == 3
+
+
+async def test_file_that_moves_while_it_waits_is_heard_at_its_new_place(ingest: Ingest, sql: Sql) -> None:
+    (track,) = await ingest.register(registration("song"))
+    await ingest.until_work(1)
+    old_work = str(await sql.fetchval("SELECT event_id FROM embedding_work"))
+    (moved,) = await ingest.register(registration("song", relative_path=b"New/song.ogg", previous_path=b"song.ogg"))
+    assert (moved.outcome, moved.track_id, moved.embedding_state) == (MOVED, track.track_id, PENDING)
+    first, second = await ingest.until_work(2)
+    assert (first.relative_path, second.relative_path) == (b"song.ogg", b"New/song.ogg")
+    # An answer to the old work is none to the new.
+    assert str(await sql.fetchval("SELECT event_id FROM embedding_work")) != old_work
+    await publish_embedded(ingest.embedder, track.track_id, sha("audio song"))
+    await ingest.until_state(track.track_id, INDEXED)
+    state = await ingest.in_log(track.track_id)
+    assert state is not None
+    assert state.folder == "New"
 
 
 async def test_refused_registration_spoils_no_other(ingest: Ingest) -> None:
@@ -270,6 +296,21 @@ async def test_absent_file_says_nothing_of_its_sound(ingest: Ingest) -> None:
     await ingest.until_state(other.track_id, FAILED)
     (again,) = await ingest.register(registration("a"))
     assert (again.outcome, again.embedding_state) == (UNCHANGED, PENDING)
+    await ingest.until_work(3)
+
+
+async def test_file_that_was_registered_anew_is_asked_for_where_the_one_before_it_was_not_found(ingest: Ingest) -> None:
+    (created,) = await ingest.register(registration("a"))
+    (work,) = await ingest.until_work(1)
+    await ingest.register(registration("a", file_hash=sha("file a with new tags")))
+    await ingest.fail(created.track_id, "a", "MEDIA_CHANGED", "another file", work.file_hash)
+    again = (await ingest.until_work(2))[1]
+    assert (again.track_id, again.file_hash) == (created.track_id, sha("file a with new tags"))
+    assert (await ingest.social.track(created.track_id)).embedding_state == PENDING
+    await ingest.fail(created.track_id, "a", "MEDIA_CHANGED", "another file", again.file_hash)
+    await ingest.until_state(created.track_id, FAILED)
+    (unchanged,) = await ingest.register(registration("a", file_hash=sha("file a with new tags")))
+    assert (unchanged.outcome, unchanged.embedding_state) == (UNCHANGED, PENDING)
     await ingest.until_work(3)
 
 

@@ -93,6 +93,9 @@ async def test_library_seed_becomes_a_playlist_while_the_caller_waits(
     assert [entry.is_seed for entry in found.entries] == [True, False, False, False]
     assert [entry.similarity for entry in found.entries] == [1.0, 0.5, 0.5, 0.5]
     assert [list(entry.shared_tags) for entry in found.entries] == [[], ["guitar"], ["guitar"], ["guitar"]]
+    assert [entry.nearest_seed for entry in found.entries] == [0, 0, 1, 2]
+    assert [entry.quantile for entry in found.entries if entry.HasField("quantile")] == [0.75] * 3
+    assert [entry.added_by for entry in found.entries] == [""] * 4
     assert len({entry.entry_id for entry in found.entries}) == 4
     playlist = found.playlist
     assert (playlist.title, playlist.owner_id, playlist.encoder_id, playlist.visibility) == (
@@ -101,7 +104,7 @@ async def test_library_seed_becomes_a_playlist_while_the_caller_waits(
         ENCODER_ID,
         playlists_pb2.VISIBILITY_PRIVATE,
     )
-    assert (playlist.entry_count, playlist.duration_seconds, playlist.version) == (4, 4 * 61.5, 1)
+    assert (playlist.entry_count, playlist.duration_seconds, playlist.version) == (4, 4 * 60.0, 1)
     (request,) = mesh.retriever.requests
     assert (request.length, request.max_per_artist, request.include_seed) == (3, 2, True)
     assert not request.HasField("min_similarity")
@@ -125,6 +128,8 @@ async def test_upload_is_heard_once_under_a_token_of_its_job(
     assert mesh.embedder.callers == [(person.user_id, first.job_id)]
     seed = mesh.retriever.requests[1].seeds[0]
     assert (seed.vector, seed.weight, seed.audio_hash) == (unit_vector(sha("demo")), 1.0, b"")
+    # By its length the retriever knows a copy in another format, whether it was heard just now or for another job.
+    assert [request.seeds[0].duration_seconds for request in mesh.retriever.requests] == [61.5, 61.5]
     titles = [(await social.playlist(person, job.playlist_id)).playlist.title for job in (first, second)]
     assert titles == ["Like “My Demo” and 1 more", "Like “My Demo”"]
     told = await told_states(mesh, sql, first.job_id)
@@ -393,8 +398,8 @@ async def test_job_of_a_worker_that_died_is_taken_over_once(
     mesh.retriever.gate.close()
     job = await social.generate(person, track_seed(library.track_ids[0]), wait_ms=0)
     await mesh.retriever.gate.reached.wait()
-    await sql.execute("UPDATE jobs SET lease_until = now() - interval '1 second'")
-    async with database.connection() as connection:
+    async with database.transaction() as connection:  # else the service itself may be first
+        await connection.execute("UPDATE jobs SET lease_until = now() - interval '1 second'")
         taken = await jobs.claim(connection, lease_s=0.0)
     assert taken is not None
     assert (taken.job_id, taken.attempt) == (job.job_id, 2)

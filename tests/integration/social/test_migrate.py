@@ -11,6 +11,12 @@ from services.social.migrate import Migration, MigrationError, migrate, read_mig
 from tests.integration.social.conftest import Sql, until
 
 
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """Here its tables are made."""
+    return empty_database_url
+
+
 async def tables(sql: Sql) -> set[str]:
     rows = await sql.fetch("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
     return {row["table_name"] for row in rows}
@@ -102,3 +108,32 @@ async def test_traces_are_added_in_the_order_in_which_rows_are_locked(database_u
                 assert await other.fetchval(held) == 0
                 await sql.execute("LOCK TABLE outbox IN ROW EXCLUSIVE MODE")
             assert await migrating == 1
+
+
+async def test_index_whose_building_was_interrupted_is_built_anew(database_url: str, sql: Sql) -> None:
+    """A doubled value makes the building fail midway, as a crash would: an invalid index stays."""
+    migrations = [
+        Migration(1, "0001_table.sql", "CREATE TABLE things (a int); INSERT INTO things VALUES (1), (1)"),
+        Migration(2, "0002_index.sql", "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY things_a ON things (a)"),
+    ]
+    is_valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'things_a'::regclass"
+    for _ in range(2):
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await migrate(database_url, migrations)
+        assert await sql.fetchval(is_valid) is False
+    await sql.execute("DELETE FROM things; INSERT INTO things VALUES (1)")
+    assert await migrate(database_url, migrations) == 1
+    assert await sql.fetchval(is_valid) is True
+
+
+async def test_index_that_was_built_and_not_noted_is_taken_as_it_is(database_url: str, sql: Sql) -> None:
+    migrations = [
+        Migration(1, "0001_table.sql", "CREATE TABLE things (a int)"),
+        Migration(2, "0002_index.sql", "-- no-transaction\nCREATE INDEX CONCURRENTLY things_a ON things (a)"),
+    ]
+    await migrate(database_url, migrations)
+    built = await sql.fetchval("SELECT 'things_a'::regclass::oid")
+    await sql.execute("DELETE FROM migrations WHERE number = 2")
+    assert await migrate(database_url, migrations) == 1
+    assert await sql.fetchval("SELECT 'things_a'::regclass::oid") == built
+    assert await sql.fetchval("SELECT count(*) FROM migrations") == 2

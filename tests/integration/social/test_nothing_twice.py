@@ -94,7 +94,8 @@ class Whole:
         files = []
         for name in names:
             audio_hash = hashlib.sha256((self.root / name).read_bytes()).digest()
-            files.append(registration(name, relative_path=name.encode(), audio_hash=audio_hash))
+            hashes = {"file_hash": audio_hash, "audio_hash": audio_hash}
+            files.append(registration(name, relative_path=name.encode(), **hashes))
         return await self.social.register(self.admin, self.root_id, files)
 
     async def until_indexed(self, count: int, failed: int = 0) -> None:
@@ -313,7 +314,9 @@ async def poisoned(whole: Whole, monkeypatch: pytest.MonkeyPatch) -> Whole:
     return whole
 
 
-async def test_dead_letter_tells_its_track_and_reason_and_is_heard_after_a_replay(poisoned: Whole) -> None:
+async def test_dead_letter_tells_its_track_and_reason_and_is_heard_after_a_replay(
+    poisoned: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = poisoned
     (letter,) = await whole.letters()
     track_id = str(await whole.sql.fetchval("SELECT track_id FROM track_embeddings WHERE state = 'FAILED'"))
@@ -324,9 +327,13 @@ async def test_dead_letter_tells_its_track_and_reason_and_is_heard_after_a_repla
 
     # The model is mended: the same bytes are heard.
     whole.encoder.batches.clear()
-    song(whole.root, "poison.wav", seconds=30, level=0.5)
+    monkeypatch.setattr("tests.fakes.encoder.POISON", -1.0)
     assert await whole.replay(letter.letter_id) == [("SENT", "")]
     assert await whole.replay(letter.letter_id) == [("GONE", "")]
+    noted = "SELECT actor_id::text, subject_kind, subject_id FROM audit_log WHERE action = 'replay_dead_letter'"
+    assert [tuple(row) for row in await whole.sql.fetch(noted)] == [
+        (whole.admin.user_id, "DEAD_LETTER", letter.letter_id)
+    ]
     assert await whole.letters() == []
     async with whole.embedding():
         await whole.until_indexed(2)
@@ -543,6 +550,24 @@ async def test_old_failure_does_no_harm_to_work_that_was_promised_since(whole: W
         assert await whole.sql.fetchval("SELECT event_id FROM embedding_work") == row["event_id"]
     assert await fail(str(row["event_id"]), "AUDIO_SILENT") == ("FAILED", "AUDIO_SILENT")
     assert await whole.sql.fetchval("SELECT count(*) FROM embedding_work") == 0
+
+
+async def test_file_that_is_overwritten_for_a_while_gets_its_own_vector(whole: Whole) -> None:
+    await whole.register("a.wav")
+    registered = (whole.root / "a.wav").read_bytes()
+    shutil.copy(whole.root / "b.wav", whole.root / "a.wav")
+    async with whole.embedding():
+        await whole.until_indexed(0, failed=1)
+        assert whole.heard() == 0
+        reasons = [
+            row["failure_reason"] for row in await whole.sql.fetch("SELECT failure_reason FROM track_embeddings")
+        ]
+        assert reasons == ["MEDIA_CHANGED"]
+        (whole.root / "a.wav").write_bytes(registered)
+        (again,) = await whole.register("a.wav")
+        assert again.outcome == catalog_pb2.REGISTRATION_OUTCOME_UNCHANGED
+        await whole.until_indexed(1)
+    assert whole.heard() == 1
 
 
 async def test_streams_are_told_with_who_works_them_off(whole: Whole) -> None:

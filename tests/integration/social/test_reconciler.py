@@ -2,15 +2,16 @@
 
 import contextlib
 import shutil
+from datetime import UTC
 
 import pytest
 
-from museed.social.v1 import catalog_pb2, events_pb2
+from museed.social.v1 import catalog_pb2, encoders_pb2, events_pb2
 from services.chassis.bus import EMBED_WORK, VECTORS, Bus, vector_subject
 from services.chassis.errors import Unavailable
-from services.social.reconciler import StreamKeeper
 from services.social.store import vector_log
 from services.social.store.database import Database
+from services.social.streams_keeper import StreamKeeper
 from tests.conftest import NatsServer
 from tests.integration.social.conftest import (
     TIMEOUT_S,
@@ -75,6 +76,8 @@ async def test_lost_store_is_filled_again_from_the_tables(
     assert info.created is not None
     assert point.stream_created_at.ToDatetime(tzinfo=info.created.tzinfo) == info.created
     assert point.sequence == info.state.last_seq == 9
+    told = await social.encoders.GetServingEncoder(encoders_pb2.GetServingEncoderRequest(), timeout=TIMEOUT_S)
+    assert (told.log_created_at.ToDatetime(tzinfo=UTC), told.is_log_filling) == (info.created, False)
 
 
 async def test_store_is_lost_while_social_is_down(mesh: Mesh, social: Client, library: Library) -> None:
@@ -109,6 +112,7 @@ async def test_rebuild_is_noted_until_everything_is_published(
     await until(are_streams_kept, timeout_s=20)
     async with database.connection() as connection:
         assert await vector_log.is_rebuilding(connection) is True
+        assert await vector_log.filling(connection) == (await bus.stream_created_at(VECTORS), True)
         assert await vector_log.read_point(connection) is None
     assert await sql.fetchval("SELECT count(*) FROM outbox WHERE kind = 'vector'") == 6
     await keeper.keep_streams()
@@ -118,6 +122,7 @@ async def test_rebuild_is_noted_until_everything_is_published(
     await until(lambda: sql.fetchval("SELECT rebuild_through IS NULL FROM streams WHERE name = 'VECTORS'"))
     async with database.connection() as connection:
         assert await vector_log.is_rebuilding(connection) is False
+        assert (await vector_log.filling(connection))[1] is False
     assert await sql.fetchval("SELECT count(*) FROM track_embeddings WHERE state = 'INDEXED'") == 6
 
 
@@ -173,6 +178,44 @@ async def test_log_that_lost_its_end_is_published_again(mesh: Mesh, keeper: Stre
         lambda: sql.fetchval("SELECT bool_and(sequence < 10_000) FROM track_embeddings WHERE state = 'INDEXED'")
     )
     await until(lambda: sql.fetchval("SELECT count(*) = 6 FROM track_embeddings WHERE state = 'INDEXED'"))
+
+
+async def test_log_that_was_purged_is_published_again(mesh: Mesh, keeper: StreamKeeper, sql: Sql) -> None:
+    bus = await mesh.bus("social")
+    await bus.jetstream.purge_stream(VECTORS, keep=2)
+    assert await messages(bus, VECTORS) == 2
+    await keeper.find_lost()
+
+    async def is_whole() -> bool:
+        return await messages(bus, VECTORS) == 6
+
+    await until(is_whole)
+    await until(lambda: sql.fetchval("SELECT count(*) = 6 FROM track_embeddings WHERE state = 'INDEXED'"))
+    last = (await bus.jetstream.stream_info(VECTORS)).state.last_seq
+    await keeper.find_lost()
+    assert await sql.fetchval("SELECT count(*) FROM outbox WHERE kind = 'vector'") == 0
+    assert (await bus.jetstream.stream_info(VECTORS)).state.last_seq == last
+
+
+async def test_log_whose_oldest_message_is_just_being_replaced_is_not_taken_for_purged(
+    mesh: Mesh, library: Library, keeper: StreamKeeper, sql: Sql
+) -> None:
+    bus = await mesh.bus("social")
+    await until(lambda: sql.fetchval("SELECT count(*) = 6 FROM track_embeddings WHERE state = 'INDEXED'"))
+    await mesh.stack.aclose()
+    bus = await Bus.connect(mesh.nats.settings("social"), "social")
+    database_keeper = StreamKeeper(keeper._database, bus, lost_after_s=60)
+    first = await sql.fetchrow(
+        "SELECT track_id::text, encoder_id, version FROM track_embeddings WHERE sequence IS NOT NULL ORDER BY sequence"
+    )
+    assert first is not None
+    await sql.execute(
+        "INSERT INTO outbox (kind, key, event_id, encoder_id, version) VALUES ('vector', $1, uuidv7(), $2, $3)", *first
+    )
+    await bus.publish(vector_subject(first["encoder_id"], first["track_id"]), b"newer", "event-newer")
+    await database_keeper.find_lost()
+    assert await sql.fetchval("SELECT count(*) FROM outbox WHERE kind = 'vector'") == 1
+    await bus.close()
 
 
 async def test_track_whose_work_is_gone_is_wanted_again(mesh: Mesh, keeper: StreamKeeper, sql: Sql) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 import pytest
 
 from museed.embedder.v1 import events_pb2 as embedder_events_pb2
-from museed.social.v1 import catalog_pb2, encoders_pb2, events_pb2, jobs_pb2
+from museed.social.v1 import catalog_pb2, encoders_pb2, events_pb2, jobs_pb2, jobwork_pb2, jobwork_pb2_grpc
 from services.chassis.bus import EMBED_WORK, VECTORS, Bus, embed_track_subject, vector_subject
 from services.chassis.errors import DomainError, FailedPrecondition, InvalidArgument
 from services.social.background import Nudge
@@ -18,9 +18,9 @@ from services.social.clients import (
     connect_retriever,
 )
 from services.social.ids import EncoderId, new_id
-from services.social.reconciler import StreamKeeper
 from services.social.settings import SocialSettings
 from services.social.store.database import Database
+from services.social.streams_keeper import StreamKeeper
 from services.social.switching import EncoderSwitch
 from tests.conftest import free_port
 from tests.integration.social.conftest import (
@@ -66,6 +66,11 @@ async def switch(mesh: Mesh, second: FakeEmbedder, database: Database) -> AsyncI
     yield EncoderSwitch(database, embedders, RetrieverClient(retriever), Nudge())
     for channel in (*channels, retriever):
         await channel.close()
+
+
+NOTED = """
+SELECT actor_id::text, action, subject_id FROM audit_log WHERE subject_kind = 'ENCODER' ORDER BY entry_id
+"""
 
 
 async def hear(bus: Bus, library: Library, names: Sequence[str], encoder_id: str = OTHER_ID) -> None:
@@ -263,6 +268,11 @@ async def test_switch_that_is_given_up_leaves_no_work_behind(
     await until(is_work_out)
     done = await social.roll_back(library.admin)
     assert (done.given_up_id, done.roles.serving_id, done.roles.candidate_id) == (OTHER_ID, ENCODER_ID, "")
+    noted = await sql.fetch(NOTED)
+    assert [tuple(row) for row in noted] == [
+        (library.admin.user_id, "switch_encoder", OTHER_ID),
+        (library.admin.user_id, "roll_back_encoder", OTHER_ID),
+    ]
     assert await sql.fetchval("SELECT count(*) FROM embedding_work WHERE encoder_id = $1", OTHER_ID) == 0
     await social.register(library.admin, library.root_id, [registration("new")])
     assert await sql.fetchval("SELECT count(*) FROM track_embeddings WHERE encoder_id = $1", OTHER_ID) == 6
@@ -321,6 +331,7 @@ async def test_rollback_is_done_at_once_since_both_hear_what_comes(
     await until(lambda: count_is(sql, OTHER_ID, "INDEXED", 7))
     done = await social.roll_back(library.admin)
     assert (done.roles.serving_id, done.roles.candidate_id, done.roles.previous_id) == (ENCODER_ID, "", OTHER_ID)
+    assert tuple((await sql.fetch(NOTED))[-1]) == (library.admin.user_id, "roll_back_encoder", ENCODER_ID)
     assert (await social.track(new.track_id)).embedding_state == catalog_pb2.EMBEDDING_STATE_INDEXED
 
 
@@ -400,3 +411,67 @@ async def test_switch_survives_a_social_that_is_killed(
     await hear(await mesh.bus(), library, NAMES)
     await until(lambda: is_serving(again, OTHER_ID))
     assert EncoderId((await again.roles())[2]) == ENCODER_ID
+
+
+async def job_of_switch(social: Client, admin: Person) -> jobs_pb2.Job:
+    """The newest switch among an admin's jobs."""
+    stub = social.stub(jobwork_pb2_grpc.PlaylistJobServiceStub)
+    request = jobwork_pb2.ListJobsRequest(kind=jobs_pb2.JOB_KIND_ENCODER_SWITCH)
+    return (await stub.ListJobs(request, timeout=TIMEOUT_S, metadata=admin.metadata)).jobs[0].job
+
+
+async def test_switch_is_a_job_of_who_asked_for_it(
+    mesh: Mesh, social: Client, library: Library, second: FakeEmbedder, switch: EncoderSwitch, sql: Sql
+) -> None:
+    bus = await mesh.bus()
+    await begun(social, library, sql)
+    job = await job_of_switch(social, library.admin)
+    assert (job.kind, job.attempt) == (jobs_pb2.JOB_KIND_ENCODER_SWITCH, 0)
+    await hear(bus, library, NAMES[:3])
+    await until(lambda: count_is(sql, OTHER_ID, "INDEXED", 3))
+    await switch.advance()
+    job = await social.job(library.admin, job.job_id, wait_ms=0)
+    assert (job.state, job.progress) == (jobs_pb2.JOB_STATE_EMBEDDING, 0.5)
+    assert (job.stage_unit, job.stage_done, job.stage_total) == ("tracks", 3, 6)
+    assert job.eta_seconds > 0
+    assert await sql.fetchval("SELECT attempt = 0 AND lease_until IS NULL FROM jobs")
+    waiting = asyncio.create_task(social.job(library.admin, job.job_id))
+    await hear(bus, library, NAMES[3:])
+    await until(lambda: is_serving(social, OTHER_ID))
+    assert (await waiting).state == jobs_pb2.JOB_STATE_SUCCEEDED
+    assert (await waiting).progress == 1
+
+
+async def test_cancelled_switch_is_given_up_and_one_given_up_is_cancelled(
+    mesh: Mesh, social: Client, library: Library, second: FakeEmbedder, sql: Sql
+) -> None:
+    await begun(social, library, sql)
+    job = await job_of_switch(social, library.admin)
+    request = jobs_pb2.CancelJobRequest(job_id=job.job_id)
+    for _ in range(2):
+        answer = await social.jobs.CancelJob(request, timeout=TIMEOUT_S, metadata=library.admin.metadata)
+        assert answer.job.state == jobs_pb2.JOB_STATE_CANCELLED
+        assert await social.roles() == (ENCODER_ID, "", "")
+    await begun(social, library, sql)
+    again = await job_of_switch(social, library.admin)
+    assert again.job_id != job.job_id
+    # The first one has ended: it cannot end the second.
+    await social.jobs.CancelJob(request, timeout=TIMEOUT_S, metadata=library.admin.metadata)
+    assert (await social.roles())[1] == OTHER_ID
+    await social.roll_back(library.admin)
+    assert (await job_of_switch(social, library.admin)).state == jobs_pb2.JOB_STATE_CANCELLED
+
+
+async def test_switch_that_an_older_release_ended_is_ended_as_a_job(
+    mesh: Mesh, social: Client, library: Library, second: FakeEmbedder, switch: EncoderSwitch, sql: Sql
+) -> None:
+    await begun(social, library, sql)
+    await sql.execute("UPDATE serving_encoder SET candidate_id = NULL")
+    await switch.settle()
+    assert (await job_of_switch(social, library.admin)).state == jobs_pb2.JOB_STATE_CANCELLED
+    await begun(social, library, sql)
+    await switch.settle()
+    assert not (await job_of_switch(social, library.admin)).HasField("finished_at")
+    await sql.execute("UPDATE serving_encoder SET encoder_id = $1, candidate_id = NULL", OTHER_ID)
+    await switch.settle()
+    assert (await job_of_switch(social, library.admin)).state == jobs_pb2.JOB_STATE_SUCCEEDED

@@ -6,12 +6,17 @@ from pathlib import Path
 import pytest
 
 from museed.social.v1 import catalog_pb2
-from services.chassis.blobs import open_blob_store
+from services.chassis.blobs import BlobStore, open_blob_store
 from services.chassis.errors import InvalidArgument, NotFound, ResourceExhausted
 from services.social.ids import new_id
-from services.social.reconciler import Sweeper
 from services.social.store.database import Database
+from services.social.sweeping import Sweeper
+from services.social.upload_sweeps import upload_sweeps
 from tests.integration.social.conftest import TIMEOUT_S, Client, Mesh, Person, Sql, sha
+
+
+def sweeper_of(database: Database, blobs: BlobStore | None) -> Sweeper:
+    return Sweeper(database, lambda: datetime.now(UTC), upload_sweeps(blobs))
 
 
 async def read(social: Client, who: Person, upload_id: str) -> catalog_pb2.Upload:
@@ -74,7 +79,7 @@ async def test_expired_audio_is_swept_unless_somebody_lent_it_again(
     old = [await social.upload(person, digest) for digest in (lonely, shared)]
     await sql.execute("UPDATE uploads SET expires_at = now()")
     young = await social.upload(other, shared)
-    sweeper = Sweeper(database, blobs, lambda: datetime.now(UTC))
+    sweeper = sweeper_of(database, blobs)
     await sweeper.sweep()
     with pytest.raises(NotFound):
         await blobs.get(lonely)
@@ -95,7 +100,7 @@ async def test_sweep_forgets_keys_and_sessions_that_are_over(social: Client, sql
     await sql.execute(
         "INSERT INTO idempotency_keys SELECT user_id, 'op', 'key', 'x', user_id, now() + interval '1 hour' FROM users"
     )
-    sweeper = Sweeper(database, None, lambda: datetime.now(UTC))
+    sweeper = sweeper_of(database, None)
     await sweeper.sweep()
     assert await sql.fetchval("SELECT count(*) FROM sessions") == 2
     assert await sql.fetchval("SELECT count(*) FROM idempotency_keys") == 2

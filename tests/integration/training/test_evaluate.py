@@ -216,8 +216,12 @@ def test_ctrl_c_keeps_what_is_embedded_and_leaves_no_worker(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    kept = [] if moment == "starting" else [f"{file_key(folder / '0.wav')}.npz"]
-    assert [path.name for path in cache.rglob("*.npz")] == kept
+    kept = {path.stem for path in cache.rglob("*.npz")}
+    if moment == "starting":
+        assert not kept
+    else:  # the short one, and those that a slow machine embedded before it heard
+        keys = [file_key(folder / f"{number}.wav") for number in range(4)]
+        assert {keys[0]} <= kept < set(keys)
     assert not (tmp_path / "results").exists()
 
 

@@ -1,6 +1,6 @@
 import asyncio
 from datetime import UTC, datetime
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,13 +44,29 @@ class ForgetfulJetStream:
         await lose_cancellation()
         return SimpleNamespace(created=datetime(2026, 1, 1, tzinfo=UTC), state=SimpleNamespace(last_seq=0))
 
-    async def subscribe(self, subject: str, **options: Any) -> Any:
+    async def add_consumer(self, stream: str, config: Any) -> Any:
         await asyncio.sleep(0)
         raise TimeoutError
 
 
+class SilentClient:
+    """A connection on which nothing comes."""
+
+    stats = MappingProxyType({"reconnects": 0})
+
+    def new_inbox(self) -> str:
+        return "_INBOX.1"
+
+    async def subscribe(self, subject: str, **options: Any) -> Any:
+        await asyncio.sleep(0)
+        return self
+
+    async def unsubscribe(self) -> None:
+        await asyncio.sleep(0)
+
+
 async def test_a_reader_of_the_log_ends_though_its_cancellation_was_lost() -> None:
-    bus: Any = SimpleNamespace(jetstream=ForgetfulJetStream())
+    bus: Any = SimpleNamespace(jetstream=ForgetfulJetStream(), client=SilentClient())
 
     async def follow() -> None:
         async for _ in read_log(

@@ -1,11 +1,14 @@
+import asyncio
 import contextlib
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from services.chassis.errors import NotFound
-from services.chassis.media import open_below
+from services.chassis.media import open_below, open_in_thread
 
 
 @pytest.fixture
@@ -60,3 +63,35 @@ def test_refusal_of_a_name_that_is_not_utf8_can_be_sent_to_anybody(tmp_path: Pat
         open_below(tmp_path, b"caf\xe9.mp3")
     assert caught.value.value == "caf\\xe9.mp3"
     assert caught.value.message.encode()
+
+
+async def test_file_is_opened_in_a_thread(root: Path) -> None:
+    descriptor = await open_in_thread(None, lambda: open_below(root, b"album/song.ogg"))
+    with os.fdopen(descriptor, "rb") as file:
+        assert file.read() == b"song"
+    with pytest.raises(NotFound):
+        await open_in_thread(None, lambda: open_below(root, b"none"))
+
+
+@pytest.mark.parametrize("path", [b"album/song.ogg", b"none"])
+async def test_caller_who_leaves_while_a_file_is_opened_leaves_none_open(root: Path, path: bytes) -> None:
+    begun, may_open = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    unheard: list[object] = []
+    loop.set_exception_handler(lambda _, context: unheard.append(context))
+
+    def open_late() -> int:
+        loop.call_soon_threadsafe(begun.set)
+        may_open.wait(10)
+        return open_below(root, path)
+
+    with ThreadPoolExecutor(1) as executor:
+        caller = asyncio.create_task(open_in_thread(executor, open_late))
+        await begun.wait()
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        may_open.set()
+    await asyncio.sleep(0)  # the thread has told the loop of its end
+    await asyncio.sleep(0)
+    assert (_descriptors_below(root), unheard) == ([], [])

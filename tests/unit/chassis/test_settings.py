@@ -1,7 +1,11 @@
 import pytest
 from pydantic import Field, SecretStr
 
-from services.chassis.settings import Settings, SettingsError, load, settings_config
+from services.chassis.settings import Listen, OptionalListen, Settings, SettingsError, load, settings_config
+from services.embedder.settings import EmbedderSettings
+from services.gateway.settings import GatewaySettings
+from services.retriever.settings import RetrieverSettings
+from services.social.settings import SocialSettings
 
 
 class Example(Settings):
@@ -33,3 +37,44 @@ def test_settings_are_read_once_and_frozen(monkeypatch: pytest.MonkeyPatch) -> N
     assert "secret" not in repr(settings)
     with pytest.raises(ValueError, match="frozen"):
         settings.listen = "other"
+
+
+class Listening(Settings):
+    model_config = settings_config("LISTENING_")
+
+    listen: Listen = "127.0.0.1:7101"
+    metrics_listen: OptionalListen = ""
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:0", "0.0.0.0:65535", "localhost:7101", "[::]:7101", "[::1]:80", "mesh-1.example:07402"]
+)
+def test_addresses_to_listen_on(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LISTENING_LISTEN", address)
+    monkeypatch.setenv("LISTENING_METRICS_LISTEN", address)
+    settings = load(Listening)
+    assert (settings.listen, settings.metrics_listen) == (address, address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["x", "7101", ":7101", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:٣",
+     "::1:7101", "http://127.0.0.1:7101", "127.0.0.1 :7101", "127.0.0.1:7101\n"],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [EmbedderSettings, GatewaySettings, RetrieverSettings, SocialSettings, Listening])
+def test_address_that_nobody_can_listen_on_is_named(
+    kind: type[Settings], address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = kind.model_config.get("env_prefix", "")
+    wanted = [f"{prefix}LISTEN", f"{prefix}METRICS_LISTEN"]
+    for name in wanted:
+        monkeypatch.setenv(name, address)
+    with pytest.raises(SettingsError) as caught:
+        load(kind)
+    lines = [line.strip() for line in str(caught.value).splitlines()]
+    told = f"{address!r} is no address to listen on: give host:port with a port from 0 to 65535"
+    assert [line for line in lines if "LISTEN" in line] == [f"{name}: {told}" for name in wanted]
+
+
+def test_metrics_need_no_address() -> None:
+    assert load(Listening).metrics_listen == ""

@@ -28,3 +28,23 @@ def test_hint_becomes_the_length_of_a_call(call_s: float, hint_ms: int) -> None:
     with admission.admit(), pytest.raises(EmbedderBusy) as caught, admission.admit():
         pass
     assert caught.value.retry_after_ms == hint_ms
+
+
+def test_one_caller_leaves_places_for_others() -> None:
+    admission = Admission(4, max_of_one=2)
+    with admission.admit("a"), admission.admit("a"), admission.admit("b"):
+        with pytest.raises(EmbedderBusy) as caught, admission.admit("a"):
+            pass
+        error = caught.value
+        assert (error.value, error.limit, error.retry_after_ms) == ("2", "2", 2000)
+        assert error.message == "2 files of one caller are being embedded, limit is 2"
+        with admission.admit("b"):
+            pass
+    with admission.admit("a"), admission.admit("a"):
+        pass
+
+
+def test_calls_of_nobody_have_the_bound_of_all_alone() -> None:
+    admission = Admission(3, max_of_one=1)
+    with admission.admit(), admission.admit(), admission.admit():
+        pass

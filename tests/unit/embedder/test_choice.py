@@ -67,5 +67,5 @@ def test_own_folder_is_never_made_anew(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("choice", ["", "nothing", "a/b/c", "/no/such/folder", "./none"])
 def test_unknown_choice_is_told(tmp_path: Path, choice: str) -> None:
-    with pytest.raises(EncoderUnavailable, match="use auto, museed-mini, musicnn-msd"):
+    with pytest.raises(EncoderUnavailable, match="set EMBEDDER_ENCODER to auto, museed-mini, musicnn-msd"):
         load(tmp_path, choice)

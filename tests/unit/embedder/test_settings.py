@@ -43,6 +43,13 @@ def test_both_lanes_have_room_for_every_track_that_is_let_in(
         chosen.check_room(window_seconds)
 
 
+def test_library_is_decoded_by_one_process_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(5)))
+    assert settings(monkeypatch).bulk_processes == 5
+    assert settings(monkeypatch, BULK_DECODERS=3).bulk_processes == 3
+    assert settings(monkeypatch, BULK_FILES=2).bulk_processes == 2  # no process without a file
+
+
 @pytest.mark.parametrize("what", ["LIBRARY", "UPLOAD"])
 def test_shortest_length_lies_below_the_longest(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     with pytest.raises(SettingsError, match=f"EMBEDDER_{what}_MIN_SECONDS is 9000, EMBEDDER_{what}_MAX_SECONDS is"):
@@ -62,3 +69,34 @@ def test_cpu_seconds_run_out_before_waiting_does(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("EMBEDDER_DECODE_CPU_S", "299")
     with pytest.raises(SettingsError, match=r"EMBEDDER_DECODE_WAIT_S must be at least EMBEDDER_DECODE_CPU_S \+ 2, 301"):
         load(EmbedderSettings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("DECODE_WAIT_S", "inf", "EMBEDDER_DECODE_WAIT_S: Input should be a finite number"),
+        ("UPLOAD_MAX_SECONDS", "inf", "EMBEDDER_UPLOAD_MAX_SECONDS: Input should be a finite number"),
+        ("DECODE_CPU_S", "1e30", "EMBEDDER_DECODE_CPU_S: Input should be less than or equal to 86400"),
+        ("DECODE_MEMORY_MIB", "99999999999999", "EMBEDDER_DECODE_MEMORY_MIB: Input should be less than or equal to"),
+        ("BLOB_STORE_URL", "file://relative", "EMBEDDER_BLOB_STORE_URL: must be file:///an/absolute/folder or s3://b"),
+        ("BLOB_STORE_URL", "s3:///x", "EMBEDDER_BLOB_STORE_URL: must be file:///an/absolute/folder or s3://b"),
+        ("LOG_LEVEL", "loud", "EMBEDDER_LOG_LEVEL: Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ("UPLOAD_MIN_SECONDS", "9000", "\n  EMBEDDER_UPLOAD_MIN_SECONDS is 9000"),
+    ],
+)
+def test_faults_are_told_in_words(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(monkeypatch, **{name: value})
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(("waiting", "files", "of_one"), [(16, 18, 9), (1, 3, 1), (0, 2, 1)])
+def test_one_user_has_at_most_half_of_the_places(
+    monkeypatch: pytest.MonkeyPatch, waiting: int, files: int, of_one: int
+) -> None:
+    limits = settings(monkeypatch, MAX_WAITING_CALLS=waiting).call_limits
+    assert (limits.files, limits.files_of_one) == (files, of_one)
+
+
+def test_the_only_place_is_anybodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings(monkeypatch, INTERACTIVE_FILES=1, MAX_WAITING_CALLS=0).call_limits.files_of_one == 1

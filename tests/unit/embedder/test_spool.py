@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from services.chassis.settings import SettingsError
 from services.embedder.errors import SpoolUnavailable
-from services.embedder.spool import SpooledFile
+from services.embedder.spool import Spool, SpooledFile
 
 
 class FillingDisk(io.FileIO):
@@ -50,6 +51,25 @@ async def test_disk_that_is_full_within_a_chunk_is_coded(tmp_path: Path, executo
     with FillingDisk(tmp_path / "file", room_bytes=2_100) as disk:
         file = SpooledFile(disk, executor)
         await file.write(b"a" * 2_000)
-        with pytest.raises(SpoolUnavailable, match="No space left on device"):
+        with pytest.raises(SpoolUnavailable, match="No space left on device") as caught:
             await file.write(b"b" * 200)
+        assert caught.value.retry_after_ms == 1000
         assert file.size_bytes == 2_000
+
+
+def test_folder_that_cannot_be_made_is_told_by_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        SettingsError, match=f"EMBEDDER_SPOOL_FOLDER: no folder can be made at {tmp_path}/file: File ex"
+    ):
+        Spool(tmp_path / "file")
+
+
+async def test_folder_that_takes_no_file_is_coded(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    (tmp_path / "spool").rmdir()
+    with pytest.raises(SpoolUnavailable, match="No such file") as caught:
+        async with spool.open():
+            pass
+    assert caught.value.retry_after_ms == 1000
+    spool.close()

@@ -6,6 +6,7 @@ import pytest
 
 from services.chassis import auth
 from services.chassis.errors import Unauthenticated
+from services.chassis.scopes import Scope
 from services.gateway.auth import Authenticator
 from services.gateway.clients import Upstream
 from tests.fakes.tokens import TokenSigner
@@ -34,6 +35,13 @@ async def test_a_refused_token_leaves_the_task_bound_to_nobody() -> None:
         with pytest.raises(Unauthenticated):
             await authenticator.bind(bad)
         assert (auth.viewer(), auth.bearer_token()) == (None, "")
+
+
+async def test_programs_are_let_in_with_their_scopes() -> None:
+    signer = TokenSigner()
+    viewer = await Authenticator(cast(Upstream, Keys(signer))).bind(f"Bearer {signer.api_token('read')}")
+    assert viewer is not None
+    assert (viewer.user_id, viewer.kind, viewer.scopes) == ("user-1", auth.TokenKind.API, frozenset({Scope.READ}))
 
 
 @pytest.mark.parametrize("header", [None, ""])

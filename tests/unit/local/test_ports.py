@@ -18,6 +18,16 @@ def test_zero_picks_different_free_ports() -> None:
     assert 0 not in chosen
 
 
+def test_free_ports_are_none_that_the_kernel_gives_to_outgoing_connections() -> None:
+    with socket.socket() as outgoing:
+        outgoing.bind(("127.0.0.1", 0))
+        given_by_the_kernel = outgoing.getsockname()[1]
+    for _ in range(20):
+        ports = Ports.choose(settings())
+        chosen = {ports.gateway, ports.social, ports.embedder, ports.retriever, ports.nats, ports.second_embedder}
+        assert all(20_000 <= port < given_by_the_kernel for port in chosen)
+
+
 def test_taken_port_is_named_with_its_setting() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from deploy.local.client import ClientError, GatewayClient
 from deploy.local.state import State
 
 
-def letter(number: int, reason: str = "ENCODING_FAILED", track: dict[str, str] | None = None) -> dict[str, Any]:
+def letter(
+    number: int, reason: str = "ENCODING_FAILED", track: Mapping[str, str | None] | None = None
+) -> dict[str, Any]:
     return {
         "letterId": f"{number}.event-{number}",
         "stream": "EMBED_WORK",
@@ -85,6 +88,30 @@ def test_status_shows_streams_and_the_newest_letters_with_what_to_do(said: io.St
         "nothing was heard of those who worked on it", "logs: request_id request-1", "dead-letters --replay",
     ):  # fmt: skip
         assert words in text
+
+
+def test_track_of_nobody_is_shown_by_its_title_alone(said: io.StringIO) -> None:
+    work.show_letters([letter(7, track={"title": "Song", "artist": None})], "letters")
+    assert "Song" in said.getvalue()
+    assert "None" not in said.getvalue()
+    assert "letter 7" in said.getvalue()
+
+
+def test_names_are_whole_on_a_narrow_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(work, "console", Console(file=written, width=80, highlight=False, markup=False))
+    names = ["embedder-museed-mini-2558bd6924eb8808", "embedder-other-model-0123456789abcdef"]
+    consumers = [{"name": name, "waitingCount": 97_531, "inHandCount": 9, "repeatedCount": 0} for name in names]
+    client = StubClient([])
+    stream = {"name": "EMBED_WORK", "messageCount": 123_456, "sizeBytes": 10**9, "consumers": consumers}
+    letters = {"name": "DEAD_LETTERS", "messageCount": 0, "sizeBytes": 0, "consumers": []}
+    monkeypatch.setattr(client, "query", lambda _: {"streams": [stream, letters], "deadLetters": {"nodes": []}})
+    work.show_work(client)
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in written.getvalue().splitlines()[3:]]
+    worked_off_by = "".join(cell[3] for cell in cells if len(cell) == 6)
+    assert worked_off_by == "".join(names)
+    assert "…" not in written.getvalue()
+    assert written.getvalue().count("97531") == 2
 
 
 def test_status_without_letters_says_so(said: io.StringIO) -> None:

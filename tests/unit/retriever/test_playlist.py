@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever.arrangement import repetitions
 from services.retriever.errors import NoCandidates, SeedsCancel
+from services.retriever.index import TrackIndex
 from services.retriever.playlist import Playlist, build_playlist
-from services.retriever.recipe import Recipe, Seed, blend
+from services.retriever.recipe import Arrangement, Recipe, Seed
 from services.retriever.similarity import Float32Array, presented
+from services.retriever.spacing import repetitions
+from services.retriever.target import blend
 from services.retriever.tracks import Track
 
 
@@ -39,8 +41,12 @@ class Library:
         return Seed(self.vectors[-1], track=track)
 
     def playlist(self, seeds: Sequence[Seed] | None = None, **recipe: Any) -> Playlist:
-        """Build a playlist, from an upload at angle 0 unless there are other seeds."""
-        return build_playlist(self.tracks, np.stack(self.vectors), seeds or [Seed(at_angle(0))], Recipe(**recipe))
+        """Build a playlist, from an upload at angle 0 unless there are other seeds, in order of similarity."""
+        index = TrackIndex("enc")
+        for track, vector in zip(self.tracks, self.vectors, strict=True):
+            index.upsert(track, vector)
+        recipe.setdefault("arrangement", Arrangement.SIMILARITY)
+        return build_playlist(index, seeds or [Seed(at_angle(0))], Recipe(**recipe))
 
 
 def ids(playlist: Playlist) -> list[str]:
@@ -206,7 +212,7 @@ def test_a_recipe_that_leaves_nothing_is_refused_with_the_counts() -> None:
 
 def test_an_empty_library_is_refused() -> None:
     with pytest.raises(NoCandidates):
-        build_playlist([], np.empty((0, 0), np.float32), [Seed(at_angle(0))], Recipe())
+        build_playlist(TrackIndex("enc"), [Seed(at_angle(0))], Recipe())
 
 
 def test_reasons_are_similarities_to_each_seed_and_tags_shared_with_seeds_of_the_library() -> None:
@@ -260,6 +266,14 @@ RANDOM_TRACK = st.tuples(
 )
 
 
+def is_near_duplicate(library: Library, one: Track, other: Track) -> bool:
+    """The rule as the README states it, written down once more."""
+    vectors = {track.track_id: vector for track, vector in zip(library.tracks, library.vectors, strict=True)}
+    are_known = one.duration_s > 0 and other.duration_s > 0
+    is_near = float(vectors[one.track_id] @ vectors[other.track_id]) >= 0.98
+    return are_known and is_near and abs(one.duration_s - other.duration_s) <= 2.0
+
+
 def is_same_recording(one: Track, other: Track) -> bool:
     """The rule as the README states it, written down once more."""
     if one.audio_hash and one.audio_hash == other.audio_hash:
@@ -277,6 +291,11 @@ def is_same_recording(one: Track, other: Track) -> bool:
     st.booleans(),
     st.booleans(),
     st.sampled_from([None, 0.5, 0.9]),
+    st.booleans(),
+    st.integers(1, 3),
+    st.sampled_from([0.0, 0.3, 1.0]),
+    st.sampled_from([0.0, 0.5]),
+    st.sampled_from(Arrangement),
 )
 def test_every_playlist_keeps_every_rule(
     rows: list[tuple[int, str, str, bytes, float]],
@@ -285,6 +304,11 @@ def test_every_playlist_keeps_every_rule(
     is_seed_in_library: bool,
     include_seed: bool,
     min_similarity: float | None,
+    allow_near_duplicates: bool,
+    artist_window: int,
+    diversity: float,
+    temperature: float,
+    arrangement: Arrangement,
 ) -> None:
     library = Library()
     seeds = [Seed(at_angle(0))]
@@ -301,26 +325,41 @@ def test_every_playlist_keeps_every_rule(
             max_per_artist=max_per_artist,
             include_seed=include_seed,
             min_similarity=min_similarity,
+            allow_near_duplicates=allow_near_duplicates,
+            artist_window=artist_window,
+            diversity=diversity,
+            temperature=temperature,
+            arrangement=arrangement,
         )
     except NoCandidates:
         chosen: list[Track] = []
     else:
+        artists = [each.track.artist_key for each in playlist.tracks]
+        seed_count = sum(each.is_seed for each in playlist.tracks)
+        assert all(each.is_seed for each in playlist.tracks[:seed_count])
+        repeated = repetitions(artists[seed_count:], artist_window, artists[:seed_count])
+        assert playlist.removed["artist_in_a_row_allowed"] == repeated
         chosen = [each.track for each in playlist.tracks if not each.is_seed]
         assert all(each.similarity >= (min_similarity or -1) - 1e-6 for each in playlist.tracks if not each.is_seed)
     of_seeds = [seed.track for seed in seeds if seed.track is not None]
     together = [*of_seeds, *chosen]
     assert len(chosen) <= length
     assert all(count <= max_per_artist for count in Counter(track.artist_key for track in together).values())
-    assert not any(is_same_recording(one, other) for one, other in combinations(together, 2))
+
+    def is_double(one: Track, other: Track) -> bool:
+        return is_same_recording(one, other) or (not allow_near_duplicates and is_near_duplicate(library, one, other))
+
+    assert len({track.track_id for track in together}) == len(together)
+    assert not any(is_double(one, other) for one, other in combinations(together, 2))
     # A track is left out for a reason: the list is full, or it would break a rule beside what was chosen.
     target = blend(seeds)
     for track, vector in zip(library.tracks, library.vectors, strict=True):
         if track in together or len(chosen) == length:
             continue
         is_too_far = min_similarity is not None and float(vector @ target) < min_similarity + 1e-6
-        is_double = any(is_same_recording(track, other) for other in together)
+        has_double = any(is_double(track, other) for other in together)
         is_over = Counter(each.artist_key for each in together)[track.artist_key] >= max_per_artist
-        assert is_too_far or is_double or is_over
+        assert is_too_far or has_double or is_over
 
 
 @settings(deadline=None, max_examples=200)

@@ -8,12 +8,11 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from museed.retriever.v1 import retriever_pb2
-from services.chassis import vectors
+from services.chassis import auth, vectors
 from services.chassis.bus import LogPosition
-from services.chassis.errors import DomainError, InvalidArgument, NotFound
+from services.chassis.errors import DomainError, InvalidArgument, PermissionDenied
 from services.retriever import requests
 from services.retriever.index import TrackIndex
-from services.retriever.recipe import Recipe
 from services.retriever.settings import RetrieverSettings
 from services.retriever.tracks import Track
 
@@ -30,105 +29,70 @@ def told(error: DomainError) -> tuple[str, str | None, str | None, str | None]:
     return error.reason, error.field, error.value, error.limit
 
 
-def playlist_request(**fields: Any) -> retriever_pb2.BuildPlaylistRequest:
-    return retriever_pb2.BuildPlaylistRequest(**fields)
-
-
 @pytest.mark.parametrize(("k", "expected"), [(0, 20), (1, 1), (200, 200)])
 def test_k_within_limits(k: int, expected: int) -> None:
-    assert requests.number_of_hits(retriever_pb2.SearchRequest(track_id="a", k=k)) == expected
+    assert requests.search(retriever_pb2.SearchRequest(track_id="a", k=k), "enc").count == expected
 
 
 @pytest.mark.parametrize(("k", "limit"), [(-1, "1"), (201, "200")])
 def test_k_beyond_limits(k: int, limit: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
-        requests.number_of_hits(retriever_pb2.SearchRequest(track_id="a", k=k))
+        requests.search(retriever_pb2.SearchRequest(track_id="a", k=k), "enc")
     assert told(refused.value) == ("OUT_OF_RANGE", "k", str(k), limit)
 
 
 def test_a_search_needs_a_query() -> None:
     with pytest.raises(InvalidArgument) as refused:
-        requests.number_of_hits(retriever_pb2.SearchRequest())
-    assert told(refused.value) == ("MISSING_INPUT", "query", None, None)
-
-
-def test_zeros_of_a_recipe_mean_its_defaults() -> None:
-    assert requests.recipe(playlist_request()) == Recipe(
-        length=25, max_per_artist=3, include_seed=False, min_similarity=None, excluded=frozenset()
-    )
-
-
-def test_min_similarity_zero_is_not_the_same_as_none() -> None:
-    assert requests.recipe(playlist_request(min_similarity=0.0)).min_similarity == 0.0
+        requests.search(retriever_pb2.SearchRequest(), "enc")
+    assert told(refused.value) == ("MISSING_INPUT", "query", "0", "1")
 
 
 @pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"length": 10_000}, ("OUT_OF_RANGE", "length", "10000", "500")),
-        ({"length": -1}, ("OUT_OF_RANGE", "length", "-1", "1")),
-        ({"max_per_artist": 501}, ("OUT_OF_RANGE", "max_per_artist", "501", "500")),
-        ({"max_per_artist": -3}, ("OUT_OF_RANGE", "max_per_artist", "-3", "1")),
-        ({"min_similarity": 1.5}, ("OUT_OF_RANGE", "min_similarity", "1.5", "1")),
-        ({"min_similarity": -1.5}, ("OUT_OF_RANGE", "min_similarity", "-1.5", "-1")),
-        ({"min_similarity": float("nan")}, ("OUT_OF_RANGE", "min_similarity", "nan", "1")),
-        ({"exclude_track_ids": ["a"] * 1001}, ("OUT_OF_RANGE", "exclude_track_ids", "1001", "1000")),
-    ],
+    ("track_id", "expected"),
+    [("", ("MISSING_INPUT", "track_id", "0", "1")), ("x" * 101, ("OUT_OF_RANGE", "track_id", "101", "100"))],
 )
-def test_recipe_beyond_limits(fields: dict[str, Any], expected: tuple[str, str, str, str]) -> None:
+def test_a_search_from_no_id_is_refused(track_id: str, expected: tuple[str, str, str, str]) -> None:
     with pytest.raises(InvalidArgument) as refused:
-        requests.recipe(playlist_request(**fields))
+        requests.search(retriever_pb2.SearchRequest(track_id=track_id), "enc")
     assert told(refused.value) == expected
 
 
-@pytest.mark.parametrize(
-    ("seeds", "expected"),
-    [
-        ([], ("MISSING_INPUT", "seeds", None, None)),
-        ([{"track_id": "a"}] * 21, ("OUT_OF_RANGE", "seeds", "21", "20")),
-        ([{"track_id": "a"}, {}], ("MISSING_INPUT", "seeds[1].source", None, None)),
-        ([{"track_id": "a", "weight": -0.5}], ("OUT_OF_RANGE", "seeds[0].weight", "-0.5", "0")),
-        ([{"track_id": "a", "weight": float("inf")}], ("OUT_OF_RANGE", "seeds[0].weight", "inf", "1000000")),
-        ([{"track_id": "a", "weight": float("nan")}], ("OUT_OF_RANGE", "seeds[0].weight", "nan", "1000000")),
-        ([{"track_id": "a", "audio_hash": b"xyz"}], ("INVALID_ARGUMENT", "seeds[0].audio_hash", "3", "32")),
-    ],
-)
-def test_seeds_that_are_refused(seeds: list[dict[str, Any]], expected: tuple[str, str, str, str]) -> None:
-    with pytest.raises(InvalidArgument) as refused:
-        requests.check_seeds([retriever_pb2.Seed(**seed) for seed in seeds])
-    assert told(refused.value) == expected
+def digest(**fields: Any) -> bytes:
+    request = retriever_pb2.SearchRequest(**({"track_id": "a"} | fields))
+    return requests.query_digest(request, requests.search(request, "enc").wanted, "enc")
 
 
-def test_seeds_are_resolved_in_order_and_weight_zero_counts_as_one() -> None:
-    upload = retriever_pb2.Seed(vector=X, weight=2, audio_hash=b"h" * 32)
-    found = requests.resolve_seeds(an_index(), [retriever_pb2.Seed(track_id="a"), upload])
-    assert [(seed.track, seed.weight, seed.audio_hash) for seed in found] == [
-        (Track("a", 1), 1.0, b""),
-        (None, 2.0, b"h" * 32),
+def test_a_query_is_known_again_however_it_is_written() -> None:
+    assert digest() == digest(filter=retriever_pb2.Filter()) == digest(k=5)
+    rock = digest(filter=retriever_pb2.Filter(genres=["Rock", "pop"], blocked_track_ids=["x"]))
+    assert rock == digest(filter=retriever_pb2.Filter(genres=["POP", " rock", "Pop"]), exclude_track_ids=["x", "x"])
+    # Every replica, whatever its hashes, makes the same of it.
+    many = retriever_pb2.Filter(artists=[f"artist {number}" for number in range(20)])
+    assert digest(filter=many).hex() == "dbeb718e1744c5383dda235599a021fa"
+    others = [
+        digest(),
+        digest(filter=retriever_pb2.Filter(genres=["rock"], blocked_track_ids=["x"])),
+        digest(filter=retriever_pb2.Filter(tags=["rock", "pop"], blocked_track_ids=["x"])),
+        digest(filter=retriever_pb2.Filter(genres=["rock", "pop"], blocked_track_ids=["X"])),
+        digest(filter=retriever_pb2.Filter(year=retriever_pb2.Range())),
+        digest(filter=retriever_pb2.Filter(year=retriever_pb2.Range(min=1))),
+        digest(hub_damping=0.5),
+        digest(track_id="b"),
     ]
-    assert np.array_equal(np.stack([seed.vector for seed in found]), [[0, 1, 0], [1, 0, 0]])
+    assert len({rock, *others}) == 9
 
 
-def test_an_unknown_seed_is_named() -> None:
-    seeds = [retriever_pb2.Seed(track_id="a"), retriever_pb2.Seed(track_id="nobody")]
-    with pytest.raises(NotFound) as refused:
-        requests.resolve_seeds(an_index(), seeds)
-    assert told(refused.value) == ("UNKNOWN_TRACK", "seeds[1].track_id", "nobody", None)
-
-
-@pytest.mark.parametrize(
-    ("vector", "expected"),
-    [
-        (X[:8], ("DIMENSION_MISMATCH", "seeds[0].vector", "8", "12")),
-        (b"", ("DIMENSION_MISMATCH", "seeds[0].vector", "0", "12")),
-        (vectors.encode(np.array([np.nan, 0, 0], np.float32)), ("VECTOR_NOT_UNIT", "seeds[0].vector", "nan", "0.001")),
-        (vectors.encode(np.array([2, 0, 0], np.float32)), ("VECTOR_NOT_UNIT", "seeds[0].vector", "2", "0.001")),
-    ],
-)
-def test_vectors_that_are_refused(vector: bytes, expected: tuple[str, str, str, str]) -> None:
-    with pytest.raises(InvalidArgument) as refused:
-        requests.resolve_seeds(an_index(), [retriever_pb2.Seed(vector=vector)])
-    assert told(refused.value) == expected
+def test_a_profile_is_that_of_the_person_for_whom_a_job_is_done() -> None:
+    auth.bind("", None)
+    assert requests.own_profile("anybody") == "anybody"  # where access is open, as in tests
+    auth.bind("token", auth.Viewer("me", "user", auth.TokenKind.JOB, job_id="j"))
+    try:
+        assert requests.own_profile("me") == "me"
+        with pytest.raises(PermissionDenied) as refused:
+            requests.own_profile("you")
+        assert told(refused.value) == ("PROFILE_OF_ANOTHER", "profile_id", "you", None)
+    finally:
+        auth.bind("", None)
 
 
 @pytest.mark.parametrize("vector", [b"", b"123", X[:10]])
@@ -145,6 +109,17 @@ def test_a_read_point_is_compared_to_the_microsecond() -> None:
     point = retriever_pb2.ReadPoint(stream_created_at=stamp, sequence=9)
     assert requests.read_point(retriever_pb2.SearchRequest(min_read_point=point)) == LogPosition(created_at, 9)
     assert requests.read_point(retriever_pb2.SearchRequest()) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos"), [(10**18, 0), (-(10**18), 0), (253402300800, 0), (0, -5), (0, 10**9), (0, 2**31 - 1)]
+)
+def test_a_read_point_of_no_time_is_refused(seconds: int, nanos: int) -> None:
+    point = retriever_pb2.ReadPoint(stream_created_at=Timestamp(seconds=seconds, nanos=nanos), sequence=1)
+    with pytest.raises(InvalidArgument) as refused:
+        requests.read_point(retriever_pb2.SearchRequest(min_read_point=point))
+    assert told(refused.value)[:2] == ("OUT_OF_RANGE", "min_read_point.stream_created_at")
+    assert refused.value.value == f"{seconds} s and {nanos} ns"
 
 
 @pytest.mark.parametrize("encoder_id", ["", "a.b", "a*", "../x", ">", "-a"])

@@ -2,6 +2,10 @@
 
 import asyncio
 import logging
+import os
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +14,14 @@ import numpy as np
 import pytest
 
 from services.chassis.bus import LogPosition
+from services.retriever.bases import IndexChoice
 from services.retriever.index import TrackIndex
+from services.retriever.kinds import Kind
 from services.retriever.live import LiveIndex
-from services.retriever.snapshot import CorruptSnapshotError, Snapshot, read_snapshot, write_snapshot
-from services.retriever.snapshots import SnapshotFolder, SnapshotKeeper
+from services.retriever.section_file import CorruptFileError, read_facts
+from services.retriever.snapshot import Snapshot, read_snapshot, write_snapshot
+from services.retriever.snapshot_folder import SnapshotFolder, drop_retired
+from services.retriever.snapshots import SnapshotKeeper
 from services.retriever.tracks import Track
 
 BEGUN = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
@@ -23,23 +31,27 @@ TRACKS = [
 ]
 
 
+CHOICE = IndexChoice(Kind.IVF_SQ8, narrow=0)
+NO_BASE = np.zeros(0, np.bool_)
+
+
 def a_snapshot(sequence: int = 7, encoder_id: str = "enc") -> Snapshot:
     vectors = np.eye(4, dtype=np.float32)[:2]
-    return Snapshot(encoder_id, LogPosition(BEGUN, sequence), TRACKS, vectors)
+    return Snapshot(encoder_id, LogPosition(BEGUN, sequence), None, NO_BASE, TRACKS, vectors)
 
 
 def test_a_snapshot_comes_back_as_it_was_written(tmp_path: Path) -> None:
     write_snapshot(tmp_path / "s", a_snapshot())
-    found = read_snapshot(tmp_path / "s")
+    found = read_snapshot(tmp_path / "s", CHOICE)
     assert (found.encoder_id, found.position, list(found.tracks)) == ("enc", LogPosition(BEGUN, 7), TRACKS)
+    assert (found.stored, found.track_count) == (None, 2)
     assert np.array_equal(found.vectors, np.eye(4, dtype=np.float32)[:2])
 
 
 def test_an_empty_index_has_a_snapshot_too(tmp_path: Path) -> None:
-    empty = TrackIndex("enc")
-    write_snapshot(tmp_path / "s", Snapshot("enc", LogPosition(BEGUN, 0), list(empty.tracks), empty.vectors))
-    found = read_snapshot(tmp_path / "s")
-    assert (len(found.tracks), found.vectors.size) == (0, 0)
+    write_snapshot(tmp_path / "s", Snapshot.of(TrackIndex("enc").freeze(), LogPosition(BEGUN, 0)))
+    found = read_snapshot(tmp_path / "s", CHOICE)
+    assert (found.track_count, found.vectors.size) == (0, 0)
 
 
 def test_no_byte_can_change_or_go_missing_unnoticed(tmp_path: Path) -> None:
@@ -50,14 +62,15 @@ def test_no_byte_can_change_or_go_missing_unnoticed(tmp_path: Path) -> None:
         damaged = bytearray(whole)
         damaged[position] ^= 1
         path.write_bytes(damaged)
-        with pytest.raises(CorruptSnapshotError):
-            read_snapshot(path)
-        path.write_bytes(whole[:position])
-        with pytest.raises(CorruptSnapshotError):
-            read_snapshot(path)
+        with pytest.raises(CorruptFileError):
+            read_snapshot(path, CHOICE)
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(CorruptFileError):
+            read_snapshot(path, CHOICE)
     path.write_bytes(whole + b"\0")
-    with pytest.raises(CorruptSnapshotError):
-        read_snapshot(path)
+    with pytest.raises(CorruptFileError):
+        read_snapshot(path, CHOICE)
 
 
 def names(folder: Path) -> list[str]:
@@ -75,7 +88,7 @@ def test_the_newest_two_are_kept_and_the_newest_is_loaded(tmp_path: Path) -> Non
     assert found.position.sequence == 3
 
 
-@pytest.mark.parametrize("section", ["magic", "header", "vectors", "tracks", "end"])
+@pytest.mark.parametrize("section", ["magic", "header", "vectors", "tracks"])
 def test_a_damaged_one_is_named_and_set_aside_and_the_older_one_is_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, section: str
 ) -> None:
@@ -83,9 +96,8 @@ def test_a_damaged_one_is_named_and_set_aside_and_the_older_one_is_used(
     folder.save(a_snapshot(1))
     newest = folder.save(a_snapshot(2))
     data = bytearray(newest.read_bytes())
-    vectors_at = data.index(np.eye(4, dtype="<f4")[:2].tobytes())
-    at = {"magic": 0, "header": 60, "vectors": vectors_at, "tracks": vectors_at + 40, "end": len(data) - 1}[section]
-    data[at] ^= 0x80
+    places = {name: each["at"] for name, each in read_facts(newest)["sections"].items()}
+    data[{"magic": 0, "header": 60, **places}[section]] ^= 0x80
     newest.write_bytes(data)
     found = folder.load_newest()
     assert found is not None
@@ -101,7 +113,7 @@ def test_when_all_are_truncated_nothing_is_loaded(tmp_path: Path) -> None:
     folder = SnapshotFolder(tmp_path, "enc")
     for sequence in (1, 2):
         path = folder.save(a_snapshot(sequence))
-        path.write_bytes(path.read_bytes()[:-5])
+        path.write_bytes(path.read_bytes()[:-64])
     assert folder.load_newest() is None
     assert names(tmp_path) == ["00000001.corrupt", "00000002.corrupt"]
 
@@ -126,6 +138,29 @@ def test_what_a_crash_left_half_written_is_cleared_away(tmp_path: Path) -> None:
     assert names(tmp_path) == ["00000001.snapshot"]
 
 
+def test_of_encoders_that_are_not_kept_only_the_last_one_stays(tmp_path: Path) -> None:
+    for age, encoder_id in enumerate(["old", "older", "kept", "newest"]):
+        path = SnapshotFolder(tmp_path, encoder_id).save(a_snapshot(1, encoder_id))
+        os.utime(path, (1e9 - age if encoder_id != "newest" else 2e9,) * 2)
+    (tmp_path / "older" / "00000002.base.writing").touch()
+    (tmp_path / "older" / "notes.txt").touch()
+    (tmp_path / ".windows").mkdir()
+    (tmp_path / ".windows" / ("0" * 64)).touch()
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "00000001.flac").touch()
+    drop_retired(tmp_path, {"kept"})
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == [
+        f".windows/{'0' * 64}",
+        "kept/00000001.snapshot",
+        "music/00000001.flac",
+        "newest/00000001.snapshot",
+        "older/notes.txt",
+    ]
+    assert not (tmp_path / "old").exists()
+    drop_retired(tmp_path / "missing", set())
+
+
 @pytest.fixture
 async def live() -> AsyncIterator[LiveIndex]:
     index = LiveIndex(TrackIndex("enc"))
@@ -140,7 +175,10 @@ async def add(live: LiveIndex, sequence: int) -> None:
     await live.advance(work, LogPosition(BEGUN, sequence), is_caught_up=True)
 
 
-def saved_sequence(folder: SnapshotFolder) -> int | None:
+def saved_sequence(folder: SnapshotFolder, path: Path) -> int | None:
+    # A look into the folder of another clears away what that one is just writing.
+    if not list((path / "enc").glob("*.snapshot")):
+        return None
     found = folder.load_newest()
     return None if found is None else found.position.sequence
 
@@ -151,12 +189,12 @@ async def test_keeper_saves_after_so_many_changes(live: LiveIndex, tmp_path: Pat
     task = asyncio.create_task(keeper.run())
     for sequence in (1, 2):
         await add(live, sequence)
-    assert saved_sequence(folder) is None
+    assert saved_sequence(folder, tmp_path) is None
     await add(live, 3)
     async with asyncio.timeout(10):
-        while saved_sequence(folder) is None:
+        while saved_sequence(folder, tmp_path) is None:
             await asyncio.sleep(0.01)
-    assert saved_sequence(folder) == 3
+    assert saved_sequence(folder, tmp_path) == 3
     task.cancel()
     keeper.close()
 
@@ -167,7 +205,7 @@ async def test_keeper_saves_after_some_time_if_anything_changed(live: LiveIndex,
     task = asyncio.create_task(keeper.run())
     await add(live, 1)
     async with asyncio.timeout(10):
-        while saved_sequence(folder) is None:
+        while saved_sequence(folder, tmp_path) is None:
             await asyncio.sleep(0.01)
     task.cancel()
     keeper.close()
@@ -197,9 +235,27 @@ async def test_keeper_restores_the_index_and_its_position(live: LiveIndex, tmp_p
     keeper = SnapshotKeeper(live, folder, after_changes=1, interval_s=3600)
     await keeper.restore()
     assert (live.position, live.is_caught_up) == (LogPosition(BEGUN, 9), False)
-    assert await live.run(lambda index: list(index.tracks)) == TRACKS
+    assert await live.run(lambda index: index.tracks) == TRACKS
     assert await keeper.save()
     assert names(tmp_path) == ["00000001.snapshot"]
+    keeper.close()
+
+
+async def test_a_snapshot_that_the_index_does_not_take_leaves_it_to_the_log(
+    live: LiveIndex, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = SnapshotFolder(tmp_path, "enc")
+    folder.save(a_snapshot(9))
+
+    def half(index: TrackIndex, *_: object) -> None:
+        index.upsert(TRACKS[0], np.eye(4, dtype=np.float32)[0])
+        raise ValueError("two vectors and one track")
+
+    monkeypatch.setattr(TrackIndex, "restore", half)
+    keeper = SnapshotKeeper(live, folder, after_changes=1, interval_s=3600)
+    await keeper.restore()
+    assert (live.position, await live.run(len)) == (None, 0)
+    assert [record.message for record in caplog.records] == ["snapshot_not_restored"]
     keeper.close()
 
 
@@ -210,3 +266,47 @@ async def test_a_full_disk_does_no_harm(live: LiveIndex, tmp_path: Path, caplog:
     assert not await keeper.save()
     assert [record.message for record in caplog.records] == ["snapshot_failed"]
     keeper.close()
+
+
+_WRITER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from services.chassis.bus import LogPosition
+from services.retriever.bases import IndexChoice
+from services.retriever.index import TrackIndex
+from services.retriever.kinds import Kind
+from services.retriever.merging import merge
+from services.retriever.snapshot import Snapshot
+from services.retriever.snapshot_folder import SnapshotFolder, drop_retired
+from services.retriever.tracks import Track
+
+choice = IndexChoice(Kind.SQ8)
+files = SnapshotFolder(Path(sys.argv[1]), "enc", choice)
+index = TrackIndex("enc", choice)
+for number, vector in enumerate(np.random.default_rng(0).standard_normal((2000, 64)).astype(np.float32)):
+    index.upsert(Track(f"t{number}", 1), vector)
+sequence = 0
+while True:
+    index.adopt(merge(index.freeze(), choice, files.next_base(), lambda: False))
+    sequence += 1
+    files.save(Snapshot.of(index.freeze(), LogPosition(datetime(2026, 1, 1, tzinfo=UTC), sequence)))
+    print(sequence, flush=True)
+"""
+
+
+def test_a_writer_that_is_killed_leaves_all_that_it_had_finished(tmp_path: Path) -> None:
+    for delay_s in (0.0, 0.005):
+        with subprocess.Popen([sys.executable, "-c", _WRITER, str(tmp_path)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            finished = [int(writer.stdout.readline()) for _ in range(3)][-1]
+            time.sleep(delay_s)  # somewhere within the writing of the next base or snapshot
+            writer.kill()
+        found = SnapshotFolder(tmp_path, "enc", IndexChoice(Kind.SQ8)).load_newest()
+        assert found is not None
+        assert found.position.sequence >= finished
+        assert found.track_count == 2000
+        assert not list((tmp_path / "enc").glob("*.writing")) + list((tmp_path / "enc").glob("*.corrupt"))

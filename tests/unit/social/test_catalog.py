@@ -15,6 +15,7 @@ from services.social.catalog import (
     check_registration,
     check_registrations,
     folder_of,
+    is_news_to_index,
     outcome_of,
     title_of,
 )
@@ -54,9 +55,75 @@ def test_registration_is_kept_with_what_follows_from_it() -> None:
         is_genre_known=True,
         year=1980,
         header_seconds=61.5,
+        sub_genres=[],
+        source_tags=[],
+        isrc=None,
+        musicbrainz_recording_id=None,
+        licence="",
+        source="",
+        mtime_ns=None,
         search_title="song",
         search_text="song band album",
+        search_jamo="",
+        search_initials="",
     )
+
+
+SAID = replace(
+    GIVEN,
+    genre="Jazz",
+    sub_genres=["Free Jazz", " Free Jazz", "Be-Bop"],
+    tags=["live", "2 a.m."],
+    isrc="KRA381001057",
+    musicbrainz_recording_id="0f5ab3c4-6a3c-4d3c-9f6e-0d1c3b8f5b11",
+    licence="CC BY 4.0",
+    source="fma",
+    mtime_ns=1_700_000_000_123_456_789,
+    previous_path=b"Old/song.ogg",
+)
+
+
+def test_what_a_source_says_is_kept() -> None:
+    file = check_registration(SAID)
+    assert (file.genre, file.is_genre_known, file.raw_genre) == ("Jazz", True, "Post-Punk")
+    assert (file.sub_genres, file.source_tags) == (["Free Jazz", "Be-Bop"], ["live", "2 a.m."])
+    assert (file.isrc, file.musicbrainz_recording_id) == ("KRA381001057", SAID.musicbrainz_recording_id)
+    assert (file.licence, file.source, file.mtime_ns) == ("CC BY 4.0", "fma", 1_700_000_000_123_456_789)
+    loud = replace(SAID, isrc="kra381001057", musicbrainz_recording_id=SAID.musicbrainz_recording_id.upper())
+    assert check_registration(loud) == file
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "reason"),
+    [
+        ({"genre": "Zeuhl"}, "genre", "MALFORMED"),
+        ({"isrc": "KR-A38-10-01057"}, "isrc", "MALFORMED"),
+        ({"isrc": "KR1381001057A"}, "isrc", "MALFORMED"),
+        ({"isrc": "KRA38100105٧"}, "isrc", "MALFORMED"),
+        ({"musicbrainz_recording_id": "0f5ab3c46a3c4d3c9f6e0d1c3b8f5b11"}, "musicbrainz_recording_id", "MALFORMED"),
+        ({"sub_genres": ["a"] * 21}, "sub_genres", "OUT_OF_RANGE"),
+        ({"sub_genres": ["a" * 101]}, "sub_genres", "OUT_OF_RANGE"),
+        ({"tags": ["a"] * 51}, "tags", "OUT_OF_RANGE"),
+        ({"tags": ["a", " "]}, "tags", "REQUIRED"),
+        ({"licence": "a" * 501}, "licence", "OUT_OF_RANGE"),
+        ({"source": "a" * 51}, "source", "OUT_OF_RANGE"),
+        ({"mtime_ns": -1}, "mtime_ns", "OUT_OF_RANGE"),
+        ({"previous_path": b"/a"}, "previous_path", "MALFORMED"),
+        ({"previous_path": b"a" * 4_097}, "previous_path", "OUT_OF_RANGE"),
+    ],
+)
+def test_what_a_source_cannot_say_is_refused(changes: dict[str, object], field: str, reason: str) -> None:
+    with pytest.raises(DomainError) as refusal:
+        check_registration(replace(SAID, **changes))  # type: ignore[arg-type]  # any field
+    assert (refusal.value.field, refusal.value.reason) == (field, reason)
+
+
+def test_only_what_indexes_know_is_their_news() -> None:
+    file = check_registration(SAID)
+    for same in ({"licence": "CC0"}, {"mtime_ns": 5}, {"relative_path": b"Album/02 - Song.ogg"}, {"isrc": ""}):
+        assert not is_news_to_index(check_registration(replace(SAID, **same)), file), same
+    for other in ({"title": "Song"}, {"genre": "Pop"}, {"relative_path": b"Else/01 - Song.ogg"}, {"year": 1981}):
+        assert is_news_to_index(check_registration(replace(SAID, **other)), file), other
 
 
 def test_text_becomes_nfc_on_one_line() -> None:

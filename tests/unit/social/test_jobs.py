@@ -15,20 +15,11 @@ from services.chassis.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from services.social.idempotency import check_key
 from services.social.ids import TrackId, UploadId, new_id
-from services.social.jobs import (
-    GenerationRequest,
-    JobState,
-    Recipe,
-    Seed,
-    backoff_s,
-    check_key,
-    check_recipe,
-    check_seed,
-    is_transient,
-    title_after,
-)
+from services.social.jobs import GenerationRequest, JobState, backoff_s, is_transient, title_after
 from services.social.playlists import Visibility
+from services.social.recipe import Recipe, Seed, check_recipe, check_seed
 
 TRACK = "0199aaaa-0000-7000-8000-000000000001"
 UPLOAD = "0199aaaa-0000-7000-8000-000000000002"
@@ -101,7 +92,7 @@ def test_bounds_themselves_are_allowed() -> None:
         ("", "", 1.0, "REQUIRED", "recipe.seeds[2].track_id"),
         ("nonsense", "", 1.0, "MALFORMED", "recipe.seeds[2].track_id"),
         ("", TRACK.upper(), 1.0, "MALFORMED", "recipe.seeds[2].upload_id"),
-        (TRACK, "", -1.0, "OUT_OF_RANGE", "recipe.seeds[2].weight"),
+        (TRACK, "", -10.5, "OUT_OF_RANGE", "recipe.seeds[2].weight"),
         (TRACK, "", 10.5, "OUT_OF_RANGE", "recipe.seeds[2].weight"),
         (TRACK, "", math.nan, "MALFORMED", "recipe.seeds[2].weight"),
     ],

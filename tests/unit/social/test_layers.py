@@ -4,23 +4,28 @@ import ast
 from pathlib import Path
 
 import pytest
-from google.protobuf.descriptor import FileDescriptor
 
 import services.social
-from museed.social.v1 import accounts_pb2, catalog_pb2, encoders_pb2, jobs_pb2, playlists_pb2, work_pb2
 from services.social.migrate import Migration, MigrationError, read_migrations
 from services.social.servicer.access import ACCESS
+from services.social.wiring.contracts import contract_files, contract_services
 
 FOLDER = Path(services.social.__path__[0])
-DOMAIN = [
-    "accounts", "background", "catalog", "encoders", "errors", "fields", "folding", "genres", "ids", "jobs", "paging",
-    "passwords", "playlists", "tokens", "uploads",
-]  # fmt: skip
+# What speaks to the outside, or with what does; every other module and package is of the domain.
+ADAPTERS = {
+    "__init__", "__main__", "clients", "consumer", "copying", "custody", "encoder_keeper", "engaging", "events",
+    "history", "importing", "judging", "kinds", "library_stats", "mailer", "messages", "migrate", "migrations",
+    "pairing", "publisher", "recommending", "refining", "registration", "replay", "reporting", "retriever_requests",
+    "scheduler", "servicer", "store", "streams", "streams_keeper", "sweeping", "switching", "tallier", "taste_client",
+    "taste_worker", "trending", "upload_sweeps", "wire", "wiring", "worker",
+}  # fmt: skip
+MODULES = {
+    path.stem: [path] if path.is_file() else sorted(path.rglob("*.py"))
+    for path in FOLDER.iterdir()
+    if path.suffix == ".py" or (path.is_dir() and path.name != "__pycache__")
+}
+DOMAIN = sorted(MODULES.keys() - ADAPTERS)
 OUTSIDE = {"grpc", "asyncpg", "nats", "museed", "google"}
-FILES: list[FileDescriptor] = [
-    accounts_pb2.DESCRIPTOR, catalog_pb2.DESCRIPTOR, encoders_pb2.DESCRIPTOR,
-    playlists_pb2.DESCRIPTOR, jobs_pb2.DESCRIPTOR, work_pb2.DESCRIPTOR,
-]  # fmt: skip
 
 
 def imported(path: Path) -> set[str]:
@@ -29,16 +34,21 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
 @pytest.mark.parametrize("module", DOMAIN)
 def test_domain_imports_no_transport_and_no_adapter(module: str) -> None:
-    names = imported(FOLDER / f"{module}.py")
+    names = set().union(*(imported(path) for path in MODULES[module]))
     own = {name.removeprefix("services.social.") for name in names if name.startswith("services.social.")}
     assert {name.split(".")[0] for name in names} & OUTSIDE == set()
-    assert own <= set(DOMAIN)
+    assert {name.split(".")[0] for name in own} <= set(DOMAIN)
+
+
+def test_nothing_is_called_an_adapter_that_is_not_there() -> None:
+    assert ADAPTERS <= MODULES.keys()
+    assert {"accounts", "errors", "idempotency", "jobs", "playlists", "recipe", "settings"} <= set(DOMAIN)
 
 
 def test_servicers_contain_no_try() -> None:
@@ -47,17 +57,29 @@ def test_servicers_contain_no_try() -> None:
 
 
 def test_every_rpc_has_an_access_rule_and_every_rule_an_rpc() -> None:
-    rpcs = {
-        f"/{service.full_name}/{method.name}"
-        for file in FILES
-        for service in file.services_by_name.values()
-        for method in service.methods
-    }
+    rpcs = {f"/{service.full_name}/{method.name}" for service in contract_services() for method in service.methods}
     assert set(ACCESS) == rpcs
 
 
+def test_contracts_are_those_of_the_folder() -> None:
+    folder = FOLDER.parents[1] / "protos" / "museed" / "social" / "v1"
+    found = sorted(f"museed/social/v1/{path.name}" for path in folder.glob("*.proto"))
+    assert sorted(file.name for file in contract_files()) == found
+    assert "museed/social/v1/playlists.proto" in found
+
+
 def test_migrations_are_numbered_without_a_gap() -> None:
-    assert [migration.number for migration in read_migrations()] == [1, 2, 3, 4, 5, 6, 7]
+    migrations = read_migrations()
+    assert [migration.number for migration in migrations] == list(range(1, len(migrations) + 1))
+    assert len(migrations) == len(list((FOLDER / "migrations").iterdir()))
+
+
+def test_index_built_concurrently_stands_alone_in_its_file() -> None:
+    """Several statements sent at once are one transaction, in which that is refused."""
+    for migration in read_migrations():
+        is_apart = migration.sql.startswith("-- no-transaction")
+        assert is_apart == ("CONCURRENTLY" in migration.sql), migration.name
+        assert not is_apart or migration.sql.count(";") == 1, migration.name
 
 
 def test_gap_in_migrations_is_refused(tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
-"""Passwords: hashed off the loop, bounded, equally slow for nobody; guessing is slowed down."""
+"""Passwords: hashed off the loop, bounded, equally slow for nobody."""
 
 import asyncio
 
 import pytest
 
 from services.chassis.errors import ResourceExhausted
-from services.social.passwords import FailedLogins, PasswordHasher
+from services.social.passwords import PasswordHasher
 
 
 async def test_password_matches_its_own_hash_only() -> None:
@@ -34,44 +34,3 @@ async def test_full_queue_rejects_with_resource_exhausted() -> None:
     await asyncio.gather(*waiting)
     assert await hasher.verify(await hasher.hash("b"), "b") is True
     hasher.close()
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_failures_beyond_the_limit_are_refused_until_the_window_ends() -> None:
-    clock = Clock()
-    failed = FailedLogins(3, 60.0, clock)
-    for _ in range(3):
-        failed.check("jay")
-        failed.failed("jay")
-    clock.now += 20
-    with pytest.raises(ResourceExhausted) as refusal:
-        failed.check("jay")
-    assert (refusal.value.reason, refusal.value.limit) == ("TOO_MANY_ATTEMPTS", "3")
-    assert refusal.value.retry_after_ms == 40_001
-    failed.check("somebody else")
-    clock.now += 40
-    failed.check("jay")
-
-
-def test_success_forgets_failures() -> None:
-    failed = FailedLogins(2, 60.0, Clock())
-    failed.failed("jay")
-    failed.succeeded("jay")
-    failed.failed("jay")
-    failed.check("jay")
-
-
-def test_only_so_many_logins_are_remembered() -> None:
-    failed = FailedLogins(1, 60.0, Clock(), capacity=2)
-    for login in ("a", "b", "c"):
-        failed.failed(login)
-    failed.check("a")
-    with pytest.raises(ResourceExhausted):
-        failed.check("c")

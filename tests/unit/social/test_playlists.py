@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.chassis.errors import Aborted, InvalidArgument
+from services.chassis.errors import Aborted, FailedPrecondition, InvalidArgument
 from services.social.ids import EncoderId, PlaylistId, UserId
 from services.social.playlists import Edit, Playlist, Visibility, check_edit, edited
 
@@ -14,22 +14,6 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 PLAYLIST = Playlist(
     PlaylistId("p"), UserId("owner"), "Title", "Text", Visibility.PRIVATE, EncoderId("e"), 7, 3, 180.0, THEN, THEN
 )
-
-
-@pytest.mark.parametrize(
-    ("visibility", "user_id", "is_open"),
-    [
-        (Visibility.PRIVATE, "owner", True),
-        (Visibility.PRIVATE, "other", False),
-        (Visibility.PRIVATE, None, False),
-        (Visibility.UNLISTED, "other", True),
-        (Visibility.UNLISTED, None, True),
-        (Visibility.PUBLIC, None, True),
-    ],
-)
-def test_visibility_decides_who_may_open(visibility: Visibility, user_id: str | None, is_open: bool) -> None:
-    playlist = replace(PLAYLIST, visibility=visibility)
-    assert playlist.is_open_to(None if user_id is None else UserId(user_id)) is is_open
 
 
 def test_edit_changes_what_it_names_and_raises_the_version() -> None:
@@ -65,3 +49,12 @@ def test_wrong_edit_names_its_field(version: int, title: str | None, description
 
 def test_description_keeps_its_lines() -> None:
     assert check_edit(1, " A\nB ", "one\r\ntwo\x00", None) == Edit(1, "A B", "one\ntwo", None)
+
+
+def test_what_moderation_hid_is_not_shown_again_by_its_owner() -> None:
+    hidden = replace(PLAYLIST, is_hidden=True)
+    assert edited(hidden, Edit(7, "New", None, Visibility.PRIVATE), NOW).title == "New"
+    for shown in (Visibility.PUBLIC, Visibility.UNLISTED):
+        with pytest.raises(FailedPrecondition) as refusal:
+            edited(hidden, Edit(7, None, None, shown), NOW)
+        assert refusal.value.reason == "PLAYLIST_HIDDEN"

@@ -8,6 +8,7 @@ import pytest
 
 from services.chassis.auth import TokenKind, TokenVerifier, Viewer
 from services.chassis.errors import Unauthenticated
+from services.chassis.scopes import Scope
 from services.social.accounts import Role
 from services.social.ids import JobId, SessionId, UserId
 from services.social.tokens import (
@@ -34,6 +35,31 @@ async def test_access_token_names_person_role_and_session() -> None:
     assert await verifier(issuer).verify(token) == Viewer("u", "admin", TokenKind.ACCESS, session_id="s")
     claims = jwt.decode(token, options={"verify_signature": False})
     assert set(claims) == {"sub", "role", "kind", "sid", "iss", "aud", "iat", "exp"}
+
+
+async def test_token_for_programs_names_its_scopes_and_is_revoked_by_its_session() -> None:
+    issuer = TokenIssuer([new_signing_key()])
+    now = datetime.now(UTC)
+    scopes = frozenset({Scope.WRITE, Scope.READ})
+    token, expires_at = issuer.api_access_token(UserId("u"), Role.USER, SessionId("s"), scopes, now)
+    assert expires_at == now.replace(microsecond=0) + timedelta(minutes=15)
+    assert await verifier(issuer).verify(token) == Viewer("u", "user", TokenKind.API, session_id="s", scopes=scopes)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert (claims["kind"], claims["scope"]) == ("api", "read write")
+    ended, _ = issuer.api_access_token(UserId("u"), Role.USER, SessionId("ended"), scopes, now)
+    with pytest.raises(Unauthenticated) as refusal:
+        await verifier(issuer).verify(ended)
+    assert refusal.value.reason == "SESSION_REVOKED"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "role"), [({Scope.ADMIN}, "admin"), ({Scope.READ, Scope.WRITE}, "user"), ((), "user")]
+)
+async def test_program_of_an_admin_is_one_only_with_the_scope(scopes: set[Scope], role: str) -> None:
+    issuer = TokenIssuer([new_signing_key()])
+    token, _ = issuer.api_access_token(UserId("u"), Role.ADMIN, SessionId("s"), frozenset(scopes), datetime.now(UTC))
+    found = await verifier(issuer).verify(token)
+    assert (found.role, found.scopes) == (role, frozenset(scopes))
 
 
 async def test_job_token_names_owner_and_job_without_their_role() -> None:

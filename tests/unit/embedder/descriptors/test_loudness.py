@@ -129,3 +129,8 @@ def test_peak_may_lie_above_full_scale_and_silence_has_none() -> None:
     assert meter.dbfs() is None
     meter.push(np.full((1, 2), 2.0, np.float32))
     assert meter.dbfs() == pytest.approx(6.0206, abs=1e-4)
+
+
+@pytest.mark.parametrize(("rate", "is_known"), [(192_000, True), (192_001, False), (655_350, False)])
+def test_loudness_of_rates_that_no_music_has_is_unknown(rate: int, is_known: bool) -> None:
+    assert (lufs(stereo((-23, 0.5), rate=rate), rate) is not None) == is_known

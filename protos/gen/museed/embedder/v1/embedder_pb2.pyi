@@ -620,7 +620,9 @@ class Embedding(_message.Message):
     window_count: _builtins.int
     """Windows that voted."""
     windows_digest: _builtins.bytes
-    """Blob of the window vectors, row-major little-endian float16; 32 bytes, empty when none was kept."""
+    """Blob of the window vectors, row-major little-endian float16: a row for each window in order of time, zeros for one
+    that did not vote; 32 bytes, empty when none was kept.
+    """
     @_builtins.property
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[Global___TagScore]:
         """Tag scores, best first."""

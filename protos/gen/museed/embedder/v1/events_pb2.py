@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from museed.embedder.v1 import embedder_pb2 as museed_dot_embedder_dot_v1_dot_embedder__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmuseed/embedder/v1/events.proto\x12\x12museed.embedder.v1\x1a!museed/embedder/v1/embedder.proto\"g\n\rTrackEmbedded\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\naudio_hash\x18\x02 \x01(\x0c\x12\x30\n\tembedding\x18\x03 \x01(\x0b\x32\x1d.museed.embedder.v1.Embedding\"\x82\x01\n\x14TrackEmbeddingFailed\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\naudio_hash\x18\x02 \x01(\x0c\x12\x12\n\nencoder_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0f\n\x07work_id\x18\x06 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmuseed/embedder/v1/events.proto\x12\x12museed.embedder.v1\x1a!museed/embedder/v1/embedder.proto\"g\n\rTrackEmbedded\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\naudio_hash\x18\x02 \x01(\x0c\x12\x30\n\tembedding\x18\x03 \x01(\x0b\x32\x1d.museed.embedder.v1.Embedding\"\x95\x01\n\x14TrackEmbeddingFailed\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\naudio_hash\x18\x02 \x01(\x0c\x12\x12\n\nencoder_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0f\n\x07work_id\x18\x06 \x01(\t\x12\x11\n\tfile_hash\x18\x07 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,5 +35,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRACKEMBEDDED']._serialized_start=90
   _globals['_TRACKEMBEDDED']._serialized_end=193
   _globals['_TRACKEMBEDDINGFAILED']._serialized_start=196
-  _globals['_TRACKEMBEDDINGFAILED']._serialized_end=326
+  _globals['_TRACKEMBEDDINGFAILED']._serialized_end=345
 # @@protoc_insertion_point(module_scope)

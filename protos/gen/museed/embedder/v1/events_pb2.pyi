@@ -61,6 +61,7 @@ class TrackEmbeddingFailed(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     WORK_ID_FIELD_NUMBER: _builtins.int
+    FILE_HASH_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """Track that the work named."""
     audio_hash: _builtins.bytes
@@ -73,6 +74,8 @@ class TrackEmbeddingFailed(_message.Message):
     """Sentence for people, with value and limit."""
     work_id: _builtins.str
     """Id of the work that failed, under which it was published; empty from embedders of earlier versions."""
+    file_hash: _builtins.bytes
+    """File that the work named, SHA-256, 32 bytes; empty where it named none."""
     def __init__(
         self,
         *,
@@ -82,10 +85,11 @@ class TrackEmbeddingFailed(_message.Message):
         reason: _builtins.str = ...,
         message: _builtins.str = ...,
         work_id: _builtins.str = ...,
+        file_hash: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_hash", b"audio_hash", "encoder_id", b"encoder_id", "message", b"message", "reason", b"reason", "track_id", b"track_id", "work_id", b"work_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_hash", b"audio_hash", "encoder_id", b"encoder_id", "file_hash", b"file_hash", "message", b"message", "reason", b"reason", "track_id", b"track_id", "work_id", b"work_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,35 +25,51 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#museed/retriever/v1/retriever.proto\x12\x13museed.retriever.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\tReadPoint\x12\x35\n\x11stream_created_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\xb0\x01\n\rSearchRequest\x12\x10\n\x06vector\x18\x01 \x01(\x0cH\x00\x12\x12\n\x08track_id\x18\x02 \x01(\tH\x00\x12\x12\n\nencoder_id\x18\x03 \x01(\t\x12\t\n\x01k\x18\x04 \x01(\x05\x12\x19\n\x11\x65xclude_track_ids\x18\x05 \x03(\t\x12\x36\n\x0emin_read_point\x18\x06 \x01(\x0b\x32\x1e.museed.retriever.v1.ReadPointB\x07\n\x05query\"L\n\x0eSearchResponse\x12&\n\x04hits\x18\x01 \x03(\x0b\x32\x18.museed.retriever.v1.Hit\x12\x12\n\nencoder_id\x18\x02 \x01(\t\"+\n\x03Hit\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\"Z\n\x04Seed\x12\x12\n\x08track_id\x18\x01 \x01(\tH\x00\x12\x10\n\x06vector\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x06weight\x18\x03 \x01(\x02\x12\x12\n\naudio_hash\x18\x04 \x01(\x0c\x42\x08\n\x06source\"\x95\x02\n\x14\x42uildPlaylistRequest\x12(\n\x05seeds\x18\x01 \x03(\x0b\x32\x19.museed.retriever.v1.Seed\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12\x0e\n\x06length\x18\x03 \x01(\x05\x12\x16\n\x0emax_per_artist\x18\x04 \x01(\x05\x12\x14\n\x0cinclude_seed\x18\x05 \x01(\x08\x12\x1b\n\x0emin_similarity\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x19\n\x11\x65xclude_track_ids\x18\x07 \x03(\t\x12\x36\n\x0emin_read_point\x18\x08 \x01(\x0b\x32\x1e.museed.retriever.v1.ReadPointB\x11\n\x0f_min_similarity\"\x90\x01\n\x15\x42uildPlaylistResponse\x12\x32\n\x06tracks\x18\x01 \x03(\x0b\x32\".museed.retriever.v1.PlaylistTrack\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12/\n\x07removed\x18\x03 \x03(\x0b\x32\x1e.museed.retriever.v1.RuleCount\"v\n\rPlaylistTrack\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x0f\n\x07is_seed\x18\x03 \x01(\x08\x12\x19\n\x11seed_similarities\x18\x04 \x03(\x02\x12\x13\n\x0bshared_tags\x18\x05 \x03(\t\"(\n\tRuleCount\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"b\n\x14\x44\x65scribeIndexRequest\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x36\n\x0emin_read_point\x18\x02 \x01(\x0b\x32\x1e.museed.retriever.v1.ReadPoint\"\xbf\x01\n\x15\x44\x65scribeIndexResponse\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x11\n\tdimension\x18\x02 \x01(\x05\x12\x13\n\x0btrack_count\x18\x03 \x01(\x03\x12/\n\x07\x61pplied\x18\x04 \x01(\x0b\x32\x1e.museed.retriever.v1.ReadPoint\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\x14\n\x0cis_caught_up\x18\x06 \x01(\x08\x12\x15\n\rrefused_count\x18\x07 \x01(\x03\x32\xb5\x02\n\x10RetrieverService\x12Q\n\x06Search\x12\".museed.retriever.v1.SearchRequest\x1a#.museed.retriever.v1.SearchResponse\x12\x66\n\rBuildPlaylist\x12).museed.retriever.v1.BuildPlaylistRequest\x1a*.museed.retriever.v1.BuildPlaylistResponse\x12\x66\n\rDescribeIndex\x12).museed.retriever.v1.DescribeIndexRequest\x1a*.museed.retriever.v1.DescribeIndexResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#museed/retriever/v1/retriever.proto\x12\x13museed.retriever.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"T\n\tReadPoint\x12\x35\n\x11stream_created_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\x86\x02\n\rSearchRequest\x12\x10\n\x06vector\x18\x01 \x01(\x0cH\x00\x12\x12\n\x08track_id\x18\x02 \x01(\tH\x00\x12\x12\n\nencoder_id\x18\x03 \x01(\t\x12\t\n\x01k\x18\x04 \x01(\x05\x12\x19\n\x11\x65xclude_track_ids\x18\x05 \x03(\t\x12\x36\n\x0emin_read_point\x18\x06 \x01(\x0b\x32\x1e.museed.retriever.v1.ReadPoint\x12+\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x1b.museed.retriever.v1.Filter\x12\x12\n\npage_token\x18\x08 \x01(\t\x12\x13\n\x0bhub_damping\x18\t \x01(\x02\x42\x07\n\x05query\"e\n\x0eSearchResponse\x12&\n\x04hits\x18\x01 \x03(\x0b\x32\x18.museed.retriever.v1.Hit\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"\x90\x03\n\x06\x46ilter\x12\x0e\n\x06genres\x18\x01 \x03(\t\x12\x0f\n\x07\x61rtists\x18\x02 \x03(\t\x12\x17\n\x0f\x62locked_artists\x18\x03 \x03(\t\x12\x19\n\x11\x62locked_track_ids\x18\x04 \x03(\t\x12\x11\n\ttrack_ids\x18\x05 \x03(\t\x12\x0c\n\x04tags\x18\x06 \x03(\t\x12\x14\n\x0c\x62locked_tags\x18\x07 \x03(\t\x12\x34\n\x10\x64uration_seconds\x18\x08 \x01(\x0b\x32\x1a.museed.retriever.v1.Range\x12(\n\x04year\x18\t \x01(\x0b\x32\x1a.museed.retriever.v1.Range\x12-\n\ttempo_bpm\x18\n \x01(\x0b\x32\x1a.museed.retriever.v1.Range\x12*\n\x06\x65nergy\x18\x0b \x01(\x0b\x32\x1a.museed.retriever.v1.Range\x12\x31\n\rloudness_lufs\x18\x0c \x01(\x0b\x32\x1a.museed.retriever.v1.Range\x12\x0c\n\x04keys\x18\r \x03(\t\";\n\x05Range\x12\x10\n\x03min\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max\"+\n\x03Hit\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\"\x93\x01\n\x04Seed\x12\x12\n\x08track_id\x18\x01 \x01(\tH\x00\x12\x10\n\x06vector\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x06weight\x18\x03 \x01(\x02\x12\x12\n\naudio_hash\x18\x04 \x01(\x0c\x12\x18\n\x10\x64uration_seconds\x18\x05 \x01(\x01\x12\r\n\x05title\x18\x06 \x01(\t\x12\x0e\n\x06\x61rtist\x18\x07 \x01(\tB\x08\n\x06source\"\xa6\x05\n\x14\x42uildPlaylistRequest\x12(\n\x05seeds\x18\x01 \x03(\x0b\x32\x19.museed.retriever.v1.Seed\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12\x0e\n\x06length\x18\x03 \x01(\x05\x12\x16\n\x0emax_per_artist\x18\x04 \x01(\x05\x12\x14\n\x0cinclude_seed\x18\x05 \x01(\x08\x12\x1b\n\x0emin_similarity\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\x19\n\x11\x65xclude_track_ids\x18\x07 \x03(\t\x12\x36\n\x0emin_read_point\x18\x08 \x01(\x0b\x32\x1e.museed.retriever.v1.ReadPoint\x12+\n\x06\x66ilter\x18\t \x01(\x0b\x32\x1b.museed.retriever.v1.Filter\x12\x1d\n\x10negative_penalty\x18\n \x01(\x02H\x01\x88\x01\x01\x12\x17\n\x0fweigh_agreement\x18\x0b \x01(\x08\x12\x15\n\rartist_window\x18\x0c \x01(\x05\x12\x11\n\tdiversity\x18\r \x01(\x02\x12\x13\n\x0btemperature\x18\x0e \x01(\x02\x12\x13\n\x0brandom_seed\x18\x0f \x01(\x04\x12\x35\n\x0b\x61rrangement\x18\x10 \x01(\x0e\x32 .museed.retriever.v1.Arrangement\x12\x12\n\nenergy_arc\x18\x11 \x03(\x02\x12\x16\n\x0erequire_length\x18\x12 \x01(\x08\x12\x12\n\nprofile_id\x18\x13 \x01(\t\x12\x16\n\x0eprofile_weight\x18\x14 \x01(\x02\x12\x13\n\x0bhub_damping\x18\x15 \x01(\x02\x12\x1d\n\x15\x61llow_near_duplicates\x18\x16 \x01(\x08\x42\x11\n\x0f_min_similarityB\x13\n\x11_negative_penalty\"\xbf\x01\n\x15\x42uildPlaylistResponse\x12\x32\n\x06tracks\x18\x01 \x03(\x0b\x32\".museed.retriever.v1.PlaylistTrack\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12/\n\x07removed\x18\x03 \x03(\x0b\x32\x1e.museed.retriever.v1.RuleCount\x12-\n\x07warning\x18\x04 \x01(\x0b\x32\x1c.museed.retriever.v1.Warning\"\xe6\x01\n\rPlaylistTrack\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x0f\n\x07is_seed\x18\x03 \x01(\x08\x12\x19\n\x11seed_similarities\x18\x04 \x03(\x02\x12\x13\n\x0bshared_tags\x18\x05 \x03(\t\x12\x14\n\x0cnearest_seed\x18\x06 \x01(\x05\x12\x15\n\x08quantile\x18\x07 \x01(\x02H\x00\x88\x01\x01\x12\x18\n\x10nearest_track_id\x18\x08 \x01(\t\x12\x1a\n\x12nearest_similarity\x18\t \x01(\x02\x42\x0b\n\t_quantile\"(\n\tRuleCount\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"W\n\x07Warning\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\r\n\x05value\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\t\"\xdf\x01\n\x10\x42uildPathRequest\x12\x15\n\rfrom_track_id\x18\x01 \x01(\t\x12\x13\n\x0bto_track_id\x18\x02 \x01(\t\x12\x0e\n\x06length\x18\x03 \x01(\x05\x12\x12\n\nencoder_id\x18\x04 \x01(\t\x12+\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1b.museed.retriever.v1.Filter\x12\x16\n\x0emax_per_artist\x18\x06 \x01(\x05\x12\x36\n\x0emin_read_point\x18\x07 \x01(\x0b\x32\x1e.museed.retriever.v1.ReadPoint\"\x8c\x01\n\x11\x42uildPathResponse\x12\x32\n\x06tracks\x18\x01 \x03(\x0b\x32\".museed.retriever.v1.PlaylistTrack\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12/\n\x07removed\x18\x03 \x03(\x0b\x32\x1e.museed.retriever.v1.RuleCount\"\x95\x02\n\x15\x45xtendPlaylistRequest\x12\x11\n\ttrack_ids\x18\x01 \x03(\t\x12\x1a\n\x12\x61\x63\x63\x65pted_track_ids\x18\x02 \x03(\t\x12\x1a\n\x12rejected_track_ids\x18\x03 \x03(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x05\x12\x12\n\nencoder_id\x18\x05 \x01(\t\x12+\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x1b.museed.retriever.v1.Filter\x12\x16\n\x0emax_per_artist\x18\x07 \x01(\x05\x12\x11\n\tdiversity\x18\x08 \x01(\x02\x12\x36\n\x0emin_read_point\x18\t \x01(\x0b\x32\x1e.museed.retriever.v1.ReadPoint\"\xc5\x01\n\x16\x45xtendPlaylistResponse\x12\x37\n\x0bsuggestions\x18\x01 \x03(\x0b\x32\".museed.retriever.v1.PlaylistTrack\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12/\n\x07removed\x18\x03 \x03(\x0b\x32\x1e.museed.retriever.v1.RuleCount\x12-\n\x07warning\x18\x04 \x01(\x0b\x32\x1c.museed.retriever.v1.Warning\"b\n\x14\x44\x65scribeIndexRequest\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x36\n\x0emin_read_point\x18\x02 \x01(\x0b\x32\x1e.museed.retriever.v1.ReadPoint\"\x99\x02\n\x15\x44\x65scribeIndexResponse\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x11\n\tdimension\x18\x02 \x01(\x05\x12\x13\n\x0btrack_count\x18\x03 \x01(\x03\x12/\n\x07\x61pplied\x18\x04 \x01(\x0b\x32\x1e.museed.retriever.v1.ReadPoint\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\x14\n\x0cis_caught_up\x18\x06 \x01(\x08\x12\x15\n\rrefused_count\x18\x07 \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x08 \x01(\x03\x12\x14\n\x0cmapped_bytes\x18\t \x01(\x03\x12\x13\n\x0b\x64\x65lta_count\x18\n \x01(\x03\x12\x17\n\x0ftombstone_count\x18\x0b \x01(\x03*x\n\x0b\x41rrangement\x12\x1b\n\x17\x41RRANGEMENT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41RRANGEMENT_FLOW\x10\x01\x12\x1a\n\x16\x41RRANGEMENT_SIMILARITY\x10\x02\x12\x1a\n\x16\x41RRANGEMENT_ENERGY_ARC\x10\x03\x32\xfc\x03\n\x10RetrieverService\x12Q\n\x06Search\x12\".museed.retriever.v1.SearchRequest\x1a#.museed.retriever.v1.SearchResponse\x12\x66\n\rBuildPlaylist\x12).museed.retriever.v1.BuildPlaylistRequest\x1a*.museed.retriever.v1.BuildPlaylistResponse\x12Z\n\tBuildPath\x12%.museed.retriever.v1.BuildPathRequest\x1a&.museed.retriever.v1.BuildPathResponse\x12i\n\x0e\x45xtendPlaylist\x12*.museed.retriever.v1.ExtendPlaylistRequest\x1a+.museed.retriever.v1.ExtendPlaylistResponse\x12\x66\n\rDescribeIndex\x12).museed.retriever.v1.DescribeIndexRequest\x1a*.museed.retriever.v1.DescribeIndexResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'museed.retriever.v1.retriever_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ARRANGEMENT']._serialized_start=3678
+  _globals['_ARRANGEMENT']._serialized_end=3798
   _globals['_READPOINT']._serialized_start=93
   _globals['_READPOINT']._serialized_end=177
   _globals['_SEARCHREQUEST']._serialized_start=180
-  _globals['_SEARCHREQUEST']._serialized_end=356
-  _globals['_SEARCHRESPONSE']._serialized_start=358
-  _globals['_SEARCHRESPONSE']._serialized_end=434
-  _globals['_HIT']._serialized_start=436
-  _globals['_HIT']._serialized_end=479
-  _globals['_SEED']._serialized_start=481
-  _globals['_SEED']._serialized_end=571
-  _globals['_BUILDPLAYLISTREQUEST']._serialized_start=574
-  _globals['_BUILDPLAYLISTREQUEST']._serialized_end=851
-  _globals['_BUILDPLAYLISTRESPONSE']._serialized_start=854
-  _globals['_BUILDPLAYLISTRESPONSE']._serialized_end=998
-  _globals['_PLAYLISTTRACK']._serialized_start=1000
-  _globals['_PLAYLISTTRACK']._serialized_end=1118
-  _globals['_RULECOUNT']._serialized_start=1120
-  _globals['_RULECOUNT']._serialized_end=1160
-  _globals['_DESCRIBEINDEXREQUEST']._serialized_start=1162
-  _globals['_DESCRIBEINDEXREQUEST']._serialized_end=1260
-  _globals['_DESCRIBEINDEXRESPONSE']._serialized_start=1263
-  _globals['_DESCRIBEINDEXRESPONSE']._serialized_end=1454
-  _globals['_RETRIEVERSERVICE']._serialized_start=1457
-  _globals['_RETRIEVERSERVICE']._serialized_end=1766
+  _globals['_SEARCHREQUEST']._serialized_end=442
+  _globals['_SEARCHRESPONSE']._serialized_start=444
+  _globals['_SEARCHRESPONSE']._serialized_end=545
+  _globals['_FILTER']._serialized_start=548
+  _globals['_FILTER']._serialized_end=948
+  _globals['_RANGE']._serialized_start=950
+  _globals['_RANGE']._serialized_end=1009
+  _globals['_HIT']._serialized_start=1011
+  _globals['_HIT']._serialized_end=1054
+  _globals['_SEED']._serialized_start=1057
+  _globals['_SEED']._serialized_end=1204
+  _globals['_BUILDPLAYLISTREQUEST']._serialized_start=1207
+  _globals['_BUILDPLAYLISTREQUEST']._serialized_end=1885
+  _globals['_BUILDPLAYLISTRESPONSE']._serialized_start=1888
+  _globals['_BUILDPLAYLISTRESPONSE']._serialized_end=2079
+  _globals['_PLAYLISTTRACK']._serialized_start=2082
+  _globals['_PLAYLISTTRACK']._serialized_end=2312
+  _globals['_RULECOUNT']._serialized_start=2314
+  _globals['_RULECOUNT']._serialized_end=2354
+  _globals['_WARNING']._serialized_start=2356
+  _globals['_WARNING']._serialized_end=2443
+  _globals['_BUILDPATHREQUEST']._serialized_start=2446
+  _globals['_BUILDPATHREQUEST']._serialized_end=2669
+  _globals['_BUILDPATHRESPONSE']._serialized_start=2672
+  _globals['_BUILDPATHRESPONSE']._serialized_end=2812
+  _globals['_EXTENDPLAYLISTREQUEST']._serialized_start=2815
+  _globals['_EXTENDPLAYLISTREQUEST']._serialized_end=3092
+  _globals['_EXTENDPLAYLISTRESPONSE']._serialized_start=3095
+  _globals['_EXTENDPLAYLISTRESPONSE']._serialized_end=3292
+  _globals['_DESCRIBEINDEXREQUEST']._serialized_start=3294
+  _globals['_DESCRIBEINDEXREQUEST']._serialized_end=3392
+  _globals['_DESCRIBEINDEXRESPONSE']._serialized_start=3395
+  _globals['_DESCRIBEINDEXRESPONSE']._serialized_end=3676
+  _globals['_RETRIEVERSERVICE']._serialized_start=3801
+  _globals['_RETRIEVERSERVICE']._serialized_end=4309
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Arrangement:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ArrangementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Arrangement.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ARRANGEMENT_UNSPECIFIED: _Arrangement.ValueType  # 0
+    """Smooth: each track is followed by one that sounds near it."""
+    ARRANGEMENT_FLOW: _Arrangement.ValueType  # 1
+    """Smooth: each track is followed by one that sounds near it."""
+    ARRANGEMENT_SIMILARITY: _Arrangement.ValueType  # 2
+    """The most similar first."""
+    ARRANGEMENT_ENERGY_ARC: _Arrangement.ValueType  # 3
+    """Energy rises and falls as `energy_arc` says."""
+
+class Arrangement(_Arrangement, metaclass=_ArrangementEnumTypeWrapper):
+    """Playing order of a playlist."""
+
+ARRANGEMENT_UNSPECIFIED: Arrangement.ValueType  # 0
+"""Smooth: each track is followed by one that sounds near it."""
+ARRANGEMENT_FLOW: Arrangement.ValueType  # 1
+"""Smooth: each track is followed by one that sounds near it."""
+ARRANGEMENT_SIMILARITY: Arrangement.ValueType  # 2
+"""The most similar first."""
+ARRANGEMENT_ENERGY_ARC: Arrangement.ValueType  # 3
+"""Energy rises and falls as `energy_arc` says."""
+Global___Arrangement: _TypeAlias = Arrangement  # noqa: Y015
 
 @_typing.final
 class ReadPoint(_message.Message):
@@ -59,6 +88,9 @@ class SearchRequest(_message.Message):
     K_FIELD_NUMBER: _builtins.int
     EXCLUDE_TRACK_IDS_FIELD_NUMBER: _builtins.int
     MIN_READ_POINT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    HUB_DAMPING_FIELD_NUMBER: _builtins.int
     vector: _builtins.bytes
     """Little-endian float32, unit L2 norm."""
     track_id: _builtins.str
@@ -67,6 +99,12 @@ class SearchRequest(_message.Message):
     """Encoder of the vector; empty accepts the serving one, another is FAILED_PRECONDITION."""
     k: _builtins.int
     """Hits wanted, 1 to 200; 0 means 20."""
+    page_token: _builtins.str
+    """Where the answer before ended; empty begins with the nearest. The query must ask the same, however it is written."""
+    hub_damping: _builtins.float
+    """Puts tracks that are near to everything lower: the cosine less this share of the track's own mean cosine to its
+    neighbours, 0 to 1; 0 leaves the cosine alone.
+    """
     @_builtins.property
     def exclude_track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tracks that must not be found, at most 1,000."""
@@ -74,6 +112,10 @@ class SearchRequest(_message.Message):
     @_builtins.property
     def min_read_point(self) -> Global___ReadPoint:
         """Read-your-writes; unset reads what is there."""
+
+    @_builtins.property
+    def filter(self) -> Global___Filter:
+        """Which tracks may be found; unset takes all."""
 
     def __init__(
         self,
@@ -84,10 +126,13 @@ class SearchRequest(_message.Message):
         k: _builtins.int = ...,
         exclude_track_ids: _abc.Iterable[_builtins.str] | None = ...,
         min_read_point: Global___ReadPoint | None = ...,
+        filter: Global___Filter | None = ...,
+        page_token: _builtins.str = ...,
+        hub_damping: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["min_read_point", b"min_read_point", "query", b"query", "track_id", b"track_id", "vector", b"vector"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "min_read_point", b"min_read_point", "query", b"query", "track_id", b"track_id", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "exclude_track_ids", b"exclude_track_ids", "k", b"k", "min_read_point", b"min_read_point", "query", b"query", "track_id", b"track_id", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "exclude_track_ids", b"exclude_track_ids", "filter", b"filter", "hub_damping", b"hub_damping", "k", b"k", "min_read_point", b"min_read_point", "page_token", b"page_token", "query", b"query", "track_id", b"track_id", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["vector", "track_id"]  # noqa: Y015
     _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
@@ -103,8 +148,11 @@ class SearchResponse(_message.Message):
 
     HITS_FIELD_NUMBER: _builtins.int
     ENCODER_ID_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     encoder_id: _builtins.str
     """Encoder of the index."""
+    next_page_token: _builtins.str
+    """Where the next page begins; empty after the last one, and after 2,000 hits."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]:
         """Best first."""
@@ -114,14 +162,146 @@ class SearchResponse(_message.Message):
         *,
         hits: _abc.Iterable[Global___Hit] | None = ...,
         encoder_id: _builtins.str = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "hits", b"hits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "hits", b"hits", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+
+@_typing.final
+class Filter(_message.Message):
+    """Which tracks may be found or chosen. Every field that is set must be true of a track; a list means one of its entries.
+    Texts have 1 to 1,000 characters and are compared composed (NFC) and without case. What is not known of a track is true of nothing.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENRES_FIELD_NUMBER: _builtins.int
+    ARTISTS_FIELD_NUMBER: _builtins.int
+    BLOCKED_ARTISTS_FIELD_NUMBER: _builtins.int
+    BLOCKED_TRACK_IDS_FIELD_NUMBER: _builtins.int
+    TRACK_IDS_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    BLOCKED_TAGS_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    YEAR_FIELD_NUMBER: _builtins.int
+    TEMPO_BPM_FIELD_NUMBER: _builtins.int
+    ENERGY_FIELD_NUMBER: _builtins.int
+    LOUDNESS_LUFS_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def genres(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Top-level genres, at most 100."""
+
+    @_builtins.property
+    def artists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Artists, at most 1,000."""
+
+    @_builtins.property
+    def blocked_artists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Artists that must not be found, at most 10,000: a person's blocklist, for example."""
+
+    @_builtins.property
+    def blocked_track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tracks that must not be found, at most 10,000."""
+
+    @_builtins.property
+    def track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tracks of which one must be found, at most 10,000."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tags of which a track must have every one, at most 20."""
+
+    @_builtins.property
+    def blocked_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tags of which a track must have none, at most 20."""
+
+    @_builtins.property
+    def duration_seconds(self) -> Global___Range:
+        """Length in seconds."""
+
+    @_builtins.property
+    def year(self) -> Global___Range:
+        """Year of release."""
+
+    @_builtins.property
+    def tempo_bpm(self) -> Global___Range:
+        """Beats in a minute."""
+
+    @_builtins.property
+    def energy(self) -> Global___Range:
+        """From calm to intense, 0 to 1."""
+
+    @_builtins.property
+    def loudness_lufs(self) -> Global___Range:
+        """Integrated loudness in LUFS."""
+
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys, for example "C major"; at most 24."""
+
+    def __init__(
+        self,
+        *,
+        genres: _abc.Iterable[_builtins.str] | None = ...,
+        artists: _abc.Iterable[_builtins.str] | None = ...,
+        blocked_artists: _abc.Iterable[_builtins.str] | None = ...,
+        blocked_track_ids: _abc.Iterable[_builtins.str] | None = ...,
+        track_ids: _abc.Iterable[_builtins.str] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        blocked_tags: _abc.Iterable[_builtins.str] | None = ...,
+        duration_seconds: Global___Range | None = ...,
+        year: Global___Range | None = ...,
+        tempo_bpm: Global___Range | None = ...,
+        energy: Global___Range | None = ...,
+        loudness_lufs: Global___Range | None = ...,
+        keys: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration_seconds", b"duration_seconds", "energy", b"energy", "loudness_lufs", b"loudness_lufs", "tempo_bpm", b"tempo_bpm", "year", b"year"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artists", b"artists", "blocked_artists", b"blocked_artists", "blocked_tags", b"blocked_tags", "blocked_track_ids", b"blocked_track_ids", "duration_seconds", b"duration_seconds", "energy", b"energy", "genres", b"genres", "keys", b"keys", "loudness_lufs", b"loudness_lufs", "tags", b"tags", "tempo_bpm", b"tempo_bpm", "track_ids", b"track_ids", "year", b"year"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Filter: _TypeAlias = Filter  # noqa: Y015
+
+@_typing.final
+class Range(_message.Message):
+    """Both ends are included; one that is not set is open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    min: _builtins.float
+    """Smallest."""
+    max: _builtins.float
+    """Largest, not less than the smallest."""
+    def __init__(
+        self,
+        *,
+        min: _builtins.float | None = ...,
+        max: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "max", b"max", "min", b"min"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "max", b"max", "min", b"min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max: _TypeAlias = _typing.Literal["max"]  # noqa: Y015
+    _WhichOneofArgType__max: _TypeAlias = _typing.Literal["_max", b"_max"]  # noqa: Y015
+    _WhichOneofReturnType__min: _TypeAlias = _typing.Literal["min"]  # noqa: Y015
+    _WhichOneofArgType__min: _TypeAlias = _typing.Literal["_min", b"_min"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max) -> _WhichOneofReturnType__max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min) -> _WhichOneofReturnType__min | None: ...
+
+Global___Range: _TypeAlias = Range  # noqa: Y015
 
 @_typing.final
 class Hit(_message.Message):
@@ -159,14 +339,27 @@ class Seed(_message.Message):
     VECTOR_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     AUDIO_HASH_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    ARTIST_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """A track of the index."""
     vector: _builtins.bytes
     """Little-endian float32, unit L2 norm, for example of an upload."""
     weight: _builtins.float
-    """How much this seed counts; 0 means 1, negative is refused in this version."""
+    """How much this seed counts, −1,000,000 to 1,000,000; 0 means 1. A negative one is no part of the target: its
+    neighbours are put lower.
+    """
     audio_hash: _builtins.bytes
     """Recording of an upload (its audio hash), so that the same recording in the library is not chosen; 32 bytes or empty."""
+    duration_seconds: _builtins.float
+    """Length of an upload in seconds, 0 to 1,000,000; 0 is not known. A copy in another format has another audio hash: it
+    is told by its sound with its length, or by title and artist with its length.
+    """
+    title: _builtins.str
+    """Title of an upload, at most 1,000 characters; empty is not known."""
+    artist: _builtins.str
+    """Artist of an upload, at most 1,000 characters; empty is not known. It does not count in max_per_artist."""
     def __init__(
         self,
         *,
@@ -174,10 +367,13 @@ class Seed(_message.Message):
         vector: _builtins.bytes = ...,
         weight: _builtins.float = ...,
         audio_hash: _builtins.bytes = ...,
+        duration_seconds: _builtins.float = ...,
+        title: _builtins.str = ...,
+        artist: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "track_id", b"track_id", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_hash", b"audio_hash", "source", b"source", "track_id", b"track_id", "vector", b"vector", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artist", b"artist", "audio_hash", b"audio_hash", "duration_seconds", b"duration_seconds", "source", b"source", "title", b"title", "track_id", b"track_id", "vector", b"vector", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["track_id", "vector"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
@@ -199,6 +395,20 @@ class BuildPlaylistRequest(_message.Message):
     MIN_SIMILARITY_FIELD_NUMBER: _builtins.int
     EXCLUDE_TRACK_IDS_FIELD_NUMBER: _builtins.int
     MIN_READ_POINT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    NEGATIVE_PENALTY_FIELD_NUMBER: _builtins.int
+    WEIGH_AGREEMENT_FIELD_NUMBER: _builtins.int
+    ARTIST_WINDOW_FIELD_NUMBER: _builtins.int
+    DIVERSITY_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_FIELD_NUMBER: _builtins.int
+    RANDOM_SEED_FIELD_NUMBER: _builtins.int
+    ARRANGEMENT_FIELD_NUMBER: _builtins.int
+    ENERGY_ARC_FIELD_NUMBER: _builtins.int
+    REQUIRE_LENGTH_FIELD_NUMBER: _builtins.int
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
+    PROFILE_WEIGHT_FIELD_NUMBER: _builtins.int
+    HUB_DAMPING_FIELD_NUMBER: _builtins.int
+    ALLOW_NEAR_DUPLICATES_FIELD_NUMBER: _builtins.int
     encoder_id: _builtins.str
     """Encoder of the vectors; empty accepts the serving one, another is FAILED_PRECONDITION."""
     length: _builtins.int
@@ -209,6 +419,36 @@ class BuildPlaylistRequest(_message.Message):
     """Puts the library seeds first; they do not count in the length."""
     min_similarity: _builtins.float
     """Lowest similarity to the target, −1 to 1; unset takes all."""
+    negative_penalty: _builtins.float
+    """How much a candidate loses for its nearness to the nearest negative seed, 0 to 2; unset means 0.5."""
+    weigh_agreement: _builtins.bool
+    """With two positive seeds or more: dimensions on which they agree weigh more."""
+    artist_window: _builtins.int
+    """Places within which no artist comes twice, 1 to 50; 0 means 2, so that none follows itself."""
+    diversity: _builtins.float
+    """Share of dissimilarity to what is chosen already in the choice of the next (maximal marginal relevance), 0 to 1;
+    0 goes by similarity alone.
+    """
+    temperature: _builtins.float
+    """Randomness of the choice, 0 to 1; 0 always chooses the same."""
+    random_seed: _builtins.int
+    """Fixes the random choice: the same request on the same library gives the same playlist."""
+    arrangement: Global___Arrangement.ValueType
+    """Playing order."""
+    require_length: _builtins.bool
+    """Whether fewer tracks than asked for are an error, CONSTRAINTS_UNREACHABLE, with their number; otherwise they are
+    the answer.
+    """
+    profile_id: _builtins.str
+    """Taste that the target is tilted towards, of the person for whom the caller works, any other is PERMISSION_DENIED;
+    empty tilts nothing.
+    """
+    profile_weight: _builtins.float
+    """How far, 0 to 1; 0 with a profile means 0.2."""
+    hub_damping: _builtins.float
+    """As in SearchRequest."""
+    allow_near_duplicates: _builtins.bool
+    """Lets near-duplicates in: tracks of nearly the same sound and length."""
     @_builtins.property
     def seeds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Seed]:
         """1 to 20 seeds."""
@@ -221,6 +461,16 @@ class BuildPlaylistRequest(_message.Message):
     def min_read_point(self) -> Global___ReadPoint:
         """Read-your-writes; unset reads what is there."""
 
+    @_builtins.property
+    def filter(self) -> Global___Filter:
+        """Which tracks may be chosen; unset takes all."""
+
+    @_builtins.property
+    def energy_arc(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """For ARRANGEMENT_ENERGY_ARC: energy of the places from first to last, 2 to 20 numbers of 0 to 1 joined by straight
+        lines; empty means 0.3, 0.8, 0.5.
+        """
+
     def __init__(
         self,
         *,
@@ -232,14 +482,33 @@ class BuildPlaylistRequest(_message.Message):
         min_similarity: _builtins.float | None = ...,
         exclude_track_ids: _abc.Iterable[_builtins.str] | None = ...,
         min_read_point: Global___ReadPoint | None = ...,
+        filter: Global___Filter | None = ...,
+        negative_penalty: _builtins.float | None = ...,
+        weigh_agreement: _builtins.bool = ...,
+        artist_window: _builtins.int = ...,
+        diversity: _builtins.float = ...,
+        temperature: _builtins.float = ...,
+        random_seed: _builtins.int = ...,
+        arrangement: Global___Arrangement.ValueType = ...,
+        energy_arc: _abc.Iterable[_builtins.float] | None = ...,
+        require_length: _builtins.bool = ...,
+        profile_id: _builtins.str = ...,
+        profile_weight: _builtins.float = ...,
+        hub_damping: _builtins.float = ...,
+        allow_near_duplicates: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "min_read_point", b"min_read_point", "min_similarity", b"min_similarity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "_negative_penalty", b"_negative_penalty", "filter", b"filter", "min_read_point", b"min_read_point", "min_similarity", b"min_similarity", "negative_penalty", b"negative_penalty"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "encoder_id", b"encoder_id", "exclude_track_ids", b"exclude_track_ids", "include_seed", b"include_seed", "length", b"length", "max_per_artist", b"max_per_artist", "min_read_point", b"min_read_point", "min_similarity", b"min_similarity", "seeds", b"seeds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "_negative_penalty", b"_negative_penalty", "allow_near_duplicates", b"allow_near_duplicates", "arrangement", b"arrangement", "artist_window", b"artist_window", "diversity", b"diversity", "encoder_id", b"encoder_id", "energy_arc", b"energy_arc", "exclude_track_ids", b"exclude_track_ids", "filter", b"filter", "hub_damping", b"hub_damping", "include_seed", b"include_seed", "length", b"length", "max_per_artist", b"max_per_artist", "min_read_point", b"min_read_point", "min_similarity", b"min_similarity", "negative_penalty", b"negative_penalty", "profile_id", b"profile_id", "profile_weight", b"profile_weight", "random_seed", b"random_seed", "require_length", b"require_length", "seeds", b"seeds", "temperature", b"temperature", "weigh_agreement", b"weigh_agreement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_similarity: _TypeAlias = _typing.Literal["min_similarity"]  # noqa: Y015
     _WhichOneofArgType__min_similarity: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity"]  # noqa: Y015
+    _WhichOneofReturnType__negative_penalty: _TypeAlias = _typing.Literal["negative_penalty"]  # noqa: Y015
+    _WhichOneofArgType__negative_penalty: _TypeAlias = _typing.Literal["_negative_penalty", b"_negative_penalty"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_similarity) -> _WhichOneofReturnType__min_similarity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__negative_penalty) -> _WhichOneofReturnType__negative_penalty | None: ...
 
 Global___BuildPlaylistRequest: _TypeAlias = BuildPlaylistRequest  # noqa: Y015
 
@@ -252,6 +521,7 @@ class BuildPlaylistResponse(_message.Message):
     TRACKS_FIELD_NUMBER: _builtins.int
     ENCODER_ID_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
     encoder_id: _builtins.str
     """Encoder of the index."""
     @_builtins.property
@@ -262,16 +532,21 @@ class BuildPlaylistResponse(_message.Message):
     def removed(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleCount]:
         """How many candidates each rule removed."""
 
+    @_builtins.property
+    def warning(self) -> Global___Warning:
+        """Set where there are fewer tracks than asked for: what `require_length` makes an error."""
+
     def __init__(
         self,
         *,
         tracks: _abc.Iterable[Global___PlaylistTrack] | None = ...,
         encoder_id: _builtins.str = ...,
         removed: _abc.Iterable[Global___RuleCount] | None = ...,
+        warning: Global___Warning | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["warning", b"warning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "removed", b"removed", "tracks", b"tracks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "removed", b"removed", "tracks", b"tracks", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -288,19 +563,35 @@ class PlaylistTrack(_message.Message):
     IS_SEED_FIELD_NUMBER: _builtins.int
     SEED_SIMILARITIES_FIELD_NUMBER: _builtins.int
     SHARED_TAGS_FIELD_NUMBER: _builtins.int
+    NEAREST_SEED_FIELD_NUMBER: _builtins.int
+    QUANTILE_FIELD_NUMBER: _builtins.int
+    NEAREST_TRACK_ID_FIELD_NUMBER: _builtins.int
+    NEAREST_SIMILARITY_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """The track."""
     similarity: _builtins.float
-    """Cosine to the weighted mean of the seeds, −1 to 1."""
+    """Cosine to the target, −1 to 1: the weighted mean of the seeds, as agreement, a profile or judgements moved it."""
     is_seed: _builtins.bool
     """True for a seed that was asked to be included."""
+    nearest_seed: _builtins.int
+    """Place among the seeds of the request of the positive one that is nearest; 0 is the first."""
+    quantile: _builtins.float
+    """Share of random pairs of tracks that are less similar than this track and what is nearest to it, see
+    `nearest_track_id`, 0 to 1; unset where the index has too few tracks to tell.
+    """
+    nearest_track_id: _builtins.str
+    """Track that is nearest of all that the target was moved towards: the positive seeds of the library, or, of a
+    suggestion, the tracks of the playlist and the accepted ones that are known. Empty where an upload is nearer.
+    """
+    nearest_similarity: _builtins.float
+    """Cosine to it, or to the upload, −1 to 1."""
     @_builtins.property
     def seed_similarities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Cosine to each seed, in the order of the request."""
 
     @_builtins.property
     def shared_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Tags that this track shares with a seed of the library, best first."""
+        """Tags that this track shares with a seed of the library, or with an accepted track, best first."""
 
     def __init__(
         self,
@@ -310,12 +601,18 @@ class PlaylistTrack(_message.Message):
         is_seed: _builtins.bool = ...,
         seed_similarities: _abc.Iterable[_builtins.float] | None = ...,
         shared_tags: _abc.Iterable[_builtins.str] | None = ...,
+        nearest_seed: _builtins.int = ...,
+        quantile: _builtins.float | None = ...,
+        nearest_track_id: _builtins.str = ...,
+        nearest_similarity: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quantile", b"_quantile", "quantile", b"quantile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_seed", b"is_seed", "seed_similarities", b"seed_similarities", "shared_tags", b"shared_tags", "similarity", b"similarity", "track_id", b"track_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantile", b"_quantile", "is_seed", b"is_seed", "nearest_seed", b"nearest_seed", "nearest_similarity", b"nearest_similarity", "nearest_track_id", b"nearest_track_id", "quantile", b"quantile", "seed_similarities", b"seed_similarities", "shared_tags", b"shared_tags", "similarity", b"similarity", "track_id", b"track_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__quantile: _TypeAlias = _typing.Literal["quantile"]  # noqa: Y015
+    _WhichOneofArgType__quantile: _TypeAlias = _typing.Literal["_quantile", b"_quantile"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantile) -> _WhichOneofReturnType__quantile | None: ...
 
 Global___PlaylistTrack: _TypeAlias = PlaylistTrack  # noqa: Y015
 
@@ -344,6 +641,236 @@ class RuleCount(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RuleCount: _TypeAlias = RuleCount  # noqa: Y015
+
+@_typing.final
+class Warning(_message.Message):
+    """What an answer lacks, in the words of the error that it would be if the caller insisted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """For example "CONSTRAINTS_UNREACHABLE"."""
+    message: _builtins.str
+    """A sentence with both numbers and what each rule removed."""
+    field: _builtins.str
+    """Field of the request that asks for more, for example "length"."""
+    value: _builtins.str
+    """What there is, for example "7"."""
+    limit: _builtins.str
+    """What was asked for, for example "25"."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        field: _builtins.str = ...,
+        value: _builtins.str = ...,
+        limit: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "limit", b"limit", "message", b"message", "reason", b"reason", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Warning: _TypeAlias = Warning  # noqa: Y015
+
+@_typing.final
+class BuildPathRequest(_message.Message):
+    """From where to where."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_TRACK_ID_FIELD_NUMBER: _builtins.int
+    TO_TRACK_ID_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    ENCODER_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    MAX_PER_ARTIST_FIELD_NUMBER: _builtins.int
+    MIN_READ_POINT_FIELD_NUMBER: _builtins.int
+    from_track_id: _builtins.str
+    """First track."""
+    to_track_id: _builtins.str
+    """Last track, another one."""
+    length: _builtins.int
+    """Tracks of the path, both ends included, 3 to 100; 0 means 10. There are exactly so many, or it is
+    CONSTRAINTS_UNREACHABLE.
+    """
+    encoder_id: _builtins.str
+    """Encoder; empty accepts the serving one, another is FAILED_PRECONDITION."""
+    max_per_artist: _builtins.int
+    """Most tracks of one artist (else album, else folder) between the ends, 1 to 100; 0 means 3."""
+    @_builtins.property
+    def filter(self) -> Global___Filter:
+        """Which tracks may lie between; unset takes all."""
+
+    @_builtins.property
+    def min_read_point(self) -> Global___ReadPoint:
+        """Read-your-writes; unset reads what is there."""
+
+    def __init__(
+        self,
+        *,
+        from_track_id: _builtins.str = ...,
+        to_track_id: _builtins.str = ...,
+        length: _builtins.int = ...,
+        encoder_id: _builtins.str = ...,
+        filter: Global___Filter | None = ...,
+        max_per_artist: _builtins.int = ...,
+        min_read_point: Global___ReadPoint | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "min_read_point", b"min_read_point"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "filter", b"filter", "from_track_id", b"from_track_id", "length", b"length", "max_per_artist", b"max_per_artist", "min_read_point", b"min_read_point", "to_track_id", b"to_track_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BuildPathRequest: _TypeAlias = BuildPathRequest  # noqa: Y015
+
+@_typing.final
+class BuildPathResponse(_message.Message):
+    """The way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACKS_FIELD_NUMBER: _builtins.int
+    ENCODER_ID_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    encoder_id: _builtins.str
+    """Encoder of the index."""
+    @_builtins.property
+    def tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlaylistTrack]:
+        """From the first track to the last. The seeds are both ends."""
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleCount]:
+        """How many candidates each rule removed."""
+
+    def __init__(
+        self,
+        *,
+        tracks: _abc.Iterable[Global___PlaylistTrack] | None = ...,
+        encoder_id: _builtins.str = ...,
+        removed: _abc.Iterable[Global___RuleCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "removed", b"removed", "tracks", b"tracks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BuildPathResponse: _TypeAlias = BuildPathResponse  # noqa: Y015
+
+@_typing.final
+class ExtendPlaylistRequest(_message.Message):
+    """What the playlist has, and what its owner thought of earlier suggestions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACK_IDS_FIELD_NUMBER: _builtins.int
+    ACCEPTED_TRACK_IDS_FIELD_NUMBER: _builtins.int
+    REJECTED_TRACK_IDS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    ENCODER_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    MAX_PER_ARTIST_FIELD_NUMBER: _builtins.int
+    DIVERSITY_FIELD_NUMBER: _builtins.int
+    MIN_READ_POINT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """Suggestions wanted, 1 to 100; 0 means 10."""
+    encoder_id: _builtins.str
+    """Encoder; empty accepts the serving one, another is FAILED_PRECONDITION."""
+    max_per_artist: _builtins.int
+    """Most suggestions of one artist (else album, else folder), 1 to 100; 0 means 2."""
+    diversity: _builtins.float
+    """Share of dissimilarity, as in BuildPlaylistRequest, 0 to 1."""
+    @_builtins.property
+    def track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tracks of the playlist, 1 to 500; none is suggested."""
+
+    @_builtins.property
+    def accepted_track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Suggestions that were taken: the target moves towards them, and none is suggested again. They may be among the
+        tracks, too; at most 500.
+        """
+
+    @_builtins.property
+    def rejected_track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Suggestions that were refused: none is suggested, and the target moves away from them; at most 500."""
+
+    @_builtins.property
+    def filter(self) -> Global___Filter:
+        """Which tracks may be suggested; unset takes all."""
+
+    @_builtins.property
+    def min_read_point(self) -> Global___ReadPoint:
+        """Read-your-writes; unset reads what is there."""
+
+    def __init__(
+        self,
+        *,
+        track_ids: _abc.Iterable[_builtins.str] | None = ...,
+        accepted_track_ids: _abc.Iterable[_builtins.str] | None = ...,
+        rejected_track_ids: _abc.Iterable[_builtins.str] | None = ...,
+        count: _builtins.int = ...,
+        encoder_id: _builtins.str = ...,
+        filter: Global___Filter | None = ...,
+        max_per_artist: _builtins.int = ...,
+        diversity: _builtins.float = ...,
+        min_read_point: Global___ReadPoint | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "min_read_point", b"min_read_point"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_track_ids", b"accepted_track_ids", "count", b"count", "diversity", b"diversity", "encoder_id", b"encoder_id", "filter", b"filter", "max_per_artist", b"max_per_artist", "min_read_point", b"min_read_point", "rejected_track_ids", b"rejected_track_ids", "track_ids", b"track_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendPlaylistRequest: _TypeAlias = ExtendPlaylistRequest  # noqa: Y015
+
+@_typing.final
+class ExtendPlaylistResponse(_message.Message):
+    """What could be added."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUGGESTIONS_FIELD_NUMBER: _builtins.int
+    ENCODER_ID_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
+    encoder_id: _builtins.str
+    """Encoder of the index."""
+    @_builtins.property
+    def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlaylistTrack]:
+        """Best first. Seeds are the tracks of the playlist, in their order."""
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleCount]:
+        """How many candidates each rule removed."""
+
+    @_builtins.property
+    def warning(self) -> Global___Warning:
+        """Set where there are fewer suggestions than asked for."""
+
+    def __init__(
+        self,
+        *,
+        suggestions: _abc.Iterable[Global___PlaylistTrack] | None = ...,
+        encoder_id: _builtins.str = ...,
+        removed: _abc.Iterable[Global___RuleCount] | None = ...,
+        warning: Global___Warning | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["warning", b"warning"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "removed", b"removed", "suggestions", b"suggestions", "warning", b"warning"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendPlaylistResponse: _TypeAlias = ExtendPlaylistResponse  # noqa: Y015
 
 @_typing.final
 class DescribeIndexRequest(_message.Message):
@@ -386,6 +913,10 @@ class DescribeIndexResponse(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     IS_CAUGHT_UP_FIELD_NUMBER: _builtins.int
     REFUSED_COUNT_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    MAPPED_BYTES_FIELD_NUMBER: _builtins.int
+    DELTA_COUNT_FIELD_NUMBER: _builtins.int
+    TOMBSTONE_COUNT_FIELD_NUMBER: _builtins.int
     encoder_id: _builtins.str
     """Encoder whose vectors are served."""
     dimension: _builtins.int
@@ -398,6 +929,14 @@ class DescribeIndexResponse(_message.Message):
     """False until the log has been read to its end, at start and whenever the log begins anew: reads are refused then."""
     refused_count: _builtins.int
     """Messages of the log that were passed over since start: malformed, or of another encoder."""
+    memory_bytes: _builtins.int
+    """Memory of the vectors as they are searched, in bytes."""
+    mapped_bytes: _builtins.int
+    """Vectors on disk that are mapped into memory for the last comparison, in bytes; 0 for exact kinds."""
+    delta_count: _builtins.int
+    """Tracks that were added or changed since the base was built."""
+    tombstone_count: _builtins.int
+    """Tracks of the base that are gone or were changed."""
     @_builtins.property
     def applied(self) -> Global___ReadPoint:
         """Last point of the log that is applied."""
@@ -412,10 +951,14 @@ class DescribeIndexResponse(_message.Message):
         kind: _builtins.str = ...,
         is_caught_up: _builtins.bool = ...,
         refused_count: _builtins.int = ...,
+        memory_bytes: _builtins.int = ...,
+        mapped_bytes: _builtins.int = ...,
+        delta_count: _builtins.int = ...,
+        tombstone_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "dimension", b"dimension", "encoder_id", b"encoder_id", "is_caught_up", b"is_caught_up", "kind", b"kind", "refused_count", b"refused_count", "track_count", b"track_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "delta_count", b"delta_count", "dimension", b"dimension", "encoder_id", b"encoder_id", "is_caught_up", b"is_caught_up", "kind", b"kind", "mapped_bytes", b"mapped_bytes", "memory_bytes", b"memory_bytes", "refused_count", b"refused_count", "tombstone_count", b"tombstone_count", "track_count", b"track_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RetrieverServiceStub:
-    """Reads an index that follows the VECTORS log; nothing here changes it.
+    """Reads an index that follows the VECTORS log; nothing here changes it. Ids of tracks and profiles have 1 to 100
+    characters wherever they stand; an empty or blank one is INVALID_ARGUMENT (MISSING_INPUT), in lists by its place.
     """
 
     def __init__(self, channel):
@@ -45,6 +46,16 @@ class RetrieverServiceStub:
                 request_serializer=museed_dot_retriever_dot_v1_dot_retriever__pb2.BuildPlaylistRequest.SerializeToString,
                 response_deserializer=museed_dot_retriever_dot_v1_dot_retriever__pb2.BuildPlaylistResponse.FromString,
                 _registered_method=True)
+        self.BuildPath = channel.unary_unary(
+                '/museed.retriever.v1.RetrieverService/BuildPath',
+                request_serializer=museed_dot_retriever_dot_v1_dot_retriever__pb2.BuildPathRequest.SerializeToString,
+                response_deserializer=museed_dot_retriever_dot_v1_dot_retriever__pb2.BuildPathResponse.FromString,
+                _registered_method=True)
+        self.ExtendPlaylist = channel.unary_unary(
+                '/museed.retriever.v1.RetrieverService/ExtendPlaylist',
+                request_serializer=museed_dot_retriever_dot_v1_dot_retriever__pb2.ExtendPlaylistRequest.SerializeToString,
+                response_deserializer=museed_dot_retriever_dot_v1_dot_retriever__pb2.ExtendPlaylistResponse.FromString,
+                _registered_method=True)
         self.DescribeIndex = channel.unary_unary(
                 '/museed.retriever.v1.RetrieverService/DescribeIndex',
                 request_serializer=museed_dot_retriever_dot_v1_dot_retriever__pb2.DescribeIndexRequest.SerializeToString,
@@ -53,7 +64,8 @@ class RetrieverServiceStub:
 
 
 class RetrieverServiceServicer:
-    """Reads an index that follows the VECTORS log; nothing here changes it.
+    """Reads an index that follows the VECTORS log; nothing here changes it. Ids of tracks and profiles have 1 to 100
+    characters wherever they stand; an empty or blank one is INVALID_ARGUMENT (MISSING_INPUT), in lists by its place.
     """
 
     def Search(self, request, context):
@@ -65,6 +77,20 @@ class RetrieverServiceServicer:
 
     def BuildPlaylist(self, request, context):
         """Chooses and orders the tracks of a playlist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BuildPath(self, request, context):
+        """Leads from one track to another in small steps.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtendPlaylist(self, request, context):
+        """Suggests what could be added to a playlist; what was accepted and rejected moves the target.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +116,16 @@ def add_RetrieverServiceServicer_to_server(servicer, server):
                     request_deserializer=museed_dot_retriever_dot_v1_dot_retriever__pb2.BuildPlaylistRequest.FromString,
                     response_serializer=museed_dot_retriever_dot_v1_dot_retriever__pb2.BuildPlaylistResponse.SerializeToString,
             ),
+            'BuildPath': grpc.unary_unary_rpc_method_handler(
+                    servicer.BuildPath,
+                    request_deserializer=museed_dot_retriever_dot_v1_dot_retriever__pb2.BuildPathRequest.FromString,
+                    response_serializer=museed_dot_retriever_dot_v1_dot_retriever__pb2.BuildPathResponse.SerializeToString,
+            ),
+            'ExtendPlaylist': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendPlaylist,
+                    request_deserializer=museed_dot_retriever_dot_v1_dot_retriever__pb2.ExtendPlaylistRequest.FromString,
+                    response_serializer=museed_dot_retriever_dot_v1_dot_retriever__pb2.ExtendPlaylistResponse.SerializeToString,
+            ),
             'DescribeIndex': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeIndex,
                     request_deserializer=museed_dot_retriever_dot_v1_dot_retriever__pb2.DescribeIndexRequest.FromString,
@@ -104,7 +140,8 @@ def add_RetrieverServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RetrieverService:
-    """Reads an index that follows the VECTORS log; nothing here changes it.
+    """Reads an index that follows the VECTORS log; nothing here changes it. Ids of tracks and profiles have 1 to 100
+    characters wherever they stand; an empty or blank one is INVALID_ARGUMENT (MISSING_INPUT), in lists by its place.
     """
 
     @staticmethod
@@ -151,6 +188,60 @@ class RetrieverService:
             '/museed.retriever.v1.RetrieverService/BuildPlaylist',
             museed_dot_retriever_dot_v1_dot_retriever__pb2.BuildPlaylistRequest.SerializeToString,
             museed_dot_retriever_dot_v1_dot_retriever__pb2.BuildPlaylistResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BuildPath(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.retriever.v1.RetrieverService/BuildPath',
+            museed_dot_retriever_dot_v1_dot_retriever__pb2.BuildPathRequest.SerializeToString,
+            museed_dot_retriever_dot_v1_dot_retriever__pb2.BuildPathResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendPlaylist(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.retriever.v1.RetrieverService/ExtendPlaylist',
+            museed_dot_retriever_dot_v1_dot_retriever__pb2.ExtendPlaylistRequest.SerializeToString,
+            museed_dot_retriever_dot_v1_dot_retriever__pb2.ExtendPlaylistResponse.FromString,
             options,
             channel_credentials,
             insecure,

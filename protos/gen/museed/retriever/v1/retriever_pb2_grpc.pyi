@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RetrieverServiceStub:
-    """Reads an index that follows the VECTORS log; nothing here changes it."""
+    """Reads an index that follows the VECTORS log; nothing here changes it. Ids of tracks and profiles have 1 to 100
+    characters wherever they stand; an empty or blank one is INVALID_ARGUMENT (MISSING_INPUT), in lists by its place.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -37,23 +39,35 @@ class RetrieverServiceStub:
     """Finds the tracks nearest to a vector or to a track of the index."""
     BuildPlaylist: _grpc.UnaryUnaryMultiCallable[_retriever_pb2.BuildPlaylistRequest, _retriever_pb2.BuildPlaylistResponse]
     """Chooses and orders the tracks of a playlist."""
+    BuildPath: _grpc.UnaryUnaryMultiCallable[_retriever_pb2.BuildPathRequest, _retriever_pb2.BuildPathResponse]
+    """Leads from one track to another in small steps."""
+    ExtendPlaylist: _grpc.UnaryUnaryMultiCallable[_retriever_pb2.ExtendPlaylistRequest, _retriever_pb2.ExtendPlaylistResponse]
+    """Suggests what could be added to a playlist; what was accepted and rejected moves the target."""
     DescribeIndex: _grpc.UnaryUnaryMultiCallable[_retriever_pb2.DescribeIndexRequest, _retriever_pb2.DescribeIndexResponse]
     """Says what is indexed and how far the log has been applied."""
 
 @_typing.type_check_only
 class RetrieverServiceAsyncStub(RetrieverServiceStub):
-    """Reads an index that follows the VECTORS log; nothing here changes it."""
+    """Reads an index that follows the VECTORS log; nothing here changes it. Ids of tracks and profiles have 1 to 100
+    characters wherever they stand; an empty or blank one is INVALID_ARGUMENT (MISSING_INPUT), in lists by its place.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Search: _aio.UnaryUnaryMultiCallable[_retriever_pb2.SearchRequest, _retriever_pb2.SearchResponse]  # type: ignore[assignment]
     """Finds the tracks nearest to a vector or to a track of the index."""
     BuildPlaylist: _aio.UnaryUnaryMultiCallable[_retriever_pb2.BuildPlaylistRequest, _retriever_pb2.BuildPlaylistResponse]  # type: ignore[assignment]
     """Chooses and orders the tracks of a playlist."""
+    BuildPath: _aio.UnaryUnaryMultiCallable[_retriever_pb2.BuildPathRequest, _retriever_pb2.BuildPathResponse]  # type: ignore[assignment]
+    """Leads from one track to another in small steps."""
+    ExtendPlaylist: _aio.UnaryUnaryMultiCallable[_retriever_pb2.ExtendPlaylistRequest, _retriever_pb2.ExtendPlaylistResponse]  # type: ignore[assignment]
+    """Suggests what could be added to a playlist; what was accepted and rejected moves the target."""
     DescribeIndex: _aio.UnaryUnaryMultiCallable[_retriever_pb2.DescribeIndexRequest, _retriever_pb2.DescribeIndexResponse]  # type: ignore[assignment]
     """Says what is indexed and how far the log has been applied."""
 
 class RetrieverServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads an index that follows the VECTORS log; nothing here changes it."""
+    """Reads an index that follows the VECTORS log; nothing here changes it. Ids of tracks and profiles have 1 to 100
+    characters wherever they stand; an empty or blank one is INVALID_ARGUMENT (MISSING_INPUT), in lists by its place.
+    """
 
     @_abc_1.abstractmethod
     def Search(
@@ -70,6 +84,22 @@ class RetrieverServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_retriever_pb2.BuildPlaylistResponse, _abc.Awaitable[_retriever_pb2.BuildPlaylistResponse]]:
         """Chooses and orders the tracks of a playlist."""
+
+    @_abc_1.abstractmethod
+    def BuildPath(
+        self,
+        request: _retriever_pb2.BuildPathRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retriever_pb2.BuildPathResponse, _abc.Awaitable[_retriever_pb2.BuildPathResponse]]:
+        """Leads from one track to another in small steps."""
+
+    @_abc_1.abstractmethod
+    def ExtendPlaylist(
+        self,
+        request: _retriever_pb2.ExtendPlaylistRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retriever_pb2.ExtendPlaylistResponse, _abc.Awaitable[_retriever_pb2.ExtendPlaylistResponse]]:
+        """Suggests what could be added to a playlist; what was accepted and rejected moves the target."""
 
     @_abc_1.abstractmethod
     def DescribeIndex(

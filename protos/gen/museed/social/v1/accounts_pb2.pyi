@@ -64,13 +64,24 @@ class Viewer(_message.Message):
     USER_FIELD_NUMBER: _builtins.int
     EMAIL_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
+    EMAIL_VERIFIED_AT_FIELD_NUMBER: _builtins.int
+    LOCALE_FIELD_NUMBER: _builtins.int
+    IS_LISTED_FIELD_NUMBER: _builtins.int
     email: _builtins.str
     """Address, seen by its owner only."""
     role: _builtins.str
     """"user" or "admin"."""
+    locale: _builtins.str
+    """Language of mails, for example "en"."""
+    is_listed: _builtins.bool
+    """Whether the taste is compared with others' and the person recommended to them."""
     @_builtins.property
     def user(self) -> Global___User:
         """Public part."""
+
+    @_builtins.property
+    def email_verified_at(self) -> _timestamp_pb2.Timestamp:
+        """When the address was verified; unset while it is not."""
 
     def __init__(
         self,
@@ -78,10 +89,13 @@ class Viewer(_message.Message):
         user: Global___User | None = ...,
         email: _builtins.str = ...,
         role: _builtins.str = ...,
+        email_verified_at: _timestamp_pb2.Timestamp | None = ...,
+        locale: _builtins.str = ...,
+        is_listed: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["email_verified_at", b"email_verified_at", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "role", b"role", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "email_verified_at", b"email_verified_at", "is_listed", b"is_listed", "locale", b"locale", "role", b"role", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

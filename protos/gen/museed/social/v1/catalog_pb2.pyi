@@ -386,6 +386,15 @@ class TrackRegistration(_message.Message):
     RAW_GENRE_FIELD_NUMBER: _builtins.int
     YEAR_FIELD_NUMBER: _builtins.int
     DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    GENRE_FIELD_NUMBER: _builtins.int
+    SUB_GENRES_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    ISRC_FIELD_NUMBER: _builtins.int
+    MUSICBRAINZ_RECORDING_ID_FIELD_NUMBER: _builtins.int
+    LICENCE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    MTIME_NS_FIELD_NUMBER: _builtins.int
+    PREVIOUS_PATH_FIELD_NUMBER: _builtins.int
     relative_path: _builtins.bytes
     """Path below the root: the file system's own bytes, at most 4,096."""
     file_hash: _builtins.bytes
@@ -408,6 +417,30 @@ class TrackRegistration(_message.Message):
     """Year of release, 0 when unknown."""
     duration_seconds: _builtins.float
     """Length in seconds by the file's header."""
+    genre: _builtins.str
+    """One of the top-level genres, where the source has a map of its own; empty lets `raw_genre` decide."""
+    isrc: _builtins.str
+    """International Standard Recording Code, 12 characters without hyphens; empty when unknown."""
+    musicbrainz_recording_id: _builtins.str
+    """MusicBrainz recording id, a UUID; empty when unknown."""
+    licence: _builtins.str
+    """Licence as the source says it, a name or an address, at most 500 characters; empty when unknown."""
+    source: _builtins.str
+    """Where it came from, for example "folder", "fma" or "jamendo", at most 50 characters."""
+    mtime_ns: _builtins.int
+    """When the file was last written, in nanoseconds since 1970; 0 when not known."""
+    previous_path: _builtins.bytes
+    """Path below the root at which the same file was registered before, where it is not there any more: its track moves
+    here and keeps its id. Empty means that it is not known to have moved.
+    """
+    @_builtins.property
+    def sub_genres(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Genres below the top-level one, at most 20 of 1 to 100 characters."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tags as the source says them, at most 50 of 1 to 100 characters."""
+
     def __init__(
         self,
         *,
@@ -422,10 +455,19 @@ class TrackRegistration(_message.Message):
         raw_genre: _builtins.str = ...,
         year: _builtins.int = ...,
         duration_seconds: _builtins.float = ...,
+        genre: _builtins.str = ...,
+        sub_genres: _abc.Iterable[_builtins.str] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        isrc: _builtins.str = ...,
+        musicbrainz_recording_id: _builtins.str = ...,
+        licence: _builtins.str = ...,
+        source: _builtins.str = ...,
+        mtime_ns: _builtins.int = ...,
+        previous_path: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "content_type", b"content_type", "duration_seconds", b"duration_seconds", "file_hash", b"file_hash", "raw_genre", b"raw_genre", "relative_path", b"relative_path", "size_bytes", b"size_bytes", "title", b"title", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "content_type", b"content_type", "duration_seconds", b"duration_seconds", "file_hash", b"file_hash", "genre", b"genre", "isrc", b"isrc", "licence", b"licence", "mtime_ns", b"mtime_ns", "musicbrainz_recording_id", b"musicbrainz_recording_id", "previous_path", b"previous_path", "raw_genre", b"raw_genre", "relative_path", b"relative_path", "size_bytes", b"size_bytes", "source", b"source", "sub_genres", b"sub_genres", "tags", b"tags", "title", b"title", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -651,6 +693,7 @@ class SearchTracksRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     GENRE_FIELD_NUMBER: _builtins.int
+    LEAVE_OUT_BLOCKED_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """At most 200 characters; accents, case and small typos do not matter."""
     page_size: _builtins.int
@@ -659,6 +702,8 @@ class SearchTracksRequest(_message.Message):
     """From the answer before; empty starts."""
     genre: _builtins.str
     """One of the top-level genres; empty means all."""
+    leave_out_blocked: _builtins.bool
+    """Leaves out tracks and artists that the caller blocks."""
     def __init__(
         self,
         *,
@@ -666,10 +711,11 @@ class SearchTracksRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         genre: _builtins.str = ...,
+        leave_out_blocked: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["genre", b"genre", "page_size", b"page_size", "page_token", b"page_token", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["genre", b"genre", "leave_out_blocked", b"leave_out_blocked", "page_size", b"page_size", "page_token", b"page_token", "query", b"query"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

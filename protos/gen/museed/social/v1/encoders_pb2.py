@@ -22,37 +22,38 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmuseed/social/v1/encoders.proto\x12\x10museed.social.v1\"\x1a\n\x18GetServingEncoderRequest\"M\n\x0c\x45ncoderRoles\x12\x12\n\nserving_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61ndidate_id\x18\x02 \x01(\t\x12\x13\n\x0bprevious_id\x18\x03 \x01(\t\"J\n\x19GetServingEncoderResponse\x12-\n\x05roles\x18\x01 \x01(\x0b\x32\x1e.museed.social.v1.EncoderRoles\"\x15\n\x13ListEncodersRequest\"C\n\x14ListEncodersResponse\x12+\n\x08\x65ncoders\x18\x01 \x03(\x0b\x32\x19.museed.social.v1.Encoder\"\xc1\x01\n\x07\x45ncoder\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12+\n\x04role\x18\x04 \x01(\x0e\x32\x1d.museed.social.v1.EncoderRole\x12\x13\n\x0btrack_count\x18\x05 \x01(\x03\x12\x15\n\rindexed_count\x18\x06 \x01(\x03\x12\x14\n\x0c\x66\x61iled_count\x18\x07 \x01(\x03\x12\x12\n\nis_running\x18\x08 \x01(\x08\"*\n\x14SwitchEncoderRequest\x12\x12\n\nencoder_id\x18\x01 \x01(\t\"F\n\x15SwitchEncoderResponse\x12-\n\x05roles\x18\x01 \x01(\x0b\x32\x1e.museed.social.v1.EncoderRoles\"\x18\n\x16RollBackEncoderRequest\"]\n\x17RollBackEncoderResponse\x12-\n\x05roles\x18\x01 \x01(\x0b\x32\x1e.museed.social.v1.EncoderRoles\x12\x13\n\x0bgiven_up_id\x18\x02 \x01(\t*\x96\x01\n\x0b\x45ncoderRole\x12\x1c\n\x18\x45NCODER_ROLE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45NCODER_ROLE_SERVING\x10\x01\x12\x1a\n\x16\x45NCODER_ROLE_CANDIDATE\x10\x02\x12\x19\n\x15\x45NCODER_ROLE_PREVIOUS\x10\x03\x12\x18\n\x14\x45NCODER_ROLE_RETIRED\x10\x04\x32\xa7\x03\n\x0e\x45ncoderService\x12l\n\x11GetServingEncoder\x12*.museed.social.v1.GetServingEncoderRequest\x1a+.museed.social.v1.GetServingEncoderResponse\x12]\n\x0cListEncoders\x12%.museed.social.v1.ListEncodersRequest\x1a&.museed.social.v1.ListEncodersResponse\x12`\n\rSwitchEncoder\x12&.museed.social.v1.SwitchEncoderRequest\x1a\'.museed.social.v1.SwitchEncoderResponse\x12\x66\n\x0fRollBackEncoder\x12(.museed.social.v1.RollBackEncoderRequest\x1a).museed.social.v1.RollBackEncoderResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmuseed/social/v1/encoders.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x1a\n\x18GetServingEncoderRequest\"M\n\x0c\x45ncoderRoles\x12\x12\n\nserving_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61ndidate_id\x18\x02 \x01(\t\x12\x13\n\x0bprevious_id\x18\x03 \x01(\t\"\x96\x01\n\x19GetServingEncoderResponse\x12-\n\x05roles\x18\x01 \x01(\x0b\x32\x1e.museed.social.v1.EncoderRoles\x12\x32\n\x0elog_created_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eis_log_filling\x18\x03 \x01(\x08\"\x15\n\x13ListEncodersRequest\"C\n\x14ListEncodersResponse\x12+\n\x08\x65ncoders\x18\x01 \x03(\x0b\x32\x19.museed.social.v1.Encoder\"\xc1\x01\n\x07\x45ncoder\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12+\n\x04role\x18\x04 \x01(\x0e\x32\x1d.museed.social.v1.EncoderRole\x12\x13\n\x0btrack_count\x18\x05 \x01(\x03\x12\x15\n\rindexed_count\x18\x06 \x01(\x03\x12\x14\n\x0c\x66\x61iled_count\x18\x07 \x01(\x03\x12\x12\n\nis_running\x18\x08 \x01(\x08\"*\n\x14SwitchEncoderRequest\x12\x12\n\nencoder_id\x18\x01 \x01(\t\"F\n\x15SwitchEncoderResponse\x12-\n\x05roles\x18\x01 \x01(\x0b\x32\x1e.museed.social.v1.EncoderRoles\"\x18\n\x16RollBackEncoderRequest\"]\n\x17RollBackEncoderResponse\x12-\n\x05roles\x18\x01 \x01(\x0b\x32\x1e.museed.social.v1.EncoderRoles\x12\x13\n\x0bgiven_up_id\x18\x02 \x01(\t*\x96\x01\n\x0b\x45ncoderRole\x12\x1c\n\x18\x45NCODER_ROLE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45NCODER_ROLE_SERVING\x10\x01\x12\x1a\n\x16\x45NCODER_ROLE_CANDIDATE\x10\x02\x12\x19\n\x15\x45NCODER_ROLE_PREVIOUS\x10\x03\x12\x18\n\x14\x45NCODER_ROLE_RETIRED\x10\x04\x32\xa7\x03\n\x0e\x45ncoderService\x12l\n\x11GetServingEncoder\x12*.museed.social.v1.GetServingEncoderRequest\x1a+.museed.social.v1.GetServingEncoderResponse\x12]\n\x0cListEncoders\x12%.museed.social.v1.ListEncodersRequest\x1a&.museed.social.v1.ListEncodersResponse\x12`\n\rSwitchEncoder\x12&.museed.social.v1.SwitchEncoderRequest\x1a\'.museed.social.v1.SwitchEncoderResponse\x12\x66\n\x0fRollBackEncoder\x12(.museed.social.v1.RollBackEncoderRequest\x1a).museed.social.v1.RollBackEncoderResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'museed.social.v1.encoders_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENCODERROLE']._serialized_start=762
-  _globals['_ENCODERROLE']._serialized_end=912
-  _globals['_GETSERVINGENCODERREQUEST']._serialized_start=53
-  _globals['_GETSERVINGENCODERREQUEST']._serialized_end=79
-  _globals['_ENCODERROLES']._serialized_start=81
-  _globals['_ENCODERROLES']._serialized_end=158
-  _globals['_GETSERVINGENCODERRESPONSE']._serialized_start=160
-  _globals['_GETSERVINGENCODERRESPONSE']._serialized_end=234
-  _globals['_LISTENCODERSREQUEST']._serialized_start=236
-  _globals['_LISTENCODERSREQUEST']._serialized_end=257
-  _globals['_LISTENCODERSRESPONSE']._serialized_start=259
-  _globals['_LISTENCODERSRESPONSE']._serialized_end=326
-  _globals['_ENCODER']._serialized_start=329
-  _globals['_ENCODER']._serialized_end=522
-  _globals['_SWITCHENCODERREQUEST']._serialized_start=524
-  _globals['_SWITCHENCODERREQUEST']._serialized_end=566
-  _globals['_SWITCHENCODERRESPONSE']._serialized_start=568
-  _globals['_SWITCHENCODERRESPONSE']._serialized_end=638
-  _globals['_ROLLBACKENCODERREQUEST']._serialized_start=640
-  _globals['_ROLLBACKENCODERREQUEST']._serialized_end=664
-  _globals['_ROLLBACKENCODERRESPONSE']._serialized_start=666
-  _globals['_ROLLBACKENCODERRESPONSE']._serialized_end=759
-  _globals['_ENCODERSERVICE']._serialized_start=915
-  _globals['_ENCODERSERVICE']._serialized_end=1338
+  _globals['_ENCODERROLE']._serialized_start=872
+  _globals['_ENCODERROLE']._serialized_end=1022
+  _globals['_GETSERVINGENCODERREQUEST']._serialized_start=86
+  _globals['_GETSERVINGENCODERREQUEST']._serialized_end=112
+  _globals['_ENCODERROLES']._serialized_start=114
+  _globals['_ENCODERROLES']._serialized_end=191
+  _globals['_GETSERVINGENCODERRESPONSE']._serialized_start=194
+  _globals['_GETSERVINGENCODERRESPONSE']._serialized_end=344
+  _globals['_LISTENCODERSREQUEST']._serialized_start=346
+  _globals['_LISTENCODERSREQUEST']._serialized_end=367
+  _globals['_LISTENCODERSRESPONSE']._serialized_start=369
+  _globals['_LISTENCODERSRESPONSE']._serialized_end=436
+  _globals['_ENCODER']._serialized_start=439
+  _globals['_ENCODER']._serialized_end=632
+  _globals['_SWITCHENCODERREQUEST']._serialized_start=634
+  _globals['_SWITCHENCODERREQUEST']._serialized_end=676
+  _globals['_SWITCHENCODERRESPONSE']._serialized_start=678
+  _globals['_SWITCHENCODERRESPONSE']._serialized_end=748
+  _globals['_ROLLBACKENCODERREQUEST']._serialized_start=750
+  _globals['_ROLLBACKENCODERREQUEST']._serialized_end=774
+  _globals['_ROLLBACKENCODERRESPONSE']._serialized_start=776
+  _globals['_ROLLBACKENCODERRESPONSE']._serialized_end=869
+  _globals['_ENCODERSERVICE']._serialized_start=1025
+  _globals['_ENCODERSERVICE']._serialized_end=1448
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -105,18 +106,30 @@ class GetServingEncoderResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ROLES_FIELD_NUMBER: _builtins.int
+    LOG_CREATED_AT_FIELD_NUMBER: _builtins.int
+    IS_LOG_FILLING_FIELD_NUMBER: _builtins.int
+    is_log_filling: _builtins.bool
+    """Whether that stream is still being told what the tables hold, because it was lost: whoever reads it to its end now
+    does not know all tracks.
+    """
     @_builtins.property
     def roles(self) -> Global___EncoderRoles:
         """Who is what."""
+
+    @_builtins.property
+    def log_created_at(self) -> _timestamp_pb2.Timestamp:
+        """Creation time of the VECTORS stream that is kept up to date; unset before one was seen."""
 
     def __init__(
         self,
         *,
         roles: Global___EncoderRoles | None = ...,
+        log_created_at: _timestamp_pb2.Timestamp | None = ...,
+        is_log_filling: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["roles", b"roles"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["log_created_at", b"log_created_at", "roles", b"roles"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_log_filling", b"is_log_filling", "log_created_at", b"log_created_at", "roles", b"roles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

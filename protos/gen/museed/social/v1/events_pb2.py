@@ -27,21 +27,25 @@ from museed.social.v1 import catalog_pb2 as museed_dot_social_dot_v1_dot_catalog
 from museed.social.v1 import jobs_pb2 as museed_dot_social_dot_v1_dot_jobs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmuseed/social/v1/events.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1emuseed/social/v1/catalog.proto\x1a\x1bmuseed/social/v1/jobs.proto\"t\n\nEmbedTrack\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12\x12\n\naudio_hash\x18\x03 \x01(\x0c\x12\x15\n\rroot_location\x18\x04 \x01(\t\x12\x15\n\rrelative_path\x18\x05 \x01(\x0c\"\x9f\x02\n\x0bTrackVector\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0e\n\x06vector\x18\x04 \x01(\x0c\x12\r\n\x05title\x18\x05 \x01(\t\x12\x0e\n\x06\x61rtist\x18\x06 \x01(\t\x12\r\n\x05\x61lbum\x18\x07 \x01(\t\x12\x0e\n\x06\x66older\x18\x08 \x01(\t\x12\r\n\x05genre\x18\t \x01(\t\x12\x0c\n\x04year\x18\n \x01(\x05\x12\x18\n\x10\x64uration_seconds\x18\x0b \x01(\x01\x12\x12\n\naudio_hash\x18\x0c \x01(\x0c\x12\x0c\n\x04tags\x18\r \x03(\t\x12\x32\n\x0b\x64\x65scriptors\x18\x0e \x01(\x0b\x32\x1d.museed.social.v1.Descriptors\"\x89\x01\n\rJobProgressed\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.museed.social.v1.JobState\x12\x10\n\x08progress\x18\x03 \x01(\x02\x12\x13\n\x0bplaylist_id\x18\x04 \x01(\t\x12\x16\n\x0e\x66\x61ilure_reason\x18\x05 \x01(\t\"g\n\x0fPlaylistCreated\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x0eSessionRevoked\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12.\n\nrevoked_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmuseed/social/v1/events.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1emuseed/social/v1/catalog.proto\x1a\x1bmuseed/social/v1/jobs.proto\"\x87\x01\n\nEmbedTrack\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12\x12\n\naudio_hash\x18\x03 \x01(\x0c\x12\x15\n\rroot_location\x18\x04 \x01(\t\x12\x15\n\rrelative_path\x18\x05 \x01(\x0c\x12\x11\n\tfile_hash\x18\x06 \x01(\x0c\"\xb7\x02\n\x0bTrackVector\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0e\n\x06vector\x18\x04 \x01(\x0c\x12\r\n\x05title\x18\x05 \x01(\t\x12\x0e\n\x06\x61rtist\x18\x06 \x01(\t\x12\r\n\x05\x61lbum\x18\x07 \x01(\t\x12\x0e\n\x06\x66older\x18\x08 \x01(\t\x12\r\n\x05genre\x18\t \x01(\t\x12\x0c\n\x04year\x18\n \x01(\x05\x12\x18\n\x10\x64uration_seconds\x18\x0b \x01(\x01\x12\x12\n\naudio_hash\x18\x0c \x01(\x0c\x12\x0c\n\x04tags\x18\r \x03(\t\x12\x32\n\x0b\x64\x65scriptors\x18\x0e \x01(\x0b\x32\x1d.museed.social.v1.Descriptors\x12\x16\n\x0ewindows_digest\x18\x0f \x01(\x0c\"w\n\x0eProfileWeights\x12\x12\n\nprofile_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12-\n\x06tracks\x18\x03 \x03(\x0b\x32\x1d.museed.social.v1.TrackWeight\x12\x11\n\tis_listed\x18\x04 \x01(\x08\"/\n\x0bTrackWeight\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x02\"\x89\x01\n\rJobProgressed\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.museed.social.v1.JobState\x12\x10\n\x08progress\x18\x03 \x01(\x02\x12\x13\n\x0bplaylist_id\x18\x04 \x01(\t\x12\x16\n\x0e\x66\x61ilure_reason\x18\x05 \x01(\t\"g\n\x0fPlaylistCreated\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x0eSessionRevoked\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12.\n\nrevoked_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'museed.social.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EMBEDTRACK']._serialized_start=145
-  _globals['_EMBEDTRACK']._serialized_end=261
-  _globals['_TRACKVECTOR']._serialized_start=264
-  _globals['_TRACKVECTOR']._serialized_end=551
-  _globals['_JOBPROGRESSED']._serialized_start=554
-  _globals['_JOBPROGRESSED']._serialized_end=691
-  _globals['_PLAYLISTCREATED']._serialized_start=693
-  _globals['_PLAYLISTCREATED']._serialized_end=796
-  _globals['_SESSIONREVOKED']._serialized_start=798
-  _globals['_SESSIONREVOKED']._serialized_end=882
+  _globals['_EMBEDTRACK']._serialized_start=146
+  _globals['_EMBEDTRACK']._serialized_end=281
+  _globals['_TRACKVECTOR']._serialized_start=284
+  _globals['_TRACKVECTOR']._serialized_end=595
+  _globals['_PROFILEWEIGHTS']._serialized_start=597
+  _globals['_PROFILEWEIGHTS']._serialized_end=716
+  _globals['_TRACKWEIGHT']._serialized_start=718
+  _globals['_TRACKWEIGHT']._serialized_end=765
+  _globals['_JOBPROGRESSED']._serialized_start=768
+  _globals['_JOBPROGRESSED']._serialized_end=905
+  _globals['_PLAYLISTCREATED']._serialized_start=907
+  _globals['_PLAYLISTCREATED']._serialized_end=1010
+  _globals['_SESSIONREVOKED']._serialized_start=1012
+  _globals['_SESSIONREVOKED']._serialized_end=1096
 # @@protoc_insertion_point(module_scope)

@@ -32,6 +32,7 @@ class EmbedTrack(_message.Message):
     AUDIO_HASH_FIELD_NUMBER: _builtins.int
     ROOT_LOCATION_FIELD_NUMBER: _builtins.int
     RELATIVE_PATH_FIELD_NUMBER: _builtins.int
+    FILE_HASH_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """Track to embed."""
     encoder_id: _builtins.str
@@ -42,6 +43,8 @@ class EmbedTrack(_message.Message):
     """Folder of the media root, absolute, as every process that reads media sees it."""
     relative_path: _builtins.bytes
     """Path below the root: the file system's own bytes."""
+    file_hash: _builtins.bytes
+    """File as it was registered, SHA-256, 32 bytes: another file in its place is not embedded. Empty from earlier versions."""
     def __init__(
         self,
         *,
@@ -50,10 +53,11 @@ class EmbedTrack(_message.Message):
         audio_hash: _builtins.bytes = ...,
         root_location: _builtins.str = ...,
         relative_path: _builtins.bytes = ...,
+        file_hash: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_hash", b"audio_hash", "encoder_id", b"encoder_id", "relative_path", b"relative_path", "root_location", b"root_location", "track_id", b"track_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_hash", b"audio_hash", "encoder_id", b"encoder_id", "file_hash", b"file_hash", "relative_path", b"relative_path", "root_location", b"root_location", "track_id", b"track_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -79,6 +83,7 @@ class TrackVector(_message.Message):
     AUDIO_HASH_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     DESCRIPTORS_FIELD_NUMBER: _builtins.int
+    WINDOWS_DIGEST_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """The track."""
     encoder_id: _builtins.str
@@ -103,6 +108,11 @@ class TrackVector(_message.Message):
     """Length in seconds."""
     audio_hash: _builtins.bytes
     """Encoded audio without tags and art, SHA-256, 32 bytes."""
+    windows_digest: _builtins.bytes
+    """Blob of the windows' vectors: little-endian float16, row-major, (windows, dim); 32 bytes, or empty when there is
+    none. One row for each window of the track, in order of time, zeros for one that did not vote; blobs of earlier
+    embedders leave such windows out.
+    """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Best tags, best first, at most 10."""
@@ -128,14 +138,77 @@ class TrackVector(_message.Message):
         audio_hash: _builtins.bytes = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         descriptors: _catalog_pb2.Descriptors | None = ...,
+        windows_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["descriptors", b"descriptors"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "descriptors", b"descriptors", "duration_seconds", b"duration_seconds", "encoder_id", b"encoder_id", "folder", b"folder", "genre", b"genre", "tags", b"tags", "title", b"title", "track_id", b"track_id", "vector", b"vector", "version", b"version", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "descriptors", b"descriptors", "duration_seconds", b"duration_seconds", "encoder_id", b"encoder_id", "folder", b"folder", "genre", b"genre", "tags", b"tags", "title", b"title", "track_id", b"track_id", "vector", b"vector", "version", b"version", "windows_digest", b"windows_digest", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrackVector: _TypeAlias = TrackVector  # noqa: Y015
+
+@_typing.final
+class ProfileWeights(_message.Message):
+    """What a person listens to, on subject museed.profiles.PROFILE_ID. An empty body deletes the profile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    TRACKS_FIELD_NUMBER: _builtins.int
+    IS_LISTED_FIELD_NUMBER: _builtins.int
+    profile_id: _builtins.str
+    """The profile."""
+    version: _builtins.int
+    """Rises with every change of the profile."""
+    is_listed: _builtins.bool
+    """Whether its person lets it be recommended to others."""
+    @_builtins.property
+    def tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackWeight]:
+        """At most 1,000, each track once: those that weigh most."""
+
+    def __init__(
+        self,
+        *,
+        profile_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        tracks: _abc.Iterable[Global___TrackWeight] | None = ...,
+        is_listed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_listed", b"is_listed", "profile_id", b"profile_id", "tracks", b"tracks", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProfileWeights: _TypeAlias = ProfileWeights  # noqa: Y015
+
+@_typing.final
+class TrackWeight(_message.Message):
+    """How much a track counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACK_ID_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    track_id: _builtins.str
+    """The track."""
+    weight: _builtins.float
+    """0 or more, decayed by time already; only the ratio to the other weights matters."""
+    def __init__(
+        self,
+        *,
+        track_id: _builtins.str = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["track_id", b"track_id", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrackWeight: _TypeAlias = TrackWeight  # noqa: Y015
 
 @_typing.final
 class JobProgressed(_message.Message):

@@ -32,13 +32,13 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     JOB_STATE_QUEUED: _JobState.ValueType  # 1
     """Waits for a worker."""
     JOB_STATE_EMBEDDING: _JobState.ValueType  # 2
-    """Uploaded seeds are heard."""
+    """Uploaded seeds are heard; of a switch, the library is."""
     JOB_STATE_SEARCHING: _JobState.ValueType  # 3
-    """Tracks that sound alike are found."""
+    """Tracks that sound alike are found; of an account's job, what is theirs."""
     JOB_STATE_ARRANGING: _JobState.ValueType  # 4
-    """The list is ordered and written."""
+    """The list is ordered and written; of an account's job, what was found is written or deleted."""
     JOB_STATE_SUCCEEDED: _JobState.ValueType  # 5
-    """The playlist is there."""
+    """It is done: the playlist is there, for example."""
     JOB_STATE_FAILED: _JobState.ValueType  # 6
     """It cannot be done; see the reason."""
     JOB_STATE_CANCELLED: _JobState.ValueType  # 7
@@ -52,18 +52,86 @@ JOB_STATE_UNSPECIFIED: JobState.ValueType  # 0
 JOB_STATE_QUEUED: JobState.ValueType  # 1
 """Waits for a worker."""
 JOB_STATE_EMBEDDING: JobState.ValueType  # 2
-"""Uploaded seeds are heard."""
+"""Uploaded seeds are heard; of a switch, the library is."""
 JOB_STATE_SEARCHING: JobState.ValueType  # 3
-"""Tracks that sound alike are found."""
+"""Tracks that sound alike are found; of an account's job, what is theirs."""
 JOB_STATE_ARRANGING: JobState.ValueType  # 4
-"""The list is ordered and written."""
+"""The list is ordered and written; of an account's job, what was found is written or deleted."""
 JOB_STATE_SUCCEEDED: JobState.ValueType  # 5
-"""The playlist is there."""
+"""It is done: the playlist is there, for example."""
 JOB_STATE_FAILED: JobState.ValueType  # 6
 """It cannot be done; see the reason."""
 JOB_STATE_CANCELLED: JobState.ValueType  # 7
 """The owner called it off."""
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
+
+class _Arrangement:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ArrangementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Arrangement.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ARRANGEMENT_UNSPECIFIED: _Arrangement.ValueType  # 0
+    """Taken as FLOW."""
+    ARRANGEMENT_FLOW: _Arrangement.ValueType  # 1
+    """Smooth: each track is followed by one that sounds near it."""
+    ARRANGEMENT_SIMILARITY: _Arrangement.ValueType  # 2
+    """The most similar first."""
+    ARRANGEMENT_ENERGY_ARC: _Arrangement.ValueType  # 3
+    """Energy rises and falls as `energy_arc` says."""
+
+class Arrangement(_Arrangement, metaclass=_ArrangementEnumTypeWrapper):
+    """Playing order of a playlist."""
+
+ARRANGEMENT_UNSPECIFIED: Arrangement.ValueType  # 0
+"""Taken as FLOW."""
+ARRANGEMENT_FLOW: Arrangement.ValueType  # 1
+"""Smooth: each track is followed by one that sounds near it."""
+ARRANGEMENT_SIMILARITY: Arrangement.ValueType  # 2
+"""The most similar first."""
+ARRANGEMENT_ENERGY_ARC: Arrangement.ValueType  # 3
+"""Energy rises and falls as `energy_arc` says."""
+Global___Arrangement: _TypeAlias = Arrangement  # noqa: Y015
+
+class _JobKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _JobKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    JOB_KIND_UNSPECIFIED: _JobKind.ValueType  # 0
+    """Never sent; in a request it means all."""
+    JOB_KIND_GENERATION: _JobKind.ValueType  # 1
+    """Makes a playlist."""
+    JOB_KIND_EXTENSION: _JobKind.ValueType  # 2
+    """Suggests tracks for a playlist."""
+    JOB_KIND_REGENERATION: _JobKind.ValueType  # 3
+    """Makes a playlist once more from its recipe, asked for or by schedule."""
+    JOB_KIND_ENCODER_SWITCH: _JobKind.ValueType  # 4
+    """Has the library heard by another encoder, and serves it."""
+    JOB_KIND_ACCOUNT_EXPORT: _JobKind.ValueType  # 5
+    """Writes everything that is kept of a person."""
+    JOB_KIND_ACCOUNT_DELETION: _JobKind.ValueType  # 6
+    """Deletes what a deleted account left."""
+
+class JobKind(_JobKind, metaclass=_JobKindEnumTypeWrapper):
+    """What a job does."""
+
+JOB_KIND_UNSPECIFIED: JobKind.ValueType  # 0
+"""Never sent; in a request it means all."""
+JOB_KIND_GENERATION: JobKind.ValueType  # 1
+"""Makes a playlist."""
+JOB_KIND_EXTENSION: JobKind.ValueType  # 2
+"""Suggests tracks for a playlist."""
+JOB_KIND_REGENERATION: JobKind.ValueType  # 3
+"""Makes a playlist once more from its recipe, asked for or by schedule."""
+JOB_KIND_ENCODER_SWITCH: JobKind.ValueType  # 4
+"""Has the library heard by another encoder, and serves it."""
+JOB_KIND_ACCOUNT_EXPORT: JobKind.ValueType  # 5
+"""Writes everything that is kept of a person."""
+JOB_KIND_ACCOUNT_DELETION: JobKind.ValueType  # 6
+"""Deletes what a deleted account left."""
+Global___JobKind: _TypeAlias = JobKind  # noqa: Y015
 
 @_typing.final
 class GenerationSeed(_message.Message):
@@ -79,7 +147,7 @@ class GenerationSeed(_message.Message):
     upload_id: _builtins.str
     """An upload of the caller's own."""
     weight: _builtins.float
-    """How much this seed counts, above 0 and at most 10; 0 means 1."""
+    """How much this seed counts, −10 to 10; 0 means 1. What is near to a negative one is put lower; one at least is not."""
     def __init__(
         self,
         *,
@@ -109,6 +177,21 @@ class Recipe(_message.Message):
     INCLUDE_SEED_FIELD_NUMBER: _builtins.int
     MIN_SIMILARITY_FIELD_NUMBER: _builtins.int
     EXCLUDE_TRACK_IDS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    NEGATIVE_PENALTY_FIELD_NUMBER: _builtins.int
+    WEIGH_AGREEMENT_FIELD_NUMBER: _builtins.int
+    ARTIST_WINDOW_FIELD_NUMBER: _builtins.int
+    DIVERSITY_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_FIELD_NUMBER: _builtins.int
+    RANDOM_SEED_FIELD_NUMBER: _builtins.int
+    ARRANGEMENT_FIELD_NUMBER: _builtins.int
+    ENERGY_ARC_FIELD_NUMBER: _builtins.int
+    REQUIRE_LENGTH_FIELD_NUMBER: _builtins.int
+    USE_MY_TASTE_FIELD_NUMBER: _builtins.int
+    PROFILE_WEIGHT_FIELD_NUMBER: _builtins.int
+    HUB_DAMPING_FIELD_NUMBER: _builtins.int
+    ALLOW_NEAR_DUPLICATES_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
     length: _builtins.int
     """Tracks wanted beside the seeds, 1 to 500; unset means 25."""
     max_per_artist: _builtins.int
@@ -117,6 +200,30 @@ class Recipe(_message.Message):
     """Puts library seeds first; unset means true."""
     min_similarity: _builtins.float
     """Lowest similarity, −1 to 1; unset takes all."""
+    negative_penalty: _builtins.float
+    """How much a candidate loses for its nearness to the nearest negative seed, 0 to 2; unset means 0.5."""
+    weigh_agreement: _builtins.bool
+    """With two positive seeds or more: what they agree on weighs more."""
+    artist_window: _builtins.int
+    """Places within which no artist comes twice, 1 to 50; unset means 2, so that none follows itself."""
+    diversity: _builtins.float
+    """Share of dissimilarity to what is chosen already in the choice of the next, 0 to 1; 0 goes by similarity alone."""
+    temperature: _builtins.float
+    """Randomness of the choice, 0 to 1; 0 always chooses the same."""
+    random_seed: _builtins.int
+    """Fixes the random choice; unset takes another one each time, which is kept here."""
+    arrangement: Global___Arrangement.ValueType
+    """Playing order."""
+    require_length: _builtins.bool
+    """Whether fewer tracks than asked for fail the job with CONSTRAINTS_UNREACHABLE; otherwise they are the playlist."""
+    use_my_taste: _builtins.bool
+    """Tilts the choice towards what the owner listens to; nothing happens before the first play."""
+    profile_weight: _builtins.float
+    """How far, above 0 and at most 1; unset means 0.2. Without `use_my_taste` it must be unset."""
+    hub_damping: _builtins.float
+    """Puts tracks that are near to everything lower, 0 to 1; 0 leaves the similarity alone."""
+    allow_near_duplicates: _builtins.bool
+    """Lets near-duplicates in: tracks of nearly the same sound and length."""
     @_builtins.property
     def seeds(self) -> _containers.RepeatedCompositeFieldContainer[Global___GenerationSeed]:
         """1 to 20."""
@@ -124,6 +231,22 @@ class Recipe(_message.Message):
     @_builtins.property
     def exclude_track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tracks that must not be chosen, at most 1,000."""
+
+    @_builtins.property
+    def filter(self) -> Global___TrackFilter:
+        """Which tracks may be chosen; unset takes all. What the owner blocks is never chosen, whatever it says."""
+
+    @_builtins.property
+    def energy_arc(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """For ARRANGEMENT_ENERGY_ARC: energy of the places from first to last, 2 to 20 numbers of 0 to 1 joined by straight
+        lines; empty means 0.3, 0.8, 0.5.
+        """
+
+    @_builtins.property
+    def path(self) -> Global___PathEnd:
+        """Leads from the seed, which must be one track of the library, to another track in small steps; unset makes no path.
+        Of the rules only length, max_per_artist and filter go with it.
+        """
 
     def __init__(
         self,
@@ -134,11 +257,28 @@ class Recipe(_message.Message):
         include_seed: _builtins.bool | None = ...,
         min_similarity: _builtins.float | None = ...,
         exclude_track_ids: _abc.Iterable[_builtins.str] | None = ...,
+        filter: Global___TrackFilter | None = ...,
+        negative_penalty: _builtins.float | None = ...,
+        weigh_agreement: _builtins.bool = ...,
+        artist_window: _builtins.int | None = ...,
+        diversity: _builtins.float = ...,
+        temperature: _builtins.float = ...,
+        random_seed: _builtins.int | None = ...,
+        arrangement: Global___Arrangement.ValueType = ...,
+        energy_arc: _abc.Iterable[_builtins.float] | None = ...,
+        require_length: _builtins.bool = ...,
+        use_my_taste: _builtins.bool = ...,
+        profile_weight: _builtins.float | None = ...,
+        hub_damping: _builtins.float = ...,
+        allow_near_duplicates: _builtins.bool = ...,
+        path: Global___PathEnd | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_include_seed", b"_include_seed", "_length", b"_length", "_max_per_artist", b"_max_per_artist", "_min_similarity", b"_min_similarity", "include_seed", b"include_seed", "length", b"length", "max_per_artist", b"max_per_artist", "min_similarity", b"min_similarity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_artist_window", b"_artist_window", "_include_seed", b"_include_seed", "_length", b"_length", "_max_per_artist", b"_max_per_artist", "_min_similarity", b"_min_similarity", "_negative_penalty", b"_negative_penalty", "_profile_weight", b"_profile_weight", "_random_seed", b"_random_seed", "artist_window", b"artist_window", "filter", b"filter", "include_seed", b"include_seed", "length", b"length", "max_per_artist", b"max_per_artist", "min_similarity", b"min_similarity", "negative_penalty", b"negative_penalty", "path", b"path", "profile_weight", b"profile_weight", "random_seed", b"random_seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_include_seed", b"_include_seed", "_length", b"_length", "_max_per_artist", b"_max_per_artist", "_min_similarity", b"_min_similarity", "exclude_track_ids", b"exclude_track_ids", "include_seed", b"include_seed", "length", b"length", "max_per_artist", b"max_per_artist", "min_similarity", b"min_similarity", "seeds", b"seeds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_artist_window", b"_artist_window", "_include_seed", b"_include_seed", "_length", b"_length", "_max_per_artist", b"_max_per_artist", "_min_similarity", b"_min_similarity", "_negative_penalty", b"_negative_penalty", "_profile_weight", b"_profile_weight", "_random_seed", b"_random_seed", "allow_near_duplicates", b"allow_near_duplicates", "arrangement", b"arrangement", "artist_window", b"artist_window", "diversity", b"diversity", "energy_arc", b"energy_arc", "exclude_track_ids", b"exclude_track_ids", "filter", b"filter", "hub_damping", b"hub_damping", "include_seed", b"include_seed", "length", b"length", "max_per_artist", b"max_per_artist", "min_similarity", b"min_similarity", "negative_penalty", b"negative_penalty", "path", b"path", "profile_weight", b"profile_weight", "random_seed", b"random_seed", "require_length", b"require_length", "seeds", b"seeds", "temperature", b"temperature", "use_my_taste", b"use_my_taste", "weigh_agreement", b"weigh_agreement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__artist_window: _TypeAlias = _typing.Literal["artist_window"]  # noqa: Y015
+    _WhichOneofArgType__artist_window: _TypeAlias = _typing.Literal["_artist_window", b"_artist_window"]  # noqa: Y015
     _WhichOneofReturnType__include_seed: _TypeAlias = _typing.Literal["include_seed"]  # noqa: Y015
     _WhichOneofArgType__include_seed: _TypeAlias = _typing.Literal["_include_seed", b"_include_seed"]  # noqa: Y015
     _WhichOneofReturnType__length: _TypeAlias = _typing.Literal["length"]  # noqa: Y015
@@ -147,6 +287,14 @@ class Recipe(_message.Message):
     _WhichOneofArgType__max_per_artist: _TypeAlias = _typing.Literal["_max_per_artist", b"_max_per_artist"]  # noqa: Y015
     _WhichOneofReturnType__min_similarity: _TypeAlias = _typing.Literal["min_similarity"]  # noqa: Y015
     _WhichOneofArgType__min_similarity: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity"]  # noqa: Y015
+    _WhichOneofReturnType__negative_penalty: _TypeAlias = _typing.Literal["negative_penalty"]  # noqa: Y015
+    _WhichOneofArgType__negative_penalty: _TypeAlias = _typing.Literal["_negative_penalty", b"_negative_penalty"]  # noqa: Y015
+    _WhichOneofReturnType__profile_weight: _TypeAlias = _typing.Literal["profile_weight"]  # noqa: Y015
+    _WhichOneofArgType__profile_weight: _TypeAlias = _typing.Literal["_profile_weight", b"_profile_weight"]  # noqa: Y015
+    _WhichOneofReturnType__random_seed: _TypeAlias = _typing.Literal["random_seed"]  # noqa: Y015
+    _WhichOneofArgType__random_seed: _TypeAlias = _typing.Literal["_random_seed", b"_random_seed"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__artist_window) -> _WhichOneofReturnType__artist_window | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__include_seed) -> _WhichOneofReturnType__include_seed | None: ...
     @_typing.overload
@@ -155,8 +303,161 @@ class Recipe(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_per_artist) -> _WhichOneofReturnType__max_per_artist | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_similarity) -> _WhichOneofReturnType__min_similarity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__negative_penalty) -> _WhichOneofReturnType__negative_penalty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__profile_weight) -> _WhichOneofReturnType__profile_weight | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__random_seed) -> _WhichOneofReturnType__random_seed | None: ...
 
 Global___Recipe: _TypeAlias = Recipe  # noqa: Y015
+
+@_typing.final
+class PathEnd(_message.Message):
+    """Where a path ends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TO_TRACK_ID_FIELD_NUMBER: _builtins.int
+    to_track_id: _builtins.str
+    """Last track, another one than the seed. The length, 3 to 100, counts both ends; unset means 10."""
+    def __init__(
+        self,
+        *,
+        to_track_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["to_track_id", b"to_track_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PathEnd: _TypeAlias = PathEnd  # noqa: Y015
+
+@_typing.final
+class TrackFilter(_message.Message):
+    """Which tracks may be chosen. Every field that is set must be true of a track; a list means one of its entries. Texts
+    have 1 to 200 characters and are compared without case. What is not known of a track is true of nothing.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENRES_FIELD_NUMBER: _builtins.int
+    ARTISTS_FIELD_NUMBER: _builtins.int
+    BLOCKED_ARTISTS_FIELD_NUMBER: _builtins.int
+    TRACK_IDS_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    BLOCKED_TAGS_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    YEAR_FIELD_NUMBER: _builtins.int
+    TEMPO_BPM_FIELD_NUMBER: _builtins.int
+    ENERGY_FIELD_NUMBER: _builtins.int
+    LOUDNESS_LUFS_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def genres(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Top-level genres, at most 16."""
+
+    @_builtins.property
+    def artists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Artists by name, at most 1,000."""
+
+    @_builtins.property
+    def blocked_artists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Artists by name that must not be chosen, at most 1,000, and with those that the owner blocks 10,000."""
+
+    @_builtins.property
+    def track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tracks of which one must be chosen, at most 1,000."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tags of which a track must have every one, at most 20."""
+
+    @_builtins.property
+    def blocked_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tags of which a track must have none, at most 20."""
+
+    @_builtins.property
+    def duration_seconds(self) -> Global___NumberRange:
+        """Length in seconds."""
+
+    @_builtins.property
+    def year(self) -> Global___NumberRange:
+        """Year of release."""
+
+    @_builtins.property
+    def tempo_bpm(self) -> Global___NumberRange:
+        """Beats in a minute."""
+
+    @_builtins.property
+    def energy(self) -> Global___NumberRange:
+        """From calm to intense, 0 to 1."""
+
+    @_builtins.property
+    def loudness_lufs(self) -> Global___NumberRange:
+        """Integrated loudness in LUFS."""
+
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys, for example "C major"; at most 24."""
+
+    def __init__(
+        self,
+        *,
+        genres: _abc.Iterable[_builtins.str] | None = ...,
+        artists: _abc.Iterable[_builtins.str] | None = ...,
+        blocked_artists: _abc.Iterable[_builtins.str] | None = ...,
+        track_ids: _abc.Iterable[_builtins.str] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        blocked_tags: _abc.Iterable[_builtins.str] | None = ...,
+        duration_seconds: Global___NumberRange | None = ...,
+        year: Global___NumberRange | None = ...,
+        tempo_bpm: Global___NumberRange | None = ...,
+        energy: Global___NumberRange | None = ...,
+        loudness_lufs: Global___NumberRange | None = ...,
+        keys: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration_seconds", b"duration_seconds", "energy", b"energy", "loudness_lufs", b"loudness_lufs", "tempo_bpm", b"tempo_bpm", "year", b"year"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artists", b"artists", "blocked_artists", b"blocked_artists", "blocked_tags", b"blocked_tags", "duration_seconds", b"duration_seconds", "energy", b"energy", "genres", b"genres", "keys", b"keys", "loudness_lufs", b"loudness_lufs", "tags", b"tags", "tempo_bpm", b"tempo_bpm", "track_ids", b"track_ids", "year", b"year"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrackFilter: _TypeAlias = TrackFilter  # noqa: Y015
+
+@_typing.final
+class NumberRange(_message.Message):
+    """Both ends are included; one that is not set is open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    min: _builtins.float
+    """Smallest."""
+    max: _builtins.float
+    """Largest, not less than the smallest."""
+    def __init__(
+        self,
+        *,
+        min: _builtins.float | None = ...,
+        max: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "max", b"max", "min", b"min"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max", b"_max", "_min", b"_min", "max", b"max", "min", b"min"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max: _TypeAlias = _typing.Literal["max"]  # noqa: Y015
+    _WhichOneofArgType__max: _TypeAlias = _typing.Literal["_max", b"_max"]  # noqa: Y015
+    _WhichOneofReturnType__min: _TypeAlias = _typing.Literal["min"]  # noqa: Y015
+    _WhichOneofArgType__min: _TypeAlias = _typing.Literal["_min", b"_min"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max) -> _WhichOneofReturnType__max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min) -> _WhichOneofReturnType__min | None: ...
+
+Global___NumberRange: _TypeAlias = NumberRange  # noqa: Y015
 
 @_typing.final
 class CreateGenerationJobRequest(_message.Message):
@@ -320,7 +621,7 @@ Global___CancelJobResponse: _TypeAlias = CancelJobResponse  # noqa: Y015
 
 @_typing.final
 class Job(_message.Message):
-    """A generation under way or ended."""
+    """A job under way or ended."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -333,6 +634,11 @@ class Job(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ETA_SECONDS_FIELD_NUMBER: _builtins.int
+    STAGE_UNIT_FIELD_NUMBER: _builtins.int
+    STAGE_DONE_FIELD_NUMBER: _builtins.int
+    STAGE_TOTAL_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
     state: Global___JobState.ValueType
@@ -340,13 +646,23 @@ class Job(_message.Message):
     progress: _builtins.float
     """Between 0 and 1."""
     playlist_id: _builtins.str
-    """Playlist that came out; empty until SUCCEEDED."""
+    """Playlist that came out, empty until SUCCEEDED; of an extension, the one that is extended."""
     failure_reason: _builtins.str
     """Stable code when FAILED."""
     failure_message: _builtins.str
     """Sentence for people when FAILED, with value and limit."""
     attempt: _builtins.int
     """Times a worker has taken it."""
+    kind: Global___JobKind.ValueType
+    """What it does."""
+    eta_seconds: _builtins.float
+    """Seconds until its end, by how long such jobs take; unset where that is not known yet, and once it has ended."""
+    stage_unit: _builtins.str
+    """What its stage counts, for example "seeds" or "tracks"; empty where it counts nothing."""
+    stage_done: _builtins.int
+    """How many of them are done."""
+    stage_total: _builtins.int
+    """How many there are."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was asked for."""
@@ -367,11 +683,18 @@ class Job(_message.Message):
         attempt: _builtins.int = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___JobKind.ValueType = ...,
+        eta_seconds: _builtins.float | None = ...,
+        stage_unit: _builtins.str = ...,
+        stage_done: _builtins.int = ...,
+        stage_total: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "finished_at", b"finished_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_eta_seconds", b"_eta_seconds", "created_at", b"created_at", "eta_seconds", b"eta_seconds", "finished_at", b"finished_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "created_at", b"created_at", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "finished_at", b"finished_at", "job_id", b"job_id", "playlist_id", b"playlist_id", "progress", b"progress", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_eta_seconds", b"_eta_seconds", "attempt", b"attempt", "created_at", b"created_at", "eta_seconds", b"eta_seconds", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "finished_at", b"finished_at", "job_id", b"job_id", "kind", b"kind", "playlist_id", b"playlist_id", "progress", b"progress", "stage_done", b"stage_done", "stage_total", b"stage_total", "stage_unit", b"stage_unit", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__eta_seconds: _TypeAlias = _typing.Literal["eta_seconds"]  # noqa: Y015
+    _WhichOneofArgType__eta_seconds: _TypeAlias = _typing.Literal["_eta_seconds", b"_eta_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__eta_seconds) -> _WhichOneofReturnType__eta_seconds | None: ...
 
 Global___Job: _TypeAlias = Job  # noqa: Y015

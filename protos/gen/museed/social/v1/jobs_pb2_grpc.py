@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class JobServiceStub:
-    """Generation of playlists as jobs that are never lost.
+    """Generation of playlists as jobs that are never lost. PlaylistJobService has what is done with them later.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class JobServiceStub:
 
 
 class JobServiceServicer:
-    """Generation of playlists as jobs that are never lost.
+    """Generation of playlists as jobs that are never lost. PlaylistJobService has what is done with them later.
     """
 
     def CreateGenerationJob(self, request, context):
@@ -104,7 +104,7 @@ def add_JobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JobService:
-    """Generation of playlists as jobs that are never lost.
+    """Generation of playlists as jobs that are never lost. PlaylistJobService has what is done with them later.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class JobServiceStub:
-    """Generation of playlists as jobs that are never lost."""
+    """Generation of playlists as jobs that are never lost. PlaylistJobService has what is done with them later."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -42,7 +42,7 @@ class JobServiceStub:
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
-    """Generation of playlists as jobs that are never lost."""
+    """Generation of playlists as jobs that are never lost. PlaylistJobService has what is done with them later."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateGenerationJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.CreateGenerationJobRequest, _jobs_pb2.CreateGenerationJobResponse]  # type: ignore[assignment]
@@ -53,7 +53,7 @@ class JobServiceAsyncStub(JobServiceStub):
     """Cancels a job of the caller's own; a finished one stays as it is."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Generation of playlists as jobs that are never lost."""
+    """Generation of playlists as jobs that are never lost. PlaylistJobService has what is done with them later."""
 
     @_abc_1.abstractmethod
     def CreateGenerationJob(

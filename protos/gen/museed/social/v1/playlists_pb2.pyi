@@ -31,7 +31,7 @@ class _VisibilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Visibility
     VISIBILITY_PRIVATE: _Visibility.ValueType  # 1
     """Its owner."""
     VISIBILITY_UNLISTED: _Visibility.ValueType  # 2
-    """Everybody who knows its id; listed nowhere."""
+    """Everybody who knows its id or its link; listed nowhere."""
     VISIBILITY_PUBLIC: _Visibility.ValueType  # 3
     """Everybody."""
 
@@ -43,7 +43,7 @@ VISIBILITY_UNSPECIFIED: Visibility.ValueType  # 0
 VISIBILITY_PRIVATE: Visibility.ValueType  # 1
 """Its owner."""
 VISIBILITY_UNLISTED: Visibility.ValueType  # 2
-"""Everybody who knows its id; listed nowhere."""
+"""Everybody who knows its id or its link; listed nowhere."""
 VISIBILITY_PUBLIC: Visibility.ValueType  # 3
 """Everybody."""
 Global___Visibility: _TypeAlias = Visibility  # noqa: Y015
@@ -65,6 +65,15 @@ class Playlist(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    SHARE_SLUG_FIELD_NUMBER: _builtins.int
+    COPIED_FROM_FIELD_NUMBER: _builtins.int
+    LIKE_COUNT_FIELD_NUMBER: _builtins.int
+    SAVE_COUNT_FIELD_NUMBER: _builtins.int
+    COMMENT_COUNT_FIELD_NUMBER: _builtins.int
+    LISTED_AT_FIELD_NUMBER: _builtins.int
+    IS_HIDDEN_FIELD_NUMBER: _builtins.int
+    IS_LIKED_FIELD_NUMBER: _builtins.int
+    HAS_RECIPE_FIELD_NUMBER: _builtins.int
     playlist_id: _builtins.str
     """The playlist."""
     owner_id: _builtins.str
@@ -83,6 +92,22 @@ class Playlist(_message.Message):
     """Encoder whose ear chose the tracks; empty when a person did."""
     version: _builtins.int
     """Rises with every edit."""
+    share_slug: _builtins.str
+    """Last part of its link, 22 characters of A–Z, a–z, 0–9, "-" and "_"."""
+    copied_from: _builtins.str
+    """Playlist that it was saved from, which may be gone; empty for an original."""
+    like_count: _builtins.int
+    """Likes; lists are at most a second behind."""
+    save_count: _builtins.int
+    """Copies that others saved; lists are at most a second behind."""
+    comment_count: _builtins.int
+    """Comments; lists are at most a second behind."""
+    is_hidden: _builtins.bool
+    """Whether admins hid it: then only its owner and admins get it."""
+    is_liked: _builtins.bool
+    """Whether the caller likes it; unset for guests, and where the answer does not say it."""
+    has_recipe: _builtins.bool
+    """Whether its recipe is kept, so that it can be made again."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -90,6 +115,10 @@ class Playlist(_message.Message):
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """When it was last edited."""
+
+    @_builtins.property
+    def listed_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was made public; unset where it is not."""
 
     def __init__(
         self,
@@ -105,12 +134,23 @@ class Playlist(_message.Message):
         version: _builtins.int = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        share_slug: _builtins.str = ...,
+        copied_from: _builtins.str = ...,
+        like_count: _builtins.int = ...,
+        save_count: _builtins.int = ...,
+        comment_count: _builtins.int = ...,
+        listed_at: _timestamp_pb2.Timestamp | None = ...,
+        is_hidden: _builtins.bool = ...,
+        is_liked: _builtins.bool | None = ...,
+        has_recipe: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_is_liked", b"_is_liked", "created_at", b"created_at", "is_liked", b"is_liked", "listed_at", b"listed_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "description", b"description", "duration_seconds", b"duration_seconds", "encoder_id", b"encoder_id", "entry_count", b"entry_count", "owner_id", b"owner_id", "playlist_id", b"playlist_id", "title", b"title", "updated_at", b"updated_at", "version", b"version", "visibility", b"visibility"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_liked", b"_is_liked", "comment_count", b"comment_count", "copied_from", b"copied_from", "created_at", b"created_at", "description", b"description", "duration_seconds", b"duration_seconds", "encoder_id", b"encoder_id", "entry_count", b"entry_count", "has_recipe", b"has_recipe", "is_hidden", b"is_hidden", "is_liked", b"is_liked", "like_count", b"like_count", "listed_at", b"listed_at", "owner_id", b"owner_id", "playlist_id", b"playlist_id", "save_count", b"save_count", "share_slug", b"share_slug", "title", b"title", "updated_at", b"updated_at", "version", b"version", "visibility", b"visibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__is_liked: _TypeAlias = _typing.Literal["is_liked"]  # noqa: Y015
+    _WhichOneofArgType__is_liked: _TypeAlias = _typing.Literal["_is_liked", b"_is_liked"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_liked) -> _WhichOneofReturnType__is_liked | None: ...
 
 Global___Playlist: _TypeAlias = Playlist  # noqa: Y015
 
@@ -126,6 +166,9 @@ class PlaylistEntry(_message.Message):
     IS_SEED_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
     SHARED_TAGS_FIELD_NUMBER: _builtins.int
+    ADDED_BY_FIELD_NUMBER: _builtins.int
+    NEAREST_SEED_FIELD_NUMBER: _builtins.int
+    QUANTILE_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """The place."""
     track_id: _builtins.str
@@ -136,6 +179,14 @@ class PlaylistEntry(_message.Message):
     """True for the seed that the list grew from."""
     similarity: _builtins.float
     """Cosine to the seeds, −1 to 1."""
+    added_by: _builtins.str
+    """Who added it by hand; empty where it was generated."""
+    nearest_seed: _builtins.int
+    """Place among the seeds of the recipe of the positive one that is nearest, from 0; unset where it is not known."""
+    quantile: _builtins.float
+    """Share of random pairs of tracks that are less similar than this track and what is nearest to it, 0 to 1; unset
+    where it is not known.
+    """
     @_builtins.property
     def shared_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tags shared with a seed."""
@@ -149,13 +200,25 @@ class PlaylistEntry(_message.Message):
         is_seed: _builtins.bool = ...,
         similarity: _builtins.float | None = ...,
         shared_tags: _abc.Iterable[_builtins.str] | None = ...,
+        added_by: _builtins.str = ...,
+        nearest_seed: _builtins.int | None = ...,
+        quantile: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "similarity", b"similarity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_nearest_seed", b"_nearest_seed", "_quantile", b"_quantile", "_similarity", b"_similarity", "nearest_seed", b"nearest_seed", "quantile", b"quantile", "similarity", b"similarity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_similarity", b"_similarity", "entry_id", b"entry_id", "is_seed", b"is_seed", "position", b"position", "shared_tags", b"shared_tags", "similarity", b"similarity", "track_id", b"track_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_nearest_seed", b"_nearest_seed", "_quantile", b"_quantile", "_similarity", b"_similarity", "added_by", b"added_by", "entry_id", b"entry_id", "is_seed", b"is_seed", "nearest_seed", b"nearest_seed", "position", b"position", "quantile", b"quantile", "shared_tags", b"shared_tags", "similarity", b"similarity", "track_id", b"track_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__nearest_seed: _TypeAlias = _typing.Literal["nearest_seed"]  # noqa: Y015
+    _WhichOneofArgType__nearest_seed: _TypeAlias = _typing.Literal["_nearest_seed", b"_nearest_seed"]  # noqa: Y015
+    _WhichOneofReturnType__quantile: _TypeAlias = _typing.Literal["quantile"]  # noqa: Y015
+    _WhichOneofArgType__quantile: _TypeAlias = _typing.Literal["_quantile", b"_quantile"]  # noqa: Y015
     _WhichOneofReturnType__similarity: _TypeAlias = _typing.Literal["similarity"]  # noqa: Y015
     _WhichOneofArgType__similarity: _TypeAlias = _typing.Literal["_similarity", b"_similarity"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__nearest_seed) -> _WhichOneofReturnType__nearest_seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantile) -> _WhichOneofReturnType__quantile | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__similarity) -> _WhichOneofReturnType__similarity | None: ...
 
 Global___PlaylistEntry: _TypeAlias = PlaylistEntry  # noqa: Y015

@@ -1,0 +1,144 @@
+"""Remembers what was read of files, by size and time of change, so that no ingest reads the same bytes twice.
+
+It is a cache: deleting it costs time and nothing else.
+"""
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections import deque
+from collections.abc import Generator, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+from deploy.local.files import MIN_DURATION_S, Candidate, Reason, Skipped, TrackFile, read_all
+
+LEDGER = "readings.sqlite3"
+# Of what reading finds: a release that finds something else reads everything again.
+_REVISION = 1
+# Of what a file is, and not of whether it could be opened just now; how long it must be is asked each time.
+_LASTING = frozenset({Reason.NOT_AUDIO, Reason.AUDIO_EMPTY, Reason.AUDIO_TOO_LARGE})
+_COMMIT_EVERY = 50
+
+_CREATE = """
+CREATE TABLE IF NOT EXISTS readings (
+    root BLOB, path TEXT, size INTEGER, mtime_ns INTEGER, revision INTEGER, reading TEXT, PRIMARY KEY (root, path)
+) WITHOUT ROWID
+"""
+_FIND = "SELECT reading FROM readings WHERE root = ? AND path = ? AND size = ? AND mtime_ns = ? AND revision = ?"
+_STORE = "INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?, ?, ?)"
+
+
+class Ledger:
+    """What was read before. One that cannot be read or written remembers nothing.
+
+    Args:
+        path: Its file; None remembers nothing.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._connection: sqlite3.Connection | None = None
+        self._unsaved = 0
+        if path is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection = sqlite3.connect(path, timeout=5.0)
+                self._connection.execute(_CREATE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.commit()
+            self._connection.close()
+
+    def find(self, candidate: Candidate) -> TrackFile | Skipped | None:
+        """Return what was read of a file that has not changed since, None where it must be read."""
+        found = _stat(candidate)
+        if self._connection is None or found is None:
+            return None
+        key = (os.fsencode(candidate.root), candidate.relative_path, found.st_size, found.st_mtime_ns, _REVISION)
+        with contextlib.suppress(sqlite3.Error, ValueError, TypeError, KeyError):
+            row = self._connection.execute(_FIND, key).fetchone()
+            return None if row is None else _reading(json.loads(row[0]))
+        return None
+
+    def note(self, candidate: Candidate, reading: TrackFile | Skipped) -> None:
+        """Remember what was read, unless it may be otherwise the next time."""
+        found = _stat(candidate)
+        if self._connection is None or found is None:
+            return
+        if isinstance(reading, Skipped):
+            if reading.reason not in _LASTING:
+                return
+        elif (reading.size_bytes, reading.mtime_ns) != (found.st_size, found.st_mtime_ns):
+            return
+        key = (os.fsencode(candidate.root), candidate.relative_path, found.st_size, found.st_mtime_ns, _REVISION)
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute(_STORE, (*key, _text(reading)))
+            self._unsaved += 1
+            if self._unsaved >= _COMMIT_EVERY:
+                self._connection.commit()
+                self._unsaved = 0
+
+
+def readings(
+    candidates: Iterator[Candidate], ledger: Ledger, min_duration_s: float = MIN_DURATION_S
+) -> Generator[tuple[Candidate, TrackFile | Skipped], None, None]:
+    """Read files in their order, those of them that are not remembered; closing the generator ends the readers.
+
+    Args:
+        candidates: The files.
+        ledger: What was read before.
+        min_duration_s: Shorter recordings are skipped.
+    """
+    order: deque[tuple[Candidate, TrackFile | Skipped | None]] = deque()
+
+    def unknown() -> Iterator[Candidate]:
+        for candidate in candidates:
+            known = ledger.find(candidate)
+            if isinstance(known, TrackFile) and known.duration_s < min_duration_s:
+                known = None
+            order.append((candidate, known))
+            if known is None:
+                yield candidate
+
+    with contextlib.closing(read_all(unknown(), min_duration_s=min_duration_s)) as fresh:
+        for reading in fresh:
+            yield from _remembered(order)
+            candidate, _ = order.popleft()
+            ledger.note(candidate, reading)
+            yield candidate, reading
+    yield from _remembered(order)
+
+
+def _remembered(
+    order: deque[tuple[Candidate, TrackFile | Skipped | None]],
+) -> Iterator[tuple[Candidate, TrackFile | Skipped]]:
+    while order and (known := order[0][1]) is not None:
+        yield order.popleft()[0], known
+
+
+def _stat(candidate: Candidate) -> os.stat_result | None:
+    try:
+        return os.stat(candidate.root / candidate.relative_path)
+    except (OSError, ValueError):
+        return None
+
+
+def _text(reading: TrackFile | Skipped) -> str:
+    values: dict[str, Any] = asdict(reading)
+    for name in ("file_hash", "audio_hash"):
+        if name in values:
+            values[name] = values[name].hex()
+    return json.dumps(values)
+
+
+def _reading(values: dict[str, Any]) -> TrackFile | Skipped:
+    if "reason" in values:
+        return Skipped(**values | {"reason": Reason(values["reason"])})
+    hashes = {name: bytes.fromhex(values[name]) for name in ("file_hash", "audio_hash")}
+    return TrackFile(**values | hashes)

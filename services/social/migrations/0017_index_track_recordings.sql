@@ -1,0 +1,3 @@
+-- no-transaction
+CREATE INDEX CONCURRENTLY tracks_by_recording ON tracks (musicbrainz_recording_id)
+    WHERE musicbrainz_recording_id IS NOT NULL;

@@ -1,0 +1,90 @@
+"""gRPC in: people's own uploads; a part of CatalogService."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import grpc
+
+from museed.social.v1 import catalog_pb2, catalog_pb2_grpc
+from services.chassis.auth import require_viewer
+from services.chassis.blobs import BlobStore
+from services.social.errors import UploadNotFound, UploadQuotaReached
+from services.social.errors.uploads import UploadBytesGone
+from services.social.ids import UploadId, UserId, is_id, new_id
+from services.social.servicer import catalog_messages as to
+from services.social.store import accounts, upload_blobs, uploads
+from services.social.store.database import Database
+from services.social.upload_sweeps import is_there
+from services.social.uploads import QUOTA_PERIOD, Upload, check_upload
+
+
+class CatalogUploads(catalog_pb2_grpc.CatalogServiceServicer):
+    """RPCs of CatalogService about uploads.
+
+    Args:
+        database: The truth.
+        uploads_per_day: Uploads that a person may make in 24 hours.
+        upload_life: How long an upload may be used.
+        clock: Time of day.
+        blobs: Where uploads lie; None believes that they are there.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        uploads_per_day: int,
+        upload_life: timedelta,
+        clock: Callable[[], datetime],
+        blobs: BlobStore | None = None,
+    ) -> None:
+        self._database = database
+        self._uploads_per_day = uploads_per_day
+        self._upload_life = upload_life
+        self._clock = clock
+        self._blobs = blobs
+
+    async def CreateUpload(
+        self,
+        request: catalog_pb2.CreateUploadRequest,
+        context: grpc.aio.ServicerContext[catalog_pb2.CreateUploadRequest, catalog_pb2.CreateUploadResponse],
+    ) -> catalog_pb2.CreateUploadResponse:
+        """Record an upload of the caller's, within their quota."""
+        user_id = UserId(require_viewer().user_id)
+        new = check_upload(request.digest, request.size_bytes, request.content_type, request.file_name)
+        now = self._clock()
+        upload = Upload(
+            UploadId(new_id()),
+            user_id,
+            new.digest,
+            new.size_bytes,
+            new.content_type,
+            new.file_name,
+            now,
+            now + self._upload_life,
+        )
+        async with self._database.transaction() as connection:
+            await accounts.lock_person(connection, user_id)
+            count = await uploads.count_since(connection, user_id, now - QUOTA_PERIOD)
+            if count >= self._uploads_per_day:
+                raise UploadQuotaReached(count, self._uploads_per_day)
+            # The gateway found the bytes before this: since then, they may have been deleted as somebody else's.
+            is_lent = await upload_blobs.hold(connection, new.digest)
+            if self._blobs is not None and not is_lent and not await is_there(self._blobs, new.digest):
+                raise UploadBytesGone
+            await uploads.insert_upload(connection, upload)
+        return catalog_pb2.CreateUploadResponse(upload=to.upload(upload))
+
+    async def GetUpload(
+        self,
+        request: catalog_pb2.GetUploadRequest,
+        context: grpc.aio.ServicerContext[catalog_pb2.GetUploadRequest, catalog_pb2.GetUploadResponse],
+    ) -> catalog_pb2.GetUploadResponse:
+        """Return an upload of the caller's own."""
+        user_id, upload_id = UserId(require_viewer().user_id), UploadId(request.upload_id)
+        if not is_id(upload_id):
+            raise UploadNotFound(upload_id)
+        async with self._database.connection() as connection:
+            found = await uploads.find_uploads(connection, [upload_id], user_id, self._clock())
+        if upload_id not in found:
+            raise UploadNotFound(upload_id)
+        return catalog_pb2.GetUploadResponse(upload=to.upload(found[upload_id]))

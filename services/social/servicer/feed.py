@@ -1,0 +1,154 @@
+"""gRPC in: what goes on with the people one follows, and in the mesh."""
+
+from collections.abc import Sequence
+
+import grpc
+
+from museed.social.v1 import feed_pb2, feed_pb2_grpc, playlists_pb2
+from services.chassis.auth import require_viewer
+from services.social import paging
+from services.social.errors.people import PageExpired
+from services.social.ids import PlaylistId, UserId
+from services.social.servicer import keys, people_messages
+from services.social.servicer.people import check_visible
+from services.social.store import feed, listings, trending
+from services.social.store.database import Connection, Database
+from services.social.wire import timestamp
+
+_LARGEST_NUMBER = 2**31
+
+
+class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
+    """Serves FeedService."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ListFeed(
+        self,
+        request: feed_pb2.ListFeedRequest,
+        context: grpc.aio.ServicerContext[feed_pb2.ListFeedRequest, feed_pb2.ListFeedResponse],
+    ) -> feed_pb2.ListFeedResponse:
+        """List what the people whom the caller follows did."""
+        user_id = UserId(require_viewer().user_id)
+        size, scope = keys.page_size(request.page_size), f"ListFeed {user_id}"
+        before = keys.id_key(scope, request.page_token)
+        async with self._database.connection() as connection:
+            page = await feed.read_feed(connection, user_id, before, size)
+        return feed_pb2.ListFeedResponse(
+            activities=[_activity(one) for one in page.items],
+            next_page_token="" if page.last_id is None else paging.encode_token(scope, (page.last_id,)),
+        )
+
+    async def ListTrending(
+        self,
+        request: feed_pb2.ListTrendingRequest,
+        context: grpc.aio.ServicerContext[feed_pb2.ListTrendingRequest, feed_pb2.ListTrendingResponse],
+    ) -> feed_pb2.ListTrendingResponse:
+        """List what is popular; a token holds the ranking and the place that a page ended with."""
+        viewer_id, scope = keys.viewer_id(), "ListTrending"
+        size = keys.page_size(request.page_size)
+        key = paging.decode_token(scope, request.page_token, [_is_count, _is_count])
+        async with self._database.reading() as connection:
+            if key is None:
+                made = await trending.newest_generation(connection)
+                if made is None:
+                    return feed_pb2.ListTrendingResponse()
+            else:
+                made = await trending.find_generation(connection, int(key[0]))
+                if made is None:
+                    raise PageExpired(request.page_token)
+            after = 0 if key is None else int(key[1])
+            found = await trending.ranks_of(connection, viewer_id, made.generation, after, size + 1)
+            page = paging.cut(found, size, scope, lambda one: (made.generation, one.rank))
+            shown = await _playlists(connection, viewer_id, [one.playlist_id for one in page.items])
+        return feed_pb2.ListTrendingResponse(
+            playlists=[
+                feed_pb2.TrendingPlaylist(rank=one.rank, playlist=shown[one.playlist_id])
+                for one in page.items
+                if one.playlist_id in shown
+            ],
+            next_page_token=page.next_token,
+            made_at=timestamp(made.made_at),
+        )
+
+    async def ListLatest(
+        self,
+        request: feed_pb2.ListLatestRequest,
+        context: grpc.aio.ServicerContext[feed_pb2.ListLatestRequest, feed_pb2.ListLatestResponse],
+    ) -> feed_pb2.ListLatestResponse:
+        """List public playlists, those made public last first."""
+        viewer_id, size, scope = keys.viewer_id(), keys.page_size(request.page_size), "ListLatest"
+        before = keys.time_key(scope, request.page_token, keys.LAST_ID)
+        async with self._database.reading() as connection:
+            found = await listings.latest(connection, viewer_id, before, size + 1)
+            page = paging.cut(found, size, scope, lambda one: (one.at.isoformat(), one.playlist_id))
+            shown = await _playlists(connection, viewer_id, [one.playlist_id for one in page.items])
+        return feed_pb2.ListLatestResponse(playlists=list(shown.values()), next_page_token=page.next_token)
+
+    async def ListPlaylistsOfUser(
+        self,
+        request: feed_pb2.ListPlaylistsOfUserRequest,
+        context: grpc.aio.ServicerContext[feed_pb2.ListPlaylistsOfUserRequest, feed_pb2.ListPlaylistsOfUserResponse],
+    ) -> feed_pb2.ListPlaylistsOfUserResponse:
+        """List the public playlists of a person."""
+        user_id, viewer_id = keys.user_id(request.user_id), keys.viewer_id()
+        size, scope = keys.page_size(request.page_size), f"ListPlaylistsOfUser {user_id}"
+        before = keys.id_key(scope, request.page_token)
+        async with self._database.connection() as connection:
+            await check_visible(connection, viewer_id, user_id)
+            found = await listings.of_person(connection, viewer_id, user_id, before, size + 1)
+            page = paging.cut(found, size, scope, lambda one: (one.playlist_id,))
+            shown = await _playlists(connection, viewer_id, [one.playlist_id for one in page.items])
+        return feed_pb2.ListPlaylistsOfUserResponse(playlists=list(shown.values()), next_page_token=page.next_token)
+
+    async def ListLikedPlaylists(
+        self,
+        request: feed_pb2.ListLikedPlaylistsRequest,
+        context: grpc.aio.ServicerContext[feed_pb2.ListLikedPlaylistsRequest, feed_pb2.ListLikedPlaylistsResponse],
+    ) -> feed_pb2.ListLikedPlaylistsResponse:
+        """List the playlists that a person likes: public ones, and to themselves all that they may open."""
+        user_id, viewer_id = keys.user_id(request.user_id), keys.viewer_id()
+        size, scope = keys.page_size(request.page_size), f"ListLikedPlaylists {user_id}"
+        after = keys.time_key(scope, request.page_token)
+        async with self._database.connection() as connection:
+            await check_visible(connection, viewer_id, user_id)
+            found = await listings.liked_by(connection, viewer_id, user_id, after, size + 1)
+            page = paging.cut(found, size, scope, lambda one: (one.at.isoformat(), one.playlist_id))
+            shown = await _playlists(connection, viewer_id, [one.playlist_id for one in page.items])
+        return feed_pb2.ListLikedPlaylistsResponse(
+            playlists=[
+                feed_pb2.LikedPlaylist(playlist=shown[one.playlist_id], liked_at=timestamp(one.at))
+                for one in page.items
+                if one.playlist_id in shown
+            ],
+            next_page_token=page.next_token,
+        )
+
+
+async def _playlists(
+    connection: Connection, viewer_id: UserId | None, playlist_ids: Sequence[PlaylistId]
+) -> dict[PlaylistId, playlists_pb2.Playlist]:
+    """Return playlists by id, in this order; what was deleted in between is missing."""
+    cards = await listings.cards(connection, viewer_id, playlist_ids)
+    return {
+        one: people_messages.playlist(cards[one], is_liked=None if viewer_id is None else cards[one].is_liked)
+        for one in playlist_ids
+        if one in cards
+    }
+
+
+def _activity(found: feed.Activity) -> feed_pb2.Activity:
+    return feed_pb2.Activity(
+        activity_id=found.activity_id,
+        kind=feed_pb2.ActivityKind.Value(f"ACTIVITY_KIND_{found.kind.value}"),
+        actor_id=found.actor_id,
+        playlist_id=found.playlist_id or "",
+        user_id=found.user_id or "",
+        comment_id=found.comment_id or "",
+        at=timestamp(found.at),
+    )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_NUMBER

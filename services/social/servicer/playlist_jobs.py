@@ -1,0 +1,281 @@
+"""gRPC in: work on playlists that are there already, and lists of jobs."""
+
+from datetime import UTC, timedelta
+
+import grpc
+
+from museed.social.v1 import jobs_pb2, jobwork_pb2, jobwork_pb2_grpc
+from services.chassis.auth import require_viewer
+from services.chassis.telemetry import request_id
+from services.social import fields, paging
+from services.social.errors import Malformed, Missing, OutOfRange, PlaylistNotFound
+from services.social.errors.playlist_jobs import NoRecipe, PlaylistEmpty, UploadGone
+from services.social.idempotency import check_key
+from services.social.ids import JobId, PlaylistId, UserId, is_id
+from services.social.jobs import Job, JobState, Kind, digest_of
+from services.social.judging import judge
+from services.social.kinds.extension import extension_request
+from services.social.kinds.regeneration import regeneration_request
+from services.social.rules import check_filter
+from services.social.schedules import Period, Schedule, check_first
+from services.social.servicer.desk import JobDesk, to_wait_s
+from services.social.servicer.recipe_messages import to_filter
+from services.social.store import accounts, encoders, job_lists, jobs, remaking, schedules, uploads
+from services.social.store import suggestions as rows
+from services.social.store.database import Connection
+from services.social.suggestions import (
+    DEFAULT_SUGGESTIONS,
+    MOST_SUGGESTIONS,
+    MOST_TRACKS,
+    Suggestion,
+    SuggestionState,
+    check_judgement,
+)
+from services.social.wire import timestamp
+
+_SHOWN = timedelta(days=30)
+_PAGE_SIZE, _LARGEST_PAGE = 20, 100
+
+
+class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
+    """Serves PlaylistJobService.
+
+    Args:
+        desk: Takes jobs in.
+    """
+
+    def __init__(self, desk: JobDesk) -> None:
+        self._desk = desk
+
+    async def CreateExtensionJob(
+        self,
+        request: jobwork_pb2.CreateExtensionJobRequest,
+        context: grpc.aio.ServicerContext[
+            jobwork_pb2.CreateExtensionJobRequest, jobwork_pb2.CreateExtensionJobResponse
+        ],
+    ) -> jobwork_pb2.CreateExtensionJobResponse:
+        """Ask for tracks that go with a playlist."""
+        user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
+        key, wait_s = check_key(request.idempotency_key), to_wait_s(request.wait_ms)
+        count = fields.integer(request.count, "count", 0, MOST_SUGGESTIONS) or DEFAULT_SUGGESTIONS
+        wanted = extension_request(playlist_id, count, check_filter(to_filter(request.filter), "filter"))
+
+        async def make(connection: Connection, job_id: JobId) -> Job:
+            await _own(connection, playlist_id, user_id)
+            entry_count, _ = await remaking.end_of(connection, playlist_id)
+            if entry_count == 0:
+                raise PlaylistEmpty(playlist_id)
+            if entry_count > MOST_TRACKS:
+                raise OutOfRange("playlist_id", entry_count, MOST_TRACKS, "tracks")
+            return await jobs.insert_job(
+                connection, job_id, Kind.EXTENSION, user_id, wanted, request_id(), playlist_id=playlist_id
+            )
+
+        job = await self._desk.ask(user_id, "CreateExtensionJob", key, digest_of(wanted), make)
+        ended = await self._desk.until_ended(job, wait_s)
+        return jobwork_pb2.CreateExtensionJobResponse(job=self._desk.message(ended))
+
+    async def ListSuggestions(
+        self,
+        request: jobwork_pb2.ListSuggestionsRequest,
+        context: grpc.aio.ServicerContext[jobwork_pb2.ListSuggestionsRequest, jobwork_pb2.ListSuggestionsResponse],
+    ) -> jobwork_pb2.ListSuggestionsResponse:
+        """List what was suggested, best first."""
+        user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
+        state = _suggestion_state(request.state)
+        size = paging.page_size(request.page_size, _PAGE_SIZE, _LARGEST_PAGE)
+        scope = f"suggestions {playlist_id} {state}"
+        key = paging.decode_token(scope, request.page_token, [paging.is_number, is_id])
+        after = None if key is None else (float(key[0]), str(key[1]))
+        async with self._desk.database.connection() as connection:
+            await _own(connection, playlist_id, user_id)
+            found = await rows.page(connection, playlist_id, state, after, size + 1)
+        page = paging.cut(found, size, scope, lambda one: [one.similarity, one.track_id])
+        return jobwork_pb2.ListSuggestionsResponse(
+            suggestions=[_suggestion(one) for one in page.items], next_page_token=page.next_token
+        )
+
+    async def JudgeSuggestions(
+        self,
+        request: jobwork_pb2.JudgeSuggestionsRequest,
+        context: grpc.aio.ServicerContext[jobwork_pb2.JudgeSuggestionsRequest, jobwork_pb2.JudgeSuggestionsResponse],
+    ) -> jobwork_pb2.JudgeSuggestionsResponse:
+        """Add suggestions, or refuse them."""
+        user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
+        judgement = check_judgement(request.accept_track_ids, request.reject_track_ids)
+        version, entry_ids = await judge(self._desk.database, user_id, playlist_id, judgement, self._desk.clock())
+        return jobwork_pb2.JudgeSuggestionsResponse(version=version, entry_ids=entry_ids)
+
+    async def CreateRegenerationJob(
+        self,
+        request: jobwork_pb2.CreateRegenerationJobRequest,
+        context: grpc.aio.ServicerContext[
+            jobwork_pb2.CreateRegenerationJobRequest, jobwork_pb2.CreateRegenerationJobResponse
+        ],
+    ) -> jobwork_pb2.CreateRegenerationJobResponse:
+        """Ask for a playlist to be made again."""
+        user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
+        key, wait_s = check_key(request.idempotency_key), to_wait_s(request.wait_ms)
+        wanted = regeneration_request(playlist_id, replace=request.replace)
+
+        async def make(connection: Connection, job_id: JobId) -> Job:
+            recipe = (await _own(connection, playlist_id, user_id)).recipe
+            if recipe is None:
+                raise NoRecipe(playlist_id)
+            lent = await uploads.find_uploads(connection, recipe.upload_ids, user_id, self._desk.clock())
+            serving = await encoders.serving(connection)
+            heard = await uploads.sounds_of(connection, serving, recipe.upload_ids)
+            for upload_id in recipe.upload_ids:
+                if upload_id not in lent and upload_id not in heard:
+                    raise UploadGone(upload_id)
+            return await jobs.insert_job(connection, job_id, Kind.REGENERATION, user_id, wanted, request_id())
+
+        job = await self._desk.ask(user_id, "CreateRegenerationJob", key, digest_of(wanted), make)
+        ended = await self._desk.until_ended(job, wait_s)
+        return jobwork_pb2.CreateRegenerationJobResponse(job=self._desk.message(ended))
+
+    async def SetSchedule(
+        self,
+        request: jobwork_pb2.SetScheduleRequest,
+        context: grpc.aio.ServicerContext[jobwork_pb2.SetScheduleRequest, jobwork_pb2.SetScheduleResponse],
+    ) -> jobwork_pb2.SetScheduleResponse:
+        """Have a playlist made again and again."""
+        user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
+        every = _period(request.every)
+        given = request.first_at.ToDatetime(UTC) if request.HasField("first_at") else None
+        first_at = check_first(given, every, self._desk.clock())
+        async with self._desk.database.transaction() as connection:
+            await accounts.lock_person(connection, user_id)
+            if await remaking.lock_version(connection, playlist_id, user_id) is None:
+                raise PlaylistNotFound(playlist_id)
+            if (await _own(connection, playlist_id, user_id)).recipe is None:
+                raise NoRecipe(playlist_id)
+            schedule = await schedules.set_schedule(connection, playlist_id, user_id, every, first_at)
+        return jobwork_pb2.SetScheduleResponse(schedule=_schedule(schedule))
+
+    async def ClearSchedule(
+        self,
+        request: jobwork_pb2.ClearScheduleRequest,
+        context: grpc.aio.ServicerContext[jobwork_pb2.ClearScheduleRequest, jobwork_pb2.ClearScheduleResponse],
+    ) -> jobwork_pb2.ClearScheduleResponse:
+        """End that."""
+        user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
+        async with self._desk.database.transaction() as connection:
+            await accounts.lock_person(connection, user_id)
+            await _own(connection, playlist_id, user_id)
+            await schedules.clear_schedule(connection, playlist_id, user_id)
+        return jobwork_pb2.ClearScheduleResponse()
+
+    async def GetSchedule(
+        self,
+        request: jobwork_pb2.GetScheduleRequest,
+        context: grpc.aio.ServicerContext[jobwork_pb2.GetScheduleRequest, jobwork_pb2.GetScheduleResponse],
+    ) -> jobwork_pb2.GetScheduleResponse:
+        """Return the schedule of a playlist."""
+        user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
+        async with self._desk.database.connection() as connection:
+            await _own(connection, playlist_id, user_id)
+            found = await schedules.find_schedule(connection, playlist_id, user_id)
+        return jobwork_pb2.GetScheduleResponse(schedule=None if found is None else _schedule(found))
+
+    async def ListMyJobs(
+        self,
+        request: jobwork_pb2.ListMyJobsRequest,
+        context: grpc.aio.ServicerContext[jobwork_pb2.ListMyJobsRequest, jobwork_pb2.ListMyJobsResponse],
+    ) -> jobwork_pb2.ListMyJobsResponse:
+        """List the caller's jobs, newest first."""
+        user_id = UserId(require_viewer().user_id)
+        size = paging.page_size(request.page_size, _PAGE_SIZE, _LARGEST_PAGE)
+        scope = f"jobs {user_id} {request.open_only}"
+        key = paging.decode_token(scope, request.page_token, [is_id])
+        before = None if key is None else JobId(str(key[0]))
+        since = self._desk.clock() - _SHOWN
+        async with self._desk.database.connection() as connection:
+            found = await job_lists.own_jobs(connection, user_id, since, before, size + 1, open_only=request.open_only)
+        page = paging.cut(found, size, scope, lambda job: [job.job_id])
+        return jobwork_pb2.ListMyJobsResponse(
+            jobs=[self._desk.message(job) for job in page.items], next_page_token=page.next_token
+        )
+
+    async def ListJobs(
+        self,
+        request: jobwork_pb2.ListJobsRequest,
+        context: grpc.aio.ServicerContext[jobwork_pb2.ListJobsRequest, jobwork_pb2.ListJobsResponse],
+    ) -> jobwork_pb2.ListJobsResponse:
+        """List everybody's jobs, newest first."""
+        kind, state = _kind(request.kind), _job_state(request.state)
+        size = paging.page_size(request.page_size, _PAGE_SIZE, _LARGEST_PAGE)
+        scope = f"all jobs {kind} {state}"
+        key = paging.decode_token(scope, request.page_token, [is_id])
+        before = None if key is None else JobId(str(key[0]))
+        since = self._desk.clock() - _SHOWN
+        async with self._desk.database.connection() as connection:
+            found = await job_lists.all_jobs(connection, kind, state, since, before, size + 1)
+        page = paging.cut(found, size, scope, lambda job: [job.job_id])
+        return jobwork_pb2.ListJobsResponse(
+            jobs=[jobwork_pb2.OwnedJob(job=self._desk.message(job), user_id=job.user_id or "") for job in page.items],
+            next_page_token=page.next_token,
+        )
+
+
+async def _own(connection: Connection, playlist_id: PlaylistId, user_id: UserId) -> remaking.Source:
+    found = await remaking.find_source(connection, playlist_id, user_id)
+    if found is None:
+        raise PlaylistNotFound(playlist_id)
+    return found
+
+
+def _playlist_id(given: str) -> PlaylistId:
+    if not is_id(given):
+        raise PlaylistNotFound(given)
+    return PlaylistId(given)
+
+
+def _suggestion_state(value: jobwork_pb2.SuggestionState.ValueType) -> SuggestionState:
+    if value == jobwork_pb2.SUGGESTION_STATE_UNSPECIFIED:
+        return SuggestionState.PROPOSED
+    if value not in jobwork_pb2.SuggestionState.values():
+        raise Malformed("state", value, "PROPOSED, ACCEPTED or REJECTED")
+    return SuggestionState(jobwork_pb2.SuggestionState.Name(value).removeprefix("SUGGESTION_STATE_"))
+
+
+def _period(value: jobwork_pb2.SchedulePeriod.ValueType) -> Period:
+    if value == jobwork_pb2.SCHEDULE_PERIOD_UNSPECIFIED:
+        raise Missing("every")
+    if value not in jobwork_pb2.SchedulePeriod.values():
+        raise Malformed("every", value, "DAILY, WEEKLY or MONTHLY")
+    return Period(jobwork_pb2.SchedulePeriod.Name(value).removeprefix("SCHEDULE_PERIOD_"))
+
+
+def _kind(value: jobs_pb2.JobKind.ValueType) -> Kind | None:
+    if value == jobs_pb2.JOB_KIND_UNSPECIFIED:
+        return None
+    if value not in jobs_pb2.JobKind.values():
+        raise Malformed("kind", value, "a kind of job")
+    return Kind(jobs_pb2.JobKind.Name(value).removeprefix("JOB_KIND_"))
+
+
+def _job_state(value: jobs_pb2.JobState.ValueType) -> JobState | None:
+    if value == jobs_pb2.JOB_STATE_UNSPECIFIED:
+        return None
+    if value not in jobs_pb2.JobState.values():
+        raise Malformed("state", value, "a state of jobs")
+    return JobState(jobs_pb2.JobState.Name(value).removeprefix("JOB_STATE_"))
+
+
+def _suggestion(found: Suggestion) -> jobwork_pb2.Suggestion:
+    return jobwork_pb2.Suggestion(
+        track_id=found.track_id,
+        state=jobwork_pb2.SuggestionState.Value(f"SUGGESTION_STATE_{found.state}"),
+        similarity=found.similarity,
+        suggested_at=timestamp(found.at),
+    )
+
+
+def _schedule(found: Schedule) -> jobwork_pb2.Schedule:
+    return jobwork_pb2.Schedule(
+        playlist_id=found.playlist_id,
+        every=jobwork_pb2.SchedulePeriod.Value(f"SCHEDULE_PERIOD_{found.every}"),
+        next_at=timestamp(found.next_at),
+        last_job_id=found.last_job_id or "",
+    )

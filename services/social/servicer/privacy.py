@@ -1,0 +1,145 @@
+"""gRPC in: what is kept of the caller, to take away or to have deleted."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+
+import grpc
+
+from museed.social.v1 import privacy_pb2, privacy_pb2_grpc
+from services.chassis.auth import require_viewer
+from services.chassis.telemetry import request_id
+from services.social import custody, events
+from services.social.accounts import LONGEST_PASSWORD
+from services.social.background import Nudge
+from services.social.errors import BadCredentials, IdempotencyKeyReused, Missing
+from services.social.errors.privacy import ExportNotFound, ExportNotReady
+from services.social.events import moderation as people_events
+from services.social.idempotency import IDEMPOTENCY_LIFE, check_key
+from services.social.ids import JobId, UserId, is_id, new_id
+from services.social.jobs import Kind
+from services.social.passwords import PasswordHasher
+from services.social.privacy import EXPORT_LIFE, EXPORT_PAUSE
+from services.social.quotas import Quota
+from services.social.servicer.desk import job_message
+from services.social.store import accounts, idempotency, jobs, outbox, privacy
+from services.social.store import custody as custody_rows
+from services.social.store.database import Database
+from services.social.store.quotas import Quotas
+from services.social.wire import timestamp
+
+_OPERATION = "RequestExport"
+_DIGEST = hashlib.sha256(_OPERATION.encode()).digest()
+
+
+class PrivacyServicer(privacy_pb2_grpc.PrivacyServiceServicer):
+    """Serves PrivacyService.
+
+    Args:
+        database: The truth.
+        hasher: Checks the password of who leaves.
+        counts: Of tries.
+        guesses: How many failed proofs of the own password there may be.
+        due: Rung when there is a job to do.
+        clock: Time of day.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        hasher: PasswordHasher,
+        counts: Quotas,
+        guesses: Quota,
+        due: Nudge,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._hasher = hasher
+        self._counts = counts
+        self._guesses = guesses
+        self._due = due
+        self._clock = clock
+
+    async def RequestExport(
+        self,
+        request: privacy_pb2.RequestExportRequest,
+        context: grpc.aio.ServicerContext[privacy_pb2.RequestExportRequest, privacy_pb2.RequestExportResponse],
+    ) -> privacy_pb2.RequestExportResponse:
+        """Ask for an export, unless there is one of today or under way."""
+        user_id, key = UserId(require_viewer().user_id), check_key(request.idempotency_key)
+        now = self._clock()
+        async with self._database.transaction() as connection:
+            await accounts.lock_person(connection, user_id)
+            found = await privacy.recent_export(connection, user_id, now - EXPORT_PAUSE, now)
+            if found is None:
+                export_id, job_id = new_id(), JobId(new_id())
+                digest, known_id = await idempotency.claim_key(
+                    connection, user_id, _OPERATION, key, _DIGEST, export_id, now, now + IDEMPOTENCY_LIFE
+                )
+                if digest != _DIGEST:
+                    raise IdempotencyKeyReused(key)
+                if known_id == export_id:
+                    asked = await jobs.insert_job(connection, job_id, Kind.ACCOUNT_EXPORT, user_id, {}, request_id())
+                    await outbox.add(connection, events.job_progressed(asked))
+                    await privacy.insert_export(connection, export_id, user_id, job_id, now, now + EXPORT_LIFE)
+                found = await privacy.find_export(connection, known_id, user_id, now)
+                if found is None:
+                    raise ExportNotFound(known_id)
+            job = await jobs.find_job(connection, found.job_id, user_id)
+        self._due.ring()
+        message = None if job is None else job_message(job, now)
+        return privacy_pb2.RequestExportResponse(export_id=found.export_id, job=message)
+
+    async def GetExport(
+        self,
+        request: privacy_pb2.GetExportRequest,
+        context: grpc.aio.ServicerContext[privacy_pb2.GetExportRequest, privacy_pb2.GetExportResponse],
+    ) -> privacy_pb2.GetExportResponse:
+        """Say where an export lies."""
+        user_id, export_id = UserId(require_viewer().user_id), request.export_id
+        if not is_id(export_id):
+            raise ExportNotFound(export_id)
+        async with self._database.connection() as connection:
+            found = await privacy.find_export(connection, export_id, user_id, self._clock())
+        if found is None:
+            raise ExportNotFound(export_id)
+        if found.digest is None:
+            raise ExportNotReady(export_id)
+        return privacy_pb2.GetExportResponse(
+            digest=found.digest,
+            size_bytes=found.size_bytes or 0,
+            created_at=timestamp(found.expires_at - EXPORT_LIFE),
+            expires_at=timestamp(found.expires_at),
+        )
+
+    async def DeleteAccount(
+        self,
+        request: privacy_pb2.DeleteAccountRequest,
+        context: grpc.aio.ServicerContext[privacy_pb2.DeleteAccountRequest, privacy_pb2.DeleteAccountResponse],
+    ) -> privacy_pb2.DeleteAccountResponse:
+        """Delete the caller's account: names, sessions and jobs at once, the rest by a job."""
+        if not request.password:
+            raise Missing("password")
+        user_id = UserId(require_viewer().user_id)
+        async with self._database.connection() as connection:
+            password_hash = await privacy.password_of(connection, user_id)
+        await self._counts.take(self._guesses, user_id)
+        # One more than the longest: what is cut off can never match.
+        if not await self._hasher.verify(password_hash, request.password[: LONGEST_PASSWORD + 1]):
+            raise BadCredentials
+        await self._counts.forget(self._guesses, user_id)
+        now, job_id = self._clock(), JobId(new_id())
+        async with self._database.transaction() as connection:
+            await custody.check_may_leave(connection, user_id)
+            await custody_rows.end_sessions(connection, user_id, "ACCOUNT_DELETED", now)
+            await custody_rows.cancel_jobs(connection, user_id, now)
+            await privacy.anonymise(connection, user_id, now)
+            job = await jobs.insert_job(connection, job_id, Kind.ACCOUNT_DELETION, user_id, {}, request_id())
+            await outbox.add(
+                connection,
+                events.profile_deleted(user_id),
+                people_events.user_deleted(user_id, now),
+                events.job_progressed(job),
+            )
+        self._due.ring()
+        return privacy_pb2.DeleteAccountResponse(job_id=job_id)

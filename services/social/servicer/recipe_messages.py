@@ -1,0 +1,88 @@
+"""Reads recipes and filters as callers write them."""
+
+from google.protobuf.message import Message
+
+from museed.social.v1 import jobs_pb2
+from services.social import fields
+from services.social.errors import Malformed
+from services.social.ids import TrackId
+from services.social.recipe import MOST_SEEDS, Recipe, check_recipe, check_seed
+from services.social.rules import Arrangement, NumberRange, Rules, TrackFilter
+
+
+def to_recipe(message: jobs_pb2.Recipe) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        Missing, Malformed, OutOfRange: With the field.
+    """
+    fields.count(len(message.seeds), "recipe.seeds", MOST_SEEDS)
+    return check_recipe(
+        [
+            check_seed(seed.track_id, seed.upload_id, seed.weight, f"recipe.seeds[{index}]")
+            for index, seed in enumerate(message.seeds)
+        ],
+        message.length if message.HasField("length") else None,
+        message.max_per_artist if message.HasField("max_per_artist") else None,
+        message.include_seed if message.HasField("include_seed") else None,
+        message.min_similarity if message.HasField("min_similarity") else None,
+        list(message.exclude_track_ids),
+        _rules(message),
+    )
+
+
+def to_filter(message: jobs_pb2.TrackFilter) -> TrackFilter:
+    """Read which tracks may be chosen; it is not checked yet."""
+    return TrackFilter(
+        tuple(message.genres),
+        tuple(message.artists),
+        tuple(message.blocked_artists),
+        tuple(TrackId(track_id) for track_id in message.track_ids),
+        tuple(message.tags),
+        tuple(message.blocked_tags),
+        _range(message, "duration_seconds"),
+        _range(message, "year"),
+        _range(message, "tempo_bpm"),
+        _range(message, "energy"),
+        _range(message, "loudness_lufs"),
+        tuple(message.keys),
+    )
+
+
+def _rules(message: jobs_pb2.Recipe) -> Rules:
+    return Rules(
+        filter=to_filter(message.filter),
+        negative_penalty=message.negative_penalty if message.HasField("negative_penalty") else None,
+        weigh_agreement=message.weigh_agreement,
+        artist_window=message.artist_window if message.HasField("artist_window") else None,
+        diversity=message.diversity,
+        temperature=message.temperature,
+        random_seed=message.random_seed if message.HasField("random_seed") else None,
+        arrangement=_arrangement(message.arrangement),
+        energy_arc=tuple(message.energy_arc),
+        require_length=message.require_length,
+        use_my_taste=message.use_my_taste,
+        profile_weight=message.profile_weight if message.HasField("profile_weight") else None,
+        hub_damping=message.hub_damping,
+        allow_near_duplicates=message.allow_near_duplicates,
+        path_to=TrackId(message.path.to_track_id) if message.HasField("path") else None,
+    )
+
+
+def _arrangement(value: jobs_pb2.Arrangement.ValueType) -> Arrangement:
+    if value == jobs_pb2.ARRANGEMENT_UNSPECIFIED:
+        return Arrangement.FLOW
+    if value not in jobs_pb2.Arrangement.values():
+        raise Malformed("recipe.arrangement", value, "FLOW, SIMILARITY or ENERGY_ARC")
+    return Arrangement(jobs_pb2.Arrangement.Name(value).removeprefix("ARRANGEMENT_"))
+
+
+def _range(message: Message, field: str) -> NumberRange | None:
+    if not message.HasField(field):
+        return None
+    given: jobs_pb2.NumberRange = getattr(message, field)
+    found = NumberRange(
+        given.min if given.HasField("min") else None,
+        given.max if given.HasField("max") else None,
+    )
+    return None if found == NumberRange() else found

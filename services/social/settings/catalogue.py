@@ -1,0 +1,7 @@
+"""Settings of the catalogue."""
+
+from services.chassis.settings import Settings
+
+
+class CatalogueSettings(Settings):
+    """Nothing can be set yet."""

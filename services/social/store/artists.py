@@ -1,0 +1,79 @@
+"""Rows of artists and albums, and what is known of tracks beside their sound."""
+
+from collections.abc import Sequence
+
+from services.social.artists import Album, Artist, Details
+from services.social.ids import AlbumId, ArtistId, TrackId
+from services.social.store.database import Connection
+
+SELECT_ARTISTS = """
+SELECT artist_id, name, musicbrainz_id, (SELECT count(*) FROM tracks WHERE tracks.artist_id = artists.artist_id)
+FROM artists WHERE artist_id = ANY ($1::uuid[])
+"""
+SELECT_ALBUMS = """
+SELECT album_id, title, artist_id, year, musicbrainz_id FROM albums WHERE album_id = ANY ($1::uuid[])
+"""
+SELECT_DETAILS = """
+SELECT track_id, artist_id, album_id, is_genre_known, sub_genres, source_tags, isrc, musicbrainz_recording_id, licence,
+    source, missing_since
+FROM tracks WHERE track_id = ANY ($1::uuid[])
+"""
+ARTIST_EXISTS = "SELECT EXISTS (SELECT FROM artists WHERE artist_id = $1)"
+ALBUM_EXISTS = "SELECT EXISTS (SELECT FROM albums WHERE album_id = $1)"
+LIST_TRACKS_OF_ARTIST = """
+SELECT search_title, track_id FROM tracks
+WHERE artist_id = $1 AND ($2::text IS NULL OR (search_title, track_id) > ($2, $3::uuid))
+ORDER BY search_title, track_id LIMIT $4
+"""
+# A path may be longer than a token, so the last track stands for its own. An album has no more tracks than can be
+# sorted at once.
+LIST_TRACKS_OF_ALBUM = """
+SELECT track_id FROM tracks
+WHERE album_id = $1 AND (
+    $2::uuid IS NULL
+    OR (relative_path, track_id) > (SELECT last.relative_path, last.track_id FROM tracks AS last WHERE track_id = $2)
+)
+ORDER BY relative_path, track_id LIMIT $3
+"""
+
+
+async def find_artists(connection: Connection, artist_ids: Sequence[ArtistId]) -> list[Artist]:
+    """Return the artists among these ids, in no particular order."""
+    return [Artist(*row) for row in await connection.fetch(SELECT_ARTISTS, artist_ids)]
+
+
+async def find_albums(connection: Connection, album_ids: Sequence[AlbumId]) -> list[Album]:
+    """Return the albums among these ids, in no particular order."""
+    return [Album(*row) for row in await connection.fetch(SELECT_ALBUMS, album_ids)]
+
+
+async def find_details(connection: Connection, track_ids: Sequence[TrackId]) -> list[Details]:
+    """Return what is known of the tracks among these ids, in no particular order."""
+    return [Details(*row) for row in await connection.fetch(SELECT_DETAILS, track_ids)]
+
+
+async def artist_exists(connection: Connection, artist_id: ArtistId) -> bool:
+    """Say whether there is such an artist."""
+    return bool(await connection.fetchval(ARTIST_EXISTS, artist_id))
+
+
+async def album_exists(connection: Connection, album_id: AlbumId) -> bool:
+    """Say whether there is such an album."""
+    return bool(await connection.fetchval(ALBUM_EXISTS, album_id))
+
+
+async def tracks_of_artist(
+    connection: Connection, artist_id: ArtistId, after: tuple[str, TrackId] | None, limit: int
+) -> list[tuple[str, TrackId]]:
+    """Return folded titles and ids of an artist's tracks, by title, those after `after` in that order."""
+    title, track_id = after or (None, None)
+    rows = await connection.fetch(LIST_TRACKS_OF_ARTIST, artist_id, title, track_id, limit)
+    return [(row["search_title"], TrackId(row["track_id"])) for row in rows]
+
+
+async def tracks_of_album(
+    connection: Connection, album_id: AlbumId, after: TrackId | None, limit: int
+) -> list[TrackId]:
+    """Return an album's tracks by path, those after `after` in that order."""
+    rows = await connection.fetch(LIST_TRACKS_OF_ALBUM, album_id, after, limit)
+    return [TrackId(row["track_id"]) for row in rows]

@@ -1,0 +1,166 @@
+"""Rows of who follows whom, and who blocks whom."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from services.social.ids import UserId
+from services.social.people import Edge, Member, Relation
+from services.social.signals import SignalKind
+from services.social.store import signals
+from services.social.store.database import Connection
+from services.social.store.visibility import blocked
+
+MEMBER = "u.user_id, u.username, u.nickname, u.created_at"
+ACTIVE = "u.suspended_at IS NULL AND u.deleted_at IS NULL"
+
+# In the order of ids, as whoever locks two people does.
+LOCK_PEOPLE = """
+    SELECT user_id, suspended_at IS NULL AND deleted_at IS NULL AS is_active, deleted_at IS NULL AS is_there
+    FROM users WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE
+"""
+RELATIONS = """
+    SELECT other.user_id,
+        EXISTS (SELECT FROM follows WHERE follower_id = $1 AND followee_id = other.user_id) AS is_following,
+        EXISTS (SELECT FROM follows WHERE follower_id = other.user_id AND followee_id = $1) AS is_follower,
+        EXISTS (SELECT FROM user_blocks WHERE blocker_id = $1 AND blocked_id = other.user_id) AS is_blocked
+    FROM unnest($2::uuid[]) AS other (user_id)
+"""
+BLOCKS = "SELECT EXISTS (SELECT FROM user_blocks WHERE blocker_id = $1 AND blocked_id = $2)"
+# Bounded by what is allowed, not by what is there.
+COUNT_FOLLOWED = "SELECT count(*) FROM (SELECT FROM follows WHERE follower_id = $1 LIMIT $2) AS followed"
+COUNT_BLOCKED = "SELECT count(*) FROM (SELECT FROM user_blocks WHERE blocker_id = $1 LIMIT $2) AS blocked"
+INSERT_FOLLOW = "INSERT INTO follows (follower_id, followee_id, at) VALUES ($1, $2, $3)"
+DELETE_FOLLOW = "DELETE FROM follows WHERE follower_id = $1 AND followee_id = $2 RETURNING at"
+INSERT_BLOCK = "INSERT INTO user_blocks (blocker_id, blocked_id, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+DELETE_BLOCK = "DELETE FROM user_blocks WHERE blocker_id = $1 AND blocked_id = $2 RETURNING at"
+
+# $1 whose, $2 the viewer, $3 and $4 the last one shown.
+FOLLOWERS = f"""
+    SELECT {MEMBER}, f.at FROM follows AS f JOIN users AS u ON u.user_id = f.follower_id
+    WHERE f.followee_id = $1 AND {ACTIVE} AND NOT {blocked("u.user_id", "$2::uuid")}
+        AND f.at <= $3 AND (f.at < $3 OR f.follower_id > $4)
+    ORDER BY f.at DESC, f.follower_id LIMIT $5
+"""
+FOLLOWING = f"""
+    SELECT {MEMBER}, f.at FROM follows AS f JOIN users AS u ON u.user_id = f.followee_id
+    WHERE f.follower_id = $1 AND {ACTIVE} AND NOT {blocked("u.user_id", "$2::uuid")}
+        AND f.at <= $3 AND (f.at < $3 OR f.followee_id > $4)
+    ORDER BY f.at DESC, f.followee_id LIMIT $5
+"""
+BLOCKED = f"""
+    SELECT {MEMBER}, b.at FROM user_blocks AS b JOIN users AS u ON u.user_id = b.blocked_id
+    WHERE b.blocker_id = $1 AND u.deleted_at IS NULL AND b.at <= $2 AND (b.at < $2 OR b.blocked_id > $3)
+    ORDER BY b.at DESC, b.blocked_id LIMIT $4
+"""
+FORGET_FOLLOWS = """
+    DELETE FROM follows WHERE (follower_id, followee_id) IN (
+        SELECT follower_id, followee_id FROM follows WHERE follower_id = $1
+        UNION ALL SELECT follower_id, followee_id FROM follows WHERE followee_id = $1 LIMIT $2
+    ) RETURNING follower_id, followee_id, at
+"""
+FORGET_BLOCKS = """
+    DELETE FROM user_blocks WHERE (blocker_id, blocked_id) IN (
+        SELECT blocker_id, blocked_id FROM user_blocks WHERE blocker_id = $1
+        UNION ALL SELECT blocker_id, blocked_id FROM user_blocks WHERE blocked_id = $1 LIMIT $2
+    ) RETURNING at
+"""
+
+
+async def lock_two(connection: Connection, user_id: UserId, other_id: UserId) -> asyncpg.Record | None:
+    """Let nobody else change what these people are to each other; return `is_active` and `is_there` of the other."""
+    rows = await connection.fetch(LOCK_PEOPLE, [user_id, other_id])
+    return next((row for row in rows if row["user_id"] == other_id), None)
+
+
+async def relations(connection: Connection, viewer_id: UserId, others: Sequence[UserId]) -> dict[UserId, Relation]:
+    """Return what a person and others are to each other."""
+    return {
+        UserId(row["user_id"]): Relation(row["is_following"], row["is_follower"], row["is_blocked"])
+        for row in await connection.fetch(RELATIONS, viewer_id, others)
+    }
+
+
+async def blocks(connection: Connection, blocker_id: UserId, blocked_id: UserId) -> bool:
+    """Say whether one person blocks another."""
+    return bool(await connection.fetchval(BLOCKS, blocker_id, blocked_id))
+
+
+async def count_followed(connection: Connection, user_id: UserId, most: int) -> int:
+    """Return how many people somebody follows, at most `most`."""
+    return int(await connection.fetchval(COUNT_FOLLOWED, user_id, most))
+
+
+async def count_blocked(connection: Connection, user_id: UserId, most: int) -> int:
+    """Return how many people somebody blocks, at most `most`."""
+    return int(await connection.fetchval(COUNT_BLOCKED, user_id, most))
+
+
+async def insert_follow(connection: Connection, follower_id: UserId, followee_id: UserId, now: datetime) -> None:
+    """Begin to follow somebody who is not followed yet."""
+    await connection.execute(INSERT_FOLLOW, follower_id, followee_id, now)
+
+
+async def delete_follow(connection: Connection, follower_id: UserId, followee_id: UserId) -> datetime | None:
+    """Follow somebody no more; return since when that was, None where it was not."""
+    at: datetime | None = await connection.fetchval(DELETE_FOLLOW, follower_id, followee_id)
+    return at
+
+
+async def insert_block(connection: Connection, blocker_id: UserId, blocked_id: UserId, now: datetime) -> None:
+    """Block somebody; whom one blocks already stays so."""
+    await connection.execute(INSERT_BLOCK, blocker_id, blocked_id, now)
+
+
+async def delete_block(connection: Connection, blocker_id: UserId, blocked_id: UserId) -> None:
+    """Block somebody no more."""
+    await connection.execute(DELETE_BLOCK, blocker_id, blocked_id)
+
+
+async def followers(
+    connection: Connection, user_id: UserId, viewer_id: UserId | None, after: tuple[datetime, str], limit: int
+) -> list[Edge]:
+    """Return who follows a person, newest first, after the last one shown."""
+    return [_edge(row) for row in await connection.fetch(FOLLOWERS, user_id, viewer_id, *after, limit)]
+
+
+async def following(
+    connection: Connection, user_id: UserId, viewer_id: UserId | None, after: tuple[datetime, str], limit: int
+) -> list[Edge]:
+    """Return whom a person follows, newest first, after the last one shown."""
+    return [_edge(row) for row in await connection.fetch(FOLLOWING, user_id, viewer_id, *after, limit)]
+
+
+async def blocked_by(connection: Connection, user_id: UserId, after: tuple[datetime, str], limit: int) -> list[Edge]:
+    """Return whom a person blocks, newest first, after the last one shown."""
+    return [_edge(row) for row in await connection.fetch(BLOCKED, user_id, *after, limit)]
+
+
+async def forget(connection: Connection, user_id: UserId, limit: int) -> int:
+    """Forget follows and blocks of and to a person, counted like those that end; return how many of at most `limit`.
+
+    Whoever calls it runs in a transaction.
+    """
+    ended = await connection.fetch(FORGET_FOLLOWS, user_id, limit)
+    for row in ended:
+        await signal_follow(connection, row["follower_id"], row["followee_id"], row["at"], -1)
+    if len(ended) == limit:
+        return limit
+    return len(ended) + len(await connection.fetch(FORGET_BLOCKS, user_id, limit - len(ended)))
+
+
+async def signal_follow(
+    connection: Connection, follower_id: UserId, followee_id: UserId, at: datetime, amount: int
+) -> None:
+    """Tell the counts that somebody follows another, or with −1 that it ended, which began at `at`."""
+    await signals.add(connection, SignalKind.FOLLOW, at, actor_id=follower_id, user_id=followee_id, amount=amount)
+
+
+def member_of(row: asyncpg.Record) -> Member:
+    """Read the columns of MEMBER."""
+    return Member(UserId(row["user_id"]), row["username"], row["nickname"], row["created_at"])
+
+
+def _edge(row: asyncpg.Record) -> Edge:
+    return Edge(member_of(row), row["at"])

@@ -1,0 +1,87 @@
+"""Lists of playlists that everybody may see: the latest, a person's, those that a person likes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from services.social.feed import Card
+from services.social.ids import PlaylistId, UserId
+from services.social.playlists import Visibility
+from services.social.store.database import Connection
+from services.social.store.visibility import blocked, listed, openable
+
+# Above every key: where a list that goes backwards starts.
+LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+# $1 is the viewer, NULL for a guest.
+LATEST = f"""
+    SELECT p.playlist_id, p.listed_at AS at
+    FROM playlists AS p JOIN users AS o ON o.user_id = p.owner_id
+    WHERE {listed("$1::uuid")} AND (p.listed_at, p.playlist_id) < ($2, $3)
+    ORDER BY p.listed_at DESC, p.playlist_id DESC LIMIT $4
+"""
+OF_PERSON = f"""
+    SELECT p.playlist_id, p.created_at AS at
+    FROM playlists AS p JOIN users AS o ON o.user_id = p.owner_id
+    WHERE p.owner_id = $2 AND {listed("$1::uuid")} AND p.playlist_id < $3
+    ORDER BY p.playlist_id DESC LIMIT $4
+"""
+_LIKED = """
+    SELECT p.playlist_id, l.at
+    FROM likes AS l JOIN playlists AS p ON p.playlist_id = l.playlist_id JOIN users AS o ON o.user_id = p.owner_id
+    WHERE l.user_id = $2 AND {condition} AND l.at <= $3 AND (l.at < $3 OR l.playlist_id > $4)
+    ORDER BY l.at DESC, l.playlist_id LIMIT $5
+"""
+LIKED = _LIKED.format(condition=listed("$1::uuid"))
+# What one likes oneself, also where a link alone opens it.
+OWN_LIKED = _LIKED.format(condition=f"{openable('$1::uuid')} AND NOT {blocked('p.owner_id', '$1::uuid')}")
+
+CARDS = """
+    SELECT p.playlist_id, p.owner_id, p.title, p.description, p.visibility, p.hidden_at IS NOT NULL AS is_hidden,
+        coalesce(p.encoder_id, '') AS encoder_id, p.version, p.entry_count, p.duration_seconds, p.share_slug,
+        p.copied_from, coalesce(c.likes, 0) AS like_count, coalesce(c.saves, 0) AS save_count,
+        coalesce(c.comments, 0) AS comment_count,
+        EXISTS (SELECT FROM likes WHERE user_id = $1::uuid AND playlist_id = p.playlist_id) AS is_liked,
+        p.created_at, p.updated_at, p.listed_at
+    FROM playlists AS p LEFT JOIN playlist_counts AS c ON c.playlist_id = p.playlist_id
+    WHERE p.playlist_id = ANY ($2::uuid[])
+"""
+
+
+class Listed(NamedTuple):
+    """A playlist in a list, and the time by which the list is in order."""
+
+    playlist_id: PlaylistId
+    at: datetime
+
+
+async def latest(
+    connection: Connection, viewer_id: UserId | None, before: tuple[datetime, str], limit: int
+) -> list[Listed]:
+    """Return public playlists, those made public last first, before the last one shown."""
+    return [Listed(*row) for row in await connection.fetch(LATEST, viewer_id, *before, limit)]
+
+
+async def of_person(
+    connection: Connection, viewer_id: UserId | None, owner_id: UserId, before: str, limit: int
+) -> list[Listed]:
+    """Return a person's public playlists, newest first, before the last one shown."""
+    return [Listed(*row) for row in await connection.fetch(OF_PERSON, viewer_id, owner_id, before, limit)]
+
+
+async def liked_by(
+    connection: Connection, viewer_id: UserId | None, user_id: UserId, after: tuple[datetime, str], limit: int
+) -> list[Listed]:
+    """Return what a person likes, liked last first, after the last one shown."""
+    statement = OWN_LIKED if viewer_id == user_id else LIKED
+    return [Listed(*row) for row in await connection.fetch(statement, viewer_id, user_id, *after, limit)]
+
+
+async def cards(
+    connection: Connection, viewer_id: UserId | None, playlist_ids: Sequence[PlaylistId]
+) -> dict[PlaylistId, Card]:
+    """Return playlists as lists show them; whether the viewer may see them was decided by the list."""
+    rows = await connection.fetch(CARDS, viewer_id, playlist_ids)
+    return {
+        PlaylistId(row["playlist_id"]): Card(**{**row, "visibility": Visibility(row["visibility"])}) for row in rows
+    }

@@ -1,0 +1,113 @@
+"""Writes what follows from the names of tracks: their artists, their albums, and the letters they are found by."""
+
+from collections.abc import Sequence
+
+from services.social.artists import Named, folder_key, key_of, search_name, track_letters
+from services.social.ids import TrackId, new_id
+from services.social.store.database import Connection
+
+# Whoever registers a track meanwhile is passed over: its turn comes again.
+TAKE_UNREFINED = """
+SELECT track_id, title, artist, album, relative_path, year FROM tracks
+WHERE refined < 1 ORDER BY track_id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
+"""
+# In the order of keys: two who add the same names wait for each other, and never both.
+INSERT_ARTISTS = """
+INSERT INTO artists (artist_id, name, name_key, search_name, search_jamo, search_initials)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+ON CONFLICT (name_key) DO NOTHING
+"""
+SELECT_ARTISTS = "SELECT name_key, artist_id FROM artists WHERE name_key = ANY ($1::text[])"
+# The first year that any of its files names.
+INSERT_ALBUMS = """
+INSERT INTO albums (album_id, title, title_key, artist_id, folder_key, year, search_title, search_jamo, search_initials)
+SELECT * FROM unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::integer[], $7::text[], $8::text[], $9::text[]
+)
+ON CONFLICT (title_key, artist_id, folder_key) DO UPDATE SET year = excluded.year
+WHERE albums.year = 0 AND excluded.year <> 0
+"""
+SELECT_ALBUMS = """
+SELECT title_key, wanted.artist_id, folder_key, album_id
+FROM unnest($1::text[], $2::uuid[], $3::text[]) AS wanted (title_key, artist_id, folder_key)
+JOIN albums USING (title_key, folder_key)
+WHERE albums.artist_id IS NOT DISTINCT FROM wanted.artist_id
+"""
+REFINE = """
+UPDATE tracks
+SET artist_id = found.artist_id, album_id = found.album_id, artist_key = found.artist_key,
+    search_jamo = found.search_jamo, search_initials = found.search_initials, refined = 1
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[])
+    AS found (track_id, artist_id, album_id, artist_key, search_jamo, search_initials)
+WHERE tracks.track_id = found.track_id
+"""
+
+_AlbumKey = tuple[str, str | None, str]
+
+
+async def refine(connection: Connection, limit: int) -> int:
+    """Refine some tracks; return how many.
+
+    Args:
+        connection: In a transaction.
+        limit: Most tracks.
+    """
+    rows = await connection.fetch(TAKE_UNREFINED, limit)
+    tracks = [Named(TrackId(row["track_id"]), *tuple(row)[1:]) for row in rows]
+    if not tracks:
+        return 0
+    artists = await _artists(connection, tracks)
+    keys = {track.track_id: _album_key(track, artists) for track in tracks if key_of(track.album)}
+    albums = await _albums(connection, tracks, keys)
+    written = []
+    for track in tracks:
+        artist_key, key = key_of(track.artist), keys.get(track.track_id)
+        album_id = None if key is None else albums[key]
+        written.append((track.track_id, artists.get(artist_key), album_id, artist_key, *track_letters(track)))
+    await connection.execute(REFINE, *_columns(written))
+    return len(tracks)
+
+
+async def _artists(connection: Connection, tracks: Sequence[Named]) -> dict[str, str]:
+    """Return the artists of tracks by key, adding those that are new."""
+    names: dict[str, str] = {}
+    for track in tracks:
+        if key := key_of(track.artist):
+            names.setdefault(key, track.artist)
+    rows = []
+    for key in sorted(names):
+        name = search_name(names[key])
+        rows.append((new_id(), name.name, key, name.search_name, name.search_jamo, name.search_initials))
+    if rows:
+        await connection.execute(INSERT_ARTISTS, *_columns(rows))
+    return {row["name_key"]: row["artist_id"] for row in await connection.fetch(SELECT_ARTISTS, sorted(names))}
+
+
+def _album_key(track: Named, artists: dict[str, str]) -> _AlbumKey:
+    return key_of(track.album), artists.get(key_of(track.artist)), folder_key(track)
+
+
+async def _albums(
+    connection: Connection, tracks: Sequence[Named], keys: dict[TrackId, _AlbumKey]
+) -> dict[_AlbumKey, str]:
+    """Return the albums of tracks by key, adding those that are new."""
+    titles: dict[_AlbumKey, tuple[str, int]] = {}
+    for track in tracks:
+        if key := keys.get(track.track_id):
+            title, year = titles.get(key, (track.album, 0))
+            titles[key] = (title, year or track.year)
+    if not titles:
+        return {}
+    rows = []
+    ordered = sorted(titles, key=lambda key: (key[0], key[1] or "", key[2]))
+    for key in ordered:
+        title, year = titles[key]
+        name = search_name(title)
+        rows.append((new_id(), title, *key, year, name.search_name, name.search_jamo, name.search_initials))
+    await connection.execute(INSERT_ALBUMS, *_columns(rows))
+    found = await connection.fetch(SELECT_ALBUMS, *_columns(ordered))
+    return {(row["title_key"], row["artist_id"], row["folder_key"]): row["album_id"] for row in found}
+
+
+def _columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]

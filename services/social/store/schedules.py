@@ -1,0 +1,71 @@
+"""Rows of schedules: whoever comes first makes the job of a time, once."""
+
+from datetime import datetime
+
+import asyncpg
+
+from services.social.ids import JobId, PlaylistId, UserId
+from services.social.schedules import Period, Schedule
+from services.social.store.database import Connection
+
+SCHEDULE = "playlist_id, every, first_at, next_at, last_job_id"
+SELECT_SCHEDULE = f"SELECT {SCHEDULE} FROM schedules WHERE playlist_id = $1 AND user_id = $2"
+SET_SCHEDULE = f"""
+INSERT INTO schedules (playlist_id, user_id, every, first_at, next_at) VALUES ($1, $2, $3, $4, $4)
+ON CONFLICT (playlist_id) DO UPDATE
+SET every = excluded.every, first_at = excluded.first_at, next_at = excluded.next_at
+RETURNING {SCHEDULE}
+"""
+DELETE_SCHEDULE = "DELETE FROM schedules WHERE playlist_id = $1 AND user_id = $2"
+SELECT_DUE = "SELECT playlist_id, user_id FROM schedules WHERE next_at <= $1 ORDER BY next_at LIMIT $2"
+# Who is not there any more has nothing made.
+LOCK_DUE = f"""
+SELECT {SCHEDULE},
+    EXISTS (SELECT FROM users WHERE users.user_id = schedules.user_id AND suspended_at IS NULL AND deleted_at IS NULL)
+        AS is_owner_active,
+    EXISTS (SELECT FROM jobs WHERE job_id = schedules.last_job_id AND finished_at IS NULL) AS is_under_way
+FROM schedules WHERE playlist_id = $1 AND next_at <= $2
+FOR UPDATE SKIP LOCKED
+"""
+ADVANCE = "UPDATE schedules SET next_at = $2, last_job_id = coalesce($3, last_job_id) WHERE playlist_id = $1"
+
+
+async def find_schedule(connection: Connection, playlist_id: PlaylistId, user_id: UserId) -> Schedule | None:
+    """Return the schedule of a playlist of this person's."""
+    row = await connection.fetchrow(SELECT_SCHEDULE, playlist_id, user_id)
+    return None if row is None else _schedule(row)
+
+
+async def set_schedule(
+    connection: Connection, playlist_id: PlaylistId, user_id: UserId, every: Period, first_at: datetime
+) -> Schedule:
+    """Have a playlist made again and again, from a time on."""
+    row = await connection.fetchrow(SET_SCHEDULE, playlist_id, user_id, every.value, first_at)
+    assert row is not None, "an upsert returns its row"
+    return _schedule(row)
+
+
+async def clear_schedule(connection: Connection, playlist_id: PlaylistId, user_id: UserId) -> None:
+    """End that."""
+    await connection.execute(DELETE_SCHEDULE, playlist_id, user_id)
+
+
+async def due(connection: Connection, now: datetime, limit: int) -> list[tuple[PlaylistId, UserId]]:
+    """Return playlists whose time has come, and their owners, those that wait longest first."""
+    rows = await connection.fetch(SELECT_DUE, now, limit)
+    return [(PlaylistId(row["playlist_id"]), UserId(row["user_id"])) for row in rows]
+
+
+async def lock_due(connection: Connection, playlist_id: PlaylistId, now: datetime) -> tuple[Schedule, bool] | None:
+    """Return a schedule and whether a job is to be made now; None where somebody else has done so or is about to."""
+    row = await connection.fetchrow(LOCK_DUE, playlist_id, now)
+    return None if row is None else (_schedule(row), row["is_owner_active"] and not row["is_under_way"])
+
+
+async def advance(connection: Connection, playlist_id: PlaylistId, next_at: datetime, job_id: JobId | None) -> None:
+    """Say when next, and which job was made now; None where none was."""
+    await connection.execute(ADVANCE, playlist_id, next_at, job_id)
+
+
+def _schedule(row: asyncpg.Record) -> Schedule:
+    return Schedule(row["playlist_id"], Period(row["every"]), row["first_at"], row["next_at"], row["last_job_id"])

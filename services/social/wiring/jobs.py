@@ -1,0 +1,32 @@
+"""Jobs, and who works on them."""
+
+from services.social.jobs import Kind
+from services.social.kinds import JobKind
+from services.social.kinds.composing import Composer, Patience
+from services.social.kinds.extension import Extension
+from services.social.kinds.generation import Generation
+from services.social.kinds.regeneration import Regeneration
+from services.social.scheduler import Scheduler
+from services.social.servicer.desk import JobDesk
+from services.social.servicer.jobs import JobServicer
+from services.social.servicer.playlist_jobs import PlaylistJobServicer
+from services.social.wiring.parts import Tools, Wired
+from services.social.worker import Worker, WorkerBounds
+
+
+def wire(tools: Tools) -> Wired:
+    """Serve JobService and PlaylistJobService, and work on jobs of all kinds, those of other parts, too."""
+    settings, nudges = tools.settings, tools.nudges
+    patience = Patience(settings.embed_timeout_s, settings.search_timeout_s)
+    composer = Composer(tools.background, tools.embedders, tools.retriever, tools.issuer, patience, tools.clock)
+    kinds: dict[Kind, JobKind] = {
+        Kind.GENERATION: Generation(tools.background, composer, tools.clock),
+        Kind.EXTENSION: Extension(tools.background, composer, tools.clock),
+        Kind.REGENERATION: Regeneration(tools.background, composer, tools.clock),
+    }
+    bounds = WorkerBounds(settings.generation_concurrency, settings.job_lease_s, settings.job_give_up_s)
+    worker = Worker(tools.background, tools.job_kinds, nudges.ended, nudges.due, bounds, tools.clock)
+    desk = JobDesk(tools.database, nudges.ended, nudges.due, settings.open_jobs_per_user, tools.clock)
+    scheduler = Scheduler(tools.background, nudges.due, tools.clock)
+    servicers = [JobServicer(desk, worker.drop, tools.switch.give_up), PlaylistJobServicer(desk)]
+    return Wired(servicers, [worker.run, scheduler.run], job_kinds=kinds)

@@ -1,0 +1,73 @@
+"""Opens what the parts of the service share, and closes it again."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from services.chassis.blobs import open_blob_store
+from services.chassis.bus import BusSettings
+from services.chassis.telemetry import Metrics
+from services.social.clients import EmbedderClient, Embedders, RetrieverClient, connect_embedder, connect_retriever
+from services.social.passwords import PasswordHasher
+from services.social.settings import SocialSettings
+from services.social.store import accounts
+from services.social.store.database import Database
+from services.social.streams import BusDoor
+from services.social.switching import EncoderSwitch
+from services.social.taste_client import TasteClient, connect_tastes
+from services.social.tokens import TokenIssuer, new_signing_key
+from services.social.wiring.parts import Nudges, Tools, now
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: SocialSettings, bus_settings: BusSettings, metrics: Metrics) -> AsyncIterator[Tools]:
+    """Open everything inside of an `async with`; the database is migrated already.
+
+    Yields:
+        The tools.
+
+    Raises:
+        DatabaseUnavailable: The server cannot be reached.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        nudges = Nudges()
+        url, timeout_ms = settings.database_url.get_secret_value(), settings.statement_timeout_ms
+        database = await Database.connect(
+            url,
+            size=settings.database_pool_size,
+            statement_timeout_ms=timeout_ms,
+            on_commit=nudges.committed.ring,
+            replica_url=settings.database_replica_url.get_secret_value(),
+        )
+        stack.push_async_callback(database.close)
+        background = await Database.connect(
+            url,
+            size=settings.background_pool_size,
+            statement_timeout_ms=timeout_ms,
+            on_commit=nudges.committed.ring,
+        )
+        stack.push_async_callback(background.close)
+        async with database.transaction() as connection:
+            issuer = TokenIssuer(await accounts.signing_keys(connection, new_signing_key()))
+        addresses = filter(None, (settings.embedder_address, settings.second_embedder_address))
+        channels = [await stack.enter_async_context(connect_embedder(address)) for address in addresses]
+        embedders = Embedders([EmbedderClient(channel) for channel in channels])
+        retriever = RetrieverClient(await stack.enter_async_context(connect_retriever(settings.retriever_address)))
+        tastes = TasteClient(await stack.enter_async_context(connect_tastes(settings.retriever_address)), issuer, now)
+        hasher = PasswordHasher(settings.password_concurrency, settings.password_queue_size)
+        stack.callback(hasher.close)
+        yield Tools(
+            settings=settings,
+            bus_settings=bus_settings,
+            metrics=metrics,
+            database=database,
+            background=background,
+            nudges=nudges,
+            issuer=issuer,
+            hasher=hasher,
+            blobs=open_blob_store(settings.blob_store_url) if settings.blob_store_url else None,
+            embedders=embedders,
+            retriever=retriever,
+            tastes=tastes,
+            switch=EncoderSwitch(background, embedders, retriever, nudges.begun, bells=nudges.ended),
+            door=BusDoor(),
+        )

@@ -1,0 +1,301 @@
+"""Recommendations: from the index by sound, from the tables by behaviour, for the caller alone."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+
+from benchmarks.recommendation.methods import pair_weights
+from museed.retriever.v1 import profiles_pb2, profiles_pb2_grpc, retriever_pb2
+from museed.social.v1 import recommendations_pb2, recommendations_pb2_grpc
+from services.chassis.auth import Access, TokenVerifier, require_viewer
+from services.chassis.errors import DomainError, NotFound, Unavailable
+from services.chassis.server import Server
+from services.social.errors.tastes import TastesAway
+from services.social.ids import TrackId, UserId
+from services.social.pairing import PairMaker
+from services.social.recommendation import Source
+from services.social.recommending import Recommender
+from services.social.store import tastes
+from services.social.store.database import Database
+from services.social.store.trends import fold
+from services.social.tallier import Tallier
+from services.social.taste_client import TasteClient, connect_tastes
+from services.social.tokens import TokenIssuer, new_signing_key
+from tests.conftest import free_port
+from tests.integration.social.conftest import TIMEOUT_S, Client, Sql
+from tests.integration.social.test_listening import NOW, make_artist, make_track, play, record
+from tests.integration.social.test_tallier import make_person
+
+_SERVICE = "/museed.retriever.v1.ProfileService"
+
+
+@dataclass
+class FakeTastes(profiles_pb2_grpc.ProfileServiceServicer):
+    """A retriever that answers as the test says, to whom the profile is theirs."""
+
+    people: list[tuple[str, float]] = field(default_factory=list)
+    tracks: list[tuple[str, float]] = field(default_factory=list)
+    failure: DomainError | None = None
+    find_requests: list[profiles_pb2.FindProfilesRequest] = field(default_factory=list)
+    track_requests: list[profiles_pb2.RecommendTracksRequest] = field(default_factory=list)
+
+    async def FindProfiles(
+        self, request: profiles_pb2.FindProfilesRequest, context: object
+    ) -> profiles_pb2.FindProfilesResponse:
+        self._check(request.profile_id)
+        self.find_requests.append(request)
+        found = [(one, cosine) for one, cosine in self.people if one not in request.blocked_profile_ids]
+        return profiles_pb2.FindProfilesResponse(
+            profiles=[profiles_pb2.SimilarProfile(profile_id=one, similarity=cosine) for one, cosine in found]
+        )
+
+    async def RecommendTracks(
+        self, request: profiles_pb2.RecommendTracksRequest, context: object
+    ) -> profiles_pb2.RecommendTracksResponse:
+        self._check(request.profile_id)
+        self.track_requests.append(request)
+        hits = [retriever_pb2.Hit(track_id=one, similarity=cosine) for one, cosine in self.tracks]
+        return profiles_pb2.RecommendTracksResponse(hits=hits)
+
+    def _check(self, profile_id: str) -> None:
+        assert require_viewer().user_id == profile_id
+        assert require_viewer().job_id
+        if self.failure is not None:
+            raise self.failure
+
+
+@dataclass
+class Index:
+    fake: FakeTastes
+    recommender: Recommender
+
+
+@pytest.fixture
+async def index(database: Database) -> AsyncIterator[Index]:
+    issuer, fake = TokenIssuer([new_signing_key()]), FakeTastes()
+
+    async def keys() -> str:
+        return issuer.jwks
+
+    access = {f"{_SERVICE}/FindProfiles": Access.WORKER, f"{_SERVICE}/RecommendTracks": Access.WORKER}
+    server = Server(f"127.0.0.1:{free_port()}", access, TokenVerifier(keys))
+    profiles_pb2_grpc.add_ProfileServiceServicer_to_server(fake, server.grpc)
+    await server.start()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(server.drain, 0.1)
+        channel = await stack.enter_async_context(connect_tastes(f"127.0.0.1:{server.port}"))
+
+        def clock() -> datetime:
+            return datetime.now(NOW.tzinfo)
+
+        yield Index(fake, Recommender(database, TasteClient(channel, issuer, clock), lambda: NOW))
+
+
+async def pair(database: Database, sql: Sql, day: datetime = NOW) -> int:
+    await Tallier(database, [fold]).catch_up()
+    return await PairMaker(database, lambda: day + timedelta(days=1)).catch_up()
+
+
+async def hear_together(database: Database, sql: Sql, songs: list[TrackId], people: int, name: str) -> None:
+    for number in range(people):
+        fan = await make_person(sql, f"{name}{number}")
+        await record(database, fan, *(play(song) for song in songs))
+
+
+async def test_pairs_are_cosines_of_listeners_shrunk_where_they_are_few(database: Database, sql: Sql) -> None:
+    a, b, c = [await make_track(sql, name) for name in "abc"]
+    await hear_together(database, sql, [a, b], 4, "both")
+    await hear_together(database, sql, [a, c], 2, "few")
+    await hear_together(database, sql, [b], 5, "other")
+    assert await pair(database, sql) == 3
+    rows = await sql.fetch("SELECT track_id::text, other_id::text, weight FROM track_pairs")
+    expected = 4 / (6 * 9) ** 0.5 * 4 / 14
+    assert sorted((row["track_id"], row["other_id"]) for row in rows) == sorted([(a, b), (b, a)])
+    assert [row["weight"] for row in rows] == pytest.approx([expected, expected], rel=1e-6)
+    assert await pair(database, sql) == 0, "the day is done"
+
+
+async def test_pairs_of_the_tables_are_those_that_the_benchmark_judges(database: Database, sql: Sql) -> None:
+    heard = (np.random.default_rng(7).random((14, 8)) < 0.5).astype(float)
+    songs = [await make_track(sql, f"song {number}") for number in range(heard.shape[1])]
+    for number, row in enumerate(heard):
+        fan = await make_person(sql, f"fan{number}")
+        await record(database, fan, *(play(song) for song, is_heard in zip(songs, row, strict=True) if is_heard))
+    await pair(database, sql)
+    rows = await sql.fetch("SELECT track_id::text, other_id::text, weight FROM track_pairs")
+    found = np.zeros((8, 8))
+    for row in rows:
+        found[songs.index(row["track_id"]), songs.index(row["other_id"])] = row["weight"]
+    assert found == pytest.approx(pair_weights(heard), rel=1e-6)
+    assert (found > 0).sum() > 20
+
+
+async def test_a_round_goes_on_where_it_was_left(database: Database, sql: Sql) -> None:
+    songs = [await make_track(sql, f"song {number}") for number in range(25)]
+    await hear_together(database, sql, songs, 3, "fan")
+    await Tallier(database, [fold]).catch_up()
+    maker = PairMaker(database, lambda: NOW + timedelta(days=1))
+    assert await maker._make_some() == 10
+    assert await sql.fetchval("SELECT count(DISTINCT track_id) FROM track_pairs") == 10
+    assert await maker.catch_up() == 15
+    assert await sql.fetchval("SELECT count(DISTINCT track_id) FROM track_pairs") == 25
+
+
+async def test_sound_and_behaviour_are_blended_and_nothing_known_or_blocked_is_in_it(
+    database: Database, sql: Sql, index: Index
+) -> None:
+    who, artist = await make_person(sql, "who"), await make_artist(sql, "Blocked Artist")
+    heard, near, both, liked, blocked = [await make_track(sql, name) for name in ("h", "n", "b", "l", "x")]
+    banned = await make_track(sql, "banned", artist_id=artist)
+    await hear_together(database, sql, [heard, both, liked, blocked], 3, "fan")
+    await pair(database, sql)
+    await record(database, who, play(heard))
+    await sql.execute("INSERT INTO blocked_tracks VALUES ($1, $2, now())", who, blocked)
+    await sql.execute("INSERT INTO blocked_artists VALUES ($1, $2, now())", who, artist)
+    index.fake.tracks = [(near, 0.75), (both, 0.5), (banned, 0.25), (blocked, 0.25)]
+
+    found = await index.recommender.tracks(who, 0.5)
+    assert (found.blend, found.is_sound_away) == (0.5, False)
+    by_track = {one.track_id: one for one in found.tracks}
+    assert set(by_track) == {near, both, liked}
+    assert found.tracks[0].track_id == both
+    assert [(one.source, one.similarity, one.because) for one in (by_track[both], by_track[near], by_track[liked])] == [
+        (Source.BOTH, 0.5, heard),
+        (Source.SOUND, 0.75, None),
+        (Source.BEHAVIOUR, None, heard),
+    ]
+    request = index.fake.track_requests[0]
+    assert (request.profile_id, request.include_known) == (who, False)
+    assert list(request.filter.blocked_track_ids) == [blocked]
+    assert list(request.filter.blocked_artists) == ["Blocked Artist"]
+
+    natural = await index.recommender.tracks(who, None)
+    assert natural.blend == pytest.approx(1 / 11)
+    assert {one.track_id for one in (await index.recommender.tracks(who, 1.0)).tracks} == {both, liked}
+    assert len(index.fake.track_requests) == 2, "behaviour alone asks nobody"
+    index.fake.failure = Unavailable("away", reason="PROFILES_LOADING")
+    alone = await index.recommender.tracks(who, 0.25)
+    assert (alone.blend, alone.is_sound_away) == (1.0, True)
+    assert {one.track_id for one in alone.tracks} == {both, liked}
+    index.fake.failure = NotFound("nobody", reason="UNKNOWN_PROFILE")
+    assert not (await index.recommender.tracks(who, 0.25)).is_sound_away
+
+
+async def test_who_heard_nothing_is_given_what_many_hear(database: Database, sql: Sql, index: Index) -> None:
+    who = await make_person(sql, "who")
+    rare, common = await make_track(sql, "rare"), await make_track(sql, "common")
+    await hear_together(database, sql, [rare, common], 1, "both")
+    await hear_together(database, sql, [common], 2, "one")
+    await Tallier(database, [fold]).catch_up()
+    found = await index.recommender.tracks(who, None)
+    assert [(one.track_id, one.source) for one in found.tracks] == [(common, Source.POPULAR), (rare, Source.POPULAR)]
+    assert index.fake.track_requests == []
+
+
+async def test_people_are_found_who_may_be_and_are_not_followed_or_blocked(
+    database: Database, sql: Sql, index: Index
+) -> None:
+    names = ("who", "alike", "followed", "blocked", "blocker", "unlisted", "suspended", "left")
+    people = {name: await make_person(sql, name) for name in names}
+    who = people["who"]
+    await sql.execute("INSERT INTO follows VALUES ($1, $2, now())", who, people["followed"])
+    await sql.execute("INSERT INTO user_blocks VALUES ($1, $2, now())", who, people["blocked"])
+    await sql.execute("INSERT INTO user_blocks VALUES ($1, $2, now())", people["blocker"], who)
+    for change, name in (
+        ("is_listed = false", "unlisted"),
+        ("suspended_at = now()", "suspended"),
+        ("deleted_at = now()", "left"),
+    ):
+        await sql.execute(f"UPDATE users SET {change} WHERE user_id = $1", people[name])
+    index.fake.people = [(people[name], 0.5) for name in names if name != "who"]
+    assert await index.recommender.people(who, 20) == [(people["alike"], 0.5)]
+    assert sorted(index.fake.find_requests[0].blocked_profile_ids) == sorted(
+        people[name] for name in ("followed", "blocked", "blocker")
+    )
+    index.fake.failure = NotFound("nobody", reason="UNKNOWN_PROFILE")
+    assert await index.recommender.people(who, 20) == []
+    index.fake.failure = Unavailable("away", reason="INDEX_LOADING")
+    with pytest.raises(TastesAway) as refusal:
+        await index.recommender.people(who, 20)
+    assert refusal.value.reason == "TASTES_AWAY"
+
+
+async def test_a_days_mix_stays_and_loses_what_is_blocked(database: Database, sql: Sql, index: Index) -> None:
+    who = await make_person(sql, "who")
+    heard, *songs = [await make_track(sql, f"song {number}") for number in range(9)]
+    await sql.execute("UPDATE tracks SET artist = title")
+    await record(database, who, play(heard))
+    index.fake.tracks = [(song, 0.5) for song in songs]
+    index.fake.failure = Unavailable("away", reason="INDEX_LOADING")
+    with pytest.raises(TastesAway):
+        await index.recommender.mix(who, NOW.date())
+    index.fake.failure = None
+    first = await index.recommender.mix(who, NOW.date())
+    assert sorted(one.track_id for one in first) == sorted(songs)
+    index.fake.tracks = [(heard, 0.5)]
+    again = [one.track_id for one in await index.recommender.mix(who, NOW.date())]
+    assert again == [one.track_id for one in first]
+    await sql.execute("INSERT INTO blocked_tracks VALUES ($1, $2, now())", who, again[0])
+    assert [one.track_id for one in await index.recommender.mix(who, NOW.date())] == again[1:]
+    async with database.connection() as connection:
+        assert await tastes.sweep_mixes(connection, NOW.date(), 10) == 0
+        assert await tastes.sweep_mixes(connection, NOW.date() + timedelta(days=1), 10) == 1
+
+
+@pytest.mark.parametrize(
+    ("day", "reason"),
+    [
+        ("yesterday", "MALFORMED"),
+        ("20261122", "MALFORMED"),
+        ("2026-02-30", "MALFORMED"),
+        ("2020-01-01", "OUT_OF_RANGE"),
+    ],
+)
+async def test_a_mix_of_no_day_is_refused(social: Client, day: str, reason: str) -> None:
+    who = await social.sign_up("who")
+    request = recommendations_pb2.GetDailyMixRequest(day=day)
+    with pytest.raises(DomainError) as refusal:
+        await stub(social).GetDailyMix(request, timeout=TIMEOUT_S, metadata=who.metadata)
+    assert (refusal.value.reason, refusal.value.field) == (reason, "day")
+
+
+def stub(social: Client) -> "recommendations_pb2_grpc.RecommendationServiceAsyncStub":
+    return recommendations_pb2_grpc.RecommendationServiceStub(social.channel)
+
+
+async def test_numbers_beyond_their_bounds_are_refused(social: Client) -> None:
+    who = await social.sign_up("who")
+    calls = stub(social)
+    asked: tuple[recommendations_pb2.ListRecommendedTracksRequest, ...] = (
+        recommendations_pb2.ListRecommendedTracksRequest(count=201),
+        recommendations_pb2.ListRecommendedTracksRequest(count=-1),
+        recommendations_pb2.ListRecommendedTracksRequest(blend=1.5),
+        recommendations_pb2.ListRecommendedTracksRequest(blend=float("nan")),
+    )
+    for request, field_name in zip(asked, ("count", "count", "blend", "blend"), strict=True):
+        with pytest.raises(DomainError) as refusal:
+            await calls.ListRecommendedTracks(request, timeout=TIMEOUT_S, metadata=who.metadata)
+        assert refusal.value.field == field_name
+    people = recommendations_pb2.ListRecommendedUsersRequest(count=101)
+    with pytest.raises(DomainError) as refusal:
+        await calls.ListRecommendedUsers(people, timeout=TIMEOUT_S, metadata=who.metadata)
+    assert refusal.value.field == "count"
+
+
+async def test_a_retriever_that_knows_no_tastes_is_away(social: Client, sql: Sql, database: Database) -> None:
+    who, song = await social.sign_up("who"), await make_track(sql, "song")
+    now = datetime.now(NOW.tzinfo)
+    await record(database, UserId(who.user_id), play(song, now), now=now)
+    tracks = await stub(social).ListRecommendedTracks(
+        recommendations_pb2.ListRecommendedTracksRequest(), timeout=TIMEOUT_S, metadata=who.metadata
+    )
+    assert (list(tracks.tracks), tracks.blend, tracks.is_sound_away) == ([], 1.0, True)
+    with pytest.raises(DomainError) as refusal:
+        await stub(social).ListRecommendedUsers(
+            recommendations_pb2.ListRecommendedUsersRequest(), timeout=TIMEOUT_S, metadata=who.metadata
+        )
+    assert refusal.value.reason == "TASTES_AWAY"
