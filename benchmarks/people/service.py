@@ -18,10 +18,10 @@ from benchmarks.load.service import await_ready
 from benchmarks.people.population import Population, Sizes, load, loaded
 from deploy.local.postgres import Postgres
 from services.chassis.bus import BusSettings
-from services.social.accounts import Role
-from services.social.ids import SessionId, UserId, new_id
+from services.social.domain.accounts import Role
+from services.social.domain.ids import SessionId, UserId, new_id
+from services.social.domain.tokens import SigningKey, TokenIssuer
 from services.social.migrate import migrate, read_migrations
-from services.social.tokens import SigningKey, TokenIssuer
 from tests.conftest import NatsServer, free_port
 
 _START_S = 60

@@ -27,14 +27,14 @@ from museed.social.v1 import (
     people_pb2_grpc,
 )
 from services.chassis.bus import PEOPLE_EVENTS, SOCIAL_EVENTS, Bus
-from services.social.background import Nudge
+from services.social.domain.ids import new_id
 from services.social.events import Event
-from services.social.ids import new_id
 from services.social.publisher import Publisher
 from services.social.store import outbox
 from services.social.store.database import Database
 from services.social.store.locks import LaneLocks
 from services.social.wire import timestamp
+from services.social.workers.background import Nudge
 
 MIXED_S = 60.0
 _SATURATED_S = 10.0

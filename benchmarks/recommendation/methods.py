@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.recommendation.population import Floats, Indices, Population
-from services.social.ids import TrackId
-from services.social.recommendation import fuse, natural_blend
+from services.social.domain.ids import TrackId
+from services.social.domain.recommendation import fuse, natural_blend
 
 # As in services/social/store/pairs.py.
 _SHRINKAGE, _LEAST_COMMON, _MOST_PAIRS, _MOST_HEARD = 10.0, 3, 50, 100

@@ -10,17 +10,17 @@ from services.chassis.auth import Revocations, TokenVerifier
 from services.chassis.bus import BusSettings
 from services.chassis.settings import load
 from services.chassis.telemetry import Metrics, configure_logging, told
-from services.social.background import raise_if_cancelled
+from services.social.domain.tokens import TokenIssuer
 from services.social.migrate import migrate, read_migrations
 from services.social.servicer.access import ACCESS
 from services.social.servicer.accounts import REVOCATION_MEMORY
 from services.social.settings import SocialSettings
 from services.social.store import accounts
-from services.social.sweeping import Sweeper
-from services.social.tokens import TokenIssuer
 from services.social.wiring import PARTS, Tools
 from services.social.wiring.registering import register
 from services.social.wiring.tools import opened
+from services.social.workers.background import raise_if_cancelled
+from services.social.workers.sweeping import Sweeper
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
 from services.chassis import channel
 from services.chassis.errors import DomainError, FailedPrecondition
-from services.social.catalog import Descriptors, ReadPoint
-from services.social.encoders import Encoder
+from services.social.domain.catalog import Descriptors, ReadPoint
+from services.social.domain.encoders import Encoder
+from services.social.domain.ids import EncoderId, TrackId, UserId
+from services.social.domain.playlists import ChosenTrack
+from services.social.domain.recipe import Recipe
+from services.social.domain.rules import TrackFilter
 from services.social.errors import EncoderAway, NotIndexedYet
-from services.social.ids import EncoderId, TrackId, UserId
-from services.social.playlists import ChosenTrack
-from services.social.recipe import Recipe
 from services.social.retriever_requests import (
     Blocks,
     SeedSound,
@@ -25,7 +26,6 @@ from services.social.retriever_requests import (
     playlist_request,
     read_point_message,
 )
-from services.social.rules import TrackFilter
 from services.social.store.embeddings import Embedding
 
 _DESCRIBE_TIMEOUT_S = 5.0

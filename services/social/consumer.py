@@ -6,12 +6,12 @@ import logging
 from museed.embedder.v1 import events_pb2
 from services.chassis import vectors
 from services.chassis.bus import EMBEDDER_EVENTS, Bus, Delivery, WorkConsumer
-from services.social.background import raise_if_cancelled
 from services.social.clients import to_embedding
+from services.social.domain.ids import EncoderId, TrackId, is_id
 from services.social.errors import DatabaseUnavailable
-from services.social.ids import EncoderId, TrackId, is_id
 from services.social.store import embeddings, encoders, work
 from services.social.store.database import Database
+from services.social.workers.background import raise_if_cancelled
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from museed.social.v1 import events_pb2
 from services.chassis.bus import embed_track_subject, vector_subject
-from services.social.catalog import folder_of
-from services.social.ids import EncoderId, TrackId
+from services.social.domain.catalog import folder_of
+from services.social.domain.ids import EncoderId, TrackId
 from services.social.store.vector_log import TrackState
 from services.social.store.work import WorkMessage
 from services.social.wire import descriptors

@@ -16,14 +16,14 @@ from services.chassis.bus import VECTORS, Bus, PublishAck
 from services.chassis.errors import DomainError, Unavailable
 from services.chassis.telemetry import tracing
 from services.social import messages
-from services.social.background import Nudge, raise_if_cancelled, repeat
-from services.social.ids import EncoderId, TrackId
+from services.social.domain.ids import EncoderId, TrackId
 from services.social.messages import Message
 from services.social.store import outbox, vector_log, work
 from services.social.store.database import Connection, Database
 from services.social.store.locks import LaneLocks
 from services.social.store.outbox import Kind, Lane, OutboxRow
 from services.social.store.vector_log import Told
+from services.social.workers.background import Nudge, raise_if_cancelled, repeat
 
 logger = logging.getLogger(__name__)
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from museed.retriever.v1 import retriever_pb2
-from services.social.catalog import ReadPoint
+from services.social.domain.catalog import ReadPoint
+from services.social.domain.ids import EncoderId, TrackId, UserId
+from services.social.domain.playlists import ChosenTrack
+from services.social.domain.recipe import Recipe
+from services.social.domain.rules import MOST_BLOCKED, NumberRange, TrackFilter
 from services.social.errors import OutOfRange
-from services.social.ids import EncoderId, TrackId, UserId
-from services.social.playlists import ChosenTrack
-from services.social.recipe import Recipe
-from services.social.rules import MOST_BLOCKED, NumberRange, TrackFilter
 from services.social.wire import timestamp
 
 

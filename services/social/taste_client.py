@@ -8,9 +8,9 @@ import grpc
 from museed.retriever.v1 import profiles_pb2, profiles_pb2_grpc, retriever_pb2
 from services.chassis import channel
 from services.chassis.errors import Code, DomainError
+from services.social.domain.ids import JobId, TrackId, UserId, new_id
+from services.social.domain.tokens import TokenIssuer
 from services.social.errors.tastes import TastesAway
-from services.social.ids import JobId, TrackId, UserId, new_id
-from services.social.tokens import TokenIssuer
 
 _SERVICE = "/museed.retriever.v1.ProfileService"
 _TIMEOUT_S = 5.0

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from museed.social.v1 import catalog_pb2
-from services.social.catalog import Descriptors
+from services.social.domain.catalog import Descriptors
 from services.social.errors import Malformed
 
 

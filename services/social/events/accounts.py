@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from museed.social.v1 import events_pb2, people_events_pb2
+from services.social.domain.ids import SessionId, UserId, new_id
 from services.social.events.event import Event
-from services.social.ids import SessionId, UserId, new_id
 from services.social.wire import timestamp
 
 

@@ -1,9 +1,9 @@
 """What happens to jobs."""
 
 from museed.social.v1 import events_pb2, jobs_pb2
+from services.social.domain.ids import new_id
+from services.social.domain.jobs import Job
 from services.social.events.event import Event
-from services.social.ids import new_id
-from services.social.jobs import Job
 
 
 def job_progressed(job: Job) -> Event:

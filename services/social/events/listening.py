@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from museed.social.v1 import people_events_pb2
+from services.social.domain.ids import UserId, new_id
+from services.social.domain.listening import Play
 from services.social.events.event import Event
-from services.social.ids import UserId, new_id
-from services.social.listening import Play
 from services.social.wire import timestamp
 
 

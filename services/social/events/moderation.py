@@ -5,8 +5,8 @@ from datetime import datetime
 from google.protobuf.message import Message
 
 from museed.social.v1 import people_events_pb2
+from services.social.domain.ids import UserId, new_id
 from services.social.events.event import Event
-from services.social.ids import UserId, new_id
 from services.social.wire import timestamp
 
 

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from museed.social.v1 import people_events_pb2
+from services.social.domain.ids import JobId, PlaylistId, UserId, new_id
 from services.social.events.event import Event
-from services.social.ids import JobId, PlaylistId, UserId, new_id
 from services.social.wire import timestamp
 
 

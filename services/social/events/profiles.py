@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from museed.social.v1 import events_pb2
 from services.chassis.bus import profile_subject
+from services.social.domain.ids import TrackId, UserId, new_id
 from services.social.events.event import Event
-from services.social.ids import TrackId, UserId, new_id
 
 # With 36 characters to an id, so many stay below 64 KiB.
 MOST_PROFILE_TRACKS = 1000

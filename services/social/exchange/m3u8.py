@@ -3,7 +3,7 @@
 import re
 from urllib.parse import quote, unquote_to_bytes
 
-from services.social.catalog import title_of
+from services.social.domain.catalog import title_of
 from services.social.errors.exchange import PlaylistFileUnreadable
 from services.social.exchange.rows import (
     FileRow,

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from services.social.domain.folding import folded
+from services.social.domain.ids import TrackId
 from services.social.exchange.rows import FileRow
-from services.social.folding import folded
-from services.social.ids import TrackId
 
 # As far as two lengths of one recording lie apart in headers and other programs' figures.
 LENGTH_TOLERANCE_S = 3.0

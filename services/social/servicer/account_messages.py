@@ -5,12 +5,12 @@ from datetime import datetime
 
 from museed.social.v1 import accounts_pb2
 from services.chassis import auth
-from services.social.accounts import REFRESH_LIFE, Person
-from services.social.ids import SessionId, new_id
-from services.social.sessions import Origin, SessionKind, origin
+from services.social.domain.accounts import REFRESH_LIFE, Person
+from services.social.domain.ids import SessionId, new_id
+from services.social.domain.sessions import Origin, SessionKind, origin
+from services.social.domain.tokens import TokenIssuer, hash_refresh_token, new_refresh_token
 from services.social.store import accounts
 from services.social.store.database import Connection
-from services.social.tokens import TokenIssuer, hash_refresh_token, new_refresh_token
 from services.social.wire import timestamp
 
 # What somebody says of their program; gRPC's own header names the program that calls, which may be a gateway.

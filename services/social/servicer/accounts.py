@@ -8,8 +8,8 @@ import grpc
 from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
 from services.chassis import auth
 from services.chassis.auth import require_viewer
-from services.social import fields
-from services.social.accounts import (
+from services.social.domain import fields
+from services.social.domain.accounts import (
     LONGEST_EMAIL,
     LONGEST_PASSWORD,
     REFRESH_LIFE,
@@ -18,21 +18,21 @@ from services.social.accounts import (
     folded,
     judge_refresh,
 )
-from services.social.background import Nudge
+from services.social.domain.ids import SessionId, UserId, is_id, new_id
+from services.social.domain.mail_tokens import MailTokens, Purpose
+from services.social.domain.passwords import PasswordHasher
+from services.social.domain.quotas import AccountQuotas
+from services.social.domain.sessions import Ending
+from services.social.domain.tokens import ACCESS_LIFE, TokenIssuer, hash_refresh_token, new_refresh_token
 from services.social.errors import BadCredentials
 from services.social.errors.credentials import AccountSuspended
 from services.social.events.accounts import user_signed_up
-from services.social.ids import SessionId, UserId, is_id, new_id
-from services.social.mail_tokens import MailTokens, Purpose
-from services.social.passwords import PasswordHasher
-from services.social.quotas import AccountQuotas
 from services.social.servicer import account_messages
 from services.social.servicer.account_messages import SessionStarter, origin_of
-from services.social.sessions import Ending
 from services.social.store import accounts, credentials, mail, outbox, sessions
 from services.social.store.database import Database
 from services.social.store.quotas import Quotas
-from services.social.tokens import ACCESS_LIFE, TokenIssuer, hash_refresh_token, new_refresh_token
+from services.social.workers.background import Nudge
 
 _MOST_USERS = 500
 # As long as access tokens of an ended session may live, and a little for clocks that differ.

@@ -8,9 +8,9 @@ import grpc
 from museed.social.v1 import api_tokens_pb2, api_tokens_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.scopes import Scope
-from services.social import paging
-from services.social.accounts import Role
-from services.social.api_tokens import (
+from services.social.domain import paging
+from services.social.domain.accounts import Role
+from services.social.domain.api_tokens import (
     DEFAULT_LIFE,
     MOST_TOKENS,
     ApiToken,
@@ -19,15 +19,15 @@ from services.social.api_tokens import (
     hash_secret,
     new_secret,
 )
+from services.social.domain.idempotency import IDEMPOTENCY_LIFE, check_key
+from services.social.domain.ids import ApiTokenId, SessionId, UserId, is_id, new_id
+from services.social.domain.sessions import Ending, Origin, SessionKind
+from services.social.domain.tokens import ACCESS_LIFE, TokenIssuer
 from services.social.errors import IdempotencyKeyReused, Malformed
 from services.social.errors.sessions import ApiTokenNotFound, ApiTokenRefused, TooManyApiTokens
-from services.social.idempotency import IDEMPOTENCY_LIFE, check_key
-from services.social.ids import ApiTokenId, SessionId, UserId, is_id, new_id
 from services.social.servicer.account_messages import origin_of
-from services.social.sessions import Ending, Origin, SessionKind
 from services.social.store import accounts, api_tokens, idempotency, sessions
 from services.social.store.database import Database
-from services.social.tokens import ACCESS_LIFE, TokenIssuer
 from services.social.wire import timestamp
 
 _OPERATION = "CreateApiToken"

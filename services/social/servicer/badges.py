@@ -6,10 +6,10 @@ import grpc
 
 from museed.social.v1 import badges_pb2, badges_pb2_grpc
 from services.chassis.auth import viewer
-from services.social import avatar
-from services.social.badges import BADGES, Badge
+from services.social.domain import avatar
+from services.social.domain.badges import BADGES, Badge
+from services.social.domain.ids import UserId
 from services.social.errors.people import UserNotFound
-from services.social.ids import UserId
 from services.social.servicer.listening import known_user
 from services.social.store import badges, charts
 from services.social.store.database import Database

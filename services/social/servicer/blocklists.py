@@ -7,10 +7,10 @@ import grpc
 
 from museed.social.v1 import blocklists_pb2, blocklists_pb2_grpc
 from services.chassis.auth import require_viewer
-from services.social import paging
+from services.social.domain import paging
+from services.social.domain.ids import UserId, is_id
 from services.social.errors import Malformed, TrackNotFound
 from services.social.errors.library import ArtistNotFound
-from services.social.ids import UserId, is_id
 from services.social.store import blocklists
 from services.social.store.blocklists import Blocked, BlockedKind
 from services.social.store.database import Database

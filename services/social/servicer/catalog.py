@@ -8,13 +8,13 @@ import grpc
 from museed.social.v1 import catalog_pb2
 from services.chassis.auth import viewer
 from services.chassis.blobs import BlobStore
-from services.social import fields, paging, terms
-from services.social.catalog import MOST_TRACKS_READ
+from services.social.actions.library_stats import LibraryStats
+from services.social.domain import fields, paging, terms
+from services.social.domain.catalog import MOST_TRACKS_READ
+from services.social.domain.folding import LONGEST_QUERY, folded
+from services.social.domain.genres import GENRES
+from services.social.domain.ids import TrackId, UserId, is_id
 from services.social.errors import Malformed, TrackNotFound
-from services.social.folding import LONGEST_QUERY, folded
-from services.social.genres import GENRES
-from services.social.ids import TrackId, UserId, is_id
-from services.social.library_stats import LibraryStats
 from services.social.servicer import catalog_messages as to
 from services.social.servicer.catalog_ingest import CatalogIngest
 from services.social.servicer.catalog_uploads import CatalogUploads

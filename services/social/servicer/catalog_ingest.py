@@ -6,12 +6,12 @@ import grpc
 
 from museed.social.v1 import catalog_pb2, catalog_pb2_grpc
 from services.chassis.auth import require_viewer
-from services.social import fields, paging
-from services.social.catalog import MOST_REGISTRATIONS, EmbeddingState, Registration, check_location
+from services.social.actions.registration import register
+from services.social.domain import fields, paging
+from services.social.domain.catalog import MOST_REGISTRATIONS, EmbeddingState, Registration, check_location
+from services.social.domain.ids import RootId, TrackId, UserId, is_id, new_id
+from services.social.domain.moderation import Subject
 from services.social.errors import RootNotFound
-from services.social.ids import RootId, TrackId, UserId, is_id, new_id
-from services.social.moderation import Subject
-from services.social.registration import register
 from services.social.servicer import catalog_messages as to
 from services.social.store import audit, catalog, stats
 from services.social.store.database import Database

@@ -1,10 +1,10 @@
 """Turns what the catalogue holds into messages."""
 
 from museed.social.v1 import catalog_pb2
-from services.social.catalog import Media, ReadPoint, Track
-from services.social.registration import Registered
+from services.social.actions.registration import Registered
+from services.social.domain.catalog import Media, ReadPoint, Track
+from services.social.domain.uploads import Upload
 from services.social.store.stats import FailedTrack
-from services.social.uploads import Upload
 from services.social.wire import descriptors, timestamp
 
 

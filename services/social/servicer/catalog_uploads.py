@@ -8,14 +8,14 @@ import grpc
 from museed.social.v1 import catalog_pb2, catalog_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.blobs import BlobStore
+from services.social.domain.ids import UploadId, UserId, is_id, new_id
+from services.social.domain.uploads import QUOTA_PERIOD, Upload, check_upload
 from services.social.errors import UploadNotFound, UploadQuotaReached
 from services.social.errors.uploads import UploadBytesGone
-from services.social.ids import UploadId, UserId, is_id, new_id
 from services.social.servicer import catalog_messages as to
 from services.social.store import accounts, upload_blobs, uploads
 from services.social.store.database import Database
-from services.social.upload_sweeps import is_there
-from services.social.uploads import QUOTA_PERIOD, Upload, check_upload
+from services.social.workers.upload_sweeps import is_there
 
 
 class CatalogUploads(catalog_pb2_grpc.CatalogServiceServicer):

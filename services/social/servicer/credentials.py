@@ -8,22 +8,22 @@ import grpc
 
 from museed.social.v1 import sessions_pb2, sessions_pb2_grpc
 from services.chassis.auth import require_viewer
-from services.social.accounts import LONGEST_PASSWORD, Login, check_email, check_password, check_profile, folded
-from services.social.background import Nudge
+from services.social.domain.accounts import LONGEST_PASSWORD, Login, check_email, check_password, check_profile, folded
+from services.social.domain.ids import UserId
+from services.social.domain.mail_tokens import MailTokens, Purpose, hash_mail_token
+from services.social.domain.passwords import PasswordHasher
+from services.social.domain.quotas import AccountQuotas
+from services.social.domain.sessions import Ending
 from services.social.errors import BadCredentials
 from services.social.errors.credentials import EmailAlreadyVerified, MailTokenRefused
 from services.social.events.accounts import user_changed
-from services.social.ids import UserId
 from services.social.mail.texts import MailKind
-from services.social.mail_tokens import MailTokens, Purpose, hash_mail_token
-from services.social.passwords import PasswordHasher
-from services.social.quotas import AccountQuotas
 from services.social.servicer import account_messages
 from services.social.servicer.account_messages import SessionStarter, origin_of
-from services.social.sessions import Ending
 from services.social.store import accounts, credentials, mail, outbox, sessions
 from services.social.store.database import Connection, Database
 from services.social.store.quotas import Quotas
+from services.social.workers.background import Nudge
 
 _PROVING = (Purpose.VERIFY, Purpose.CHANGE_EMAIL)
 

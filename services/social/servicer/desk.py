@@ -6,15 +6,16 @@ from datetime import datetime
 
 from museed.social.v1 import jobs_pb2
 from services.chassis.server import time_left_s
-from services.social import events, fields
-from services.social.background import Bells, Nudge
+from services.social import events
+from services.social.domain import fields
+from services.social.domain.idempotency import IDEMPOTENCY_LIFE
+from services.social.domain.ids import JobId, UserId, is_id, new_id
+from services.social.domain.jobs import LONGEST_WAIT_MS, Job
 from services.social.errors import IdempotencyKeyReused, JobNotFound, TooManyOpenJobs
-from services.social.idempotency import IDEMPOTENCY_LIFE
-from services.social.ids import JobId, UserId, is_id, new_id
-from services.social.jobs import LONGEST_WAIT_MS, Job
 from services.social.store import accounts, idempotency, jobs, outbox
 from services.social.store.database import Connection, Database
 from services.social.wire import timestamp
+from services.social.workers.background import Bells, Nudge
 
 # Ends that another process wrote ring no bell here.
 _REREAD_INTERVAL_S = 0.25

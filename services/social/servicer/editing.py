@@ -7,15 +7,17 @@ import grpc
 
 from museed.social.v1 import editing_pb2, editing_pb2_grpc, playlists_pb2
 from services.chassis.auth import require_viewer
-from services.social import editing as rules
-from services.social import events, fields
-from services.social.copying import copied
+from services.social import events
+from services.social.actions.copying import copied
+from services.social.domain import editing as rules
+from services.social.domain import fields
+from services.social.domain.idempotency import check_key, digest_of
+from services.social.domain.ids import EntryId, PlaylistId, UserId, is_id, new_id
+from services.social.domain.playlists import LONGEST_DESCRIPTION, LONGEST_TITLE, Entry, Playlist, Visibility
+from services.social.domain.visibility import may_open, thing_of
 from services.social.errors import PlaylistNotFound, VersionConflict
 from services.social.errors.playlists import EntryNotFound
 from services.social.events.playlists import playlist_changed
-from services.social.idempotency import check_key, digest_of
-from services.social.ids import EntryId, PlaylistId, UserId, is_id, new_id
-from services.social.playlists import LONGEST_DESCRIPTION, LONGEST_TITLE, Entry, Playlist, Visibility
 from services.social.servicer.playlist_messages import (
     person,
     playlist_id_of,
@@ -27,7 +29,6 @@ from services.social.servicer.playlist_messages import (
 from services.social.store import accounts, editing, engagement, outbox, playlists
 from services.social.store.claims import Claim
 from services.social.store.database import Connection, Database
-from services.social.visibility import may_open, thing_of
 
 _MOST_PLAYLISTS = 100
 _LONGEST_SLUG = 100

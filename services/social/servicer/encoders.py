@@ -7,14 +7,14 @@ import grpc
 from museed.social.v1 import encoders_pb2, encoders_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.errors import DomainError
-from services.social import fields
 from services.social.clients import Embedders
-from services.social.encoders import Roles
-from services.social.ids import EncoderId, UserId
+from services.social.domain import fields
+from services.social.domain.encoders import Roles
+from services.social.domain.ids import EncoderId, UserId
 from services.social.store import encoders, vector_log
 from services.social.store.database import Database
 from services.social.store.encoders import Coverage
-from services.social.switching import EncoderSwitch
+from services.social.workers.switching import EncoderSwitch
 
 _LONGEST_ENCODER_ID = 100
 

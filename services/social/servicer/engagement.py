@@ -7,12 +7,13 @@ import grpc
 
 from museed.social.v1 import accounts_pb2, engagement_pb2, engagement_pb2_grpc
 from services.chassis.auth import require_viewer, viewer
-from services.social import engaging, paging
-from services.social.accounts import Role
-from services.social.comments import Comment, check_text
+from services.social.actions import engaging
+from services.social.domain import paging
+from services.social.domain.accounts import Role
+from services.social.domain.comments import Comment, check_text
+from services.social.domain.idempotency import check_key, digest_of
+from services.social.domain.ids import CommentId, UserId, is_id
 from services.social.errors.engagement import CommentNotFound
-from services.social.idempotency import check_key, digest_of
-from services.social.ids import CommentId, UserId, is_id
 from services.social.servicer.playlist_messages import person, playlist_id_of, shown
 from services.social.store import accounts, comments, engagement, playlists
 from services.social.store.claims import Claim

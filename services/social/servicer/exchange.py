@@ -11,15 +11,15 @@ import grpc
 
 from museed.social.v1 import exchange_pb2, exchange_pb2_grpc
 from services.chassis.auth import require_viewer
-from services.social import fields, paging, stream_tokens
+from services.social.actions.importing import LeftOut, import_playlist
+from services.social.domain import fields, paging, stream_tokens
+from services.social.domain.idempotency import check_key, digest_of
+from services.social.domain.ids import PlaylistId, StreamTokenId, TrackId, UserId, is_id, new_id
+from services.social.domain.playlists import LONGEST_TITLE, Visibility
 from services.social.errors import Malformed, PlaylistNotFound
 from services.social.errors.exchange import StreamTokenNotFound, StreamTokenRefused, TooManyStreamTokens
 from services.social.exchange import formats
 from services.social.exchange.rows import Format, WrittenPlaylist, check_size
-from services.social.idempotency import check_key, digest_of
-from services.social.ids import PlaylistId, StreamTokenId, TrackId, UserId, is_id, new_id
-from services.social.importing import LeftOut, import_playlist
-from services.social.playlists import LONGEST_TITLE, Visibility
 from services.social.servicer.playlist_messages import person, playlist_id_of, to_playlist, to_visibility
 from services.social.store import accounts, exchange, playlists
 from services.social.store import stream_tokens as tokens

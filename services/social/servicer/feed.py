@@ -6,9 +6,9 @@ import grpc
 
 from museed.social.v1 import feed_pb2, feed_pb2_grpc, playlists_pb2
 from services.chassis.auth import require_viewer
-from services.social import paging
+from services.social.domain import paging
+from services.social.domain.ids import PlaylistId, UserId
 from services.social.errors.people import PageExpired
-from services.social.ids import PlaylistId, UserId
 from services.social.servicer import keys, people_messages
 from services.social.servicer.people import check_visible
 from services.social.store import feed, listings, trending

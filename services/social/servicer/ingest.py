@@ -7,13 +7,13 @@ import grpc
 
 from museed.social.v1 import ingest_pb2, ingest_pb2_grpc
 from services.chassis.errors import DomainError
-from services.social import fields, paging
+from services.social.domain import fields, paging
+from services.social.domain.ids import EncoderId, RootId, is_id
+from services.social.domain.stored_vectors import MOST_VECTORS, StoredVector, check_vectors
 from services.social.errors import Missing, OutOfRange, RootNotFound
 from services.social.errors.ingest import EncoderNotFound
-from services.social.ids import EncoderId, RootId, is_id
 from services.social.store import catalog, encoders, ingest
 from services.social.store.database import Connection, Database
-from services.social.stored_vectors import MOST_VECTORS, StoredVector, check_vectors
 
 _DEFAULT_FILES, _MOST_FILES = 500, 1_000
 _DEFAULT_VECTORS = 100

@@ -10,15 +10,16 @@ from museed.social.v1 import jobs_pb2, jobs_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.errors import PermissionDenied
 from services.chassis.telemetry import request_id
-from services.social import events, fields
-from services.social.accounts import Role
-from services.social.catalog import EmbeddingState, Track, title_of
+from services.social import events
+from services.social.domain import fields
+from services.social.domain.accounts import Role
+from services.social.domain.catalog import EmbeddingState, Track, title_of
+from services.social.domain.idempotency import check_key
+from services.social.domain.ids import EncoderId, JobId, TrackId, UserId
+from services.social.domain.jobs import GenerationRequest, Job, Kind, title_after
+from services.social.domain.playlists import LONGEST_TITLE, Visibility
+from services.social.domain.recipe import Recipe
 from services.social.errors import TrackFailed, TrackNotFound, TrackNotReady, UploadNotFound
-from services.social.idempotency import check_key
-from services.social.ids import EncoderId, JobId, TrackId, UserId
-from services.social.jobs import GenerationRequest, Job, Kind, title_after
-from services.social.playlists import LONGEST_TITLE, Visibility
-from services.social.recipe import Recipe
 from services.social.servicer.desk import JobDesk, to_job_id, to_wait_s
 from services.social.servicer.playlist_messages import to_visibility
 from services.social.servicer.recipe_messages import to_recipe

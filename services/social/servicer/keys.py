@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 
 from services.chassis.auth import viewer
-from services.social import paging
+from services.social.domain import paging
+from services.social.domain.ids import UserId, is_id
 from services.social.errors import Missing
 from services.social.errors.people import UserNotFound
-from services.social.ids import UserId, is_id
 
 DEFAULT_PAGE, LARGEST_PAGE = 20, 100
 # Above and below every id.

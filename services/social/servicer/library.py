@@ -6,11 +6,11 @@ from typing import TypeVar
 import grpc
 
 from museed.social.v1 import catalog_pb2, library_pb2, library_pb2_grpc
-from services.social import fields, paging, terms
+from services.social.actions.library_stats import LibraryStats
+from services.social.domain import fields, paging, terms
+from services.social.domain.folding import LONGEST_QUERY, folded
+from services.social.domain.ids import AlbumId, ArtistId, TrackId, is_id
 from services.social.errors.library import AlbumNotFound, ArtistNotFound
-from services.social.folding import LONGEST_QUERY, folded
-from services.social.ids import AlbumId, ArtistId, TrackId, is_id
-from services.social.library_stats import LibraryStats
 from services.social.servicer import catalog_messages
 from services.social.servicer import library_messages as to
 from services.social.store import artists, catalog, search

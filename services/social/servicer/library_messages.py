@@ -1,7 +1,7 @@
 """Turns artists, albums and what is known of tracks into messages."""
 
 from museed.social.v1 import library_pb2
-from services.social.artists import Album, Artist, Details
+from services.social.domain.artists import Album, Artist, Details
 from services.social.wire import timestamp
 
 

@@ -7,13 +7,13 @@ import grpc
 
 from museed.social.v1 import listening_pb2, listening_pb2_grpc
 from services.chassis.auth import require_viewer, viewer
-from services.social import fields, paging
+from services.social.actions.history import forget_all, forget_plays, record_plays
+from services.social.domain import fields, paging
+from services.social.domain.ids import PlaylistId, TrackId, UserId, is_id
+from services.social.domain.listening import MOST_HEARD_SECONDS, MOST_PLAYS, Play
+from services.social.domain.ranges import ListeningRange, Share
 from services.social.errors import Malformed, Missing
 from services.social.errors.people import UserNotFound
-from services.social.history import forget_all, forget_plays, record_plays
-from services.social.ids import PlaylistId, TrackId, UserId, is_id
-from services.social.listening import MOST_HEARD_SECONDS, MOST_PLAYS, Play
-from services.social.ranges import ListeningRange, Share
 from services.social.store import charts, listening
 from services.social.store.database import Database
 from services.social.store.listening import HeardPlay

@@ -7,12 +7,11 @@ import grpc
 
 from museed.social.v1 import moderation_pb2, moderation_pb2_grpc
 from services.chassis.auth import require_viewer
-from services.social import custody, fields, paging, reporting
-from services.social.background import Bells
-from services.social.custody import Order
-from services.social.errors.moderation import ReportNotFound, SubjectNotFound
-from services.social.ids import JobId, UserId, is_id, new_id
-from services.social.moderation import (
+from services.social.actions import custody, reporting
+from services.social.actions.custody import Order
+from services.social.domain import fields, paging
+from services.social.domain.ids import JobId, UserId, is_id, new_id
+from services.social.domain.moderation import (
     LONGEST_SEARCH,
     Report,
     ReportState,
@@ -22,10 +21,12 @@ from services.social.moderation import (
     check_report_text,
     check_role,
 )
+from services.social.errors.moderation import ReportNotFound, SubjectNotFound
 from services.social.servicer import moderation_messages as to
 from services.social.store import audit, reports
 from services.social.store import custody as custody_rows
 from services.social.store.database import Database
+from services.social.workers.background import Bells
 
 _DEFAULT_PAGE, _DEFAULT_AUDIT_PAGE, _LARGEST_PAGE = 20, 50, 100
 _LONGEST_SUBJECT = 200

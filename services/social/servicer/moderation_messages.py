@@ -3,8 +3,8 @@
 import json
 
 from museed.social.v1 import accounts_pb2, moderation_pb2
+from services.social.domain.moderation import Account, Action, AuditEntry, Report, ReportReason, ReportState, Subject
 from services.social.errors import Malformed, Missing
-from services.social.moderation import Account, Action, AuditEntry, Report, ReportReason, ReportState, Subject
 from services.social.wire import timestamp
 
 

@@ -7,10 +7,10 @@ import grpc
 
 from museed.social.v1 import notifications_pb2, notifications_pb2_grpc
 from services.chassis.auth import require_viewer
-from services.social import fields, paging
+from services.social.domain import fields, paging
+from services.social.domain.ids import UserId, is_id
+from services.social.domain.notifications import MOST_UNREAD, Notification, NotificationKind
 from services.social.errors import Malformed, Missing
-from services.social.ids import UserId, is_id
-from services.social.notifications import MOST_UNREAD, Notification, NotificationKind
 from services.social.servicer import keys
 from services.social.store import notifications
 from services.social.store.database import Database

@@ -7,15 +7,15 @@ import grpc
 
 from museed.social.v1 import people_pb2, people_pb2_grpc
 from services.chassis.auth import require_viewer
-from services.social import fields, paging
-from services.social.accounts import LONGEST_USERNAME, folded
-from services.social.activities import ActivityKind
+from services.social.domain import fields, paging
+from services.social.domain.accounts import LONGEST_USERNAME, folded
+from services.social.domain.activities import ActivityKind
+from services.social.domain.ids import UserId, is_id
+from services.social.domain.notifications import NotificationKind
+from services.social.domain.people import MOST_BLOCKED, MOST_FOLLOWED
 from services.social.errors import Missing
 from services.social.errors.people import BlocklistFull, FollowLimitReached, OwnAccount, UserBlocked, UserNotFound
 from services.social.events.people import user_followed, user_unfollowed
-from services.social.ids import UserId, is_id
-from services.social.notifications import NotificationKind
-from services.social.people import MOST_BLOCKED, MOST_FOLLOWED
 from services.social.servicer import keys, people_messages
 from services.social.store import activities, follows, outbox, profiles
 from services.social.store.database import Connection, Database

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from museed.social.v1 import accounts_pb2, badges_pb2, listening_pb2, people_pb2, playlists_pb2
-from services.social.feed import Card
-from services.social.people import GenreCount, Member, Profile, Relation
+from services.social.domain.feed import Card
+from services.social.domain.people import GenreCount, Member, Profile, Relation
 from services.social.wire import timestamp
 
 

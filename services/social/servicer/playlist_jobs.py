@@ -7,23 +7,14 @@ import grpc
 from museed.social.v1 import jobs_pb2, jobwork_pb2, jobwork_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.telemetry import request_id
-from services.social import fields, paging
-from services.social.errors import Malformed, Missing, OutOfRange, PlaylistNotFound
-from services.social.errors.playlist_jobs import NoRecipe, PlaylistEmpty, UploadGone
-from services.social.idempotency import check_key
-from services.social.ids import JobId, PlaylistId, UserId, is_id
-from services.social.jobs import Job, JobState, Kind, digest_of
-from services.social.judging import judge
-from services.social.kinds.extension import extension_request
-from services.social.kinds.regeneration import regeneration_request
-from services.social.rules import check_filter
-from services.social.schedules import Period, Schedule, check_first
-from services.social.servicer.desk import JobDesk, to_wait_s
-from services.social.servicer.recipe_messages import to_filter
-from services.social.store import accounts, encoders, job_lists, jobs, remaking, schedules, uploads
-from services.social.store import suggestions as rows
-from services.social.store.database import Connection
-from services.social.suggestions import (
+from services.social.actions.judging import judge
+from services.social.domain import fields, paging
+from services.social.domain.idempotency import check_key
+from services.social.domain.ids import JobId, PlaylistId, UserId, is_id
+from services.social.domain.jobs import Job, JobState, Kind, digest_of
+from services.social.domain.rules import check_filter
+from services.social.domain.schedules import Period, Schedule, check_first
+from services.social.domain.suggestions import (
     DEFAULT_SUGGESTIONS,
     MOST_SUGGESTIONS,
     MOST_TRACKS,
@@ -31,7 +22,16 @@ from services.social.suggestions import (
     SuggestionState,
     check_judgement,
 )
+from services.social.errors import Malformed, Missing, OutOfRange, PlaylistNotFound
+from services.social.errors.playlist_jobs import NoRecipe, PlaylistEmpty, UploadGone
+from services.social.servicer.desk import JobDesk, to_wait_s
+from services.social.servicer.recipe_messages import to_filter
+from services.social.store import accounts, encoders, job_lists, jobs, remaking, schedules, uploads
+from services.social.store import suggestions as rows
+from services.social.store.database import Connection
 from services.social.wire import timestamp
+from services.social.workers.kinds.extension import extension_request
+from services.social.workers.kinds.regeneration import regeneration_request
 
 _SHOWN = timedelta(days=30)
 _PAGE_SIZE, _LARGEST_PAGE = 20, 100

@@ -2,9 +2,9 @@
 
 from museed.social.v1 import playlists_pb2
 from services.chassis.auth import viewer
+from services.social.domain.ids import PlaylistId, UserId, is_id
+from services.social.domain.playlists import Entry, Playlist, Visibility
 from services.social.errors import Malformed, PlaylistNotFound
-from services.social.ids import PlaylistId, UserId, is_id
-from services.social.playlists import Entry, Playlist, Visibility
 from services.social.store import engagement, playlists
 from services.social.store.database import Connection
 from services.social.wire import timestamp

@@ -7,11 +7,11 @@ import grpc
 
 from museed.social.v1 import playlists_pb2, playlists_pb2_grpc
 from services.chassis.auth import require_viewer
-from services.social import paging
+from services.social.domain import paging
+from services.social.domain.ids import PlaylistId, UserId, is_id
+from services.social.domain.playlists import check_edit, edited
 from services.social.errors import PlaylistNotFound
 from services.social.events.playlists import playlist_changed, playlist_deleted
-from services.social.ids import PlaylistId, UserId, is_id
-from services.social.playlists import check_edit, edited
 from services.social.servicer.playlist_messages import (
     person,
     playlist_id_of,

@@ -9,24 +9,25 @@ import grpc
 from museed.social.v1 import privacy_pb2, privacy_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.telemetry import request_id
-from services.social import custody, events
-from services.social.accounts import LONGEST_PASSWORD
-from services.social.background import Nudge
+from services.social import events
+from services.social.actions import custody
+from services.social.domain.accounts import LONGEST_PASSWORD
+from services.social.domain.idempotency import IDEMPOTENCY_LIFE, check_key
+from services.social.domain.ids import JobId, UserId, is_id, new_id
+from services.social.domain.jobs import Kind
+from services.social.domain.passwords import PasswordHasher
+from services.social.domain.privacy import EXPORT_LIFE, EXPORT_PAUSE
+from services.social.domain.quotas import Quota
 from services.social.errors import BadCredentials, IdempotencyKeyReused, Missing
 from services.social.errors.privacy import ExportNotFound, ExportNotReady
 from services.social.events import moderation as people_events
-from services.social.idempotency import IDEMPOTENCY_LIFE, check_key
-from services.social.ids import JobId, UserId, is_id, new_id
-from services.social.jobs import Kind
-from services.social.passwords import PasswordHasher
-from services.social.privacy import EXPORT_LIFE, EXPORT_PAUSE
-from services.social.quotas import Quota
 from services.social.servicer.desk import job_message
 from services.social.store import accounts, idempotency, jobs, outbox, privacy
 from services.social.store import custody as custody_rows
 from services.social.store.database import Database
 from services.social.store.quotas import Quotas
 from services.social.wire import timestamp
+from services.social.workers.background import Nudge
 
 _OPERATION = "RequestExport"
 _DIGEST = hashlib.sha256(_OPERATION.encode()).digest()

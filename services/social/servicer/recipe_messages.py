@@ -3,11 +3,11 @@
 from google.protobuf.message import Message
 
 from museed.social.v1 import jobs_pb2
-from services.social import fields
+from services.social.domain import fields
+from services.social.domain.ids import TrackId
+from services.social.domain.recipe import MOST_SEEDS, Recipe, check_recipe, check_seed
+from services.social.domain.rules import Arrangement, NumberRange, Rules, TrackFilter
 from services.social.errors import Malformed
-from services.social.ids import TrackId
-from services.social.recipe import MOST_SEEDS, Recipe, check_recipe, check_seed
-from services.social.rules import Arrangement, NumberRange, Rules, TrackFilter
 
 
 def to_recipe(message: jobs_pb2.Recipe) -> Recipe:

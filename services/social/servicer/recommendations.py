@@ -7,11 +7,11 @@ import grpc
 
 from museed.social.v1 import accounts_pb2, recommendations_pb2, recommendations_pb2_grpc
 from services.chassis.auth import require_viewer
-from services.social import fields
-from services.social.days import read_day, within_days
-from services.social.ids import UserId
-from services.social.recommendation import MOST_RECOMMENDED, Recommended
-from services.social.recommending import Recommender
+from services.social.actions.recommending import Recommender
+from services.social.domain import fields
+from services.social.domain.days import read_day, within_days
+from services.social.domain.ids import UserId
+from services.social.domain.recommendation import MOST_RECOMMENDED, Recommended
 from services.social.store import accounts
 from services.social.store.database import Database
 from services.social.wire import timestamp

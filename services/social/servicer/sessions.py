@@ -7,10 +7,10 @@ import grpc
 
 from museed.social.v1 import sessions_pb2, sessions_pb2_grpc
 from services.chassis.auth import require_viewer
-from services.social import paging
+from services.social.domain import paging
+from services.social.domain.ids import SessionId, UserId, is_id
+from services.social.domain.sessions import Ending, Session, SessionKind
 from services.social.errors.sessions import SessionNotFound
-from services.social.ids import SessionId, UserId, is_id
-from services.social.sessions import Ending, Session, SessionKind
 from services.social.store import accounts, sessions
 from services.social.store.database import Database
 from services.social.wire import timestamp

@@ -6,14 +6,11 @@ from datetime import date
 import grpc
 
 from museed.social.v1 import trends_pb2, trends_pb2_grpc
-from services.social import fields, paging
-from services.social.errors import Malformed
-from services.social.genres import GENRES
-from services.social.ids import is_id
-from services.social.paging import Page
-from services.social.store import trends
-from services.social.store.database import Database
-from services.social.trends import (
+from services.social.domain import fields, paging
+from services.social.domain.genres import GENRES
+from services.social.domain.ids import is_id
+from services.social.domain.paging import Page
+from services.social.domain.trends import (
     LONGEST_SUBJECT,
     Dimension,
     PeriodLength,
@@ -22,6 +19,9 @@ from services.social.trends import (
     periods,
     to_csv,
 )
+from services.social.errors import Malformed
+from services.social.store import trends
+from services.social.store.database import Database
 
 _DEFAULT_LIST, _LARGEST_LIST = 50, 500
 _DEFAULT_FILE, _LARGEST_FILE = 1_000, 5_000

@@ -8,14 +8,14 @@ import grpc
 from museed.social.v1 import uploads_pb2, uploads_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.blobs import BlobStore
-from services.social import paging
+from services.social.domain import paging
+from services.social.domain.ids import UploadId, UserId, is_id
 from services.social.errors import UploadNotFound
 from services.social.events.uploads import upload_deleted
-from services.social.ids import UploadId, UserId, is_id
 from services.social.servicer import catalog_messages as to
 from services.social.store import accounts, outbox, uploads
 from services.social.store.database import Database
-from services.social.upload_sweeps import delete_if_released
+from services.social.workers.upload_sweeps import delete_if_released
 
 _PAGE_SIZE, _LARGEST_PAGE = 20, 100
 

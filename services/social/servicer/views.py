@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import grpc
 
 from museed.social.v1 import access_pb2, access_pb2_grpc
-from services.social import fields
+from services.social.domain import fields
+from services.social.domain.ids import UserId, is_id
 from services.social.errors import Malformed, Missing
-from services.social.ids import UserId, is_id
 from services.social.servicer import keys
 from services.social.store import views
 from services.social.store.database import Connection, Database

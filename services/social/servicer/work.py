@@ -5,9 +5,9 @@ import grpc
 from museed.social.v1 import work_pb2, work_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.bus import DeadLetter, list_dead_letters
-from services.social import fields, paging
-from services.social.ids import UserId, is_id
-from services.social.replay import Replayer, told_of
+from services.social.actions.replay import Replayer, told_of
+from services.social.domain import fields, paging
+from services.social.domain.ids import UserId, is_id
 from services.social.store import work
 from services.social.store.database import Database
 from services.social.streams import BusDoor, StreamState, list_streams

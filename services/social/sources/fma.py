@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from services.social.genres import GENRES
+from services.social.domain.genres import GENRES
 from services.social.sources.rows import (
     MOST_SUB_GENRES,
     LeftOut,

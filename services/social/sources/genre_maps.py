@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-from services.social.genres import GENRES, match_genre
+from services.social.domain.genres import GENRES, match_genre
 from services.social.sources.rows import SourceError, shown
 
 MOST_NAMES = 10_000

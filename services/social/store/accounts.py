@@ -4,13 +4,13 @@ from datetime import datetime
 
 import asyncpg
 
-from services.social.accounts import Login, NewAccount, Person, Role, ShownRefreshToken
+from services.social.domain.accounts import Login, NewAccount, Person, Role, ShownRefreshToken
+from services.social.domain.ids import SessionId, UserId
+from services.social.domain.sessions import Origin, SessionKind
+from services.social.domain.tokens import SigningKey
 from services.social.errors import NameTaken
 from services.social.errors.credentials import AccountSuspended
-from services.social.ids import SessionId, UserId
-from services.social.sessions import Origin, SessionKind
 from services.social.store.database import Connection
-from services.social.tokens import SigningKey
 
 # Only the first transaction finds the row without a founder: others wait for its end, and then find one.
 CLAIM_FOUNDER = "UPDATE mesh SET founder_id = $1 WHERE founder_id IS NULL RETURNING founder_id"

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from services.social.activities import ActivityKind
+from services.social.domain.activities import ActivityKind
+from services.social.domain.ids import PlaylistId, UserId, new_id
 from services.social.events.notifications import notification_added
-from services.social.ids import PlaylistId, UserId, new_id
 from services.social.store import outbox
 from services.social.store.database import Connection
 from services.social.store.visibility import blocked

@@ -5,9 +5,9 @@ from datetime import datetime
 import asyncpg
 
 from services.chassis.scopes import Scope
-from services.social.accounts import Role
-from services.social.api_tokens import ApiToken
-from services.social.ids import ApiTokenId, SessionId, UserId
+from services.social.domain.accounts import Role
+from services.social.domain.api_tokens import ApiToken
+from services.social.domain.ids import ApiTokenId, SessionId, UserId
 from services.social.store.database import Connection
 
 _COLUMNS = "token.token_id, token.name, token.scopes, token.created_at, token.expires_at, token.used_at"

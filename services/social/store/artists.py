@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from services.social.artists import Album, Artist, Details
-from services.social.ids import AlbumId, ArtistId, TrackId
+from services.social.domain.artists import Album, Artist, Details
+from services.social.domain.ids import AlbumId, ArtistId, TrackId
 from services.social.store.database import Connection
 
 SELECT_ARTISTS = """

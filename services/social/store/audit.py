@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from services.chassis.telemetry import request_id
-from services.social.ids import UserId, new_id
-from services.social.moderation import AuditEntry, Subject
+from services.social.domain.ids import UserId, new_id
+from services.social.domain.moderation import AuditEntry, Subject
 from services.social.store.database import Connection
 
 INSERT = """

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from services.social.badges import Metric
-from services.social.ids import UserId
+from services.social.domain.badges import Metric
+from services.social.domain.ids import UserId
 from services.social.store.database import Connection
 
 SELECT_METRICS = """

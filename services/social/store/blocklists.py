@@ -6,9 +6,9 @@ from enum import StrEnum
 
 import asyncpg
 
+from services.social.domain.ids import UserId
 from services.social.errors import TrackNotFound
 from services.social.errors.library import ArtistNotFound, BlocklistFull
-from services.social.ids import UserId
 from services.social.store import accounts
 from services.social.store.database import Connection
 

@@ -1,6 +1,6 @@
 """What a person blocks, as the retriever takes it."""
 
-from services.social.ids import UserId
+from services.social.domain.ids import UserId
 from services.social.retriever_requests import Blocks
 from services.social.store.database import Connection
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from services.social.catalog import EmbeddingState, Media, ReadPoint, Track, TrackFile
-from services.social.ids import RootId, TrackId
+from services.social.domain.catalog import EmbeddingState, Media, ReadPoint, Track, TrackFile
+from services.social.domain.ids import RootId, TrackId
 from services.social.store import descriptors
 from services.social.store.database import Connection
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from services.social.ids import UserId
-from services.social.ranges import ListeningRange, Share, first_day, shares
+from services.social.domain.ids import UserId
+from services.social.domain.ranges import ListeningRange, Share, first_day, shares
 from services.social.store.database import Connection
 from services.social.store.visibility import blocked
 

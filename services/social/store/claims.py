@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.social.domain.idempotency import IDEMPOTENCY_LIFE
+from services.social.domain.ids import UserId
 from services.social.errors import IdempotencyKeyReused
-from services.social.idempotency import IDEMPOTENCY_LIFE
-from services.social.ids import UserId
 from services.social.store import idempotency
 from services.social.store.database import Connection
 

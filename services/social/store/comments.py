@@ -4,8 +4,8 @@ from datetime import datetime
 
 import asyncpg
 
-from services.social.comments import Comment
-from services.social.ids import CommentId, PlaylistId, UserId
+from services.social.domain.comments import Comment
+from services.social.domain.ids import CommentId, PlaylistId, UserId
 from services.social.store.database import LAST_ID, Connection
 from services.social.store.visibility import blocked
 

@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from services.social.ids import PlaylistId, UserId
-from services.social.signals import HEAT, SignalKind, added
+from services.social.domain.ids import PlaylistId, UserId
+from services.social.domain.signals import HEAT, SignalKind, added
 from services.social.store.database import Connection
 from services.social.store.signals import Signal
 

@@ -4,9 +4,9 @@ from datetime import datetime
 
 import asyncpg
 
-from services.social.accounts import Login, Person, ProfileEdit, folded
+from services.social.domain.accounts import Login, Person, ProfileEdit, folded
+from services.social.domain.ids import UserId
 from services.social.errors import NameTaken
-from services.social.ids import UserId
 from services.social.store import accounts
 from services.social.store.database import Connection
 

@@ -6,10 +6,10 @@ from datetime import datetime
 import asyncpg
 
 from services.social import events
-from services.social.accounts import Person, Role, folded
-from services.social.ids import SessionId, UserId
-from services.social.jobs import Job
-from services.social.moderation import Account
+from services.social.domain.accounts import Person, Role, folded
+from services.social.domain.ids import SessionId, UserId
+from services.social.domain.jobs import Job
+from services.social.domain.moderation import Account
 from services.social.store import jobs, outbox
 from services.social.store.database import Connection
 

@@ -4,7 +4,7 @@ from dataclasses import astuple
 
 import asyncpg
 
-from services.social.catalog import Descriptors
+from services.social.domain.catalog import Descriptors
 from services.social.store.database import Connection
 
 # For a query that joins `descriptors AS measured`; read by `from_row`.

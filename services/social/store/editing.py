@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from services.social.domain.ids import EntryId, PlaylistId, TrackId, UserId
+from services.social.domain.playlists import Entry, Visibility
 from services.social.errors import TrackNotFound
-from services.social.ids import EntryId, PlaylistId, TrackId, UserId
-from services.social.playlists import Entry, Visibility
 from services.social.store import playlists
 from services.social.store.database import Connection
 

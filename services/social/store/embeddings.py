@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.social.catalog import Descriptors, EmbeddingState
-from services.social.ids import EncoderId, TrackId
+from services.social.domain.catalog import Descriptors, EmbeddingState
+from services.social.domain.ids import EncoderId, TrackId
 from services.social.store import outbox
 from services.social.store.database import Connection
 from services.social.store.descriptors import store_descriptors

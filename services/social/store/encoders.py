@@ -6,9 +6,9 @@ the last look at a candidate's coverage and the moment from which it is served.
 
 from dataclasses import dataclass
 
-from services.social.encoders import Encoder, Role, Roles
+from services.social.domain.encoders import Encoder, Role, Roles
+from services.social.domain.ids import EncoderId
 from services.social.errors import NoEncoder
-from services.social.ids import EncoderId
 from services.social.store.database import Connection
 
 INSERT_ENCODER = """

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.social.accounts import Person, Role
+from services.social.domain.accounts import Person, Role
+from services.social.domain.ids import PlaylistId, UserId
+from services.social.domain.playlists import Playlist
+from services.social.domain.visibility import may_act, thing_of
 from services.social.errors.engagement import UserBlocked
-from services.social.ids import PlaylistId, UserId
-from services.social.playlists import Playlist
 from services.social.store.database import Connection
 from services.social.store.visibility import blocked
-from services.social.visibility import may_act, thing_of
 
 IS_BLOCKED = f"SELECT {blocked('$1::uuid', '$2::uuid')}"
 LIKED_AMONG = "SELECT playlist_id FROM likes WHERE user_id = $1 AND playlist_id = ANY ($2::uuid[])"

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from services.social.domain.folding import folded
+from services.social.domain.ids import PlaylistId, TrackId
 from services.social.exchange.matching import LENGTH_TOLERANCE_S, Candidate, Way, names_of
 from services.social.exchange.rows import FileRow, TrackRow
-from services.social.folding import folded
-from services.social.ids import PlaylistId, TrackId
 from services.social.store.database import Connection
 
 SELECT_ROWS = """

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import asyncpg
 
-from services.social.activities import ActivityKind
-from services.social.ids import UserId
+from services.social.domain.activities import ActivityKind
+from services.social.domain.ids import UserId
 from services.social.store.database import Connection
 from services.social.store.visibility import blocked, listed
 

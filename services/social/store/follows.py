@@ -5,9 +5,9 @@ from datetime import datetime
 
 import asyncpg
 
-from services.social.ids import UserId
-from services.social.people import Edge, Member, Relation
-from services.social.signals import SignalKind
+from services.social.domain.ids import UserId
+from services.social.domain.people import Edge, Member, Relation
+from services.social.domain.signals import SignalKind
 from services.social.store import signals
 from services.social.store.database import Connection
 from services.social.store.visibility import blocked

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from services.social.ids import UserId
+from services.social.domain.ids import UserId
 from services.social.store.database import Connection
 
 # An expired key is as good as none. Of two at once, the second waits and then finds the first's.

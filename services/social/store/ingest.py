@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.social.ids import EncoderId, RootId, TrackId
+from services.social.domain.ids import EncoderId, RootId, TrackId
+from services.social.domain.stored_vectors import StoredVector
 from services.social.store import embeddings, outbox
 from services.social.store.database import Connection
-from services.social.stored_vectors import StoredVector
 
 # By tracks_place_unique: a path may be longer than what an index entry holds, its hash is not.
 LIST_ROOT_FILES = """

@@ -3,8 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from services.social.ids import JobId, UserId
-from services.social.jobs import Job, JobState, Kind
+from services.social.domain.ids import JobId, UserId
+from services.social.domain.jobs import Job, JobState, Kind
 from services.social.store.database import LAST_ID, Connection
 from services.social.store.jobs import JOB, to_job
 

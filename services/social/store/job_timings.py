@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from services.social.jobs import JobState, Kind
+from services.social.domain.jobs import JobState, Kind
+from services.social.domain.timings import NEWEST_SHARE, Timing
 from services.social.store.database import Connection
-from services.social.timings import NEWEST_SHARE, Timing
 
 SELECT_TIMINGS = "SELECT stage, mean_ms, count FROM job_timings WHERE kind = $1"
 # Until there are many, the plain mean: the first one is not the truth of the next twenty.

@@ -11,8 +11,8 @@ from typing import Any
 import asyncpg
 
 from services.chassis.telemetry import tracing
-from services.social.ids import JobId, PlaylistId, UserId
-from services.social.jobs import Counted, Job, JobState, Kind, can_older_release
+from services.social.domain.ids import JobId, PlaylistId, UserId
+from services.social.domain.jobs import Counted, Job, JobState, Kind, can_older_release
 from services.social.store.database import Connection
 
 # What every release reads of a request before it looks at anything else.

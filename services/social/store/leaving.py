@@ -3,7 +3,7 @@
 What others count is counted back by signals, in the statement that deletes; they name the other person only.
 """
 
-from services.social.ids import UserId
+from services.social.domain.ids import UserId
 from services.social.store.database import Connection
 
 

@@ -4,9 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
 
-from services.social.ids import PlaylistId, TrackId, UserId
-from services.social.listening import HALF_LIFE
-from services.social.signals import SignalKind, added
+from services.social.domain.ids import PlaylistId, TrackId, UserId
+from services.social.domain.listening import HALF_LIFE
+from services.social.domain.signals import SignalKind, added
 from services.social.store import signals
 from services.social.store.database import Connection
 from services.social.store.listening import HeardPlay

@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime
 
 import asyncpg
 
-from services.social.ids import PlaylistId, TrackId, UserId
-from services.social.listening import REST, HeardTrack, Play
+from services.social.domain.ids import PlaylistId, TrackId, UserId
+from services.social.domain.listening import REST, HeardTrack, Play
 from services.social.store.database import Connection
 from services.social.store.visibility import openable
 

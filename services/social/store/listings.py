@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from services.social.feed import Card
-from services.social.ids import PlaylistId, UserId
-from services.social.playlists import Visibility
+from services.social.domain.feed import Card
+from services.social.domain.ids import PlaylistId, UserId
+from services.social.domain.playlists import Visibility
 from services.social.store.database import Connection
 from services.social.store.visibility import blocked, listed, openable
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.social.accounts import Person
-from services.social.ids import MailId, MailTokenId, UserId, new_id
+from services.social.domain.accounts import Person
+from services.social.domain.ids import MailId, MailTokenId, UserId, new_id
+from services.social.domain.mail_tokens import LIFE, MailTokens, Purpose, hash_mail_token
 from services.social.mail.texts import MailKind
-from services.social.mail_tokens import LIFE, MailTokens, Purpose, hash_mail_token
 from services.social.store.database import Connection
 
 INSERT_MAIL = """

@@ -5,8 +5,8 @@ from datetime import datetime
 
 import asyncpg
 
-from services.social.ids import UserId
-from services.social.notifications import Notification, NotificationKind
+from services.social.domain.ids import UserId
+from services.social.domain.notifications import Notification, NotificationKind
 from services.social.store.database import Connection
 from services.social.store.visibility import blocked
 

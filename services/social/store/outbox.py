@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.chassis.telemetry import request_id, tracing
+from services.social.domain.ids import EncoderId, TrackId
 from services.social.events import Event
-from services.social.ids import EncoderId, TrackId
 from services.social.store.database import Connection
 
 PARTITIONS = 16

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 
-from services.social.ids import TrackId, UserId
+from services.social.domain.ids import TrackId, UserId
 from services.social.store.database import Connection
 
 # So many of a track's latest listeners are looked at, and so many tracks of each.

@@ -7,12 +7,12 @@ from typing import Any
 
 import asyncpg
 
+from services.social.domain.ids import EncoderId, EntryId, PlaylistId, TrackId, UserId, new_id
+from services.social.domain.playlists import ChosenTrack, Entry, Playlist, Visibility
+from services.social.domain.recipe import Recipe
+from services.social.domain.visibility import may_open, thing_of
 from services.social.errors import PlaylistNotFound
-from services.social.ids import EncoderId, EntryId, PlaylistId, TrackId, UserId, new_id
-from services.social.playlists import ChosenTrack, Entry, Playlist, Visibility
-from services.social.recipe import Recipe
 from services.social.store.database import LAST_ID, Connection
-from services.social.visibility import may_open, thing_of
 
 # Lengths and numbers of entries are kept by triggers.
 PLAYLIST_COLUMNS = """

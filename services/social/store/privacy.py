@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.social.ids import JobId, UserId
+from services.social.domain.ids import JobId, UserId
 from services.social.store.database import Connection
 
 _EXPORT = "export_id, job_id, digest, size_bytes, created_at, expires_at"

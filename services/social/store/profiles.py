@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import asyncpg
 
-from services.social.ids import UserId
-from services.social.people import Counts, EarnedBadge, GenreCount, Member, Profile
+from services.social.domain.ids import UserId
+from services.social.domain.people import Counts, EarnedBadge, GenreCount, Member, Profile
 from services.social.store import follows
 from services.social.store.database import Connection
 from services.social.store.follows import ACTIVE, MEMBER, member_of

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from services.social.quotas import Quota, key_of
+from services.social.domain.quotas import Quota, key_of
 from services.social.store.database import Connection, Database
 
 # Of many at once exactly `limit` get a row: the rest see the count of those before them, under the row's lock.

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from services.social.artists import Named, folder_key, key_of, search_name, track_letters
-from services.social.ids import TrackId, new_id
+from services.social.domain.artists import Named, folder_key, key_of, search_name, track_letters
+from services.social.domain.ids import TrackId, new_id
 from services.social.store.database import Connection
 
 # Whoever registers a track meanwhile is passed over: its turn comes again.

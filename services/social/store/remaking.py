@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from services.social.ids import EncoderId, PlaylistId, TrackId, UserId, new_id
-from services.social.playlists import ChosenTrack, Visibility
-from services.social.recipe import Recipe
+from services.social.domain.ids import EncoderId, PlaylistId, TrackId, UserId, new_id
+from services.social.domain.playlists import ChosenTrack, Visibility
+from services.social.domain.recipe import Recipe
 from services.social.store import playlists
 from services.social.store.database import Connection
 

@@ -4,8 +4,8 @@ from datetime import datetime
 
 import asyncpg
 
-from services.social.ids import PlaylistId, UserId
-from services.social.moderation import Report, ReportReason, ReportState, Subject
+from services.social.domain.ids import PlaylistId, UserId
+from services.social.domain.moderation import Report, ReportReason, ReportState, Subject
 from services.social.store.database import Connection
 from services.social.store.visibility import openable
 

@@ -4,8 +4,8 @@ from datetime import datetime
 
 import asyncpg
 
-from services.social.ids import JobId, PlaylistId, UserId
-from services.social.schedules import Period, Schedule
+from services.social.domain.ids import JobId, PlaylistId, UserId
+from services.social.domain.schedules import Period, Schedule
 from services.social.store.database import Connection
 
 SCHEDULE = "playlist_id, every, first_at, next_at, last_job_id"

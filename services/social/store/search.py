@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from services.social import paging
-from services.social.folding import like_pattern
-from services.social.ids import UserId, is_id
+from services.social.domain import paging
+from services.social.domain.folding import like_pattern
+from services.social.domain.ids import UserId, is_id
+from services.social.domain.terms import Asked, Place, Term
 from services.social.store.database import Connection
-from services.social.terms import Asked, Place, Term
 
 MOST_CANDIDATES = 500
 # Plans follow the very words: a common one is looked for along the key, a rare one in the trigram index. Without it a

@@ -6,8 +6,8 @@ Locked in the order users → sessions → api_tokens.
 from datetime import datetime
 
 from services.social import events
-from services.social.ids import SessionId, UserId
-from services.social.sessions import Ending, Origin, Session, SessionKind
+from services.social.domain.ids import SessionId, UserId
+from services.social.domain.sessions import Ending, Origin, Session, SessionKind
 from services.social.store import accounts, outbox
 from services.social.store.database import Connection
 

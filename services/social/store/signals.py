@@ -7,8 +7,8 @@ everybody. A signal is a row of its own, deleted in the transaction that counts 
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from services.social.ids import PlaylistId, TrackId, UserId
-from services.social.signals import SignalKind
+from services.social.domain.ids import PlaylistId, TrackId, UserId
+from services.social.domain.signals import SignalKind
 from services.social.store.database import Connection
 
 INSERT = """

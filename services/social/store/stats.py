@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.social.catalog import EmbeddingState
-from services.social.genres import GENRES
-from services.social.ids import RootId, TrackId
+from services.social.domain.catalog import EmbeddingState
+from services.social.domain.genres import GENRES
+from services.social.domain.ids import RootId, TrackId
 from services.social.store.database import Connection
 
 SELECT_COUNTS = """

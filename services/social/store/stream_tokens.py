@@ -4,10 +4,10 @@ from datetime import datetime
 
 import asyncpg
 
-from services.social.catalog import Media
-from services.social.ids import PlaylistId, StreamTokenId, TrackId, UserId
+from services.social.domain.catalog import Media
+from services.social.domain.ids import PlaylistId, StreamTokenId, TrackId, UserId
+from services.social.domain.stream_tokens import StreamToken
 from services.social.store.database import Connection
-from services.social.stream_tokens import StreamToken
 
 TOKEN = "token_id, playlist_id, created_at, expires_at"
 COUNT_LIVING = """

@@ -5,10 +5,10 @@ from datetime import datetime
 
 import asyncpg
 
-from services.social.ids import JobId, PlaylistId, TrackId
-from services.social.playlists import ChosenTrack
+from services.social.domain.ids import JobId, PlaylistId, TrackId
+from services.social.domain.playlists import ChosenTrack
+from services.social.domain.suggestions import Suggestion, SuggestionState
 from services.social.store.database import Connection
-from services.social.suggestions import Suggestion, SuggestionState
 
 DELETE_PROPOSED = "DELETE FROM suggestions WHERE playlist_id = $1 AND state = 'PROPOSED'"
 # What was judged stays judged.

@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from services.social import events
-from services.social.encoders import Roles
-from services.social.ids import EncoderId, JobId, UserId, new_id
-from services.social.jobs import JobState, Kind
+from services.social.domain.encoders import Roles
+from services.social.domain.ids import EncoderId, JobId, UserId, new_id
+from services.social.domain.jobs import JobState, Kind
 from services.social.store import encoders, jobs, outbox
 from services.social.store.database import Connection
 from services.social.store.jobs import JOB, to_job

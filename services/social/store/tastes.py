@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from services.social.ids import TrackId, UserId
+from services.social.domain.ids import TrackId, UserId
 from services.social.store.database import Connection
 
 CHANGE = """

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from services.social.ids import PlaylistId, UserId
+from services.social.domain.ids import PlaylistId, UserId
 from services.social.store.database import Connection
 from services.social.store.visibility import listed
 

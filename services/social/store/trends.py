@@ -7,10 +7,10 @@ from datetime import UTC, date
 
 import asyncpg
 
-from services.social.signals import SignalKind
+from services.social.domain.signals import SignalKind
+from services.social.domain.trends import Dimension, Period, Trend
 from services.social.store.database import Connection
 from services.social.store.signals import Signal
-from services.social.trends import Dimension, Period, Trend
 
 _BATCH_SIZE = 5_000
 

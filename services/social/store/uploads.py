@@ -5,11 +5,11 @@ from datetime import datetime
 
 import asyncpg
 
+from services.social.domain.ids import EncoderId, UploadId, UserId
+from services.social.domain.uploads import Upload
 from services.social.errors import UploadNotFound
-from services.social.ids import EncoderId, UploadId, UserId
 from services.social.store.database import LAST_ID, Connection
 from services.social.store.embeddings import Embedding
-from services.social.uploads import Upload
 
 UPLOAD = "upload_id, user_id, digest, size_bytes, content_type, file_name, created_at, expires_at"
 INSERT_UPLOAD = f"INSERT INTO uploads ({UPLOAD}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"

@@ -7,8 +7,8 @@ from datetime import datetime
 import asyncpg
 
 from services.chassis.bus import VECTORS
-from services.social.catalog import Descriptors, ReadPoint
-from services.social.ids import EncoderId, TrackId
+from services.social.domain.catalog import Descriptors, ReadPoint
+from services.social.domain.ids import EncoderId, TrackId
 from services.social.store import descriptors
 from services.social.store.database import Connection
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from services.social.ids import UserId
+from services.social.domain.ids import UserId
 from services.social.store import feed, notifications, profiles
 from services.social.store.database import Connection
 from services.social.store.visibility import openable

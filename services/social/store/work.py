@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from services.social.ids import EncoderId, TrackId
+from services.social.domain.ids import EncoderId, TrackId
 from services.social.store import embeddings, outbox
 from services.social.store.database import Connection
 

@@ -3,11 +3,9 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from services.social.background import Nudge
+from services.social.domain.mail_tokens import MailTokens
+from services.social.domain.quotas import AccountQuotas
 from services.social.mail.opening import open_mail
-from services.social.mail_tokens import MailTokens
-from services.social.mailer import Mailer
-from services.social.quotas import AccountQuotas
 from services.social.servicer.account_messages import SessionStarter
 from services.social.servicer.accounts import AccountServicer
 from services.social.servicer.api_tokens import ApiTokenServicer
@@ -16,8 +14,10 @@ from services.social.servicer.sessions import SessionServicer
 from services.social.store import mail
 from services.social.store.database import Database
 from services.social.store.quotas import Quotas, delete_over
-from services.social.sweeping import Sweep
 from services.social.wiring.parts import Tools, Wired
+from services.social.workers.background import Nudge
+from services.social.workers.mailer import Mailer
+from services.social.workers.sweeping import Sweep
 
 
 def wire(tools: Tools) -> Wired:

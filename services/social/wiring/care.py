@@ -5,18 +5,18 @@ from datetime import datetime
 
 from services.chassis.blobs import BlobStore
 from services.social import events
-from services.social.ids import JobId, new_id
-from services.social.jobs import Kind
-from services.social.kinds.account_deletion import AccountDeletion
-from services.social.kinds.account_export import AccountExport
-from services.social.quotas import AccountQuotas
+from services.social.domain.ids import JobId, new_id
+from services.social.domain.jobs import Kind
+from services.social.domain.quotas import AccountQuotas
 from services.social.servicer.moderation import ModerationServicer
 from services.social.servicer.privacy import PrivacyServicer
 from services.social.store import jobs, outbox, privacy
 from services.social.store.database import Database
 from services.social.store.quotas import Quotas
-from services.social.sweeping import Sweep
 from services.social.wiring.parts import Tools, Wired
+from services.social.workers.kinds.account_deletion import AccountDeletion
+from services.social.workers.kinds.account_export import AccountExport
+from services.social.workers.sweeping import Sweep
 
 _SWEEP_BATCH_SIZE = 100
 

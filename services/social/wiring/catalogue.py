@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 
-from services.social.library_stats import LibraryStats
-from services.social.refining import Refiner
+from services.social.actions.library_stats import LibraryStats
 from services.social.servicer.blocklists import BlocklistServicer
 from services.social.servicer.catalog import CatalogServicer
 from services.social.servicer.library import LibraryServicer
 from services.social.wiring.parts import Tools, Wired
+from services.social.workers.refining import Refiner
 
 
 def wire(tools: Tools) -> Wired:

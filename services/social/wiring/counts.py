@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from services.social.store import trends
-from services.social.tallier import Tallier, standard_folds
 from services.social.wiring.parts import Tools, Wired
+from services.social.workers.tallier import Tallier, standard_folds
 
 
 def wire(tools: Tools) -> Wired:

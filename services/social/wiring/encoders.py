@@ -1,8 +1,8 @@
 """Which encoder is for what."""
 
-from services.social.encoder_keeper import EncoderKeeper
 from services.social.servicer.encoders import EncoderServicer
 from services.social.wiring.parts import Tools, Wired
+from services.social.workers.encoder_keeper import EncoderKeeper
 
 
 def wire(tools: Tools) -> Wired:

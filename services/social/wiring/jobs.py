@@ -1,17 +1,17 @@
 """Jobs, and who works on them."""
 
-from services.social.jobs import Kind
-from services.social.kinds import JobKind
-from services.social.kinds.composing import Composer, Patience
-from services.social.kinds.extension import Extension
-from services.social.kinds.generation import Generation
-from services.social.kinds.regeneration import Regeneration
-from services.social.scheduler import Scheduler
+from services.social.domain.jobs import Kind
 from services.social.servicer.desk import JobDesk
 from services.social.servicer.jobs import JobServicer
 from services.social.servicer.playlist_jobs import PlaylistJobServicer
 from services.social.wiring.parts import Tools, Wired
-from services.social.worker import Worker, WorkerBounds
+from services.social.workers.kinds import JobKind
+from services.social.workers.kinds.composing import Composer, Patience
+from services.social.workers.kinds.extension import Extension
+from services.social.workers.kinds.generation import Generation
+from services.social.workers.kinds.regeneration import Regeneration
+from services.social.workers.scheduler import Scheduler
+from services.social.workers.worker import Worker, WorkerBounds
 
 
 def wire(tools: Tools) -> Wired:

@@ -8,18 +8,18 @@ from datetime import UTC, datetime
 from services.chassis.blobs import BlobStore
 from services.chassis.bus import BusSettings
 from services.chassis.telemetry import Metrics
-from services.social.background import Bells, Nudge
 from services.social.clients import Embedders, RetrieverClient
-from services.social.jobs import Kind
-from services.social.kinds import JobKind
-from services.social.passwords import PasswordHasher
+from services.social.domain.jobs import Kind
+from services.social.domain.passwords import PasswordHasher
+from services.social.domain.tokens import TokenIssuer
 from services.social.settings import SocialSettings
 from services.social.store.database import Database
 from services.social.streams import BusDoor
-from services.social.sweeping import Sweep
-from services.social.switching import EncoderSwitch
 from services.social.taste_client import TasteClient
-from services.social.tokens import TokenIssuer
+from services.social.workers.background import Bells, Nudge
+from services.social.workers.kinds import JobKind
+from services.social.workers.sweeping import Sweep
+from services.social.workers.switching import EncoderSwitch
 
 Loop = Callable[[], Coroutine[None, None, None]]
 

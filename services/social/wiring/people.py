@@ -3,16 +3,16 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from services.social.activities import first_id_of
+from services.social.domain.activities import first_id_of
 from services.social.servicer.feed import FeedServicer
 from services.social.servicer.notifications import NotificationServicer
 from services.social.servicer.people import PeopleServicer
 from services.social.servicer.views import ViewServicer
 from services.social.store import activities, notifications
 from services.social.store.database import Connection, Database
-from services.social.sweeping import Sweep
-from services.social.trending import TrendMaker
 from services.social.wiring.parts import Tools, Wired
+from services.social.workers.sweeping import Sweep
+from services.social.workers.trending import TrendMaker
 
 _SWEEP_EVERY_S = 600.0
 _BATCH_SIZE = 1_000

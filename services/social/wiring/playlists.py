@@ -9,8 +9,8 @@ from services.social.servicer.exchange import ExchangeServicer
 from services.social.servicer.playlists import PlaylistServicer
 from services.social.store import stream_tokens
 from services.social.store.database import Database
-from services.social.sweeping import Sweep
 from services.social.wiring.parts import Tools, Wired
+from services.social.workers.sweeping import Sweep
 
 _SWEEP_BATCH_SIZE = 1_000
 

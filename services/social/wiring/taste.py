@@ -2,18 +2,18 @@
 
 from datetime import datetime, timedelta
 
-from services.social.listening import LATEST_REPORT
-from services.social.pairing import PairMaker
-from services.social.recommending import Recommender
+from services.social.actions.recommending import Recommender
+from services.social.domain.listening import LATEST_REPORT
 from services.social.servicer.badges import BadgeServicer
 from services.social.servicer.listening import ListeningServicer
 from services.social.servicer.recommendations import RecommendationServicer
 from services.social.servicer.trends import TrendServicer
 from services.social.store import listening, tastes
 from services.social.store.database import Database
-from services.social.sweeping import Sweep
-from services.social.taste_worker import TasteWorker
 from services.social.wiring.parts import Tools, Wired
+from services.social.workers.pairing import PairMaker
+from services.social.workers.sweeping import Sweep
+from services.social.workers.taste_worker import TasteWorker
 
 _SWEEP_INTERVAL_S = 3_600.0
 _SWEEP_BATCH_SIZE = 5_000

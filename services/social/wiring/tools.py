@@ -7,15 +7,15 @@ from services.chassis.blobs import open_blob_store
 from services.chassis.bus import BusSettings
 from services.chassis.telemetry import Metrics
 from services.social.clients import EmbedderClient, Embedders, RetrieverClient, connect_embedder, connect_retriever
-from services.social.passwords import PasswordHasher
+from services.social.domain.passwords import PasswordHasher
+from services.social.domain.tokens import TokenIssuer, new_signing_key
 from services.social.settings import SocialSettings
 from services.social.store import accounts
 from services.social.store.database import Database
 from services.social.streams import BusDoor
-from services.social.switching import EncoderSwitch
 from services.social.taste_client import TasteClient, connect_tastes
-from services.social.tokens import TokenIssuer, new_signing_key
 from services.social.wiring.parts import Nudges, Tools, now
+from services.social.workers.switching import EncoderSwitch
 
 
 @contextlib.asynccontextmanager

@@ -1,8 +1,8 @@
 """Uploads, and their end."""
 
 from services.social.servicer.uploads import UploadServicer
-from services.social.upload_sweeps import upload_sweeps
 from services.social.wiring.parts import Tools, Wired
+from services.social.workers.upload_sweeps import upload_sweeps
 
 
 def wire(tools: Tools) -> Wired:

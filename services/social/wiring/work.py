@@ -3,13 +3,13 @@
 import asyncio
 
 from services.chassis.bus import Bus
+from services.social.actions.replay import Replayer
 from services.social.consumer import EmbedderEvents
 from services.social.publisher import Publisher
-from services.social.replay import Replayer
 from services.social.servicer.work import WorkServicer
 from services.social.store.locks import LaneLocks
-from services.social.streams_keeper import StreamKeeper
 from services.social.wiring.parts import Tools, Wired
+from services.social.workers.streams_keeper import StreamKeeper
 
 # What is in the consumer's hands when the process ends; longer, and it is delivered again.
 _CONSUMER_GRACE_S = 10.0

@@ -19,7 +19,7 @@ from museed.social.v1 import (
     playlists_pb2,
     playlists_pb2_grpc,
 )
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 
 S = TypeVar("S")
 

@@ -17,7 +17,7 @@ from museed.social.v1 import catalog_pb2
 from services.chassis.bus import Bus
 from services.chassis.channel import connect
 from services.social.__main__ import running
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from services.social.migrate import migrate, read_migrations
 from services.social.settings import SocialSettings
 from services.social.store.database import Database

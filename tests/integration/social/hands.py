@@ -13,7 +13,7 @@ from museed.social.v1 import (
     exchange_pb2_grpc,
     playlists_pb2,
 )
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from tests.integration.social.client import TIMEOUT_S, Client, Person, registration
 from tests.integration.social.conftest import Sql
 

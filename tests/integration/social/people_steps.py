@@ -9,7 +9,7 @@ from museed.social.v1 import (
     people_pb2,
     people_pb2_grpc,
 )
-from services.social.ids import PlaylistId, UserId
+from services.social.domain.ids import PlaylistId, UserId
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql
 from tests.integration.social.test_tallier import make_person, make_playlist
 

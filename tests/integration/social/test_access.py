@@ -9,10 +9,10 @@ from google.protobuf.descriptor import MethodDescriptor
 from museed.social.v1 import catalog_pb2, work_pb2, work_pb2_grpc
 from services.chassis.auth import Access
 from services.chassis.errors import DomainError, PermissionDenied, Unauthenticated, Unimplemented
-from services.social.accounts import Role
-from services.social.ids import JobId, SessionId, UserId, new_id
+from services.social.domain.accounts import Role
+from services.social.domain.ids import JobId, SessionId, UserId, new_id
+from services.social.domain.tokens import SigningKey, TokenIssuer, new_signing_key
 from services.social.servicer.access import ACCESS
-from services.social.tokens import SigningKey, TokenIssuer, new_signing_key
 from services.social.wiring.contracts import contract_services
 from tests.integration.social.conftest import TIMEOUT_S, Client, Mesh, Sql
 

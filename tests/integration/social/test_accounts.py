@@ -10,8 +10,8 @@ import pytest
 from museed.social.v1 import accounts_pb2, events_pb2
 from services.chassis.bus import Bus
 from services.chassis.errors import AlreadyExists, DomainError, ResourceExhausted, Unauthenticated
-from services.social.accounts import NewAccount, Person
-from services.social.ids import UserId, new_id
+from services.social.domain.accounts import NewAccount, Person
+from services.social.domain.ids import UserId, new_id
 from services.social.store import accounts
 from services.social.store.database import Database
 from tests.conftest import free_port

@@ -14,7 +14,7 @@ from services.chassis.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from services.social.wire import timestamp
 from tests.integration.social.conftest import TIMEOUT_S, Client, Mesh, Person, Sql
 from tests.integration.social.mailbox import credentials, log_in, second_process, until_ended, view

@@ -7,7 +7,7 @@ import pytest
 
 from museed.social.v1 import blocklists_pb2, blocklists_pb2_grpc, catalog_pb2, library_pb2, library_pb2_grpc
 from services.chassis.errors import InvalidArgument, NotFound, ResourceExhausted
-from services.social.ids import UserId, new_id
+from services.social.domain.ids import UserId, new_id
 from services.social.store import blocklists
 from services.social.store.database import Database
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql, registration

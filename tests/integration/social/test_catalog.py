@@ -10,7 +10,7 @@ from museed.embedder.v1 import events_pb2 as embedder_events_pb2
 from museed.social.v1 import catalog_pb2, events_pb2
 from services.chassis.bus import EMBED_WORK, VECTORS, Bus, embed_track_subject, vector_subject
 from services.chassis.errors import InvalidArgument, NotFound
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from tests.integration.social.conftest import (
     EMBEDDING_FAILED,
     TIMEOUT_S,

@@ -15,7 +15,7 @@ from services.chassis.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
-from services.social.passwords import PasswordHasher
+from services.social.domain.passwords import PasswordHasher
 from tests.integration.social.conftest import TIMEOUT_S, Client, Mesh, Person, Sql, until
 from tests.integration.social.mailbox import (
     Mailbox,

@@ -4,8 +4,8 @@ from museed.embedder.v1 import embedder_pb2, events_pb2
 from museed.social.v1 import catalog_pb2
 from museed.social.v1.events_pb2 import TrackVector
 from services.chassis.bus import VECTORS, Bus, vector_subject
-from services.social.catalog import Descriptors
-from services.social.ids import new_id
+from services.social.domain.catalog import Descriptors
+from services.social.domain.ids import new_id
 from services.social.store.descriptors import COLUMNS, from_row, store_descriptors
 from tests.integration.social.conftest import Client, Mesh, Sql, registration, sha, until, until_streams
 from tests.integration.social.fakes import ENCODER_ID, embedding

@@ -6,7 +6,7 @@ import pytest
 
 from museed.social.v1 import people_events_pb2, playlists_pb2
 from services.chassis.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from tests.integration.social.conftest import Client, Sql
 from tests.integration.social.hands import PRIVATE, PUBLIC, UNLISTED, Hands, tracks
 

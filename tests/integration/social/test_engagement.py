@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.chassis.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from services.social.settings import SocialSettings
 from services.social.store.database import Database
 from tests.integration.social.conftest import Client, Mesh, Sql, until

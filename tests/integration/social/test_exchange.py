@@ -12,7 +12,7 @@ from services.chassis.errors import (
     InvalidArgument,
     NotFound,
 )
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from tests.integration.social.client import TIMEOUT_S, Client, registration
 from tests.integration.social.conftest import Sql
 from tests.integration.social.hands import PRIVATE, PUBLIC, Hands

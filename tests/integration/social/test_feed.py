@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from museed.social.v1 import feed_pb2
 from services.chassis.errors import InvalidArgument, Unauthenticated
-from services.social.activities import ActivityKind, first_id_of
-from services.social.ids import PlaylistId, UserId
+from services.social.domain.activities import ActivityKind, first_id_of
+from services.social.domain.ids import PlaylistId, UserId
 from services.social.store import activities
 from services.social.store.database import Database
 from services.social.store.feed import NEWEST, FeedPlan, read_feed

@@ -16,7 +16,7 @@ from services.chassis.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from services.social.store import jobs
 from services.social.store.database import Database
 from services.social.store.locks import LaneLocks

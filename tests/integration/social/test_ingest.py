@@ -7,7 +7,7 @@ import pytest
 
 from museed.social.v1 import catalog_pb2, ingest_pb2, ingest_pb2_grpc
 from services.chassis.errors import InvalidArgument, NotFound
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from tests.integration.social.conftest import (
     TIMEOUT_S,
     Client,

@@ -10,16 +10,16 @@ import pytest
 
 from museed.social.v1 import jobs_pb2, jobwork_pb2, jobwork_pb2_grpc
 from services.chassis.errors import FailedPrecondition
-from services.social.background import Bells, Nudge
-from services.social.ids import JobId, UserId, new_id
-from services.social.jobs import Counted, GenerationRequest, Job, JobState, Kind
-from services.social.kinds import JobKind, Progress
-from services.social.playlists import Visibility
-from services.social.recipe import Recipe, Seed
-from services.social.rules import Rules
+from services.social.domain.ids import JobId, UserId, new_id
+from services.social.domain.jobs import Counted, GenerationRequest, Job, JobState, Kind
+from services.social.domain.playlists import Visibility
+from services.social.domain.recipe import Recipe, Seed
+from services.social.domain.rules import Rules
 from services.social.store import job_timings, jobs
 from services.social.store.database import Database
-from services.social.worker import Worker, WorkerBounds
+from services.social.workers.background import Bells, Nudge
+from services.social.workers.kinds import JobKind, Progress
+from services.social.workers.worker import Worker, WorkerBounds
 from tests.conftest import NatsServer
 from tests.integration.social.conftest import TIMEOUT_S, Client, Library, Mesh, Sql, until
 

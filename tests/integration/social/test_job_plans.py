@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.social.ids import new_id
-from services.social.jobs import Kind
+from services.social.domain.ids import new_id
+from services.social.domain.jobs import Kind
 from services.social.store import (
     blocks,
     job_lists,

@@ -7,9 +7,9 @@ import pytest
 
 from museed.social.v1 import catalog_pb2, library_pb2, library_pb2_grpc
 from services.chassis.errors import InvalidArgument, NotFound
-from services.social.ids import new_id
-from services.social.refining import Refiner
+from services.social.domain.ids import new_id
 from services.social.store.database import Database
+from services.social.workers.refining import Refiner
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql, registration, until
 
 # path, title, artist, album, year

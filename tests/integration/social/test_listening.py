@@ -8,11 +8,11 @@ import pytest
 
 from museed.social.v1 import listening_pb2, listening_pb2_grpc, people_events_pb2
 from services.chassis.errors import DomainError, NotFound
-from services.social.history import forget_all, forget_plays, record_plays
-from services.social.ids import PlaylistId, TrackId, UserId, new_id
-from services.social.listening import Play, PlayOutcome
-from services.social.ranges import ListeningRange
-from services.social.signals import added
+from services.social.actions.history import forget_all, forget_plays, record_plays
+from services.social.domain.ids import PlaylistId, TrackId, UserId, new_id
+from services.social.domain.listening import Play, PlayOutcome
+from services.social.domain.ranges import ListeningRange
+from services.social.domain.signals import added
 from services.social.store import charts
 from services.social.store.database import Database
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql, sha

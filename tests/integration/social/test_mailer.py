@@ -14,17 +14,17 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from pydantic import SecretStr
 
-from services.social.accounts import NewAccount
-from services.social.background import Nudge
+from services.social.domain.accounts import NewAccount
+from services.social.domain.ids import UserId, new_id
+from services.social.domain.mail_tokens import MailTokens, Purpose, hash_mail_token
 from services.social.errors.mail import MailAway, MailRefused
-from services.social.ids import UserId, new_id
 from services.social.mail.mail import Mail
 from services.social.mail.smtp import Relay, SmtpMail
 from services.social.mail.texts import MailKind
-from services.social.mail_tokens import MailTokens, Purpose, hash_mail_token
-from services.social.mailer import MOST_ATTEMPTS, Mailer
 from services.social.store import accounts, mail
 from services.social.store.database import Database
+from services.social.workers.background import Nudge
+from services.social.workers.mailer import MOST_ATTEMPTS, Mailer
 from tests.conftest import free_port
 from tests.integration.social.conftest import Mesh, Sql, until
 

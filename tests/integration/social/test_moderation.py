@@ -17,11 +17,11 @@ from services.chassis.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
-from services.social import custody
-from services.social.accounts import Role
-from services.social.custody import Order
+from services.social.actions import custody
+from services.social.actions.custody import Order
+from services.social.domain.accounts import Role
+from services.social.domain.ids import UserId, new_id
 from services.social.errors.moderation import LastAdmin
-from services.social.ids import UserId, new_id
 from services.social.servicer.access import ACCESS
 from services.social.store.database import Database
 from tests.integration.social.conftest import TIMEOUT_S, Client, Library, Mesh, Person, Sql, until

@@ -4,9 +4,9 @@ import pytest
 
 from museed.social.v1 import notifications_pb2
 from services.chassis.errors import InvalidArgument
-from services.social.activities import first_id_of
-from services.social.ids import UserId, new_id
-from services.social.notifications import MOST_UNREAD, NotificationKind
+from services.social.domain.activities import first_id_of
+from services.social.domain.ids import UserId, new_id
+from services.social.domain.notifications import MOST_UNREAD, NotificationKind
 from services.social.store import activities, notifications
 from services.social.store.database import Database
 from services.social.wiring.people import forgetting

@@ -5,9 +5,9 @@ import pytest
 
 from museed.social.v1 import people_events_pb2, people_pb2
 from services.chassis.errors import DomainError, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
+from services.social.domain.ids import new_id
+from services.social.domain.people import MOST_BLOCKED, MOST_FOLLOWED
 from services.social.errors.people import FollowLimitReached
-from services.social.ids import new_id
-from services.social.people import MOST_BLOCKED, MOST_FOLLOWED
 from services.social.store import follows
 from services.social.store.database import Database
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql, until

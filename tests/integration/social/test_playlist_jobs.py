@@ -10,10 +10,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from museed.social.v1 import jobs_pb2, jobwork_pb2, jobwork_pb2_grpc
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
-from services.social.background import Nudge
-from services.social.ids import new_id
-from services.social.scheduler import Scheduler
+from services.social.domain.ids import new_id
 from services.social.store.database import Database
+from services.social.workers.background import Nudge
+from services.social.workers.scheduler import Scheduler
 from tests.integration.social.conftest import TIMEOUT_S, Client, Library, Mesh, Person, Sql, until
 
 SUCCEEDED = jobs_pb2.JOB_STATE_SUCCEEDED

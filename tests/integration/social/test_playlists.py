@@ -6,7 +6,7 @@ import pytest
 
 from museed.social.v1 import jobs_pb2, playlists_pb2
 from services.chassis.errors import Aborted, InvalidArgument, NotFound
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from tests.integration.social.conftest import TIMEOUT_S, Client, Library, Person
 
 PRIVATE = playlists_pb2.VISIBILITY_PRIVATE

@@ -13,10 +13,10 @@ import pytest
 from museed.social.v1 import accounts_pb2, privacy_pb2, privacy_pb2_grpc
 from services.chassis.blobs import open_blob_store
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unauthenticated
-from services.social import custody
+from services.social.actions import custody
+from services.social.domain.ids import UserId, new_id
+from services.social.domain.privacy import NAMED, Fate
 from services.social.errors.moderation import LastAdmin
-from services.social.ids import UserId, new_id
-from services.social.privacy import NAMED, Fate
 from services.social.settings import SocialSettings
 from services.social.store import leaving, privacy
 from services.social.store.database import Database

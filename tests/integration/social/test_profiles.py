@@ -6,8 +6,8 @@ import pytest
 from museed.social.v1 import events_pb2
 from services.chassis.bus import PROFILES, Bus, profile_subject
 from services.retriever.profile_consumer import parse_profile
+from services.social.domain.ids import TrackId, UserId, new_id
 from services.social.events import MOST_PROFILE_TRACKS, Event, profile_deleted, profile_weights
-from services.social.ids import TrackId, UserId, new_id
 from services.social.store import outbox
 from services.social.store.database import Database
 from tests.integration.social.conftest import Sql, until

@@ -9,10 +9,10 @@ from museed.social.v1 import accounts_pb2, jobs_pb2
 from services.chassis.auth import Access
 from services.chassis.errors import DomainError, NotFound, PermissionDenied
 from services.chassis.scopes import Scope
-from services.social.accounts import Role
-from services.social.ids import SessionId, UserId, new_id
+from services.social.domain.accounts import Role
+from services.social.domain.ids import SessionId, UserId, new_id
+from services.social.domain.tokens import SigningKey, TokenIssuer
 from services.social.servicer.access import ACCESS
-from services.social.tokens import SigningKey, TokenIssuer
 from tests.integration.social.conftest import TIMEOUT_S, Client, Library, Person, Sql
 from tests.integration.social.test_access import METHODS
 

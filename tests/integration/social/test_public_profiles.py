@@ -4,7 +4,7 @@ import pytest
 
 from museed.social.v1 import feed_pb2, people_pb2, playlists_pb2
 from services.chassis.errors import InvalidArgument, NotFound
-from services.social.ids import UserId, new_id
+from services.social.domain.ids import UserId, new_id
 from services.social.store.database import Database
 from tests.integration.social.conftest import TIMEOUT_S, Client, Library, Person, Sql
 from tests.integration.social.people_steps import (

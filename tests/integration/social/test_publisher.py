@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.chassis.bus import SOCIAL_EVENTS, Bus, PublishAck
-from services.social.background import Nudge
+from services.social.domain.ids import new_id
 from services.social.events import Event
-from services.social.ids import new_id
 from services.social.publisher import Publisher
 from services.social.store import outbox
 from services.social.store.database import Database
 from services.social.store.locks import LaneLocks
 from services.social.store.outbox import Kind, Lane
+from services.social.workers.background import Nudge
 from tests.integration.social.conftest import Client, Mesh, Sql, make_library, until
 from tests.integration.social.fakes import ENCODER_ID
 

@@ -10,9 +10,9 @@ import pytest
 from museed.social.v1 import accounts_pb2
 from services.chassis import auth
 from services.chassis.errors import DomainError, InvalidArgument, PermissionDenied, ResourceExhausted, Unauthenticated
+from services.social.domain.passwords import PasswordHasher
+from services.social.domain.quotas import Quota
 from services.social.errors import TooManyAttempts
-from services.social.passwords import PasswordHasher
-from services.social.quotas import Quota
 from services.social.store.database import Database
 from services.social.store.quotas import Quotas, delete_over
 from tests.integration.social.conftest import TIMEOUT_S, Client, Mesh, Person, Sql

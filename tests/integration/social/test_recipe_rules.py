@@ -7,7 +7,7 @@ import pytest
 from museed.retriever.v1 import retriever_pb2
 from museed.social.v1 import jobs_pb2
 from services.chassis.errors import InvalidArgument, NotFound
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from tests.integration.social.conftest import Client, Library, Mesh, Sql
 
 SUCCEEDED = jobs_pb2.JOB_STATE_SUCCEEDED

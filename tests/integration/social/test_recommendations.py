@@ -14,17 +14,17 @@ from museed.social.v1 import recommendations_pb2, recommendations_pb2_grpc
 from services.chassis.auth import Access, TokenVerifier, require_viewer
 from services.chassis.errors import DomainError, NotFound, Unavailable
 from services.chassis.server import Server
+from services.social.actions.recommending import Recommender
+from services.social.domain.ids import TrackId, UserId
+from services.social.domain.recommendation import Source
+from services.social.domain.tokens import TokenIssuer, new_signing_key
 from services.social.errors.tastes import TastesAway
-from services.social.ids import TrackId, UserId
-from services.social.pairing import PairMaker
-from services.social.recommendation import Source
-from services.social.recommending import Recommender
 from services.social.store import tastes
 from services.social.store.database import Database
 from services.social.store.trends import fold
-from services.social.tallier import Tallier
 from services.social.taste_client import TasteClient, connect_tastes
-from services.social.tokens import TokenIssuer, new_signing_key
+from services.social.workers.pairing import PairMaker
+from services.social.workers.tallier import Tallier
 from tests.conftest import free_port
 from tests.integration.social.conftest import TIMEOUT_S, Client, Sql
 from tests.integration.social.test_listening import NOW, make_artist, make_track, play, record

@@ -11,7 +11,7 @@ from services.chassis.bus import EMBED_WORK, VECTORS, Bus, vector_subject
 from services.chassis.errors import Unavailable
 from services.social.store import vector_log
 from services.social.store.database import Database
-from services.social.streams_keeper import StreamKeeper
+from services.social.workers.streams_keeper import StreamKeeper
 from tests.conftest import NatsServer
 from tests.integration.social.conftest import (
     TIMEOUT_S,

@@ -7,7 +7,7 @@ import pytest
 
 from museed.social.v1 import catalog_pb2
 from services.chassis.errors import InvalidArgument
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from services.social.store.search import MOST_CANDIDATES
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql, registration
 

@@ -5,7 +5,7 @@ import pytest
 from museed.social.v1 import accounts_pb2, events_pb2, sessions_pb2, sessions_pb2_grpc
 from services.chassis import auth
 from services.chassis.errors import InvalidArgument, NotFound, Unauthenticated
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from tests.integration.social.conftest import TIMEOUT_S, Client, Mesh, Person, Sql, until
 from tests.integration.social.mailbox import log_in, second_process, until_ended, view
 

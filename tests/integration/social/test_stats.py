@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.social import library_stats
-from services.social.ids import new_id
-from services.social.library_stats import LibraryStats
+from services.social.actions import library_stats
+from services.social.actions.library_stats import LibraryStats
+from services.social.domain.ids import new_id
 from services.social.store.database import Database
 from services.social.store.stats import GenreCount
 from tests.integration.social.conftest import Sql

@@ -8,9 +8,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from museed.social.v1 import exchange_pb2
 from services.chassis.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
+from services.social.domain.stream_tokens import hash_secret
 from services.social.store.database import Database
-from services.social.stream_tokens import hash_secret
 from services.social.wiring.playlists import _sweep_tokens
 from tests.integration.social.client import TIMEOUT_S, Client
 from tests.integration.social.conftest import Library, Sql

@@ -9,7 +9,6 @@ from museed.embedder.v1 import events_pb2 as embedder_events_pb2
 from museed.social.v1 import catalog_pb2, encoders_pb2, events_pb2, jobs_pb2, jobwork_pb2, jobwork_pb2_grpc
 from services.chassis.bus import EMBED_WORK, VECTORS, Bus, embed_track_subject, vector_subject
 from services.chassis.errors import DomainError, FailedPrecondition, InvalidArgument
-from services.social.background import Nudge
 from services.social.clients import (
     EmbedderClient,
     Embedders,
@@ -17,11 +16,12 @@ from services.social.clients import (
     connect_embedder,
     connect_retriever,
 )
-from services.social.ids import EncoderId, new_id
+from services.social.domain.ids import EncoderId, new_id
 from services.social.settings import SocialSettings
 from services.social.store.database import Database
-from services.social.streams_keeper import StreamKeeper
-from services.social.switching import EncoderSwitch
+from services.social.workers.background import Nudge
+from services.social.workers.streams_keeper import StreamKeeper
+from services.social.workers.switching import EncoderSwitch
 from tests.conftest import free_port
 from tests.integration.social.conftest import (
     EMBEDDING_FAILED,

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.social.ids import PlaylistId, UserId, new_id
-from services.social.signals import SignalKind, faded
+from services.social.domain.ids import PlaylistId, UserId, new_id
+from services.social.domain.signals import SignalKind, faded
 from services.social.store import counts, signals
 from services.social.store.database import Connection, Database
-from services.social.tallier import Tallier, standard_folds
+from services.social.workers.tallier import Tallier, standard_folds
 from tests.integration.social.conftest import Sql
 
 HALF_LIFE = timedelta(hours=48)

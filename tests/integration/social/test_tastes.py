@@ -10,16 +10,16 @@ from services.chassis.bus import PROFILES, Bus
 from services.chassis.errors import NotFound
 from services.retriever.profile_consumer import parse_profile
 from services.retriever.profiles import Profile
-from services.social.avatar import draw, etag_of
-from services.social.badges import BADGES, Metric
-from services.social.history import forget_all, forget_plays
-from services.social.ids import UserId, new_id
-from services.social.ranges import shares
-from services.social.signals import SignalKind
+from services.social.actions.history import forget_all, forget_plays
+from services.social.domain.avatar import draw, etag_of
+from services.social.domain.badges import BADGES, Metric
+from services.social.domain.ids import UserId, new_id
+from services.social.domain.ranges import shares
+from services.social.domain.signals import SignalKind
 from services.social.store import badges, signals
 from services.social.store.database import Database
-from services.social.streams_keeper import StreamKeeper
-from services.social.taste_worker import TasteWorker, give_badges
+from services.social.workers.streams_keeper import StreamKeeper
+from services.social.workers.taste_worker import TasteWorker, give_badges
 from tests.integration.social.conftest import TIMEOUT_S, Client, Sql, until
 from tests.integration.social.test_listening import NOW, make_artist, make_track, play, record
 from tests.integration.social.test_tallier import make_person, make_playlist, tallier
@@ -123,7 +123,7 @@ async def test_a_touch_during_a_look_is_not_lost(database: Database, sql: Sql, m
         counting.append(asyncio.create_task(tallier(database).catch_up()))
         await until(is_waiting)
 
-    monkeypatch.setattr("services.social.taste_worker.give_badges", count_meanwhile)
+    monkeypatch.setattr("services.social.workers.taste_worker.give_badges", count_meanwhile)
     assert await TasteWorker(database, 0.0, lambda: NOW).catch_up() == 1
     await asyncio.gather(*counting)
     assert await sql.fetchval("SELECT count(*) FROM touched_people") == 1

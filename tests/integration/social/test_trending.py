@@ -6,11 +6,11 @@ import pytest
 
 from museed.social.v1 import feed_pb2
 from services.chassis.errors import FailedPrecondition, InvalidArgument
-from services.social.ids import PlaylistId
-from services.social.signals import HEAT, SignalKind, faded
+from services.social.domain.ids import PlaylistId
+from services.social.domain.signals import HEAT, SignalKind, faded
 from services.social.store import signals, trending
 from services.social.store.database import Database
-from services.social.trending import RANKING_LIFE, RANKING_SIZE, TrendMaker
+from services.social.workers.trending import RANKING_LIFE, RANKING_SIZE, TrendMaker
 from tests.integration.social.conftest import TIMEOUT_S, Client, Sql
 from tests.integration.social.people_steps import NOW, block, feeds, make_person, show
 from tests.integration.social.test_tallier import HALF_LIFE, tallier

@@ -8,12 +8,12 @@ import pytest
 
 from museed.social.v1 import trends_pb2, trends_pb2_grpc
 from services.chassis.errors import DomainError, PermissionDenied
-from services.social.history import forget_plays
-from services.social.signals import SignalKind
+from services.social.actions.history import forget_plays
+from services.social.domain.signals import SignalKind
 from services.social.store import signals
 from services.social.store.database import Database
 from services.social.store.trends import fold
-from services.social.tallier import Tallier
+from services.social.workers.tallier import Tallier
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql
 from tests.integration.social.test_listening import NOW, make_artist, make_track, play, record
 from tests.integration.social.test_tallier import make_person, make_playlist

@@ -9,9 +9,15 @@ import pytest
 from museed.social.v1 import jobs_pb2, uploads_pb2, uploads_pb2_grpc
 from services.chassis.blobs import BlobStore, open_blob_store
 from services.chassis.errors import NotFound, Unavailable
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from services.social.store.database import Database
-from services.social.upload_sweeps import delete_released, expire_uploads, forget_uploads, is_there, sweep_orphans
+from services.social.workers.upload_sweeps import (
+    delete_released,
+    expire_uploads,
+    forget_uploads,
+    is_there,
+    sweep_orphans,
+)
 from tests.integration.social.conftest import TIMEOUT_S, Client, Mesh, Person, Sql, make_library, until
 from tests.integration.social.fakes import Gate
 

@@ -8,10 +8,10 @@ import pytest
 from museed.social.v1 import catalog_pb2
 from services.chassis.blobs import BlobStore, open_blob_store
 from services.chassis.errors import InvalidArgument, NotFound, ResourceExhausted
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from services.social.store.database import Database
-from services.social.sweeping import Sweeper
-from services.social.upload_sweeps import upload_sweeps
+from services.social.workers.sweeping import Sweeper
+from services.social.workers.upload_sweeps import upload_sweeps
 from tests.integration.social.conftest import TIMEOUT_S, Client, Mesh, Person, Sql, sha
 
 

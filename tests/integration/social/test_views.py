@@ -4,13 +4,13 @@ import pytest
 
 from museed.social.v1 import access_pb2
 from services.chassis.errors import InvalidArgument, NotFound
-from services.social.activities import ActivityKind
-from services.social.ids import PlaylistId, UserId, new_id
-from services.social.notifications import NotificationKind
-from services.social.playlists import Visibility
+from services.social.domain.activities import ActivityKind
+from services.social.domain.ids import PlaylistId, UserId, new_id
+from services.social.domain.notifications import NotificationKind
+from services.social.domain.playlists import Visibility
+from services.social.domain.visibility import Thing, may_open
 from services.social.store import activities
 from services.social.store.database import Database
-from services.social.visibility import Thing, may_open
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql
 from tests.integration.social.people_steps import (
     NOW,

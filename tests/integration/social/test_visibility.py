@@ -1,9 +1,9 @@
 import itertools
 
-from services.social.ids import PlaylistId, UserId, new_id
-from services.social.playlists import Visibility
+from services.social.domain.ids import PlaylistId, UserId, new_id
+from services.social.domain.playlists import Visibility
+from services.social.domain.visibility import Thing, is_listed, may_open
 from services.social.store.visibility import listed, openable
-from services.social.visibility import Thing, is_listed, may_open
 from tests.integration.social.conftest import Sql
 from tests.integration.social.test_tallier import make_person, make_playlist
 

@@ -6,8 +6,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.chassis.errors import DomainError
-from services.social.accounts import NewAccount, RefreshVerdict, ShownRefreshToken, check_sign_up, folded, judge_refresh
-from services.social.ids import SessionId, UserId
+from services.social.domain.accounts import (
+    NewAccount,
+    RefreshVerdict,
+    ShownRefreshToken,
+    check_sign_up,
+    folded,
+    judge_refresh,
+)
+from services.social.domain.ids import SessionId, UserId
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ import pytest
 
 from services.chassis.errors import DomainError
 from services.chassis.scopes import Scope
-from services.social.accounts import Role
-from services.social.api_tokens import check_token, hash_secret, new_secret
+from services.social.domain.accounts import Role
+from services.social.domain.api_tokens import check_token, hash_secret, new_secret
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -1,7 +1,7 @@
 """Names that are one, and keys that fit."""
 
-from services.social.artists import Named, folder_key, key_of, search_name, track_letters
-from services.social.ids import TrackId
+from services.social.domain.artists import Named, folder_key, key_of, search_name, track_letters
+from services.social.domain.ids import TrackId
 
 
 def named(artist: str = "", path: bytes = b"Some Folder/a.ogg") -> Named:

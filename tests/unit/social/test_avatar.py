@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.social.avatar import PALETTE, draw, etag_of
-from services.social.genres import GENRES
-from services.social.ranges import shares
+from services.social.domain.avatar import PALETTE, draw, etag_of
+from services.social.domain.genres import GENRES
+from services.social.domain.ranges import shares
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "avatars"
 PICTURES: dict[str, dict[str, int]] = {

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from services.chassis.errors import Unavailable
-from services.social.background import Bells, Nudge, repeat
+from services.social.workers.background import Bells, Nudge, repeat
 
 
 async def test_ring_while_awake_keeps_from_sleeping() -> None:

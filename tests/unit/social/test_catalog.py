@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from services.chassis.errors import DomainError
-from services.social.catalog import (
+from services.social.domain.catalog import (
     Outcome,
     Registration,
     TrackFile,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.social.accounts import check_email, check_password, check_profile
-from services.social.common_passwords import is_frequent, is_name
+from services.social.domain.accounts import check_email, check_password, check_profile
+from services.social.domain.common_passwords import is_frequent, is_name
 from services.social.errors.credentials import PasswordCommon
 from services.social.errors.input import Malformed, Missing, OutOfRange
 

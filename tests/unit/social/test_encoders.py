@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.social.encoders import Role, Roles
-from services.social.ids import EncoderId
+from services.social.domain.encoders import Role, Roles
+from services.social.domain.ids import EncoderId
 
 A, B, C, D = (EncoderId(name) for name in "abcd")
 

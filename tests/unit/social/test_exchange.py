@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.errors import InvalidArgument
+from services.social.domain.ids import TrackId
 from services.social.exchange import formats
 from services.social.exchange.matching import Candidate, Unmatched, Way, chosen, names_of
 from services.social.exchange.rows import FileRow, Format, TrackRow, WrittenPlaylist, row_of
-from services.social.ids import TrackId
 
 MBID = "0b6b4ba0-d36f-47bd-b4ea-6a5b91842d29"
 WHOLE = TrackRow("좋은 날", "IU", "Real", 233.4, MBID, "KRA301000123", "K/IU - 좋은 날?#1.mp3".encode())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.social.folding import folded, like_pattern, query_words
+from services.social.domain.folding import folded, like_pattern, query_words
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.social.genres import GENRES, GenreMatch, match_genre
+from services.social.domain.genres import GENRES, GenreMatch, match_genre
 
 
 @pytest.mark.parametrize("genre", GENRES)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.social.folding import folded
-from services.social.hangul import has_hangul, initials_text, jamo_text, letters, typed_initials
+from services.social.domain.folding import folded
+from services.social.domain.hangul import has_hangul, initials_text, jamo_text, letters, typed_initials
 
 SYLLABLES = "".join(map(chr, range(0xAC00, 0xD7A4)))
 

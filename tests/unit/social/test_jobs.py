@@ -15,11 +15,11 @@ from services.chassis.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from services.social.idempotency import check_key
-from services.social.ids import TrackId, UploadId, new_id
-from services.social.jobs import GenerationRequest, JobState, backoff_s, is_transient, title_after
-from services.social.playlists import Visibility
-from services.social.recipe import Recipe, Seed, check_recipe, check_seed
+from services.social.domain.idempotency import check_key
+from services.social.domain.ids import TrackId, UploadId, new_id
+from services.social.domain.jobs import GenerationRequest, JobState, backoff_s, is_transient, title_after
+from services.social.domain.playlists import Visibility
+from services.social.domain.recipe import Recipe, Seed, check_recipe, check_seed
 
 TRACK = "0199aaaa-0000-7000-8000-000000000001"
 UPLOAD = "0199aaaa-0000-7000-8000-000000000002"

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.social.badges import BADGES, Metric, earned
-from services.social.ids import TrackId
-from services.social.listening import REST, HeardTrack, Play, PlayOutcome, is_long_enough, judge, seconds_of
-from services.social.ranges import ListeningRange, Share, first_day, shares
+from services.social.domain.badges import BADGES, Metric, earned
+from services.social.domain.ids import TrackId
+from services.social.domain.listening import REST, HeardTrack, Play, PlayOutcome, is_long_enough, judge, seconds_of
+from services.social.domain.ranges import ListeningRange, Share, first_day, shares
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SONG, OTHER = TrackId("song"), TrackId("other")

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from services.social.domain.ids import MailTokenId
+from services.social.domain.mail_tokens import MailTokens, hash_mail_token
+from services.social.domain.tokens import TokenIssuer, new_signing_key
 from services.social.errors.mail import MailAway, MailRefused
-from services.social.ids import MailTokenId
 from services.social.mail.mail import Mail, composed
 from services.social.mail.opening import open_mail
 from services.social.mail.places import ConsoleMail, FolderMail, NoMail
 from services.social.mail.smtp import SmtpMail
 from services.social.mail.texts import PATHS, TEXTS, MailKind, written
-from services.social.mail_tokens import MailTokens, hash_mail_token
-from services.social.mailer import pause_after
-from services.social.tokens import TokenIssuer, new_signing_key
+from services.social.workers.mailer import pause_after
 
 SENDER = "museed@example.org"
 MAIL = Mail("0199aaaa-0000-7000-8000-000000000001", "jay@example.org", "새 비밀번호 설정", "안녕하세요\n")

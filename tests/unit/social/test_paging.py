@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.errors import InvalidArgument
-from services.social.ids import is_id, new_id
-from services.social.paging import cut, decode_token, encode_token, is_number, is_text, is_time, page_size
+from services.social.domain.ids import is_id, new_id
+from services.social.domain.paging import cut, decode_token, encode_token, is_number, is_text, is_time, page_size
 
 SHAPE = [is_number, is_text, is_id]
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.chassis.errors import ResourceExhausted
-from services.social.passwords import PasswordHasher
+from services.social.domain.passwords import PasswordHasher
 
 
 async def test_password_matches_its_own_hash_only() -> None:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from services.chassis.errors import Aborted, FailedPrecondition, InvalidArgument
-from services.social.ids import EncoderId, PlaylistId, UserId
-from services.social.playlists import Edit, Playlist, Visibility, check_edit, edited
+from services.social.domain.ids import EncoderId, PlaylistId, UserId
+from services.social.domain.playlists import Edit, Playlist, Visibility, check_edit, edited
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.social.domain.quotas import AccountQuotas, Quota, key_of
 from services.social.errors import TooManyAttempts
-from services.social.quotas import AccountQuotas, Quota, key_of
 from services.social.settings.accounts import AccountSettings
 
 HOUR = timedelta(hours=1)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.social.ids import TrackId, UserId
-from services.social.recommendation import Recommended, Source, fuse, mix_of_day, natural_blend, popular
+from services.social.domain.ids import TrackId, UserId
+from services.social.domain.recommendation import Recommended, Source, fuse, mix_of_day, natural_blend, popular
 
 A, B, C, D = (TrackId(name) for name in "abcd")
 DAY = date(2026, 11, 20)

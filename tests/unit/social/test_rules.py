@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from services.chassis.errors import InvalidArgument
-from services.social.ids import TrackId, UploadId
-from services.social.jobs import GenerationRequest, Kind, can_older_release
-from services.social.playlists import Visibility
-from services.social.recipe import Recipe, Seed, check_recipe
+from services.social.domain.ids import TrackId, UploadId
+from services.social.domain.jobs import GenerationRequest, Kind, can_older_release
+from services.social.domain.playlists import Visibility
+from services.social.domain.recipe import Recipe, Seed, check_recipe
+from services.social.domain.rules import Arrangement, NumberRange, Rules, TrackFilter, check_filter
 from services.social.retriever_requests import Blocks, filter_message
-from services.social.rules import Arrangement, NumberRange, Rules, TrackFilter, check_filter
 
 TRACK = TrackId("0199aaaa-0000-7000-8000-000000000001")
 OTHER = TrackId("0199aaaa-0000-7000-8000-000000000002")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.errors import InvalidArgument
-from services.social.schedules import Period, check_first, next_after
+from services.social.domain.schedules import Period, check_first, next_after
 
 NOW = datetime(2026, 1, 31, 22, 15, tzinfo=UTC)
 times = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.social.signals import added, faded
+from services.social.domain.signals import added, faded
 
 HALF_LIFE = timedelta(hours=48)
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.social.genres import GENRES
+from services.social.domain.genres import GENRES
 from services.social.sources import fma, genre_maps, jamendo, manifest, rows, vectors
 from services.social.sources.rows import LeftOut, Reason, SourceError, SourceTrack
 

@@ -11,7 +11,7 @@ import pytest
 
 from services.social.errors import DatabaseUnavailable
 from services.social.store.database import Connection, Database
-from services.social.sweeping import Sweep, Sweeper
+from services.social.workers.sweeping import Sweep, Sweeper
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.social.folding import folded
-from services.social.terms import Place, Term, asked
+from services.social.domain.folding import folded
+from services.social.domain.terms import Place, Term, asked
 
 
 @pytest.mark.parametrize(

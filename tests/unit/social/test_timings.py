@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.social.jobs import Counted, JobState
-from services.social.timings import Stopwatch, Timing, eta_s
+from services.social.domain.jobs import Counted, JobState
+from services.social.domain.timings import Stopwatch, Timing, eta_s
 
 KNOWN = {
     JobState.EMBEDDING: Timing(3_000, 20),

@@ -9,9 +9,9 @@ import pytest
 from services.chassis.auth import TokenKind, TokenVerifier, Viewer
 from services.chassis.errors import Unauthenticated
 from services.chassis.scopes import Scope
-from services.social.accounts import Role
-from services.social.ids import JobId, SessionId, UserId
-from services.social.tokens import (
+from services.social.domain.accounts import Role
+from services.social.domain.ids import JobId, SessionId, UserId
+from services.social.domain.tokens import (
     SigningKey,
     TokenIssuer,
     hash_refresh_token,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.social.domain.trends import COLUMNS, PeriodLength, Trend, cell, check_days, periods, to_csv
 from services.social.errors import Malformed, Missing, OutOfRange
-from services.social.trends import COLUMNS, PeriodLength, Trend, cell, check_days, periods, to_csv
 
 
 @given(st.dates(date(2000, 1, 1), date(2100, 1, 1)), st.integers(0, 366), st.sampled_from(PeriodLength))

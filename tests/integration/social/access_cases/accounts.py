@@ -1,7 +1,7 @@
 """Accounts and sessions."""
 
 from museed.social.v1 import api_tokens_pb2, api_tokens_pb2_grpc, sessions_pb2, sessions_pb2_grpc
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from tests.integration.social.access_cases import ONLY_OWNER, Case, Cases, World
 from tests.integration.social.conftest import TIMEOUT_S
 from tests.integration.social.mailbox import log_in

@@ -1,7 +1,7 @@
 """Reports, decisions, and what belongs to a person's privacy."""
 
 from museed.social.v1 import moderation_pb2, moderation_pb2_grpc, privacy_pb2
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from tests.integration.social.access_cases import ONLY_ADMIN, ONLY_OWNER, OTHER, Case, Cases, World
 from tests.integration.social.conftest import TIMEOUT_S
 

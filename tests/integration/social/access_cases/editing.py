@@ -1,7 +1,7 @@
 """Editing playlists by hand."""
 
 from museed.social.v1 import editing_pb2
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from tests.integration.social.access_cases import EVERYBODY, LOGGED_IN, ONLY_OWNER, Case, Cases, World
 from tests.integration.social.access_cases.playlists import playlist
 

@@ -1,7 +1,7 @@
 """What people do with playlists of others."""
 
 from museed.social.v1 import engagement_pb2
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from tests.integration.social.access_cases import EVERYBODY, ONLY_OWNER, OTHER, OWNER, Case, Cases, World
 from tests.integration.social.access_cases.editing import NOT_BLOCKED
 from tests.integration.social.access_cases.playlists import playlist

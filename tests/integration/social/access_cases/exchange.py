@@ -1,8 +1,8 @@
 """Playlists as files, and stream tokens."""
 
 from museed.social.v1 import exchange_pb2
-from services.social.ids import new_id
-from services.social.stream_tokens import hash_secret
+from services.social.domain.ids import new_id
+from services.social.domain.stream_tokens import hash_secret
 from tests.integration.social.access_cases import EVERYBODY, ONLY_OWNER, Case, Cases, World
 from tests.integration.social.access_cases.playlists import playlist
 

@@ -1,7 +1,7 @@
 """Jobs."""
 
 from museed.social.v1 import jobs_pb2
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from tests.integration.social.access_cases import ONLY_OWNER, Case, Cases, World
 from tests.integration.social.access_cases.catalogue import upload
 

@@ -1,7 +1,7 @@
 """Jobs on playlists, and uploads."""
 
 from museed.social.v1 import jobs_pb2, jobwork_pb2, uploads_pb2
-from services.social.ids import new_id
+from services.social.domain.ids import new_id
 from tests.integration.social.access_cases import ONLY_ADMIN, ONLY_OWNER, Case, Cases, World
 from tests.integration.social.access_cases.catalogue import upload
 

@@ -1,0 +1,1 @@
+"""What things of people are and may be: values, rules and names, with no transport and no storage."""

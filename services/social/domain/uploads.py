@@ -1,0 +1,48 @@
+"""Files that people lend as seeds: theirs alone, and only for some days."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.social.domain import fields
+from services.social.domain.ids import UploadId, UserId
+
+LONGEST_FILE_NAME = 255
+QUOTA_PERIOD = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload whose bytes lie in the blob store under `digest`."""
+
+    upload_id: UploadId
+    user_id: UserId
+    digest: bytes
+    size_bytes: int
+    content_type: str
+    file_name: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """A checked upload that has no id yet."""
+
+    digest: bytes
+    size_bytes: int
+    content_type: str
+    file_name: str
+
+
+def check_upload(digest: bytes, size_bytes: int, content_type: str, file_name: str) -> NewUpload:
+    """Check what the gateway says of an upload.
+
+    Raises:
+        Missing, Malformed, OutOfRange: With the field.
+    """
+    return NewUpload(
+        fields.digest(digest, "digest"),
+        fields.integer(size_bytes, "size_bytes", 1, 2**50),
+        fields.line(content_type, "content_type", longest=100, is_required=True),
+        fields.line(file_name, "file_name", longest=LONGEST_FILE_NAME),
+    )
