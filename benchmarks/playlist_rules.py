@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from threadpoolctl import threadpool_limits
 
 from benchmarks.retrieval import data
-from services.retriever.extension import ExtensionRecipe, extend_playlist
-from services.retriever.index import TrackIndex
+from services.retriever.index.index import TrackIndex
 from services.retriever.library import Nearest, Wanted
-from services.retriever.path import PathRecipe, build_path
-from services.retriever.playlist import build_playlist
-from services.retriever.quantiles import QuantileCache
-from services.retriever.recipe import Arrangement, Recipe, Seed
+from services.retriever.playlist.extension import ExtensionRecipe, extend_playlist
+from services.retriever.playlist.path import PathRecipe, build_path
+from services.retriever.playlist.playlist import build_playlist
+from services.retriever.playlist.quantiles import QuantileCache
+from services.retriever.playlist.recipe import Arrangement, Recipe, Seed
 from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track
 

@@ -24,7 +24,7 @@ from benchmarks.retrieval.run import K, Row, Run
 from benchmarks.retrieval.served import CALLERS, CORES, served
 from benchmarks.retrieval.service import Service, reading_s, restored, restoring_s, running_service
 from museed.retriever.v1 import retriever_pb2
-from services.retriever import threads
+from services.retriever.live import threads
 
 PLAYLIST_CALLERS = 16
 QUERIES = 200

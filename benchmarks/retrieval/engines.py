@@ -25,9 +25,9 @@ import numpy as np
 from benchmarks.retrieval.data import Float32Array, Int64Array, Library, recall
 from deploy.local.postgres import Postgres
 from services.chassis.bus import LogPosition
-from services.retriever.index import TrackIndex
-from services.retriever.milvus_engine import MilvusIndex
-from services.retriever.milvus_store import MilvusStore
+from services.retriever.index.index import TrackIndex
+from services.retriever.milvus.milvus_engine import MilvusIndex
+from services.retriever.milvus.milvus_store import MilvusStore
 
 K = 100
 WANTED_RECALL = 0.99

@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks.retrieval import calls, data
 from benchmarks.retrieval.run import K, Row, Run
 from benchmarks.retrieval.service import Saved, running_service
-from services.retriever.approximate import CodesBase
-from services.retriever.ivf import IvfCodes
+from services.retriever.index.approximate import CodesBase
+from services.retriever.index.ivf import IvfCodes
 
 CORES = len(os.sched_getaffinity(0))
 CALLERS = 32

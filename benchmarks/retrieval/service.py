@@ -24,13 +24,13 @@ from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
 from museed.social.v1 import accounts_pb2_grpc, encoders_pb2, encoders_pb2_grpc, events_pb2
 from services.chassis import vectors
 from services.chassis.bus import VECTORS, Bus, LogPosition, read_log, vector_subject
-from services.retriever.base_file import Ingredients, StoredBase, write_base
-from services.retriever.bases import IndexChoice
-from services.retriever.index import TrackIndex
+from services.retriever.index.base_file import Ingredients, StoredBase, write_base
+from services.retriever.index.bases import IndexChoice
+from services.retriever.index.index import TrackIndex
+from services.retriever.index.track_table import NextTable
+from services.retriever.live.snapshot import Snapshot
+from services.retriever.live.snapshot_folder import SnapshotFolder
 from services.retriever.similarity import Float32Array
-from services.retriever.snapshot import Snapshot
-from services.retriever.snapshot_folder import SnapshotFolder
-from services.retriever.track_table import NextTable
 from services.retriever.tracks import Track
 from tests.conftest import NatsServer, free_port
 from tests.fakes.tokens import TokenSigner

@@ -12,25 +12,27 @@ from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, BusSettings
 from services.chassis.server import Server, run, settle_heap, wait_for_signal
 from services.chassis.telemetry import Metrics
-from services.retriever import kinds, profile_servicer, reference_servicer, servicer, threads
-from services.retriever.bases import IndexChoice
 from services.retriever.clients import IDEMPOTENT, Accounts, Encoders
-from services.retriever.collection import Collection, Collections
-from services.retriever.folder_lock import FolderLock
-from services.retriever.index import TrackIndex
-from services.retriever.milvus_engine import MilvusIndex
-from services.retriever.milvus_store import MilvusStore
+from services.retriever.index import kinds
+from services.retriever.index.bases import IndexChoice
+from services.retriever.index.index import TrackIndex
+from services.retriever.live import threads
+from services.retriever.live.collection import Collection, Collections
+from services.retriever.live.folder_lock import FolderLock
+from services.retriever.live.snapshot_folder import drop_retired
+from services.retriever.milvus.milvus_engine import MilvusIndex
+from services.retriever.milvus.milvus_store import MilvusStore
 from services.retriever.profile_consumer import ProfileConsumer
-from services.retriever.profile_servicer import ProfileServicer
-from services.retriever.profiles import Profiles
-from services.retriever.reference import ReferenceMatcher
-from services.retriever.reference_servicer import ReferenceServicer
-from services.retriever.servicer import Servicer
+from services.retriever.profiles.profiles import Profiles
+from services.retriever.profiles.taste import TasteVectors
+from services.retriever.reference.reference import ReferenceMatcher
+from services.retriever.reference.window_cache import WindowCache
+from services.retriever.reference.window_store import MAX_BLOB_BYTES, WindowStore
+from services.retriever.servicer import profile_servicer, reference_servicer, servicer
+from services.retriever.servicer.profile_servicer import ProfileServicer
+from services.retriever.servicer.reference_servicer import ReferenceServicer
+from services.retriever.servicer.servicer import Servicer
 from services.retriever.settings import RetrieverSettings
-from services.retriever.snapshot_folder import drop_retired
-from services.retriever.taste import TasteVectors
-from services.retriever.window_cache import WindowCache
-from services.retriever.window_store import MAX_BLOB_BYTES, WindowStore
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from services.chassis import vectors
 from services.chassis.bus import VECTORS, Bus, LogBatch, LogEntry, read_log, vector_subject
 from services.chassis.errors import DomainError, InvalidArgument
 from services.retriever.errors import EngineUnavailable
-from services.retriever.index import TrackIndex
-from services.retriever.limits import MAX_ID, counted, within
-from services.retriever.live import LiveIndex
+from services.retriever.index.index import TrackIndex
+from services.retriever.live.live import LiveIndex
+from services.retriever.servicer.limits import MAX_ID, counted, within
 from services.retriever.similarity import Float32Array
 from services.retriever.touched import Touched
 from services.retriever.tracks import Track

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from services.retriever.collection import Collection, Collections
-from services.retriever.snapshots import SnapshotKeeper
+from services.retriever.live.collection import Collection, Collections
+from services.retriever.live.snapshots import SnapshotKeeper
 
 _GAUGES = {
     "serving": "Whether calls that name no encoder are answered from this one's index.",

@@ -10,8 +10,8 @@ from google.protobuf.message import DecodeError
 from museed.social.v1 import events_pb2
 from services.chassis.bus import PROFILES, Bus, LogBatch, LogEntry, profile_subject, read_log
 from services.chassis.errors import DomainError, InvalidArgument
-from services.retriever.limits import MAX_ID, counted, within
-from services.retriever.profiles import MAX_TRACKS, Profile, Profiles
+from services.retriever.profiles.profiles import MAX_TRACKS, Profile, Profiles
+from services.retriever.servicer.limits import MAX_ID, counted, within
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.chassis.settings import Listen, OptionalListen, Settings, settings_config
-from services.retriever.kinds import AUTO, CHOICES
+from services.retriever.index.kinds import AUTO, CHOICES
 
 # It is a token of a NATS subject and the name of a folder.
 ENCODER_ID = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"

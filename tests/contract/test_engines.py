@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from services.chassis.errors import InvalidArgument
-from services.retriever.bases import IndexChoice
 from services.retriever.engine import Engine
 from services.retriever.filters import Interval, TrackFilter
-from services.retriever.index import TrackIndex
-from services.retriever.merging import merge
-from services.retriever.milvus_engine import MilvusIndex
+from services.retriever.index.bases import IndexChoice
+from services.retriever.index.index import TrackIndex
+from services.retriever.index.merging import merge
+from services.retriever.milvus.milvus_engine import MilvusIndex
 from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track
 from tests.fakes.milvus import FakeMilvus
@@ -62,7 +62,7 @@ def _milvus(folder: Path) -> Iterator[Engine]:
     for package in ("pymilvus", "milvus_lite"):
         if find_spec(package) is None:
             pytest.skip(f"{package} is not installed: pip install 'museed[milvus]'")
-    from services.retriever.milvus_store import MilvusStore
+    from services.retriever.milvus.milvus_store import MilvusStore
 
     store = MilvusStore(str(folder / "milvus.db"), "", ENCODER_ID, timeout_s=30.0)
     yield MilvusIndex(ENCODER_ID, store)

@@ -6,7 +6,7 @@ import numpy as np
 
 from services.chassis.bus import LogPosition
 from services.retriever.errors import EngineUnavailable
-from services.retriever.milvus_store import MilvusStore, Row
+from services.retriever.milvus.milvus_store import MilvusStore, Row
 from services.retriever.similarity import Float32Array
 
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from services.retriever.errors import ConstraintsUnreachable, SeedsCancel
-from services.retriever.path import PathRecipe, build_path
-from services.retriever.path_pool import great_circle
-from services.retriever.recipe import Seed
+from services.retriever.playlist.path import PathRecipe, build_path
+from services.retriever.playlist.path_pool import great_circle
+from services.retriever.playlist.recipe import Seed
+from services.retriever.playlist.spacing import numbered
 from services.retriever.similarity import Float32Array, cosines
-from services.retriever.spacing import numbered
 from training import catalogue
 from training.evaluation.playlists import ArrayLibrary, library_of
 from training.evaluation.report import Cell, Table

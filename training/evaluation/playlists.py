@@ -12,14 +12,14 @@ from itertools import pairwise
 import numpy as np
 
 from services.embedder.model import unit
-from services.retriever.arrangement import by_similarity, cosine_distances
 from services.retriever.library import Nearest, Wanted
-from services.retriever.playlist import Playlist, build_playlist
-from services.retriever.recipe import Arrangement, Recipe, Seed
-from services.retriever.recordings import Recordings
+from services.retriever.playlist.arrangement import by_similarity, cosine_distances
+from services.retriever.playlist.playlist import Playlist, build_playlist
+from services.retriever.playlist.recipe import Arrangement, Recipe, Seed
+from services.retriever.playlist.recordings import Recordings
+from services.retriever.playlist.two_opt import length
 from services.retriever.similarity import Float32Array, cosines
 from services.retriever.tracks import Track
-from services.retriever.two_opt import length
 from training import catalogue
 from training.evaluation.report import Cell, Table
 

@@ -24,23 +24,23 @@ from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, PublishAck, profile_subject, vector_subject
 from services.chassis.channel import connect
 from services.chassis.server import Server
-from services.retriever import profile_servicer, reference_servicer, servicer
 from services.retriever.clients import Kept
-from services.retriever.collection import Collection, Collections
 from services.retriever.consumer import LogConsumer
-from services.retriever.live import LiveIndex
-from services.retriever.milvus_engine import MilvusIndex
+from services.retriever.live.collection import Collection, Collections
+from services.retriever.live.live import LiveIndex
+from services.retriever.live.snapshots import SnapshotKeeper
+from services.retriever.milvus.milvus_engine import MilvusIndex
 from services.retriever.profile_consumer import ProfileConsumer
-from services.retriever.profile_servicer import ProfileServicer
-from services.retriever.profiles import Profiles
-from services.retriever.reference import ReferenceMatcher
-from services.retriever.reference_servicer import ReferenceServicer
-from services.retriever.servicer import Servicer
+from services.retriever.profiles.profiles import Profiles
+from services.retriever.profiles.taste import TasteVectors
+from services.retriever.reference.reference import ReferenceMatcher
+from services.retriever.reference.window_cache import WindowCache
+from services.retriever.reference.window_store import WindowStore
+from services.retriever.servicer import profile_servicer, reference_servicer, servicer
+from services.retriever.servicer.profile_servicer import ProfileServicer
+from services.retriever.servicer.reference_servicer import ReferenceServicer
+from services.retriever.servicer.servicer import Servicer
 from services.retriever.similarity import Float32Array
-from services.retriever.snapshots import SnapshotKeeper
-from services.retriever.taste import TasteVectors
-from services.retriever.window_cache import WindowCache
-from services.retriever.window_store import WindowStore
 from tests.conftest import NatsServer
 from tests.fakes.tokens import TokenSigner
 

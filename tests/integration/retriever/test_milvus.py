@@ -8,8 +8,8 @@ import pytest
 
 from museed.retriever.v1 import retriever_pb2
 from services.chassis import vectors
-from services.retriever.milvus_engine import MilvusIndex
-from services.retriever.milvus_store import MilvusStore
+from services.retriever.milvus.milvus_engine import MilvusIndex
+from services.retriever.milvus.milvus_store import MilvusStore
 from tests.conftest import NatsServer
 from tests.integration.retriever.conftest import Log, Retriever, running_retriever, unit
 

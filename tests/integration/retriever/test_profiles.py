@@ -13,7 +13,7 @@ from services.chassis.bus import PROFILES, VECTORS, Bus
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError, Unavailable
 from services.retriever.clients import Accounts, Kept
-from services.retriever.profiles import Profile
+from services.retriever.profiles.profiles import Profile
 from tests.conftest import NatsServer
 from tests.integration.retriever.conftest import (
     ENCODER_ID,

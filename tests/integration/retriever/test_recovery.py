@@ -13,9 +13,9 @@ import pytest
 
 from services.chassis.bus import VECTORS, Bus
 from services.chassis.errors import Unavailable
-from services.retriever.bases import IndexChoice
-from services.retriever.collection import Collection
-from services.retriever.kinds import Kind
+from services.retriever.index.bases import IndexChoice
+from services.retriever.index.kinds import Kind
+from services.retriever.live.collection import Collection
 from tests.conftest import NatsServer
 from tests.integration.retriever.conftest import ENCODER_ID, Log, unit
 from tests.integration.retriever.test_log import begin_anew

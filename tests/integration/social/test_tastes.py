@@ -9,7 +9,7 @@ from museed.social.v1 import badges_pb2, badges_pb2_grpc, people_events_pb2
 from services.chassis.bus import PROFILES, Bus
 from services.chassis.errors import NotFound
 from services.retriever.profile_consumer import parse_profile
-from services.retriever.profiles import Profile
+from services.retriever.profiles.profiles import Profile
 from services.social.actions.history import forget_all, forget_plays
 from services.social.domain.avatar import draw, etag_of
 from services.social.domain.badges import BADGES, Metric

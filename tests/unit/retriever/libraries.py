@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from services.retriever.filters import Interval, TrackFilter
-from services.retriever.index import TrackIndex
+from services.retriever.index.index import TrackIndex
 from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track, fold
 

@@ -6,10 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever.arrangement import RepetitionCounter, by_energy, by_flow, by_similarity, cosine_distances
+from services.retriever.playlist.arrangement import (
+    RepetitionCounter,
+    by_energy,
+    by_flow,
+    by_similarity,
+    cosine_distances,
+)
+from services.retriever.playlist.spacing import repetitions
+from services.retriever.playlist.two_opt import Float64Array, length
 from services.retriever.similarity import Float32Array
-from services.retriever.spacing import repetitions
-from services.retriever.two_opt import Float64Array, length
 
 ARTISTS = st.lists(st.sampled_from("ABC"), max_size=7)
 PREVIOUS = st.sampled_from([None, "A", "B"])

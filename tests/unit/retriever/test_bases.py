@@ -8,22 +8,29 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.retriever import base_file, bases, kinds
-from services.retriever.approximate import CodesBase
-from services.retriever.base_file import BaseName, Ingredients, LessPreciseError, StoredBase, read_base, write_base
-from services.retriever.bases import BuildStoppedError, IndexChoice
-from services.retriever.calibration import nearest_exactly, recall_of
 from services.retriever.errors import NoGpu
-from services.retriever.exact import FlatBase, GpuFlatBase
-from services.retriever.index import TrackIndex
-from services.retriever.kinds import EXACT_KINDS, HALF_KINDS, Kind
-from services.retriever.merging import merge
-from services.retriever.ranking import Candidates, Mask
-from services.retriever.section_file import CorruptFileError, read_facts
+from services.retriever.index import base_file, bases, kinds
+from services.retriever.index.approximate import CodesBase
+from services.retriever.index.base_file import (
+    BaseName,
+    Ingredients,
+    LessPreciseError,
+    StoredBase,
+    read_base,
+    write_base,
+)
+from services.retriever.index.bases import BuildStoppedError, IndexChoice
+from services.retriever.index.calibration import nearest_exactly, recall_of
+from services.retriever.index.exact import FlatBase, GpuFlatBase
+from services.retriever.index.index import TrackIndex
+from services.retriever.index.kinds import EXACT_KINDS, HALF_KINDS, Kind
+from services.retriever.index.merging import merge
+from services.retriever.index.ranking import Candidates, Mask
+from services.retriever.index.section_file import CorruptFileError, read_facts
+from services.retriever.index.track_table import SECTIONS, NextTable
+from services.retriever.index.vector_store import VectorStore
 from services.retriever.similarity import Float32Array
-from services.retriever.track_table import SECTIONS, NextTable
 from services.retriever.tracks import Track
-from services.retriever.vector_store import VectorStore
 
 COUNT, DIMENSION, CLUSTERS = 4000, 32, 40
 KINDS = [kind for kind in Kind if kind != Kind.GPU_FLAT]

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.retriever import byte_codes
-from services.retriever.byte_codes import ByteScale
+from services.retriever.index import byte_codes
+from services.retriever.index.byte_codes import ByteScale
 from services.retriever.similarity import Float32Array
 
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.retriever import bases, calibration
-from services.retriever.approximate import CodesBase
-from services.retriever.bases import IndexChoice
-from services.retriever.calibration import nearest_exactly, recall_of
-from services.retriever.kinds import Kind
-from services.retriever.ranking import Mask
+from services.retriever.index import bases, calibration
+from services.retriever.index.approximate import CodesBase
+from services.retriever.index.bases import IndexChoice
+from services.retriever.index.calibration import nearest_exactly, recall_of
+from services.retriever.index.kinds import Kind
+from services.retriever.index.ranking import Mask
+from services.retriever.index.vector_store import VectorStore
 from services.retriever.similarity import Float32Array
-from services.retriever.vector_store import VectorStore
 
 CROWDS, DIMENSION, K = 40, 48, 50
 RANDOM = np.random.default_rng(11)

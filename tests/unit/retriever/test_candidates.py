@@ -3,11 +3,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from services.retriever.candidates import Candidates, scored
-from services.retriever.chance import Gumbel
-from services.retriever.index import TrackIndex
+from services.retriever.index.index import TrackIndex
 from services.retriever.library import Nearest, Wanted
-from services.retriever.recipe import Recipe, Seed
+from services.retriever.playlist.candidates import Candidates, scored
+from services.retriever.playlist.chance import Gumbel
+from services.retriever.playlist.recipe import Recipe, Seed
 from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track
 

@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from services.retriever.chance import Gumbel
+from services.retriever.playlist.chance import Gumbel
 
 IDS = ["one", "other"]
 

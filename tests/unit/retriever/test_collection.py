@@ -11,9 +11,9 @@ import pytest
 
 from museed.social.v1 import encoders_pb2
 from services.chassis.errors import FailedPrecondition, Internal, Unavailable
-from services.retriever import collection
 from services.retriever.clients import Encoders, Kept
-from services.retriever.collection import Collection, Collections
+from services.retriever.live import collection
+from services.retriever.live.collection import Collection, Collections
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ async def test_only_folders_that_nobody_uses_any_more_are_tidied(mesh: Mesh) -> 
 async def test_while_social_is_away_all_stays_and_that_is_said_once(
     mesh: Mesh, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "services.retriever.collection")
+    caplog.set_level("INFO", "services.retriever.live.collection")
     mesh.is_social_away = True
     await mesh.rounds(5)
     assert [one.encoder_id for one in mesh.made] == ["enc"]

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from services.retriever.columns import GrowingColumns
 from services.retriever.filters import TrackFilter
-from services.retriever.index import TrackIndex
+from services.retriever.index.columns import GrowingColumns
+from services.retriever.index.index import TrackIndex
+from services.retriever.index.track_table import NextTable, TrackTable
 from services.retriever.library import Nearest
 from services.retriever.similarity import Float32Array, cosines
-from services.retriever.track_table import NextTable, TrackTable
 from services.retriever.tracks import Track
 from tests.unit.retriever.libraries import IDS, filters, tracks, unit
 

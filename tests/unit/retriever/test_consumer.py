@@ -15,11 +15,11 @@ from museed.social.v1 import catalog_pb2, events_pb2
 from services.chassis import vectors
 from services.chassis.bus import LogBatch, LogEntry, LogPosition, vector_subject
 from services.chassis.errors import InvalidArgument
-from services.retriever import track_records
 from services.retriever.consumer import LogConsumer, apply_entry
 from services.retriever.filters import Interval, TrackFilter
-from services.retriever.index import TrackIndex
-from services.retriever.live import LiveIndex
+from services.retriever.index import track_records
+from services.retriever.index.index import TrackIndex
+from services.retriever.live.live import LiveIndex
 from services.retriever.tracks import Track
 
 VECTOR = np.array([0.6, 0.8, 0], np.float32)

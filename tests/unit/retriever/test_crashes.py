@@ -18,14 +18,15 @@ import numpy as np
 import pytest
 
 from services.chassis.bus import LogPosition
-from services.retriever import base_file, section_file, snapshot, snapshot_folder
-from services.retriever.bases import IndexChoice
-from services.retriever.index import TrackIndex
-from services.retriever.kinds import Kind
-from services.retriever.merging import merge
-from services.retriever.section_file import CorruptFileError, read_facts
-from services.retriever.snapshot import Snapshot
-from services.retriever.snapshot_folder import SnapshotFolder
+from services.retriever.index import base_file, section_file
+from services.retriever.index.bases import IndexChoice
+from services.retriever.index.index import TrackIndex
+from services.retriever.index.kinds import Kind
+from services.retriever.index.merging import merge
+from services.retriever.index.section_file import CorruptFileError, read_facts
+from services.retriever.live import snapshot, snapshot_folder
+from services.retriever.live.snapshot import Snapshot
+from services.retriever.live.snapshot_folder import SnapshotFolder
 from services.retriever.tracks import Track
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)

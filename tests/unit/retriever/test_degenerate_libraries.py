@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.chassis.errors import DomainError
-from services.retriever.extension import ExtensionRecipe, extend_playlist
-from services.retriever.index import TrackIndex
-from services.retriever.path import PathRecipe, build_path
-from services.retriever.playlist import Playlist, build_playlist
-from services.retriever.recipe import Arrangement, Recipe, Seed
+from services.retriever.index.index import TrackIndex
+from services.retriever.playlist.extension import ExtensionRecipe, extend_playlist
+from services.retriever.playlist.path import PathRecipe, build_path
+from services.retriever.playlist.playlist import Playlist, build_playlist
+from services.retriever.playlist.recipe import Arrangement, Recipe, Seed
 from services.retriever.tracks import Track
 
 TRACKS = st.tuples(

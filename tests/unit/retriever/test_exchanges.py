@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever.arrangement import RepetitionCounter
-from services.retriever.exchanges import exchange
-from services.retriever.spacing import IntArray
-from services.retriever.two_opt import Float64Array
+from services.retriever.playlist.arrangement import RepetitionCounter
+from services.retriever.playlist.exchanges import exchange
+from services.retriever.playlist.spacing import IntArray
+from services.retriever.playlist.two_opt import Float64Array
 
 
 def misfits_of(energies: list[float], meant: list[float]) -> Float64Array:

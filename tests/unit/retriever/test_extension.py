@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from services.retriever.errors import NoCandidates
-from services.retriever.extension import ExtensionRecipe, extend_playlist
-from services.retriever.index import TrackIndex
-from services.retriever.playlist import Playlist
-from services.retriever.quantiles import PairQuantiles
-from services.retriever.recipe import Seed
+from services.retriever.index.index import TrackIndex
+from services.retriever.playlist.extension import ExtensionRecipe, extend_playlist
+from services.retriever.playlist.playlist import Playlist
+from services.retriever.playlist.quantiles import PairQuantiles
+from services.retriever.playlist.recipe import Seed
 from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track
 

@@ -8,7 +8,7 @@ import pytest
 from museed.retriever.v1 import retriever_pb2
 from services.chassis.errors import InvalidArgument
 from services.retriever.filters import Interval, TrackFilter
-from services.retriever.requests import track_filter
+from services.retriever.servicer.requests import track_filter
 
 Range = retriever_pb2.Range
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from services.retriever.folder_lock import FolderLock
+from services.retriever.live.folder_lock import FolderLock
 
 _HOLDER = """
 import sys
 from pathlib import Path
-from services.retriever.folder_lock import FolderLock
+from services.retriever.live.folder_lock import FolderLock
 lock = FolderLock(Path(sys.argv[1]), "THE_FOLDER")
 print("locked", flush=True)
 sys.stdin.read()

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.retriever.extension import ExtensionRecipe, extend_playlist
 from services.retriever.filters import Interval, TrackFilter
-from services.retriever.index import TrackIndex
-from services.retriever.path import PathRecipe, build_path
-from services.retriever.playlist import Playlist, build_playlist
-from services.retriever.recipe import Arrangement, Recipe, Seed
+from services.retriever.index.index import TrackIndex
+from services.retriever.playlist.extension import ExtensionRecipe, extend_playlist
+from services.retriever.playlist.path import PathRecipe, build_path
+from services.retriever.playlist.playlist import Playlist, build_playlist
+from services.retriever.playlist.recipe import Arrangement, Recipe, Seed
 from services.retriever.tracks import Track
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden_playlists.json"

@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from services.retriever.hubs import NEIGHBOURS, HubMeans, smallest_of
-from services.retriever.index import TrackIndex
+from services.retriever.index.hubs import NEIGHBOURS, HubMeans, smallest_of
+from services.retriever.index.index import TrackIndex
 from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track
 from tests.unit.retriever.libraries import unit

@@ -14,14 +14,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from services.chassis.bus import LogPosition
 from services.chassis.errors import InvalidArgument
-from services.retriever.bases import IndexChoice
 from services.retriever.filters import TrackFilter
-from services.retriever.index import TrackIndex
-from services.retriever.kinds import Kind, is_half
-from services.retriever.merging import Merged, merge
+from services.retriever.index.bases import IndexChoice
+from services.retriever.index.index import TrackIndex
+from services.retriever.index.kinds import Kind, is_half
+from services.retriever.index.merging import Merged, merge
+from services.retriever.live.snapshot import Snapshot
+from services.retriever.live.snapshot_folder import SnapshotFolder
 from services.retriever.similarity import Float32Array
-from services.retriever.snapshot import Snapshot
-from services.retriever.snapshot_folder import SnapshotFolder
 from services.retriever.tracks import Track
 
 DIMENSION = 8

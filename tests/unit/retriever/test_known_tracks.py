@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.retriever.filters import TrackFilter
-from services.retriever.known_tracks import KnownTracks
-from services.retriever.track_table import NextTable
+from services.retriever.index.known_tracks import KnownTracks
+from services.retriever.index.track_table import NextTable
 from services.retriever.tracks import Track
 from tests.unit.retriever.libraries import IDS, filters, tracks
 

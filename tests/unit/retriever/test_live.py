@@ -14,11 +14,11 @@ from services.chassis.bus import LogPosition
 from services.chassis.errors import ResourceExhausted
 from services.retriever.errors import IndexBehind, IndexLoading, UnknownTrack
 from services.retriever.filters import TrackFilter
-from services.retriever.index import TrackIndex
-from services.retriever.joining import AnsweredLibrary, Question
+from services.retriever.index.index import TrackIndex
+from services.retriever.index.ranked import Ranked
 from services.retriever.library import Nearest
-from services.retriever.live import LiveIndex
-from services.retriever.ranked import Ranked
+from services.retriever.live.joining import AnsweredLibrary, Question
+from services.retriever.live.live import LiveIndex
 from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track
 

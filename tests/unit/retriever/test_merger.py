@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from services.chassis.bus import LogPosition
-from services.retriever import base_file, merging
-from services.retriever.base_file import Ingredients, StoredBase
-from services.retriever.bases import BuildStoppedError, IndexChoice
-from services.retriever.index import TrackIndex
-from services.retriever.kinds import Kind
-from services.retriever.live import LiveIndex
-from services.retriever.merger import Merger
+from services.retriever.index import base_file, merging
+from services.retriever.index.base_file import Ingredients, StoredBase
+from services.retriever.index.bases import BuildStoppedError, IndexChoice
+from services.retriever.index.index import TrackIndex
+from services.retriever.index.kinds import Kind
+from services.retriever.live.live import LiveIndex
+from services.retriever.live.merger import Merger
+from services.retriever.live.snapshot_folder import SnapshotFolder
+from services.retriever.live.snapshots import SnapshotKeeper
 from services.retriever.similarity import Float32Array
-from services.retriever.snapshot_folder import SnapshotFolder
-from services.retriever.snapshots import SnapshotKeeper
 from services.retriever.tracks import Track
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -197,7 +197,7 @@ async def test_a_base_is_saved_with_a_snapshot_and_not_made_again_at_the_next_st
     again = LiveIndex(TrackIndex("enc", CHOICE))
     restarted = SnapshotKeeper(again, files, after_changes=1000, interval_s=3600)
     with monkeypatch.context() as patched:
-        patched.setattr("services.retriever.bases.build", lambda *_: pytest.fail("it was built"))
+        patched.setattr("services.retriever.index.bases.build", lambda *_: pytest.fail("it was built"))
         await restarted.restore()
     assert (again.position, again.is_caught_up) == (live.position, False)
     await again.advance(lambda _: 0, again.position, is_caught_up=True)

@@ -20,15 +20,15 @@ from services.chassis.errors import InvalidArgument
 from services.chassis.settings import SettingsError, load
 from services.retriever.consumer import LogConsumer
 from services.retriever.errors import EngineUnavailable
-from services.retriever.index import TrackIndex
-from services.retriever.live import LiveIndex
-from services.retriever.milvus_engine import MilvusIndex
-from services.retriever.milvus_keeper import MilvusKeeper
-from services.retriever.milvus_store import MilvusStore
-from services.retriever.profiles import Profile
+from services.retriever.index.index import TrackIndex
+from services.retriever.live.live import LiveIndex
+from services.retriever.milvus.milvus_engine import MilvusIndex
+from services.retriever.milvus.milvus_keeper import MilvusKeeper
+from services.retriever.milvus.milvus_store import MilvusStore
+from services.retriever.profiles.profiles import Profile
+from services.retriever.profiles.taste import taste_of
 from services.retriever.settings import RetrieverSettings
 from services.retriever.similarity import Float32Array
-from services.retriever.taste import taste_of
 from services.retriever.tracks import Track
 from tests.fakes.milvus import FakeMilvus
 
@@ -387,7 +387,7 @@ def test_nobody_is_told_a_secret(monkeypatch: pytest.MonkeyPatch, caplog: pytest
 def test_a_walk_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     store = garbage_store([], monkeypatch)
     clock = iter([0.0, 1.9, 2.1])
-    monkeypatch.setattr("services.retriever.milvus_store.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("services.retriever.milvus.milvus_store.time.monotonic", lambda: next(clock))
     with pytest.raises(EngineUnavailable, match="reading 5000 vectors takes too long"):
         store.vectors([str(number) for number in range(5000)])
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from museed.retriever.v1 import retriever_pb2
 from services.chassis.errors import InvalidArgument
-from services.retriever import page_tokens, requests
-from services.retriever.filter_requests import LISTS
 from services.retriever.search import Cursor
+from services.retriever.servicer import page_tokens, requests
+from services.retriever.servicer.filter_requests import LISTS
 
 DIGEST = page_tokens.query_digest(b"query")
 PLACE = Cursor(20, 0.123456, "0192f0c0-0000-7000-8000-000000000001")

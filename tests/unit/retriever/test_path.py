@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever import path as path_module
 from services.retriever.errors import ConstraintsUnreachable, SeedsCancel
 from services.retriever.filters import TrackFilter
-from services.retriever.index import TrackIndex
+from services.retriever.index.index import TrackIndex
 from services.retriever.library import Nearest, Wanted
-from services.retriever.path import PathRecipe, build_path
-from services.retriever.path_pool import great_circle
-from services.retriever.playlist import Playlist
-from services.retriever.recipe import Seed
+from services.retriever.playlist import path as path_module
+from services.retriever.playlist.path import PathRecipe, build_path
+from services.retriever.playlist.path_pool import great_circle
+from services.retriever.playlist.playlist import Playlist
+from services.retriever.playlist.recipe import Seed
 from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track
 

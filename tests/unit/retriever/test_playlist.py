@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.retriever.errors import NoCandidates, SeedsCancel
-from services.retriever.index import TrackIndex
-from services.retriever.playlist import Playlist, build_playlist
-from services.retriever.recipe import Arrangement, Recipe, Seed
+from services.retriever.index.index import TrackIndex
+from services.retriever.playlist.playlist import Playlist, build_playlist
+from services.retriever.playlist.recipe import Arrangement, Recipe, Seed
+from services.retriever.playlist.spacing import repetitions
+from services.retriever.playlist.target import blend
 from services.retriever.similarity import Float32Array, presented
-from services.retriever.spacing import repetitions
-from services.retriever.target import blend
 from services.retriever.tracks import Track
 
 

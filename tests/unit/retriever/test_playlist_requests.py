@@ -9,11 +9,11 @@ import pytest
 from museed.retriever.v1 import retriever_pb2
 from services.chassis import vectors
 from services.chassis.errors import DomainError, InvalidArgument, NotFound
-from services.retriever import playlist_requests
-from services.retriever.extension import ExtensionRecipe
-from services.retriever.index import TrackIndex
-from services.retriever.path import PathRecipe
-from services.retriever.recipe import Arrangement, Recipe
+from services.retriever.index.index import TrackIndex
+from services.retriever.playlist.extension import ExtensionRecipe
+from services.retriever.playlist.path import PathRecipe
+from services.retriever.playlist.recipe import Arrangement, Recipe
+from services.retriever.servicer import playlist_requests
 from services.retriever.tracks import Track
 
 X = vectors.encode(np.array([1, 0, 0], np.float32))

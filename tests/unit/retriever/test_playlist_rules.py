@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from services.retriever.errors import ConstraintsUnreachable, NoCandidates
 from services.retriever.filters import TrackFilter
-from services.retriever.index import TrackIndex
-from services.retriever.playlist import Playlist, build_playlist
-from services.retriever.quantiles import PairQuantiles
-from services.retriever.recipe import Arrangement, Recipe, Seed
+from services.retriever.index.index import TrackIndex
+from services.retriever.playlist.playlist import Playlist, build_playlist
+from services.retriever.playlist.quantiles import PairQuantiles
+from services.retriever.playlist.recipe import Arrangement, Recipe, Seed
+from services.retriever.playlist.spacing import repetitions
+from services.retriever.playlist.target import blend
 from services.retriever.similarity import Float32Array
-from services.retriever.spacing import repetitions
-from services.retriever.target import blend
 from services.retriever.tracks import Track
 
 

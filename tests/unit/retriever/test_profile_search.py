@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from services.chassis.bus import LogPosition
 from services.retriever.errors import IndexLoading, NoTaste, ProfilesLoading, UnknownProfile
-from services.retriever.index import TrackIndex
-from services.retriever.live import LiveIndex
-from services.retriever.profile_search import ProfileSearch
-from services.retriever.profiles import Profile, Profiles
+from services.retriever.index.index import TrackIndex
+from services.retriever.live.live import LiveIndex
+from services.retriever.live.profile_search import ProfileSearch
+from services.retriever.profiles.profiles import Profile, Profiles
+from services.retriever.profiles.taste import taste_of
+from services.retriever.profiles.taste_matrix import TasteMatrix
 from services.retriever.similarity import Float32Array
-from services.retriever.taste import taste_of
-from services.retriever.taste_matrix import TasteMatrix
 from services.retriever.touched import Touched
 from services.retriever.tracks import Track
 from tests.unit.retriever.test_taste import profile, unit
@@ -177,7 +177,7 @@ async def test_of_a_thousand_the_nearest_are_found_and_only_what_changed_is_comp
         computed.append(one.profile_id)
         return taste_of(one, index)
 
-    monkeypatch.setattr("services.retriever.profile_search.taste_of", counting)
+    monkeypatch.setattr("services.retriever.live.profile_search.taste_of", counting)
     for number in range(100):
         await rig.put_track(f"t{number}", number)
     dice = np.random.default_rng(5)
@@ -225,7 +225,7 @@ async def test_many_who_change_are_not_all(rig: Rig, monkeypatch: pytest.MonkeyP
         computed.append(one.profile_id)
         return taste_of(one, index)
 
-    monkeypatch.setattr("services.retriever.profile_search.taste_of", counting)
+    monkeypatch.setattr("services.retriever.live.profile_search.taste_of", counting)
     assert [one for one, _ in await rig.search.nearest("a", 5, ())] == ["b", "c"]
     assert computed == ["b", "a"]
 
@@ -251,7 +251,7 @@ def held_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
             release.wait(5)
         return taste_of(one, index)
 
-    monkeypatch.setattr("services.retriever.profile_search.taste_of", slowly)
+    monkeypatch.setattr("services.retriever.live.profile_search.taste_of", slowly)
     rig.put_profile("slow", {"t0": 1})
     return release
 
@@ -334,7 +334,7 @@ async def test_vectors_of_another_length_take_the_place_of_all(rig: Rig) -> None
 
 
 async def test_no_more_profiles_are_compared_than_the_bound(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.retriever.profile_search.MAX_PROFILES", 3)
+    monkeypatch.setattr("services.retriever.live.profile_search.MAX_PROFILES", 3)
     await rig.put_track("t0", 0)
     for number in range(6):
         rig.put_profile(f"p{number}", {"t0": 1}, is_listed=number != 1)

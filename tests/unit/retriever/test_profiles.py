@@ -12,7 +12,7 @@ from museed.social.v1 import events_pb2
 from services.chassis.bus import LogBatch, LogEntry, LogPosition, profile_subject
 from services.chassis.errors import InvalidArgument
 from services.retriever.profile_consumer import ProfileConsumer, apply_entry, parse_profile
-from services.retriever.profiles import Profiles
+from services.retriever.profiles.profiles import Profiles
 
 TRACKS = [f"t{number}" for number in range(5)]
 CHANGES = st.tuples(

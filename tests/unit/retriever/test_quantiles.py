@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from services.retriever.index import TrackIndex
-from services.retriever.quantiles import PairQuantiles, QuantileCache
+from services.retriever.index.index import TrackIndex
+from services.retriever.playlist.quantiles import PairQuantiles, QuantileCache
 from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track
 

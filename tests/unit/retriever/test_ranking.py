@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from services.retriever.ranking import leaders, leaders_among
-from services.retriever.vector_store import VectorStore
+from services.retriever.index.ranking import leaders, leaders_among
+from services.retriever.index.vector_store import VectorStore
 
 
 def test_what_is_equal_to_six_decimals_is_a_candidate_too() -> None:

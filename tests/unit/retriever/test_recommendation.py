@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever.index import TrackIndex
+from services.retriever.index.index import TrackIndex
 from services.retriever.library import Nearest, Wanted
-from services.retriever.recommendation import recommend
-from services.retriever.recordings import Recordings
+from services.retriever.playlist.recordings import Recordings
+from services.retriever.profiles.recommendation import recommend
 from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track
 from tests.unit.retriever.test_taste import unit
@@ -92,7 +92,7 @@ def test_what_is_known_may_be_let_in() -> None:
 
 def test_no_more_than_the_bound_is_looked_at_beside_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """A library of one artist: the rules leave three tracks of thousands."""
-    monkeypatch.setattr("services.retriever.recommendation.MAX_CANDIDATES", 200)
+    monkeypatch.setattr("services.retriever.profiles.recommendation.MAX_CANDIDATES", 200)
     index = TrackIndex("enc")
     for number in range(500):
         index.upsert(Track(f"t{number:03d}", artist="one", duration_s=10.0 * number), unit(number))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from services.retriever.recordings import Recordings
+from services.retriever.playlist.recordings import Recordings
 from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track
 

@@ -9,13 +9,13 @@ import pytest
 
 from services.chassis.blobs import BlobStore, open_blob_store
 from services.chassis.errors import InvalidArgument
-from services.retriever import reference as reference_module
-from services.retriever.reference import Reference, ReferenceMatcher
-from services.retriever.segments import Windows, similarities
+from services.retriever.reference import reference as reference_module
+from services.retriever.reference.reference import Reference, ReferenceMatcher
+from services.retriever.reference.segments import Windows, similarities
+from services.retriever.reference.window_cache import WindowCache
+from services.retriever.reference.window_store import WindowStore
 from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track
-from services.retriever.window_cache import WindowCache
-from services.retriever.window_store import WindowStore
 from tests.unit.retriever.test_taste import unit
 
 

@@ -8,7 +8,7 @@ import pytest
 from museed.retriever.v1 import reference_pb2
 from services.chassis import vectors
 from services.chassis.errors import DomainError
-from services.retriever.reference_requests import check_times, reference
+from services.retriever.servicer.reference_requests import check_times, reference
 from services.retriever.similarity import Float32Array
 from tests.unit.retriever.test_taste import DIMENSION, unit
 

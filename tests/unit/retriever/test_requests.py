@@ -11,8 +11,8 @@ from museed.retriever.v1 import retriever_pb2
 from services.chassis import auth, vectors
 from services.chassis.bus import LogPosition
 from services.chassis.errors import DomainError, InvalidArgument, PermissionDenied
-from services.retriever import requests
-from services.retriever.index import TrackIndex
+from services.retriever.index.index import TrackIndex
+from services.retriever.servicer import requests
 from services.retriever.settings import RetrieverSettings
 from services.retriever.tracks import Track
 

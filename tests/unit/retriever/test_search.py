@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.retriever import search as search_module
-from services.retriever.bases import IndexChoice
 from services.retriever.filters import TrackFilter
-from services.retriever.index import TrackIndex
-from services.retriever.merging import merge
+from services.retriever.index.bases import IndexChoice
+from services.retriever.index.index import TrackIndex
+from services.retriever.index.merging import merge
 from services.retriever.search import MAX_HITS, Cursor, Hit, Search, search_page
 from services.retriever.similarity import Float32Array, presented, settled_products
 from services.retriever.tracks import Track

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.retriever.segments import Windows, compare, similarities, times_s, voiced
+from services.retriever.reference.segments import Windows, compare, similarities, times_s, voiced
 from services.retriever.similarity import Float32Array
 from tests.unit.retriever.test_taste import unit
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever import smooth_way
-from services.retriever.path_pool import great_circle
+from services.retriever.playlist import smooth_way
+from services.retriever.playlist.path_pool import great_circle
+from services.retriever.playlist.smooth_way import SmoothWay, Stops, first_candidates
 from services.retriever.similarity import Float32Array, cosines
-from services.retriever.smooth_way import SmoothWay, Stops, first_candidates
 
 
 def unit(rng: np.random.Generator, count: int, dimension: int) -> Float32Array:

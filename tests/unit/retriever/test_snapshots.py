@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from services.chassis.bus import LogPosition
-from services.retriever.bases import IndexChoice
-from services.retriever.index import TrackIndex
-from services.retriever.kinds import Kind
-from services.retriever.live import LiveIndex
-from services.retriever.section_file import CorruptFileError, read_facts
-from services.retriever.snapshot import Snapshot, read_snapshot, write_snapshot
-from services.retriever.snapshot_folder import SnapshotFolder, drop_retired
-from services.retriever.snapshots import SnapshotKeeper
+from services.retriever.index.bases import IndexChoice
+from services.retriever.index.index import TrackIndex
+from services.retriever.index.kinds import Kind
+from services.retriever.index.section_file import CorruptFileError, read_facts
+from services.retriever.live.live import LiveIndex
+from services.retriever.live.snapshot import Snapshot, read_snapshot, write_snapshot
+from services.retriever.live.snapshot_folder import SnapshotFolder, drop_retired
+from services.retriever.live.snapshots import SnapshotKeeper
 from services.retriever.tracks import Track
 
 BEGUN = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
@@ -276,12 +276,12 @@ from pathlib import Path
 import numpy as np
 
 from services.chassis.bus import LogPosition
-from services.retriever.bases import IndexChoice
-from services.retriever.index import TrackIndex
-from services.retriever.kinds import Kind
-from services.retriever.merging import merge
-from services.retriever.snapshot import Snapshot
-from services.retriever.snapshot_folder import SnapshotFolder, drop_retired
+from services.retriever.index.bases import IndexChoice
+from services.retriever.index.index import TrackIndex
+from services.retriever.index.kinds import Kind
+from services.retriever.index.merging import merge
+from services.retriever.live.snapshot import Snapshot
+from services.retriever.live.snapshot_folder import SnapshotFolder, drop_retired
 from services.retriever.tracks import Track
 
 choice = IndexChoice(Kind.SQ8)

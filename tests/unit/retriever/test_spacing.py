@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever.spacing import IntArray, Room, repetitions, space
+from services.retriever.playlist.spacing import IntArray, Room, repetitions, space
 
 ARTISTS = st.lists(st.sampled_from("ABC"), max_size=7)
 PREVIOUS = st.lists(st.sampled_from("ABX"), max_size=3)

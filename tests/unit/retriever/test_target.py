@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.retriever.errors import SeedsCancel
-from services.retriever.recipe import Seed
+from services.retriever.playlist.recipe import Seed
+from services.retriever.playlist.target import agreement, blend, move, tilt
 from services.retriever.similarity import Float32Array
-from services.retriever.target import agreement, blend, move, tilt
 
 
 def unit(*numbers: float) -> Float32Array:

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.retriever.index import TrackIndex
-from services.retriever.profiles import Profile, Profiles
+from services.retriever.index.index import TrackIndex
+from services.retriever.profiles.profiles import Profile, Profiles
+from services.retriever.profiles.taste import TasteVectors, taste_of
 from services.retriever.similarity import Float32Array
-from services.retriever.taste import TasteVectors, taste_of
 from services.retriever.tracks import Track
 
 DIMENSION = 6

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from services.chassis.bus import LogPosition
-from services.retriever import text_table, track_records
-from services.retriever.bases import IndexChoice
 from services.retriever.filters import TrackFilter
-from services.retriever.index import TrackIndex
-from services.retriever.kinds import Kind
-from services.retriever.merging import merge
-from services.retriever.snapshot import Snapshot
-from services.retriever.snapshot_folder import SnapshotFolder
-from services.retriever.track_table import SECTIONS, NextTable, TrackTable
+from services.retriever.index import text_table, track_records
+from services.retriever.index.bases import IndexChoice
+from services.retriever.index.index import TrackIndex
+from services.retriever.index.kinds import Kind
+from services.retriever.index.merging import merge
+from services.retriever.index.track_table import SECTIONS, NextTable, TrackTable
+from services.retriever.live.snapshot import Snapshot
+from services.retriever.live.snapshot_folder import SnapshotFolder
 from services.retriever.tracks import Track
 
 TRACKS = [

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.retriever.arrangement import RepetitionCounter
-from services.retriever.spacing import IntArray
-from services.retriever.two_opt import Float64Array, length, shorten
+from services.retriever.playlist.arrangement import RepetitionCounter
+from services.retriever.playlist.spacing import IntArray
+from services.retriever.playlist.two_opt import Float64Array, length, shorten
 
 
 def line(*places: float) -> Float64Array:

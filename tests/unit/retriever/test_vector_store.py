@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.retriever.vector_store import VectorStore, widened
+from services.retriever.index.vector_store import VectorStore, widened
 
 
 def test_every_finite_fp16_number_is_the_same_in_fp32() -> None:

@@ -13,9 +13,9 @@ from obstore.store import MemoryStore
 
 from services.chassis.blobs import BlobStore, open_blob_store
 from services.chassis.errors import NotFound
+from services.retriever.reference.window_cache import WindowCache
+from services.retriever.reference.window_store import UnreadableWindowsError, WindowStore, close, read_windows
 from services.retriever.similarity import Float32Array
-from services.retriever.window_cache import WindowCache
-from services.retriever.window_store import UnreadableWindowsError, WindowStore, close, read_windows
 from tests.unit.retriever.test_taste import DIMENSION, unit
 
 
@@ -89,7 +89,7 @@ def test_a_blob_that_is_cut_short_while_it_is_read_is_refused(tmp_path: Path, mo
         os.truncate(path, 12)
         return found
 
-    monkeypatch.setattr("services.retriever.window_store.os.fstat", measure_and_cut)
+    monkeypatch.setattr("services.retriever.reference.window_store.os.fstat", measure_and_cut)
     with pytest.raises(UnreadableWindowsError, match="another digest"):
         read_windows(descriptor, digest_of(data), DIMENSION)
     os.close(descriptor)

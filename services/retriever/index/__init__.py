@@ -1,0 +1,1 @@
+"""The index of one encoder: its vectors, the kinds of base that search them, its tracks, and its files."""

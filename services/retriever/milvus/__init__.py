@@ -1,0 +1,1 @@
+"""An index whose vectors are in Milvus."""

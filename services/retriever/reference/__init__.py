@@ -1,0 +1,1 @@
+"""Recordings compared window by window, and where the vectors of windows are kept."""
