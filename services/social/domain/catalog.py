@@ -10,9 +10,8 @@ from enum import StrEnum
 
 from services.chassis.errors import DomainError
 from services.social.domain import fields, particulars
-from services.social.domain.folding import folded
-from services.social.domain.hangul import initials_text, jamo_text
 from services.social.domain.ids import TrackId
+from services.social.domain.search_names import track_names
 from services.social.errors import Malformed, Missing
 
 LONGEST_NAME = 500
@@ -162,7 +161,8 @@ class TrackFile:
     licence: str
     source: str
     mtime_ns: int | None = field(compare=False)
-    # These follow from the names.
+    # These follow from the names; None where another release wrote them.
+    artist_key: str | None = field(compare=False)
     search_title: str = field(compare=False)
     search_text: str = field(compare=False)
     search_jamo: str | None = field(compare=False)
@@ -198,7 +198,7 @@ def check_registration(given: Registration) -> TrackFile:
     match = particulars.genre(given.genre, raw_genre)
     if given.previous_path:
         particulars.plain_path(given.previous_path, "previous_path")
-    names = list(filter(None, (folded(title), folded(artist), folded(album))))
+    names = track_names(title, artist, album)
     return TrackFile(
         relative_path=path,
         file_hash=fields.digest(given.file_hash, "file_hash"),
@@ -220,10 +220,11 @@ def check_registration(given: Registration) -> TrackFile:
         licence=particulars.licence(given.licence),
         source=particulars.source(given.source),
         mtime_ns=fields.integer(given.mtime_ns, "mtime_ns", 0, 2**63 - 1) or None,
-        search_title=folded(title),
-        search_text=" ".join(names),
-        search_jamo=jamo_text(names),
-        search_initials=initials_text(names),
+        artist_key=names.artist_key,
+        search_title=names.search_title,
+        search_text=names.search_text,
+        search_jamo=names.search_jamo,
+        search_initials=names.search_initials,
     )
 
 

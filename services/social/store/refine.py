@@ -1,9 +1,11 @@
 """Writes what follows from the names of tracks: their artists, their albums, and the letters they are found by."""
 
 from collections.abc import Sequence
+from dataclasses import astuple
 
-from services.social.domain.artists import Named, folder_key, key_of, search_name, track_letters
+from services.social.domain.artists import Named, folder_key
 from services.social.domain.ids import TrackId, new_id
+from services.social.domain.search_names import key_of, search_name, track_names
 from services.social.store.database import Connection
 
 # Whoever registers a track meanwhile is passed over: its turn comes again.
@@ -16,6 +18,12 @@ INSERT_ARTISTS = """
 INSERT INTO artists (artist_id, name, name_key, search_name, search_jamo, search_initials)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
 ON CONFLICT (name_key) DO NOTHING
+"""
+# Once no track is spelt any more as the artist is.
+RENAME_ARTISTS = """
+UPDATE artists SET name = given.name FROM unnest($1::text[], $2::text[]) AS given (name_key, name)
+WHERE artists.name_key = given.name_key AND artists.name <> given.name
+    AND NOT EXISTS (SELECT FROM tracks WHERE tracks.artist_id = artists.artist_id AND tracks.artist = artists.name)
 """
 SELECT_ARTISTS = "SELECT name_key, artist_id FROM artists WHERE name_key = ANY ($1::text[])"
 # The first year that any of its files names.
@@ -33,12 +41,25 @@ FROM unnest($1::text[], $2::uuid[], $3::text[]) AS wanted (title_key, artist_id,
 JOIN albums USING (title_key, folder_key)
 WHERE albums.artist_id IS NOT DISTINCT FROM wanted.artist_id
 """
+# As artists; and another year, once no track names the album's any more.
+RENAME_ALBUMS = """
+UPDATE albums SET title = given.title FROM unnest($1::uuid[], $2::text[]) AS given (album_id, title)
+WHERE albums.album_id = given.album_id AND albums.title <> given.title
+    AND NOT EXISTS (SELECT FROM tracks WHERE tracks.album_id = albums.album_id AND tracks.album = albums.title)
+"""
+DATE_ALBUMS = """
+UPDATE albums SET year = given.year FROM unnest($1::uuid[], $2::integer[]) AS given (album_id, year)
+WHERE albums.album_id = given.album_id AND given.year NOT IN (0, albums.year)
+    AND NOT EXISTS (SELECT FROM tracks WHERE tracks.album_id = albums.album_id AND tracks.year = albums.year)
+"""
+# All that follows from names: what another release made of them may be otherwise.
 REFINE = """
 UPDATE tracks
 SET artist_id = found.artist_id, album_id = found.album_id, artist_key = found.artist_key,
+    search_title = found.search_title, search_text = found.search_text,
     search_jamo = found.search_jamo, search_initials = found.search_initials, refined = 1
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[])
-    AS found (track_id, artist_id, album_id, artist_key, search_jamo, search_initials)
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+    AS found (track_id, artist_id, album_id, artist_key, search_title, search_text, search_jamo, search_initials)
 WHERE tracks.track_id = found.track_id
 """
 
@@ -61,9 +82,9 @@ async def refine(connection: Connection, limit: int) -> int:
     albums = await _albums(connection, tracks, keys)
     written = []
     for track in tracks:
-        artist_key, key = key_of(track.artist), keys.get(track.track_id)
+        key, names = keys.get(track.track_id), track_names(track.title, track.artist, track.album)
         album_id = None if key is None else albums[key]
-        written.append((track.track_id, artists.get(artist_key), album_id, artist_key, *track_letters(track)))
+        written.append((track.track_id, artists.get(names.artist_key), album_id, *astuple(names)))
     await connection.execute(REFINE, *_columns(written))
     return len(tracks)
 
@@ -80,6 +101,7 @@ async def _artists(connection: Connection, tracks: Sequence[Named]) -> dict[str,
         rows.append((new_id(), name.name, key, name.search_name, name.search_jamo, name.search_initials))
     if rows:
         await connection.execute(INSERT_ARTISTS, *_columns(rows))
+        await connection.execute(RENAME_ARTISTS, list(names), list(names.values()))
     return {row["name_key"]: row["artist_id"] for row in await connection.fetch(SELECT_ARTISTS, sorted(names))}
 
 
@@ -105,8 +127,12 @@ async def _albums(
         name = search_name(title)
         rows.append((new_id(), title, *key, year, name.search_name, name.search_jamo, name.search_initials))
     await connection.execute(INSERT_ALBUMS, *_columns(rows))
-    found = await connection.fetch(SELECT_ALBUMS, *_columns(ordered))
-    return {(row["title_key"], row["artist_id"], row["folder_key"]): row["album_id"] for row in found}
+    rows_found = await connection.fetch(SELECT_ALBUMS, *_columns(ordered))
+    found = {(row["title_key"], row["artist_id"], row["folder_key"]): row["album_id"] for row in rows_found}
+    album_ids = list(found.values())
+    await connection.execute(RENAME_ALBUMS, album_ids, [titles[key][0] for key in found])
+    await connection.execute(DATE_ALBUMS, album_ids, [titles[key][1] for key in found])
+    return found
 
 
 def _columns(rows: Sequence[Sequence[object]]) -> list[list[object]]:

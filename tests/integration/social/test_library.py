@@ -1,6 +1,7 @@
 """Artists, albums, genres: made of the names in files, found as people type them, listed page by page."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -160,6 +161,49 @@ async def test_retagged_track_changes_its_artist_and_nobody_is_left_over(shelf: 
     (details,) = await shelf.details(track.track_id)
     (takk,) = await shelf.albums("takk")
     assert (details.artist_id, details.album_id) == (takk.artist_id, takk.album_id)
+
+
+async def test_artist_and_album_are_spelt_as_files_spell_them_now(shelf: Shelf, sql: Sql) -> None:
+    """A correction of one file changes nothing as long as another is spelt as before."""
+    await shelf.social.register(shelf.admin, shelf.root_id, [file("a/2.ogg", "Glósóli", "Sigur rós", "TAKK", 2006)])
+    await until_refined(sql)
+    assert [each.name for each in await shelf.artists("sigur")] == ["Sigur Rós"]
+    assert [(each.title, each.year) for each in await shelf.albums("takk")] == [("Takk...", 2006)]
+    await shelf.social.register(shelf.admin, shelf.root_id, [file("a/1.ogg", "Hoppípolla", "Sigur rós", "TAKK", 2006)])
+    await until_refined(sql)
+    assert [each.name for each in await shelf.artists("sigur")] == ["Sigur rós"]
+    assert [(each.title, each.year) for each in await shelf.albums("takk")] == [("TAKK", 2006)]
+
+
+async def test_no_name_is_too_long_to_be_listed_found_and_paged(shelf: Shelf, sql: Sql) -> None:
+    """Four bytes a letter, or eighteen letters for one sign: nothing of it may hold up the tracks that follow."""
+    rare = random.Random(0)
+    han = "".join(chr(rare.randrange(0x20000, 0x2A6D0)) for _ in range(500))
+    ligatures = "".join(chr(rare.randrange(0xFBEA, 0xFDC7)) for _ in range(499)) + "\ufdfa"
+    names = [han, ligatures, "\ufdfa" * 500, han[::-1]]
+    tracks = [
+        file(f"long {n}.ogg", name, other, names[n - 1], 0)
+        for n, (name, other) in enumerate(zip(names, names[::-1], strict=True))
+    ]
+    answers = await shelf.social.register(
+        shelf.admin, shelf.root_id, [*tracks, file("after.ogg", "After", "Takako", "After", 0)]
+    )
+    assert {answer.outcome for answer in answers} == {catalog_pb2.REGISTRATION_OUTCOME_CREATED}
+    await until_refined(sql)
+    assert [each.title for each in await shelf.albums("after")] == ["After"]
+
+    async def of_tracks(token: str) -> tuple[list[str], str]:
+        request = catalog_pb2.SearchTracksRequest(page_size=1, page_token=token)
+        answer = await shelf.social.catalog.SearchTracks(request, timeout=TIMEOUT_S)
+        return [track.title for track in answer.tracks], answer.next_page_token
+
+    async def of_artists(token: str) -> tuple[list[str], str]:
+        request = library_pb2.SearchArtistsRequest(page_size=1, page_token=token)
+        answer = await shelf.stub.SearchArtists(request, timeout=TIMEOUT_S)
+        return [artist.name for artist in answer.artists], answer.next_page_token
+
+    assert len(await pages(of_tracks)) == len(FILES) + 5
+    assert len(await pages(of_artists)) == 3 + 4
 
 
 async def test_other_korean_names_have_their_own_artist(shelf: Shelf, sql: Sql) -> None:
