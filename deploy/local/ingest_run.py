@@ -193,6 +193,6 @@ def _registration(file: TrackFile, said: SourceTrack | None, previous: bytes, so
         "musicbrainzRecordingId": said.musicbrainz_recording_id or file.musicbrainz_recording_id,
         "licence": said.licence or None,
         "source": said.source,
-        "mtimeNs": str(file.mtime_ns) if file.mtime_ns > 0 else None,
+        "mtimeNs": str(file.mtime_ns) if 0 < file.mtime_ns < 1 << 63 else None,
         "previousPathBase64": base64.b64encode(previous).decode() if previous else None,
     }

@@ -265,6 +265,18 @@ def test_batches_stay_below_what_a_body_may_hold(
     assert all(len(json.dumps(batch)) < 11_000 for batch in library.batches)
 
 
+def test_time_beyond_what_the_library_keeps_is_not_told(
+    tmp_path: Path, opened: list[str], recordings: list[Path]
+) -> None:
+    music, library = fill(tmp_path / "music", recordings, "a.wav", "b.wav"), FakeLibrary()
+    os.utime(music / "a.wav", ns=(0, 1 << 63))
+    if os.stat(music / "a.wav").st_mtime_ns < 1 << 63:
+        pytest.skip("this file system keeps no such times")
+    ingest(library, music)
+    assert library.files[b"a.wav"]["mtimeNs"] is None
+    assert library.files[b"b.wav"]["mtimeNs"] is not None
+
+
 def test_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     for call in (ingest, ingest_said):
         with pytest.raises(ClientError) as refused:
