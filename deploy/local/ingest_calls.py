@@ -30,7 +30,7 @@ _REGISTER_TRACKS = f"""mutation RegisterTracks($input: RegisterTracksInput!) {{
 
 _ROOT_FILES = """query RootFiles($rootId: ID!, $pageSize: Int!, $pageToken: String) {
   rootFiles(rootId: $rootId, pageSize: $pageSize, pageToken: $pageToken) {
-    files { relativePathBase64 sizeBytes mtimeNs fileHash missingSince } nextPageToken
+    files { relativePathBase64 sizeBytes mtimeNs fileHash audioHash missingSince } nextPageToken
   }
 }"""
 
@@ -57,6 +57,7 @@ class KnownFile:
     size_bytes: int
     mtime_ns: int
     file_hash: bytes
+    audio_hash: bytes
     is_missing: bool
 
 
@@ -104,8 +105,9 @@ def known_files(client: GatewayClient, root_id: str) -> dict[bytes, KnownFile]:
         page = patiently(ask)["rootFiles"]
         for file in page["files"]:
             path = base64.b64decode(file["relativePathBase64"])
-            file_hash, is_missing = bytes.fromhex(file["fileHash"]), file["missingSince"] is not None
-            found[path] = KnownFile(file["sizeBytes"], int(file["mtimeNs"]), file_hash, is_missing)
+            hashes = bytes.fromhex(file["fileHash"]), bytes.fromhex(file["audioHash"])
+            is_missing = file["missingSince"] is not None
+            found[path] = KnownFile(file["sizeBytes"], int(file["mtimeNs"]), *hashes, is_missing)
         token = page["nextPageToken"]
         if token is None:
             return found

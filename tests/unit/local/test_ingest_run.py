@@ -22,7 +22,7 @@ from deploy.local.ingest_ledger import Ledger
 from deploy.local.ingest_report import IngestReport, write_report
 from deploy.local.ingest_sources import ingest_rows
 from services.social.sources.rows import LeftOut, Reason, SourceTrack
-from tests.fixtures.recordings import make_samples, write_recording
+from tests.fixtures.recordings import make_samples, write_recording, write_tags
 
 
 class Silent:
@@ -52,6 +52,7 @@ class FakeLibrary:
                     "sizeBytes": file["sizeBytes"],
                     "mtimeNs": file["mtimeNs"] or "0",
                     "fileHash": file["fileHash"],
+                    "audioHash": file["audioHash"],
                     "missingSince": "2026-01-01" if path in self.missing else None,
                 }
                 for path, file in self.files.items()
@@ -80,7 +81,7 @@ class FakeLibrary:
     def _register(self, track: dict[str, Any]) -> dict[str, Any]:
         path, previous = track["relativePath"].encode(), base64.b64decode(track["previousPathBase64"] or "")
         before = self.files.get(path)
-        if previous in self.files and self.files[previous]["fileHash"] == track["fileHash"]:
+        if previous in self.files and self.files[previous]["audioHash"] == track["audioHash"]:
             before, outcome = self.files.pop(previous), "MOVED"
             self.missing.discard(previous)
         elif before is None:
@@ -184,6 +185,29 @@ def test_file_that_was_moved_is_told_once_and_a_copy_of_it_is_new(
     assert report.changes == [("x.wav", "MOVED", "a.wav"), ("y.wav", "CREATED", "")]
     moved, copied = library.batches[-1]
     assert (base64.b64decode(moved["previousPathBase64"]), copied["previousPathBase64"]) == (b"a.wav", None)
+    assert library.missing == set()
+
+
+def test_file_that_was_moved_and_tagged_anew_is_told_once_and_the_very_same_goes_first(
+    tmp_path: Path, opened: list[str], recordings: list[Path]
+) -> None:
+    music, library = fill(tmp_path / "music", recordings, "a.flac", "b.flac"), FakeLibrary()
+    for name, seed in (("a", 1), ("b", 2)):
+        write_tags(write_recording(music / f"{name}.flac", "flac", make_samples(seed=seed)), title=name)
+    ingest(library, music)
+    (music / "a.flac").rename(music / "y.flac")
+    (music / "b.flac").rename(music / "x.flac")
+    shutil.copy2(music / "y.flac", music / "w.flac")
+    for name in ("w", "x"):
+        write_tags(music / f"{name}.flac", title="Other")
+    report = ingest(library, music)
+    assert report.outcomes == {"MOVED": 2, "CREATED": 1}
+    assert sorted(report.changes) == [
+        ("w.flac", "CREATED", ""),
+        ("x.flac", "MOVED", "b.flac"),
+        ("y.flac", "MOVED", "a.flac"),
+    ]
+    assert library.files[b"x.flac"]["title"] == "Other"
     assert library.missing == set()
 
 
