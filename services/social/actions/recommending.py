@@ -15,7 +15,7 @@ from services.social.domain.recommendation import (
     popular,
 )
 from services.social.errors.tastes import TastesAway
-from services.social.store import pairs, tastes
+from services.social.store import blocks, pairs, tastes
 from services.social.store.database import Connection, Database
 from services.social.taste_client import TasteClient
 
@@ -56,14 +56,14 @@ class Recommender:
         """
         async with self._database.connection() as connection:
             heard = await pairs.count_heard(connection, user_id)
-            blocked_tracks, blocked_artists = await pairs.blocked_of(connection, user_id)
+            blocked = await blocks.blocks_of(connection, user_id)
             behaviour = await pairs.behaviour_of(connection, user_id, 2 * MOST_RECOMMENDED)
         used = natural_blend(heard) if blend is None else blend
         sound: list[tuple[TrackId, float]] = []
         is_away = False
         if heard and used < 1:
             try:
-                sound = await self._client.recommend_tracks(user_id, blocked_tracks, blocked_artists)
+                sound = await self._client.recommend_tracks(user_id, blocked.track_ids, blocked.artists)
             except TastesAway:
                 is_away, used = True, 1.0
         async with self._database.connection() as connection:

@@ -85,15 +85,15 @@ class GenreMatch:
 def match_genre(raw: str) -> GenreMatch:
     """Find the top-level genre of what a file says.
 
-    A list ("Indie; Folk") takes the first name that belongs somewhere. No tag is Experimental, and a tag that belongs
-    nowhere is Pop, both marked as not known.
+    A list ("Indie; Folk") takes the first name that belongs somewhere; commas and slashes may also stand inside of a
+    name ("Big Band/Swing"). No tag is Experimental, and a tag that belongs nowhere is Pop, both marked as not known.
     """
-    whole = _folded(raw)
-    if not whole:
+    if not _folded(raw):
         return GenreMatch(_WITHOUT_TAG, is_known=False)
-    for name in (whole, *(_folded(part) for part in re.split(r"[;,/|\\\0]", raw))):
-        if name in _GENRE_BY_NAME:
-            return GenreMatch(_GENRE_BY_NAME[name], is_known=True)
+    for one in re.split(r"[;|\\\0]", raw):
+        for name in (one, *re.split(r"[,/]", one)):
+            if (genre := _GENRE_BY_NAME.get(_folded(name))) is not None:
+                return GenreMatch(genre, is_known=True)
     return GenreMatch(_WITHOUT_MAPPING, is_known=False)
 
 

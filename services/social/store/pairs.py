@@ -72,11 +72,6 @@ WHERE track.track_id = ANY ($2::uuid[])
     AND NOT EXISTS (SELECT FROM blocked_tracks WHERE user_id = $1 AND track_id = track.track_id)
     AND NOT EXISTS (SELECT FROM blocked_artists WHERE user_id = $1 AND artist_id = track.artist_id)
 """
-SELECT_BLOCKED_TRACKS = "SELECT track_id FROM blocked_tracks WHERE user_id = $1 ORDER BY at DESC, track_id LIMIT 10000"
-SELECT_BLOCKED_ARTISTS = """
-SELECT artist.name FROM blocked_artists JOIN artists AS artist USING (artist_id)
-WHERE user_id = $1 ORDER BY at DESC, artist_id LIMIT 10000
-"""
 # Who must not be recommended to somebody: whom they follow, or with whom there is a block.
 SELECT_EXCLUDED_PEOPLE = """
 SELECT user_id FROM (
@@ -152,13 +147,6 @@ async def allowed(connection: Connection, user_id: UserId, track_ids: Sequence[T
     """Return those of these tracks that a person may be given, with what tells their artist; without one, their id."""
     rows = await connection.fetch(SELECT_ALLOWED, user_id, track_ids)
     return {row["track_id"]: row["artist"] or row["track_id"] for row in rows}
-
-
-async def blocked_of(connection: Connection, user_id: UserId) -> tuple[list[TrackId], list[str]]:
-    """Return the tracks, and the names of the artists, that a person never wants to hear."""
-    tracks = await connection.fetch(SELECT_BLOCKED_TRACKS, user_id)
-    artists = await connection.fetch(SELECT_BLOCKED_ARTISTS, user_id)
-    return [row["track_id"] for row in tracks], sorted({row["name"] for row in artists})
 
 
 async def excluded_people(connection: Connection, user_id: UserId) -> list[UserId]:
