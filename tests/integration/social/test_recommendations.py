@@ -151,6 +151,7 @@ async def test_sound_and_behaviour_are_blended_and_nothing_known_or_blocked_is_i
     who, artist = await make_person(sql, "who"), await make_artist(sql, "Blocked Artist")
     heard, near, both, liked, blocked = [await make_track(sql, name) for name in ("h", "n", "b", "l", "x")]
     banned = await make_track(sql, "banned", artist_id=artist)
+    await sql.execute("UPDATE tracks SET artist = 'BLOCKED artist' WHERE track_id = $1", banned)
     await hear_together(database, sql, [heard, both, liked, blocked], 3, "fan")
     await pair(database, sql)
     await record(database, who, play(heard))
@@ -171,7 +172,7 @@ async def test_sound_and_behaviour_are_blended_and_nothing_known_or_blocked_is_i
     request = index.fake.track_requests[0]
     assert (request.profile_id, request.include_known) == (who, False)
     assert list(request.filter.blocked_track_ids) == [blocked]
-    assert list(request.filter.blocked_artists) == ["Blocked Artist"]
+    assert list(request.filter.blocked_artists) == ["BLOCKED artist"]
 
     natural = await index.recommender.tracks(who, None)
     assert natural.blend == pytest.approx(1 / 11)
