@@ -429,6 +429,11 @@ async def test_progress_failures_and_media_are_told(ingest: Ingest) -> None:
         token = page.next_page_token
     assert told == ["bad 1.ogg NOT_AUDIO number 1", "bad 0.ogg NOT_AUDIO number 0"]
     assert token == ""
+    with pytest.raises(NotFound) as nowhere:
+        await ingest.social.catalog.ListFailedTracks(
+            catalog_pb2.ListFailedTracksRequest(root_id=new_id()), timeout=TIMEOUT_S, metadata=ingest.admin.metadata
+        )
+    assert nowhere.value.reason == "ROOT_NOT_FOUND"
     good = (await ingest.register(registration("a")))[0]
     media = await ingest.social.catalog.GetTrackMedia(
         catalog_pb2.GetTrackMediaRequest(track_id=good.track_id), timeout=TIMEOUT_S

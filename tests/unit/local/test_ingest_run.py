@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.local import ingest_ledger, ingest_run
+from deploy.local import ingest_calls, ingest_ledger, ingest_run
 from deploy.local.client import ClientError
 from deploy.local.files import Candidate, TrackFile, read
 from deploy.local.ingest import ingest_folder
@@ -299,6 +299,17 @@ def test_time_beyond_what_the_library_keeps_is_not_told(
     ingest(library, music)
     assert library.files[b"a.wav"]["mtimeNs"] is None
     assert library.files[b"b.wav"]["mtimeNs"] is not None
+
+
+def test_missing_paths_are_told_in_calls_that_a_body_can_hold() -> None:
+    library = FakeLibrary()
+    sizes = []
+    library.mutate = lambda document, input: sizes.append(input["relativePathsBase64"]) or {"markedCount": 1}  # type: ignore
+    paths = [b"%04d" % number + b"x" * 4_000 for number in range(300)] + [b"%04d" % number for number in range(600)]
+    assert ingest_calls.mark_missing(library, "root", paths) == len(sizes)  # type: ignore[arg-type]  # a fake
+    assert [base64.b64decode(path) for batch in sizes for path in batch] == paths
+    assert all(len(batch) <= 500 and sum(map(len, batch)) <= 1 << 20 for batch in sizes)
+    assert ingest_calls.mark_missing(library, "root", []) == 0  # type: ignore[arg-type]  # a fake
 
 
 def test_folder_that_is_none_is_refused(tmp_path: Path) -> None:

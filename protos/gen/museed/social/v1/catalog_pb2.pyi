@@ -430,8 +430,8 @@ class TrackRegistration(_message.Message):
     mtime_ns: _builtins.int
     """When the file was last written, in nanoseconds since 1970; 0 when not known."""
     previous_path: _builtins.bytes
-    """Path below the root at which the same file was registered before, where it is not there any more: its track moves
-    here and keeps its id. Empty means that it is not known to have moved.
+    """Path below the root at which the same audio was registered before, where it is not there any more: its track moves
+    here and keeps its id, whatever its tags. Empty means that it is not known to have moved.
     """
     @_builtins.property
     def sub_genres(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -1080,6 +1080,7 @@ class GetStatsResponse(_message.Message):
     USER_COUNT_FIELD_NUMBER: _builtins.int
     PLAYLIST_COUNT_FIELD_NUMBER: _builtins.int
     GENRES_FIELD_NUMBER: _builtins.int
+    PLAY_COUNT_FIELD_NUMBER: _builtins.int
     track_count: _builtins.int
     """Tracks of the library."""
     indexed_count: _builtins.int
@@ -1088,6 +1089,8 @@ class GetStatsResponse(_message.Message):
     """Accounts."""
     playlist_count: _builtins.int
     """Playlists."""
+    play_count: _builtins.int
+    """Plays that count, as of a moment ago."""
     @_builtins.property
     def genres(self) -> _containers.RepeatedCompositeFieldContainer[Global___GenreCount]:
         """Tracks of each genre, most first."""
@@ -1100,10 +1103,11 @@ class GetStatsResponse(_message.Message):
         user_count: _builtins.int = ...,
         playlist_count: _builtins.int = ...,
         genres: _abc.Iterable[Global___GenreCount] | None = ...,
+        play_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["genres", b"genres", "indexed_count", b"indexed_count", "playlist_count", b"playlist_count", "track_count", b"track_count", "user_count", b"user_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["genres", b"genres", "indexed_count", b"indexed_count", "play_count", b"play_count", "playlist_count", b"playlist_count", "track_count", b"track_count", "user_count", b"user_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
