@@ -54,6 +54,8 @@ class TrackFile:
         duration_s: By the file's header.
         isrc: International Standard Recording Code without hyphens.
         musicbrainz_recording_id: UUID of the recording.
+        musicbrainz_artist_id: UUID of the artist.
+        musicbrainz_release_id: UUID of the release.
     """
 
     relative_path: str
@@ -71,6 +73,8 @@ class TrackFile:
     duration_s: float
     isrc: str | None
     musicbrainz_recording_id: str | None
+    musicbrainz_artist_id: str | None = None
+    musicbrainz_release_id: str | None = None
 
     @property
     def display_path(self) -> str:
@@ -237,6 +241,8 @@ def _read_open(
         duration_s=tags.duration_s,
         isrc=tags.isrc,
         musicbrainz_recording_id=tags.musicbrainz_recording_id,
+        musicbrainz_artist_id=tags.musicbrainz_artist_id,
+        musicbrainz_release_id=tags.musicbrainz_release_id,
     )
 
 

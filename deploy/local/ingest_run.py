@@ -212,6 +212,8 @@ def _registration(file: TrackFile, said: SourceTrack | None, previous: bytes, so
         "durationSeconds": file.duration_s,
         "isrc": said.isrc or file.isrc,
         "musicbrainzRecordingId": said.musicbrainz_recording_id or file.musicbrainz_recording_id,
+        "musicbrainzArtistId": said.musicbrainz_artist_id or (None if said.artist else file.musicbrainz_artist_id),
+        "musicbrainzReleaseId": said.musicbrainz_release_id or (None if said.album else file.musicbrainz_release_id),
         "licence": said.licence or None,
         "source": said.source,
         "mtimeNs": str(file.mtime_ns) if 0 < file.mtime_ns < 1 << 63 else None,

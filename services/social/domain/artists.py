@@ -56,6 +56,8 @@ class Named:
     album: str
     relative_path: bytes
     year: int
+    musicbrainz_artist_id: str | None
+    musicbrainz_release_id: str | None
 
 
 def folder_key(named: Named) -> str:

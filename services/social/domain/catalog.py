@@ -132,6 +132,8 @@ class Registration:
     source: str = ""
     mtime_ns: int = 0
     previous_path: bytes = b""
+    musicbrainz_artist_id: str = ""
+    musicbrainz_release_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,8 @@ class TrackFile:
     source_tags: list[str]
     isrc: str | None
     musicbrainz_recording_id: str | None
+    musicbrainz_artist_id: str | None
+    musicbrainz_release_id: str | None
     licence: str
     source: str
     mtime_ns: int | None = field(compare=False)
@@ -216,7 +220,9 @@ def check_registration(given: Registration) -> TrackFile:
         sub_genres=particulars.sub_genres(given.sub_genres),
         source_tags=particulars.source_tags(given.tags),
         isrc=particulars.isrc(given.isrc),
-        musicbrainz_recording_id=particulars.recording_id(given.musicbrainz_recording_id),
+        musicbrainz_recording_id=particulars.musicbrainz_id(given.musicbrainz_recording_id, "recording"),
+        musicbrainz_artist_id=particulars.musicbrainz_id(given.musicbrainz_artist_id, "artist"),
+        musicbrainz_release_id=particulars.musicbrainz_id(given.musicbrainz_release_id, "release"),
         licence=particulars.licence(given.licence),
         source=particulars.source(given.source),
         mtime_ns=fields.integer(given.mtime_ns, "mtime_ns", 0, 2**63 - 1) or None,

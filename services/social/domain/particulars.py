@@ -62,16 +62,16 @@ def isrc(given: str) -> str | None:
     return code or None
 
 
-def recording_id(given: str) -> str | None:
-    """Return a MusicBrainz recording id in lower case; None where none is given.
+def musicbrainz_id(given: str, of: str) -> str | None:
+    """Return a MusicBrainz id in lower case; None where none is given.
 
     Raises:
         Malformed: Not a UUID with its hyphens.
     """
-    recording = given.lower()
-    if recording and not is_id(recording):
-        raise Malformed("musicbrainz_recording_id", given[:40], "a UUID")
-    return recording or None
+    found = given.lower()
+    if found and not is_id(found):
+        raise Malformed(f"musicbrainz_{of}_id", given[:40], "a UUID")
+    return found or None
 
 
 def licence(given: str) -> str:

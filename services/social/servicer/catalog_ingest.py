@@ -74,6 +74,8 @@ class CatalogIngest(catalog_pb2_grpc.CatalogServiceServicer):
                 track.source,
                 track.mtime_ns,
                 track.previous_path,
+                track.musicbrainz_artist_id,
+                track.musicbrainz_release_id,
             )
             for track in request.tracks
         ]

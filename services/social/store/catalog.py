@@ -38,6 +38,8 @@ _TYPES = {
     "source_tags": "text",
     "isrc": "text",
     "musicbrainz_recording_id": "uuid",
+    "musicbrainz_artist_id": "uuid",
+    "musicbrainz_release_id": "uuid",
     "licence": "text",
     "source": "text",
     "mtime_ns": "bigint",

@@ -10,7 +10,7 @@ from services.social.store.database import Connection
 
 # Whoever registers a track meanwhile is passed over: its turn comes again.
 TAKE_UNREFINED = """
-SELECT track_id, title, artist, album, relative_path, year FROM tracks
+SELECT track_id, title, artist, album, relative_path, year, musicbrainz_artist_id, musicbrainz_release_id FROM tracks
 WHERE refined < 1 ORDER BY track_id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
 """
 # In the order of keys: two who add the same names wait for each other, and never both.
@@ -19,11 +19,19 @@ INSERT INTO artists (artist_id, name, name_key, search_name, search_jamo, search
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
 ON CONFLICT (name_key) DO NOTHING
 """
-# Once no track is spelt any more as the artist is.
+# What an artist is called, and known by, changes once no track says it any more.
 RENAME_ARTISTS = """
 UPDATE artists SET name = given.name FROM unnest($1::text[], $2::text[]) AS given (name_key, name)
 WHERE artists.name_key = given.name_key AND artists.name <> given.name
     AND NOT EXISTS (SELECT FROM tracks WHERE tracks.artist_id = artists.artist_id AND tracks.artist = artists.name)
+"""
+IDENTIFY_ARTISTS = """
+UPDATE artists SET musicbrainz_id = given.musicbrainz_id
+FROM unnest($1::text[], $2::uuid[]) AS given (name_key, musicbrainz_id)
+WHERE artists.name_key = given.name_key AND artists.musicbrainz_id IS DISTINCT FROM given.musicbrainz_id
+    AND NOT EXISTS (
+        SELECT FROM tracks
+        WHERE tracks.artist_id = artists.artist_id AND tracks.musicbrainz_artist_id = artists.musicbrainz_id)
 """
 SELECT_ARTISTS = "SELECT name_key, artist_id FROM artists WHERE name_key = ANY ($1::text[])"
 # The first year that any of its files names.
@@ -41,7 +49,7 @@ FROM unnest($1::text[], $2::uuid[], $3::text[]) AS wanted (title_key, artist_id,
 JOIN albums USING (title_key, folder_key)
 WHERE albums.artist_id IS NOT DISTINCT FROM wanted.artist_id
 """
-# As artists; and another year, once no track names the album's any more.
+# As artists.
 RENAME_ALBUMS = """
 UPDATE albums SET title = given.title FROM unnest($1::uuid[], $2::text[]) AS given (album_id, title)
 WHERE albums.album_id = given.album_id AND albums.title <> given.title
@@ -51,6 +59,14 @@ DATE_ALBUMS = """
 UPDATE albums SET year = given.year FROM unnest($1::uuid[], $2::integer[]) AS given (album_id, year)
 WHERE albums.album_id = given.album_id AND given.year NOT IN (0, albums.year)
     AND NOT EXISTS (SELECT FROM tracks WHERE tracks.album_id = albums.album_id AND tracks.year = albums.year)
+"""
+IDENTIFY_ALBUMS = """
+UPDATE albums SET musicbrainz_id = given.musicbrainz_id
+FROM unnest($1::uuid[], $2::uuid[]) AS given (album_id, musicbrainz_id)
+WHERE albums.album_id = given.album_id AND albums.musicbrainz_id IS DISTINCT FROM given.musicbrainz_id
+    AND NOT EXISTS (
+        SELECT FROM tracks
+        WHERE tracks.album_id = albums.album_id AND tracks.musicbrainz_release_id = albums.musicbrainz_id)
 """
 # All that follows from names: what another release made of them may be otherwise.
 REFINE = """
@@ -92,9 +108,12 @@ async def refine(connection: Connection, limit: int) -> int:
 async def _artists(connection: Connection, tracks: Sequence[Named]) -> dict[str, str]:
     """Return the artists of tracks by key, adding those that are new."""
     names: dict[str, str] = {}
+    ids: dict[str, str] = {}
     for track in tracks:
         if key := key_of(track.artist):
             names.setdefault(key, track.artist)
+            if track.musicbrainz_artist_id is not None:
+                ids.setdefault(key, track.musicbrainz_artist_id)
     rows = []
     for key in sorted(names):
         name = search_name(names[key])
@@ -102,6 +121,7 @@ async def _artists(connection: Connection, tracks: Sequence[Named]) -> dict[str,
     if rows:
         await connection.execute(INSERT_ARTISTS, *_columns(rows))
         await connection.execute(RENAME_ARTISTS, list(names), list(names.values()))
+        await connection.execute(IDENTIFY_ARTISTS, list(ids), list(ids.values()))
     return {row["name_key"]: row["artist_id"] for row in await connection.fetch(SELECT_ARTISTS, sorted(names))}
 
 
@@ -114,10 +134,13 @@ async def _albums(
 ) -> dict[_AlbumKey, str]:
     """Return the albums of tracks by key, adding those that are new."""
     titles: dict[_AlbumKey, tuple[str, int]] = {}
+    ids: dict[_AlbumKey, str] = {}
     for track in tracks:
         if key := keys.get(track.track_id):
             title, year = titles.get(key, (track.album, 0))
             titles[key] = (title, year or track.year)
+            if track.musicbrainz_release_id is not None:
+                ids.setdefault(key, track.musicbrainz_release_id)
     if not titles:
         return {}
     rows = []
@@ -132,6 +155,7 @@ async def _albums(
     album_ids = list(found.values())
     await connection.execute(RENAME_ALBUMS, album_ids, [titles[key][0] for key in found])
     await connection.execute(DATE_ALBUMS, album_ids, [titles[key][1] for key in found])
+    await connection.execute(IDENTIFY_ALBUMS, [found[key] for key in ids], list(ids.values()))
     return found
 
 

@@ -175,6 +175,24 @@ async def test_artist_and_album_are_spelt_as_files_spell_them_now(shelf: Shelf, 
     assert [(each.title, each.year) for each in await shelf.albums("takk")] == [("TAKK", 2006)]
 
 
+async def test_artists_and_albums_are_known_by_what_their_files_say(shelf: Shelf, sql: Sql) -> None:
+    one, other, release = new_id(), new_id(), new_id()
+
+    async def known_by(path: str, title: str, artist_id: str, release_id: str) -> tuple[str, str]:
+        said = file(path, title, "아이유", "Real", 2010)
+        said.musicbrainz_artist_id, said.musicbrainz_release_id = artist_id, release_id
+        await shelf.social.register(shelf.admin, shelf.root_id, [said])
+        await until_refined(sql)
+        (artist,), (album,) = await shelf.artists("아이유"), await shelf.albums("real")
+        return artist.musicbrainz_artist_id, album.musicbrainz_release_id
+
+    assert await known_by("IU/Real/01.ogg", "좋은 날", one, release) == (one, release)
+    # The first is believed as long as a file says it.
+    assert await known_by("IU/Real/02.ogg", "이게 아닌데", other, "") == (one, release)
+    assert await known_by("IU/Real/01.ogg", "좋은 날", other, release) == (other, release)
+    assert await known_by("IU/Real/01.ogg", "좋은 날", "", "") == (other, release)
+
+
 async def test_no_name_is_too_long_to_be_listed_found_and_paged(shelf: Shelf, sql: Sql) -> None:
     """Four bytes a letter, or eighteen letters for one sign: nothing of it may hold up the tracks that follow."""
     rare = random.Random(0)

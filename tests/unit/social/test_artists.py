@@ -6,7 +6,7 @@ from services.social.domain.search_names import key_of, search_name, track_names
 
 
 def named(artist: str = "", path: bytes = b"Some Folder/a.ogg") -> Named:
-    return Named(TrackId("t"), "좋은 날", artist, "리얼 Real", path, 2010)
+    return Named(TrackId("t"), "좋은 날", artist, "리얼 Real", path, 2010, None, None)
 
 
 def test_names_are_one_whatever_their_case_and_form() -> None:

@@ -395,6 +395,8 @@ class TrackRegistration(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     MTIME_NS_FIELD_NUMBER: _builtins.int
     PREVIOUS_PATH_FIELD_NUMBER: _builtins.int
+    MUSICBRAINZ_ARTIST_ID_FIELD_NUMBER: _builtins.int
+    MUSICBRAINZ_RELEASE_ID_FIELD_NUMBER: _builtins.int
     relative_path: _builtins.bytes
     """Path below the root: the file system's own bytes, at most 4,096."""
     file_hash: _builtins.bytes
@@ -433,6 +435,10 @@ class TrackRegistration(_message.Message):
     """Path below the root at which the same audio was registered before, where it is not there any more: its track moves
     here and keeps its id, whatever its tags. Empty means that it is not known to have moved.
     """
+    musicbrainz_artist_id: _builtins.str
+    """MusicBrainz id of the artist, a UUID; empty when unknown, or where there are several."""
+    musicbrainz_release_id: _builtins.str
+    """MusicBrainz id of the release, a UUID; empty when unknown."""
     @_builtins.property
     def sub_genres(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Genres below the top-level one, at most 20 of 1 to 100 characters."""
@@ -464,10 +470,12 @@ class TrackRegistration(_message.Message):
         source: _builtins.str = ...,
         mtime_ns: _builtins.int = ...,
         previous_path: _builtins.bytes = ...,
+        musicbrainz_artist_id: _builtins.str = ...,
+        musicbrainz_release_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "content_type", b"content_type", "duration_seconds", b"duration_seconds", "file_hash", b"file_hash", "genre", b"genre", "isrc", b"isrc", "licence", b"licence", "mtime_ns", b"mtime_ns", "musicbrainz_recording_id", b"musicbrainz_recording_id", "previous_path", b"previous_path", "raw_genre", b"raw_genre", "relative_path", b"relative_path", "size_bytes", b"size_bytes", "source", b"source", "sub_genres", b"sub_genres", "tags", b"tags", "title", b"title", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "content_type", b"content_type", "duration_seconds", b"duration_seconds", "file_hash", b"file_hash", "genre", b"genre", "isrc", b"isrc", "licence", b"licence", "mtime_ns", b"mtime_ns", "musicbrainz_artist_id", b"musicbrainz_artist_id", "musicbrainz_recording_id", b"musicbrainz_recording_id", "musicbrainz_release_id", b"musicbrainz_release_id", "previous_path", b"previous_path", "raw_genre", b"raw_genre", "relative_path", b"relative_path", "size_bytes", b"size_bytes", "source", b"source", "sub_genres", b"sub_genres", "tags", b"tags", "title", b"title", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
