@@ -6,7 +6,6 @@ Nothing a file holds can stop it: a file that is no library track becomes a `Ski
 import hashlib
 import math
 import os
-import re
 import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -22,8 +21,9 @@ from deploy.local.tags import MAX_TAG_BYTES, TagsError, TagsTooLargeError, clean
 from deploy.local.worker_pool import worker_pool
 from services.chassis.errors import NotFound
 from services.chassis.media import open_below
+from services.social.domain.catalog import title_of
 
-__all__ = ["Candidate", "Reason", "Skipped", "Tally", "TrackFile", "read", "read_all", "scan", "title_of"]
+__all__ = ["Candidate", "Reason", "Skipped", "Tally", "TrackFile", "read", "read_all", "scan"]
 
 MIN_DURATION_S = 30.0
 MAX_SIZE_BYTES = 2 << 30
@@ -232,7 +232,7 @@ def _read_open(
         content_type=container.value,
         file_hash=file_hash,
         audio_hash=encoded_hash,
-        title=tags.title or title_of(candidate.relative_path),
+        title=tags.title or clean_text(title_of(candidate.relative_path.encode())),
         artist=tags.artist,
         album=tags.album,
         genre=tags.genre,
@@ -254,12 +254,3 @@ def _duration_fault(path: str, duration_s: float, min_duration_s: float) -> Skip
     if duration_s < min_duration_s:
         return Skipped(path, Reason.AUDIO_TOO_SHORT, f"audio is {value} s, minimum is {limit} s", value, limit)
     return None
-
-
-def title_of(relative_path: str) -> str:
-    """Make a title of a file's name: no extension, no underscores, no leading track number; never empty."""
-    stem = os.path.splitext(os.path.basename(relative_path))[0]
-    name = clean_text(stem.replace("_", " "))
-    # "03 - Song", "1-03. Song", "03 Song"; but neither "1979" nor "24-7" nor "99 Luftballons".
-    bare = re.sub(r"^(?:\d{1,2}-)?(?:\d{1,3} ?[-.)\]]+(?!\d)|0\d )\s*", "", name)
-    return bare or name or clean_text(relative_path) or "untitled"

@@ -22,8 +22,8 @@ MOST_TRACKS_READ = 600
 _LAST_YEAR = 9_999
 _LONGEST_SECONDS = 30 * 24 * 3_600.0
 
-# "01 - ", "1-07. ", "12_": the number of a track, and of a disc before it.
-_LEADING_NUMBER = re.compile(r"^\d{1,2}([-.]\d{1,2})?(\s*[-._)]+\s*|\s+)(?=\D)")
+# "03 - Song", "1-03. Song", "03 Song"; but neither "1979" nor "24-7" nor "99 Luftballons".
+_LEADING_NUMBER = re.compile(r"^(?:\d{1,2}-)?(?:\d{1,3} ?[-.)\]]+(?!\d)|0\d )\s*")
 
 
 class EmbeddingState(StrEnum):
@@ -217,7 +217,7 @@ def check_registration(given: Registration) -> TrackFile:
         is_genre_known=match.is_known,
         year=fields.integer(given.year, "year", 0, _LAST_YEAR),
         header_seconds=fields.number(given.duration_seconds, "duration_seconds", 0, _LONGEST_SECONDS),
-        sub_genres=particulars.sub_genres(given.sub_genres),
+        sub_genres=particulars.sub_genres(given.sub_genres, raw_genre),
         source_tags=particulars.source_tags(given.tags),
         isrc=particulars.isrc(given.isrc),
         musicbrainz_recording_id=particulars.musicbrainz_id(given.musicbrainz_recording_id, "recording"),
@@ -283,8 +283,8 @@ def title_of(relative_path: bytes) -> str:
     """Return a title for a file that says none: its name without extension, number and underscores; never empty."""
     stem = posixpath.splitext(posixpath.basename(os.fsdecode(relative_path)))[0]
     readable = stem.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("_", " ")
-    cleaned = fields.line(readable[:LONGEST_NAME], "title", longest=LONGEST_NAME * 2)
-    return (_LEADING_NUMBER.sub("", cleaned).strip(" -._") or cleaned or "Untitled")[:LONGEST_NAME]
+    cleaned = " ".join(fields.line(readable[:LONGEST_NAME], "title", longest=LONGEST_NAME * 2).split())
+    return (_LEADING_NUMBER.sub("", cleaned).lstrip(" -._") or cleaned or "Untitled")[:LONGEST_NAME]
 
 
 def folder_of(relative_path: bytes) -> str:

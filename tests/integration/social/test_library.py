@@ -90,6 +90,10 @@ async def test_names_are_found_as_people_type_them(shelf: Shelf) -> None:
     for query, names in (("sigur ros", ["Sigur Rós"]), ("아이우", ["아이유"]), ("ㅇㅇㅇ", ["아이유"]), ("nobody", [])):
         assert [each.name for each in await shelf.artists(query)] == names, query
     assert [each.title for each in await shelf.albums("pallete")] == ["Palette"]
+    for typed in ("palette 아이유", "ㅍㄹㅌ", "팔레트 palete"):
+        request = catalog_pb2.SearchTracksRequest(query=typed)
+        found = await shelf.social.catalog.SearchTracks(request, timeout=TIMEOUT_S)
+        assert [track.title for track in found.tracks] == ["팔레트"], typed
     (iu,) = await shelf.artists("아이유")
     assert [each.title for each in await shelf.albums(artist_id=iu.artist_id)] == ["Palette", "Real"]
     assert await shelf.albums("takk", artist_id=iu.artist_id) == []
