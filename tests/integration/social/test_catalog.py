@@ -343,7 +343,7 @@ async def test_registrations_and_results_at_once_leave_nobody_waiting(ingest: In
     names = [f"song {number}" for number in range(12)]
     tracks = await ingest.register(*(registration(name) for name in names))
 
-    # They wait for each other's root: on a busy machine all at once would be more than there are connections.
+    # All wait for the lock of their root: at once they would be more than there are connections.
     places = asyncio.Semaphore(6)
 
     async def copy(name: str, number: int) -> str:
