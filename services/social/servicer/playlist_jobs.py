@@ -1,6 +1,6 @@
 """gRPC in: work on playlists that are there already, and lists of jobs."""
 
-from datetime import UTC, timedelta
+from datetime import timedelta
 
 import grpc
 
@@ -13,7 +13,7 @@ from services.social.domain.idempotency import check_key
 from services.social.domain.ids import JobId, PlaylistId, UserId, is_id
 from services.social.domain.jobs import Job, JobState, Kind, digest_of
 from services.social.domain.rules import check_filter
-from services.social.domain.schedules import Period, Schedule, check_first
+from services.social.domain.schedules import MOST_SCHEDULES, Period, Schedule, check_first
 from services.social.domain.suggestions import (
     DEFAULT_SUGGESTIONS,
     MOST_SUGGESTIONS,
@@ -23,13 +23,13 @@ from services.social.domain.suggestions import (
     check_judgement,
 )
 from services.social.errors import Malformed, Missing, OutOfRange, PlaylistNotFound
-from services.social.errors.playlist_jobs import NoRecipe, PlaylistEmpty, UploadGone
+from services.social.errors.playlist_jobs import NoRecipe, PlaylistEmpty, TooManySchedules, UploadGone
 from services.social.servicer.desk import JobDesk, to_wait_s
 from services.social.servicer.recipe_messages import to_filter
 from services.social.store import accounts, encoders, job_lists, jobs, remaking, schedules, uploads
 from services.social.store import suggestions as rows
 from services.social.store.database import Connection
-from services.social.wire import timestamp
+from services.social.wire import moment, timestamp
 from services.social.workers.kinds.extension import extension_request
 from services.social.workers.kinds.regeneration import regeneration_request
 
@@ -142,7 +142,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         """Have a playlist made again and again."""
         user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
         every = _period(request.every)
-        given = request.first_at.ToDatetime(UTC) if request.HasField("first_at") else None
+        given = moment(request.first_at, "first_at") if request.HasField("first_at") else None
         first_at = check_first(given, every, self._desk.clock())
         async with self._desk.database.transaction() as connection:
             await accounts.lock_person(connection, user_id)
@@ -150,6 +150,9 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
                 raise PlaylistNotFound(playlist_id)
             if (await _own(connection, playlist_id, user_id)).recipe is None:
                 raise NoRecipe(playlist_id)
+            others = await schedules.count_others(connection, user_id, playlist_id)
+            if others >= MOST_SCHEDULES:
+                raise TooManySchedules(others, MOST_SCHEDULES)
             schedule = await schedules.set_schedule(connection, playlist_id, user_id, every, first_at)
         return jobwork_pb2.SetScheduleResponse(schedule=_schedule(schedule))
 

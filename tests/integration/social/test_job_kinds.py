@@ -138,6 +138,42 @@ async def test_kind_that_nobody_here_does_is_left_to_others(database: Database, 
         assert await jobs.claim(connection, 15.0, [Kind.ACCOUNT_EXPORT]) is not None
 
 
+async def test_one_person_leaves_room_for_others(database: Database, user_id: UserId, sql: Sql) -> None:
+    other = UserId(new_id())
+    await sql.execute(
+        "INSERT INTO users (user_id, username, username_key, nickname, email, email_key, password_hash, role,"
+        " created_at, updated_at)"
+        " VALUES ($1, 'kim', 'kim', 'Kim', 'k@example.org', 'k@example.org', 'x', 'user', now(), now())",
+        other,
+    )
+    mine = [await insert(database, user_id, Kind.EXTENSION, {}) for _ in range(4)]
+    export = await insert(database, user_id, Kind.ACCOUNT_EXPORT, {})
+    theirs = await insert(database, other, Kind.EXTENSION, {})
+    async with database.connection() as connection:
+
+        async def taken() -> Job | None:
+            return await jobs.claim(connection, 15.0, of_person=2)
+
+        found = [await taken() for _ in range(5)]
+        # The third of the same kind is passed over, of another kind not; then everybody has what they may.
+        assert [None if job is None else job.job_id for job in found] == [
+            mine[0].job_id,
+            mine[1].job_id,
+            export.job_id,
+            theirs.job_id,
+            None,
+        ]
+        # What a dead worker holds counts no longer than its lease; nor does what was given back.
+        await sql.execute("UPDATE jobs SET lease_until = now() - interval '1 s' WHERE job_id = $1", mine[1].job_id)
+        again = await taken()
+        assert again is not None
+        assert again.job_id == mine[1].job_id
+        await jobs.release(connection, again, 60.0)
+        third = await taken()
+        assert third is not None
+        assert third.job_id == mine[2].job_id
+
+
 class Hanging:
     """A kind that never ends."""
 
@@ -197,7 +233,7 @@ async def test_poison_of_some_kinds_leaves_the_others_going(
     for kind in kinds:
         for _ in range(3):
             await insert(database, user_id, kind, generation(PLAIN) if kind is Kind.GENERATION else {})
-    bounds = WorkerBounds(concurrency=2, lease_s=15, give_up_s=600)
+    bounds = WorkerBounds(concurrency=2, lease_s=15, give_up_s=600, of_person=2)
     worker = Worker(database, kinds, Bells(), Nudge(), bounds, lambda: datetime.now(UTC))
     running = asyncio.create_task(worker.run())
 
@@ -215,7 +251,8 @@ async def test_poison_of_some_kinds_leaves_the_others_going(
     await until(lambda: sql.fetchval("SELECT count(*) = 3 FROM jobs WHERE kind = 'ACCOUNT_EXPORT' AND releases > 0"))
     await until(lambda: hanging.count == 2)
     await sql.execute(
-        "UPDATE jobs SET created_at = created_at - interval '11 min', due_at = now() WHERE due_at IS NOT NULL"
+        "UPDATE jobs SET created_at = created_at - interval '11 min', due_at = now(), releases = 8"
+        " WHERE due_at IS NOT NULL"
     )
     await until(lambda: are(Kind.REGENERATION, "FAILED INTERNAL"))
     await until(lambda: are(Kind.ACCOUNT_EXPORT, "FAILED INTERNAL"))
@@ -254,7 +291,7 @@ async def test_worker_times_the_stages_of_what_succeeds(database: Database, user
     kinds: dict[Kind, JobKind] = {Kind.GENERATION: Working(database)}
     for _ in range(2):
         await insert(database, user_id, Kind.GENERATION, generation(PLAIN))
-    bounds = WorkerBounds(concurrency=1, lease_s=15, give_up_s=600)
+    bounds = WorkerBounds(concurrency=1, lease_s=15, give_up_s=600, of_person=1)
     running = asyncio.create_task(Worker(database, kinds, Bells(), Nudge(), bounds, lambda: datetime.now(UTC)).run())
     await until(lambda: sql.fetchval("SELECT coalesce(sum(count), 0) = 2 FROM job_timings"))
     running.cancel()

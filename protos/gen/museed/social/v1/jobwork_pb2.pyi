@@ -58,11 +58,11 @@ class _SchedulePeriodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Schedu
     SCHEDULE_PERIOD_UNSPECIFIED: _SchedulePeriod.ValueType  # 0
     """Refused in a request."""
     SCHEDULE_PERIOD_DAILY: _SchedulePeriod.ValueType  # 1
-    """Every day."""
+    """Every 24 hours, whatever clocks are set to in between."""
     SCHEDULE_PERIOD_WEEKLY: _SchedulePeriod.ValueType  # 2
     """Every 7 days."""
     SCHEDULE_PERIOD_MONTHLY: _SchedulePeriod.ValueType  # 3
-    """Every month, at the day of its beginning or the month's last one."""
+    """Every month, at the day and time of its beginning in UTC, or the month's last day."""
 
 class SchedulePeriod(_SchedulePeriod, metaclass=_SchedulePeriodEnumTypeWrapper):
     """How often."""
@@ -70,11 +70,11 @@ class SchedulePeriod(_SchedulePeriod, metaclass=_SchedulePeriodEnumTypeWrapper):
 SCHEDULE_PERIOD_UNSPECIFIED: SchedulePeriod.ValueType  # 0
 """Refused in a request."""
 SCHEDULE_PERIOD_DAILY: SchedulePeriod.ValueType  # 1
-"""Every day."""
+"""Every 24 hours, whatever clocks are set to in between."""
 SCHEDULE_PERIOD_WEEKLY: SchedulePeriod.ValueType  # 2
 """Every 7 days."""
 SCHEDULE_PERIOD_MONTHLY: SchedulePeriod.ValueType  # 3
-"""Every month, at the day of its beginning or the month's last one."""
+"""Every month, at the day and time of its beginning in UTC, or the month's last day."""
 Global___SchedulePeriod: _TypeAlias = SchedulePeriod  # noqa: Y015
 
 @_typing.final

@@ -118,7 +118,8 @@ class PlaylistJobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetSchedule(self, request, context):
-        """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE.
+        """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE; more than 50 of a person's are
+        TOO_MANY_SCHEDULES.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

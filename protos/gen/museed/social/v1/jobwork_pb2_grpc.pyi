@@ -46,7 +46,9 @@ class PlaylistJobServiceStub:
     gone is UPLOAD_GONE.
     """
     SetSchedule: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.SetScheduleRequest, _jobwork_pb2.SetScheduleResponse]
-    """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE."""
+    """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE; more than 50 of a person's are
+    TOO_MANY_SCHEDULES.
+    """
     ClearSchedule: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.ClearScheduleRequest, _jobwork_pb2.ClearScheduleResponse]
     """Ends that; a playlist without a schedule stays so."""
     GetSchedule: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.GetScheduleRequest, _jobwork_pb2.GetScheduleResponse]
@@ -74,7 +76,9 @@ class PlaylistJobServiceAsyncStub(PlaylistJobServiceStub):
     gone is UPLOAD_GONE.
     """
     SetSchedule: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.SetScheduleRequest, _jobwork_pb2.SetScheduleResponse]  # type: ignore[assignment]
-    """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE."""
+    """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE; more than 50 of a person's are
+    TOO_MANY_SCHEDULES.
+    """
     ClearSchedule: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.ClearScheduleRequest, _jobwork_pb2.ClearScheduleResponse]  # type: ignore[assignment]
     """Ends that; a playlist without a schedule stays so."""
     GetSchedule: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.GetScheduleRequest, _jobwork_pb2.GetScheduleResponse]  # type: ignore[assignment]
@@ -129,7 +133,9 @@ class PlaylistJobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _jobwork_pb2.SetScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobwork_pb2.SetScheduleResponse, _abc.Awaitable[_jobwork_pb2.SetScheduleResponse]]:
-        """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE."""
+        """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE; more than 50 of a person's are
+        TOO_MANY_SCHEDULES.
+        """
 
     @_abc_1.abstractmethod
     def ClearSchedule(
