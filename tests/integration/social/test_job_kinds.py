@@ -1,4 +1,4 @@
-"""Kinds of jobs side by side: with an older release, with one that is poison, without NATS."""
+"""Kinds of jobs side by side: with an older release, with one that is poison, with those of others."""
 
 import asyncio
 import json
@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from museed.social.v1 import jobs_pb2, jobwork_pb2, jobwork_pb2_grpc
 from services.chassis.errors import FailedPrecondition
 from services.social.domain.ids import JobId, UserId, new_id
 from services.social.domain.jobs import Counted, GenerationRequest, Job, JobState, Kind
@@ -20,8 +19,7 @@ from services.social.store.database import Database
 from services.social.workers.background import Bells, Nudge
 from services.social.workers.kinds import JobKind, Progress
 from services.social.workers.worker import Worker, WorkerBounds
-from tests.conftest import NatsServer
-from tests.integration.social.conftest import TIMEOUT_S, Client, Library, Mesh, Sql, until
+from tests.integration.social.conftest import Sql, until
 
 # What version 0.1.0 says, word for word.
 OLD_JOB = """
@@ -299,34 +297,3 @@ async def test_worker_times_the_stages_of_what_succeeds(database: Database, user
     row = await sql.fetchrow("SELECT kind, stage FROM job_timings")
     assert row is not None
     assert tuple(row) == ("GENERATION", "SEARCHING")
-
-
-async def test_wiped_nats_store_loses_no_job_of_any_kind(
-    mesh: Mesh, social: Client, library: Library, nats_server: NatsServer, sql: Sql
-) -> None:
-    person = await social.sign_up("jay")
-    seed = jobs_pb2.GenerationSeed(track_id=library.track_ids[0])
-    playlist_id = (await social.generate(person, seed, length=2)).playlist_id
-    stub = social.stub(jobwork_pb2_grpc.PlaylistJobServiceStub)
-    mesh.retriever.gate.close()
-    extension = await stub.CreateExtensionJob(
-        jobwork_pb2.CreateExtensionJobRequest(idempotency_key=new_id(), playlist_id=playlist_id, count=2),
-        timeout=TIMEOUT_S,
-        metadata=person.metadata,
-    )
-    regeneration = await stub.CreateRegenerationJob(
-        jobwork_pb2.CreateRegenerationJobRequest(idempotency_key=new_id(), playlist_id=playlist_id, replace=True),
-        timeout=TIMEOUT_S,
-        metadata=person.metadata,
-    )
-    under_way = [await social.generate(person, seed, wait_ms=0), extension.job, regeneration.job]
-    await until(lambda: sql.fetchval("SELECT count(*) = 3 FROM jobs WHERE state = 'SEARCHING'"))
-    bus = await mesh.bus("social")
-    for stream in await bus.jetstream.streams_info():
-        await bus.jetstream.delete_stream(stream.config.name or "")
-    mesh.retriever.gate.opened.set()
-    for job in under_way:
-        assert (await social.job(person, job.job_id)).state == jobs_pb2.JOB_STATE_SUCCEEDED
-    await until(lambda: sql.fetchval("SELECT count(*) = 0 FROM outbox"), 3 * TIMEOUT_S)
-    # And what comes afterwards is told on the new streams.
-    assert (await social.generate(person, seed, length=2)).state == jobs_pb2.JOB_STATE_SUCCEEDED

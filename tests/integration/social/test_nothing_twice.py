@@ -341,6 +341,35 @@ async def test_dead_letter_tells_its_track_and_reason_and_is_heard_after_a_repla
     assert await whole.sql.fetchval("SELECT count(*) FROM embedding_failures") == 0
 
 
+async def test_of_ten_tracks_each_one_is_poison_and_exactly_those_are_set_aside_and_heard_after_a_replay(
+    whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.bus.consume._MAX_RETRY_DELAY_S", 0.01)
+    names = [f"{number}.wav" for number in range(30)]
+    for number, name in enumerate(names):
+        is_poison = number % 10 == 5
+        song(whole.root, name, seconds=30, level=POISON + number / 1e6 if is_poison else 0.01 * (number + 1))
+    async with whole.embedding():
+        tracks = await whole.register(*names)
+        poison = {track.track_id for track in tracks[5::10]}
+        assert len(poison) == 3
+        # All others are heard, though the poison comes again and again.
+        await whole.until_indexed(27, failed=3)
+        await whole.until_queue_is_empty(await whole.mesh.bus("social"))
+        letters = await whole.letters()
+        assert {letter.track_id for letter in letters} == poison
+        assert len(letters) == 3
+        assert all(letter.payload_bytes for letter in letters)
+        failed = "SELECT track_id::text FROM track_embeddings WHERE state = 'FAILED'"
+        assert {row["track_id"] for row in await whole.sql.fetch(failed)} == poison
+        # The model is mended: nothing but the letters is needed.
+        monkeypatch.setattr("tests.fakes.encoder.POISON", -1.0)
+        assert await whole.replay(*(letter.letter_id for letter in letters)) == [("SENT", "")] * 3
+        await whole.until_indexed(30)
+    assert await whole.letters() == []
+    assert await whole.sql.fetchval("SELECT count(*) FROM embeddings") == 30
+
+
 async def test_replay_of_what_still_fails_makes_a_letter_of_its_own(poisoned: Whole) -> None:
     (first,) = await poisoned.letters()
     async with poisoned.embedding():
