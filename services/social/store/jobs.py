@@ -42,6 +42,10 @@ VALUES (
 RETURNING {JOB}
 """
 SELECT_JOB = f"SELECT {JOB} FROM jobs WHERE job_id = $1 AND user_id = $2"
+SELECT_ANY = f"SELECT {JOB} FROM jobs WHERE job_id = $1"
+LOCK_OWNER = """
+SELECT suspended_at IS NULL AND deleted_at IS NULL FROM users WHERE user_id = $1 FOR NO KEY UPDATE
+"""
 COUNT_OPEN = "SELECT count(*) FROM jobs WHERE user_id = $1 AND finished_at IS NULL"
 # Times are the database's, so that processes with different clocks agree on a lease. Two that claim at once may give a
 # person one place too many.
@@ -145,6 +149,17 @@ async def find_job(connection: Connection, job_id: JobId, user_id: UserId) -> Jo
     """Return a job of this person's."""
     row = await connection.fetchrow(SELECT_JOB, job_id, user_id)
     return None if row is None else to_job(row)
+
+
+async def find_any(connection: Connection, job_id: JobId) -> Job | None:
+    """Return a job, whoever's it is: for admins."""
+    row = await connection.fetchrow(SELECT_ANY, job_id)
+    return None if row is None else to_job(row)
+
+
+async def lock_active_owner(connection: Connection, job: Job) -> bool:
+    """Lock the person of a job until the transaction ends; say whether they are neither suspended nor gone."""
+    return bool(await connection.fetchval(LOCK_OWNER, job.user_id))
 
 
 async def claim(

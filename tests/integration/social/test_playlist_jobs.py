@@ -219,6 +219,27 @@ async def test_what_cannot_be_made_again_is_refused(mesh: Mesh, library: Library
     assert (ended.state, ended.failure_reason) == (FAILED, "PLAYLIST_NOT_FOUND")
 
 
+async def test_cancelled_work_leaves_its_playlist_as_it_was(mesh: Mesh, library: Library, desk: Desk, sql: Sql) -> None:
+    mesh.retriever.gate.close()
+    regeneration = await desk.regenerate(wait_ms=0)
+    await mesh.retriever.gate.reached.wait()
+    mesh.retriever.gate.reached.clear()
+    request = jobwork_pb2.CreateExtensionJobRequest(idempotency_key=new_id(), playlist_id=desk.playlist_id)
+    extension = await desk.stub.CreateExtensionJob(request, timeout=TIMEOUT_S, metadata=desk.person.metadata)
+    await mesh.retriever.gate.reached.wait()
+    for job in (regeneration, extension.job):
+        cancel = jobs_pb2.CancelJobRequest(job_id=job.job_id)
+        answer = await desk.client.jobs.CancelJob(cancel, timeout=TIMEOUT_S, metadata=desk.person.metadata)
+        assert answer.job.state == jobs_pb2.JOB_STATE_CANCELLED
+    mesh.retriever.track_ids = library.track_ids[3:]
+    mesh.retriever.gate.opened.set()
+    # Whatever the two attempts still wanted to write, they would have written before this.
+    assert (await desk.regenerate(replace=False)).state == SUCCEEDED
+    assert (await desk.tracks(), await desk.version(), await desk.suggested()) == (library.track_ids[:3], 1, [])
+    for job in (regeneration, extension.job):
+        assert (await desk.client.job(desk.person, job.job_id)).state == jobs_pb2.JOB_STATE_CANCELLED
+
+
 async def test_judgements_move_the_next_suggestions(mesh: Mesh, library: Library, desk: Desk, sql: Sql) -> None:
     ids = library.track_ids
     job = await desk.extend(2)
