@@ -11,6 +11,7 @@ from services.social.domain.ids import new_id
 from services.social.domain.jobs import Kind
 from services.social.store import (
     blocks,
+    dead_letters,
     job_lists,
     jobs,
     remaking,
@@ -33,6 +34,8 @@ STATEMENTS: dict[str, tuple[str, list[str]]] = {
     "switch": (switch_jobs.SELECT_ENCODERS, []),
     "due": (schedules.SELECT_DUE, [NOW, NOW, ID, "50"]),
     "schedules of a person": (schedules.COUNT_OTHERS, [ID, ID]),
+    "dead letters": (dead_letters.SELECT_SOME, ["''", "100"]),
+    "old dead letters": (dead_letters.DELETE_OLD, [NOW, "100"]),
     "suggestions": (suggestions.SELECT_PAGE, [ID, "'PROPOSED'", "0.5", ID, "20"]),
     "judged": (suggestions.SELECT_JUDGED, [ID, "'ACCEPTED'", "500"]),
     "proposed": (suggestions.DELETE_PROPOSED, [ID]),
