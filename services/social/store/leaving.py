@@ -95,6 +95,13 @@ STEPS: dict[str, str] = {
     # Their bytes go by the sweep of audio that nobody refers to.
     "uploads": _of("uploads", "user_id"),
     "idempotency_keys": _of("idempotency_keys", "user_id"),
+    # A switch under way is the mesh's, whoever began it.
+    "switches": """
+        UPDATE jobs SET user_id = NULL WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM jobs
+            WHERE user_id = $1 AND kind = 'ENCODER_SWITCH' AND finished_at IS NULL LIMIT $2
+        ))
+    """,
     "jobs": _of("jobs", "user_id", "AND kind <> 'ACCOUNT_DELETION'"),
 }
 LAST_STEPS: dict[str, str] = {

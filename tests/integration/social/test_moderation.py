@@ -453,6 +453,7 @@ AUDITED = {
     "EncoderService/SwitchEncoder": "switch_encoder",
     "EncoderService/RollBackEncoder": "roll_back_encoder",
     "WorkService/ReplayDeadLetters": "replay_dead_letter",
+    "PlaylistJobService/ReplayJobs": "replay_job",
     "ModerationService/DecideReport": "decide_report",
     "ModerationService/SuspendUser": "suspend_user",
     "ModerationService/ReinstateUser": "reinstate_user",
