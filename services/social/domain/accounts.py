@@ -65,6 +65,11 @@ class Person:
     is_suspended: bool = False
     is_deleted: bool = False
 
+    @property
+    def is_active(self) -> bool:
+        """Whether they may act: neither suspended nor gone."""
+        return not (self.is_suspended or self.is_deleted)
+
 
 @dataclass(frozen=True, slots=True)
 class Login:

@@ -101,7 +101,6 @@ UPDATE users SET
     deleted_at = $2, updated_at = $2
 WHERE user_id = $1
 """
-SELECT_PASSWORD = "SELECT password_hash FROM users WHERE user_id = $1 AND deleted_at IS NULL"
 # A deletion that gave up, because the database or a worker was away for long, begins again.
 _UNDONE = """
     deleted_at IS NOT NULL AND NOT EXISTS (
@@ -127,12 +126,6 @@ class DataExport:
     size_bytes: int | None
     created_at: datetime
     expires_at: datetime
-
-
-async def password_of(connection: Connection, user_id: UserId) -> str | None:
-    """Return the hash of a person's password."""
-    found: str | None = await connection.fetchval(SELECT_PASSWORD, user_id)
-    return found
 
 
 async def anonymise(connection: Connection, user_id: UserId, now: datetime) -> None:

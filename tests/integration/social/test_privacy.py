@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import json
 import re
 import zipfile
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from museed.social.v1 import accounts_pb2, privacy_pb2, privacy_pb2_grpc
+from museed.social.v1 import accounts_pb2, catalog_pb2, privacy_pb2, privacy_pb2_grpc
 from services.chassis.blobs import open_blob_store
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unauthenticated
 from services.social.actions import custody
 from services.social.domain.ids import UserId, new_id
+from services.social.domain.passwords import PasswordHasher
 from services.social.domain.privacy import NAMED, Fate
 from services.social.errors.moderation import LastAdmin
 from services.social.settings import SocialSettings
@@ -189,11 +191,11 @@ async def test_who_leaves_is_gone_and_others_keep_what_is_theirs(social: Client,
     assert person is not None
     assert "ann" not in "".join(str(person[name]) for name in ("username", "nickname", "email", "email_key"))
     assert (person["password_hash"], person["deleted_at"] is None, person["is_listed"]) == ("", False, False)
-    for login in ("ann", f"deleted-{ann.user_id}"):
-        with pytest.raises(Unauthenticated):
-            await social.accounts.LogIn(
-                accounts_pb2.LogInRequest(login=login, password=ann.password), timeout=TIMEOUT_S
-            )
+    # "nobody" is what a log-in without a person is compared with.
+    for login, password in itertools.product(("ann", f"deleted-{ann.user_id}"), (ann.password, "nobody")):
+        with pytest.raises(Unauthenticated) as refused:
+            await social.accounts.LogIn(accounts_pb2.LogInRequest(login=login, password=password), timeout=TIMEOUT_S)
+        assert refused.value.reason == "BAD_CREDENTIALS"
     refresh = accounts_pb2.RefreshSessionRequest(refresh_token=ann.refresh_token)
     with pytest.raises(Unauthenticated):
         await social.accounts.RefreshSession(refresh, timeout=TIMEOUT_S)
@@ -228,6 +230,34 @@ async def test_who_leaves_is_gone_and_others_keep_what_is_theirs(social: Client,
     # The audio is nobody's now: the sweep of audio takes it.
     assert await sql.fetchval("SELECT reference_count FROM upload_blobs WHERE digest = $1", sha("demo")) == 0
     assert (await social.sign_up("ann")).user_id != ann.user_id
+    stats = await social.catalog.GetStats(catalog_pb2.GetStatsRequest(), timeout=TIMEOUT_S)
+    assert stats.user_count == 3
+
+    async def is_tallied() -> bool:
+        return bool(await sql.fetchval("SELECT value FROM counters WHERE name = 'users'") == 3)
+
+    await until(is_tallied)
+
+
+async def test_password_that_is_changed_meanwhile_lets_nobody_leave(
+    social: Client, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password is right when it is hashed, and no more when the account would be deleted."""
+    await social.sign_up("admin")
+    ann = await social.sign_up("ann")
+    verified = PasswordHasher.verify
+
+    async def slow(self: PasswordHasher, encoded: str | None, password: str) -> bool:
+        answer = await verified(self, encoded, password)
+        await sql.execute("UPDATE users SET password_changed_at = now() WHERE user_id = $1", ann.user_id)
+        return answer
+
+    monkeypatch.setattr(PasswordHasher, "verify", slow)
+    with pytest.raises(Unauthenticated) as refused:
+        await Desk(social, ann).delete(ann.password)
+    assert refused.value.reason == "BAD_CREDENTIALS"
+    assert await sql.fetchval("SELECT count(*) FROM users WHERE deleted_at IS NOT NULL") == 0
+    assert await sql.fetchval("SELECT count(*) FROM jobs") == 0
 
 
 async def test_leaving_wants_the_password_and_another_admin(social: Client, sql: Sql) -> None:
