@@ -129,6 +129,7 @@ async def furnish(sql: Sql, ann: str, bob: str) -> dict[str, str]:
         ("INSERT INTO badges VALUES ($1, 'gardener', 1, $2)", ann, NOW),
         ("INSERT INTO comments VALUES ($3, $2, $1, 'Ann was here', $4)", ann, bobs, comment_id, NOW),
         ("INSERT INTO comments VALUES (uuidv7(), $2, $1, 'Bob was here', $3)", bob, own, NOW),
+        ("INSERT INTO comments VALUES (uuidv7(), $2, $1, 'Hidden', $3, NULL, NULL, $3)", bob, own, NOW),
         ("INSERT INTO activities VALUES (uuidv7(), $1, 'LIKED', $2, NULL, NULL, $3)", ann, bobs, NOW),
     ):  # fmt: skip
         await sql.execute(statement, *arguments)
@@ -148,9 +149,9 @@ async def furnish(sql: Sql, ann: str, bob: str) -> dict[str, str]:
     await sql.execute("INSERT INTO playlist_counts (playlist_id, likes, saves, comments) VALUES ($1, 1, 1, 1)", bobs)
     for person in (ann, bob):
         await sql.execute(
-            "INSERT INTO person_counts (user_id, likes_received, saves_received, followers, following) "
-            "VALUES ($1, 1, 1, 1, 1) ON CONFLICT (user_id) DO UPDATE "
-            "SET likes_received = 1, saves_received = 1, followers = 1, following = 1", person,
+            "INSERT INTO person_counts (user_id, likes_received, saves_received, followers, following, likes_given, "
+            "comments) VALUES ($1, 1, 1, 1, 1, 1, 1) ON CONFLICT (user_id) DO UPDATE SET likes_received = 1, "
+            "saves_received = 1, followers = 1, following = 1, likes_given = 1, comments = 1", person,
         )  # fmt: skip
         await sql.execute("INSERT INTO touched_people VALUES ($1, $2) ON CONFLICT DO NOTHING", person, NOW)
     return {"own": own, "bobs": bobs, "comment": comment_id, "upload": upload_id}
@@ -218,12 +219,15 @@ async def test_who_leaves_is_gone_and_others_keep_what_is_theirs(social: Client,
     assert tuple(session) == ("", "", "ACCOUNT_DELETED")
     assert await sql.fetchval("SELECT count(*) FROM playlists") == 1
     counts = "SELECT likes, saves, comments FROM playlist_counts WHERE playlist_id = $1"
-    of_person = "SELECT likes_received, saves_received, followers, following FROM person_counts WHERE user_id = $1"
+    of_person = (
+        "SELECT likes_received, saves_received, followers, following, likes_given, comments FROM person_counts"
+        " WHERE user_id = $1"
+    )
 
     async def is_counted_back() -> bool:
         found = await sql.fetchrow(counts, made["bobs"])
         of_bob = await sql.fetchrow(of_person, bob.user_id)
-        return found is not None and tuple(found) == (0, 0, 1) and tuple(of_bob or ()) == (0, 0, 0, 0)
+        return found is not None and tuple(found) == (0, 0, 1) and tuple(of_bob or ()) == (0, 0, 0, 0, 0, 0)
 
     await until(is_counted_back)
     assert await sql.fetchval("SELECT count(*) FROM person_counts WHERE user_id = $1", ann.user_id) == 0
