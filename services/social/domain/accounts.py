@@ -79,11 +79,13 @@ class Login:
         person: The account.
         password_hash: As argon2 encodes it; empty matches nothing.
         changed_at: When the password was last changed; None while it is the first.
+        suspended_because: Why an admin keeps them out, if one does.
     """
 
     person: Person
     password_hash: str = field(repr=False)
     changed_at: datetime | None
+    suspended_because: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         await self._counts.forget(self._quotas.log_ins, login)
         person = found.person
         if person.is_suspended:
-            raise AccountSuspended
+            raise AccountSuspended(found.suspended_because)
         renewed = await self._hasher.renewed(found.password_hash, password)
         async with self._database.transaction() as connection:
             # Who has changed the password meanwhile has ended every session that there was.

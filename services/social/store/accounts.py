@@ -28,10 +28,9 @@ suspended_at IS NOT NULL AS is_suspended, deleted_at IS NOT NULL AS is_deleted
 """
 SELECT_PERSON = f"SELECT {PERSON} FROM users WHERE user_id = $1"
 SELECT_PEOPLE = f"SELECT {PERSON} FROM users WHERE user_id = ANY ($1::uuid[])"
-SELECT_LOGIN = f"""
-SELECT {PERSON}, password_hash, password_changed_at FROM users WHERE username_key = $1 OR email_key = $1
-"""
-SELECT_LOGIN_OF = f"SELECT {PERSON}, password_hash, password_changed_at FROM users WHERE user_id = $1"
+_LOGIN = f"{PERSON}, password_hash, password_changed_at, coalesce(suspended_because, '') AS suspended_because"
+SELECT_LOGIN = f"SELECT {_LOGIN} FROM users WHERE username_key = $1 OR email_key = $1"
+SELECT_LOGIN_OF = f"SELECT {_LOGIN} FROM users WHERE user_id = $1"
 LOCK_USER = """
 SELECT suspended_at IS NULL AND deleted_at IS NULL FROM users WHERE user_id = $1 FOR NO KEY UPDATE
 """
@@ -234,4 +233,4 @@ def person_of(row: asyncpg.Record) -> Person:
 
 
 def _login(row: asyncpg.Record) -> Login:
-    return Login(person_of(row), row["password_hash"], row["password_changed_at"])
+    return Login(person_of(row), row["password_hash"], row["password_changed_at"], row["suspended_because"])

@@ -76,6 +76,11 @@ EXPORTED: dict[str, str] = {
     """,
     "blocked_tracks": "SELECT track_id, at FROM blocked_tracks WHERE user_id = $1",
     "blocked_artists": "SELECT artist_id, at FROM blocked_artists WHERE user_id = $1",
+    "suggestions": """
+        SELECT s.playlist_id, s.track_id, s.state, s.at
+        FROM playlists AS p JOIN suggestions AS s USING (playlist_id)
+        WHERE p.owner_id = $1 AND s.state <> 'PROPOSED'
+    """,
     "follows": "SELECT followee_id, at FROM follows WHERE follower_id = $1",
     "user_blocks": "SELECT blocked_id, at FROM user_blocks WHERE blocker_id = $1",
     "activities": "SELECT kind, playlist_id, user_id, comment_id, at FROM activities WHERE actor_id = $1",

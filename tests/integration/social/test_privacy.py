@@ -88,7 +88,7 @@ async def test_a_new_table_that_names_a_person_is_noticed(sql: Sql) -> None:
 async def test_what_is_promised_is_done_by_a_statement(sql: Sql) -> None:
     """The table of fates, the export and the deletion say the same."""
     exported = {name.partition(".")[0] for name, named in NAMED.items() if named.is_exported}
-    assert exported - {"users"} | {"account", "playlist_entries"} == set(privacy.EXPORTED)
+    assert exported - {"users"} | {"account", "playlist_entries", "suggestions"} == set(privacy.EXPORTED)
     statements = " ".join((*leaving.STEPS.values(), *leaving.LAST_STEPS.values()))
     taken = set(re.findall(r"(?:DELETE FROM|UPDATE) (\w+)", statements))
     at_once = {"users", "data_exports"}
@@ -117,6 +117,8 @@ async def furnish(sql: Sql, ann: str, bob: str) -> dict[str, str]:
             "INSERT INTO schedules (playlist_id, user_id, every, first_at, next_at) VALUES ($2, $1, 'DAILY', $3, $3)",
             ann, own, LATER,
         ),
+        ("INSERT INTO suggestions VALUES ($1, $2, 'REJECTED', 0.5, NULL, $3)", own, tracks[1], NOW),
+        ("INSERT INTO suggestions VALUES ($1, $2, 'PROPOSED', 0.5, NULL, $3)", own, tracks[0], NOW),
         ("INSERT INTO stream_tokens VALUES (uuidv7(), $3, $2, $1, $4, $4)", ann, own, token, NOW),
         ("INSERT INTO idempotency_keys VALUES ($1, 'op', 'key', 'digest', $2, $3)", ann, own, LATER),
         ("INSERT INTO blocked_tracks (user_id, track_id, at) VALUES ($1, $2, $3)", ann, tracks[0], NOW),
@@ -358,6 +360,7 @@ async def test_export_holds_all_of_ones_own_and_nothing_else(
     assert (playlist["playlist_id"], playlist["entry_count"]) == (made["own"], 2)
     assert [row["title"] is not None for row in lines["playlist_entries.jsonl"]] == [True, True]
     assert [row["text"] for row in lines["comments.jsonl"]] == ["Ann was here"]
+    assert [row["state"] for row in lines["suggestions.jsonl"]] == ["REJECTED"]
     whole = "".join(files.values())
     password_hash = await sql.fetchval("SELECT password_hash FROM users WHERE user_id = $1", ann.user_id)
     for secret in ("_hash", "password_hash", str(password_hash), "Bob was here", "bob@example.org"):
