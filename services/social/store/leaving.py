@@ -97,6 +97,7 @@ STEPS: dict[str, str] = {
     ),
     "uncounted comments on own lists": _on_own("comments"),
     "suggestions for own lists": _on_own("suggestions"),
+    "activities about own lists": _on_own("activities"),
     "schedules": _of("schedules", "user_id"),
     "stream_tokens": _of("stream_tokens", "user_id"),
     # A list has hundreds of entries.
