@@ -253,7 +253,8 @@ async def test_a_mix_of_what_is_forgotten_meanwhile_is_not_kept(database: Databa
 async def test_what_many_hear_is_asked_for_once_in_a_while(database: Database, sql: Sql) -> None:
     now = NOW
     popular = Popular(database, lambda: now)
-    assert await asyncio.gather(popular.tracks(), popular.tracks()) == [[], []]
+    first, second = await asyncio.gather(popular.tracks(), popular.tracks())
+    assert first == second == []
     song = await make_track(sql, "song")
     await hear_together(database, sql, [song], 1, "one")
     await Tallier(database, [fold]).catch_up()
