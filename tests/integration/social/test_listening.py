@@ -136,6 +136,21 @@ async def test_plays_of_no_track_and_of_another_time_are_left_out(database: Data
     assert await sql.fetchval("SELECT count(*) FROM plays") == 2
 
 
+async def test_a_day_keeps_so_many_plays(database: Database, sql: Sql) -> None:
+    who, song = await make_person(sql, "who"), await make_track(sql, "song")
+    await sql.execute(
+        "INSERT INTO plays SELECT uuidv7(), $1, $2, NULL, 'Rock', NULL, $3::timestamptz - interval '6 hours', 1, false,"
+        " $3 FROM generate_series(1, 4999)",
+        who,
+        song,
+        NOW,
+    )
+    plays = [play(song), play(song, NOW - timedelta(hours=1)), play(song, NOW - timedelta(days=1))]
+    assert await record(database, who, *plays) == [PlayOutcome.TOO_MANY, COUNTED, COUNTED]
+    assert await record(database, who, plays[0]) == [PlayOutcome.TOO_MANY], "it is not kept, and may be told again"
+    assert await sql.fetchval("SELECT count(*) FROM plays") == 5_001
+
+
 async def test_one_of_two_devices_that_tell_the_same_at_once_is_counted(database: Database, sql: Sql) -> None:
     who, song = await make_person(sql, "who"), await make_track(sql, "song")
     same = [play(song, NOW - timedelta(minutes=20 * number)) for number in range(5)]

@@ -16,6 +16,7 @@ STATEMENTS: dict[str, tuple[str, list[str]]] = {
     "known plays": (listening.SELECT_KNOWN_PLAYS, [IDS]),
     "near": (listening.SELECT_COUNTED_NEAR, [ID, IDS, f"ARRAY[{NOW}]", "'5 minutes'"]),
     "heard on": (listening.SELECT_HEARD_ON, [ID, f"ARRAY[{NOW}]"]),
+    "count on": (listening.COUNT_ON, [ID, f"ARRAY[{NOW}]", "5000"]),
     "history": (listening.SELECT_HISTORY, [ID, NOW, ID, "50"]),
     "delete plays": (listening.DELETE_PLAYS, [ID, IDS]),
     "delete some": (listening.DELETE_SOME, [ID, NOW, "100"]),
