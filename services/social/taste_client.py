@@ -93,6 +93,8 @@ class TasteClient:
         try:
             answer = await self._stub.RecommendTracks(request, timeout=timeout_s, metadata=self._metadata(user_id))
         except DomainError as error:
+            if error.code is Code.NOT_FOUND:
+                raise TastesAway(error.reason) from error
             if _is_nothing(error):
                 return []
             raise
