@@ -4,9 +4,9 @@ Rows are locked in one order, so that two transactions never wait for each other
 
     users (by id) → playlists (by id) → playlist_entries → relations (likes, follows …) → signals → outbox
 
-Who acts locks the own row of users first (`accounts.lock_person`, FOR NO KEY UPDATE); two people in one action are
-locked in the order of their ids. Foreign keys take FOR KEY SHARE on users and playlists, which FOR NO KEY UPDATE lets
-pass and FOR UPDATE would not.
+Who acts locks the own row of users first (`accounts.lock_person`, FOR NO KEY UPDATE), and is refused there where they
+have left or are suspended; two people in one action are locked in the order of their ids. Foreign keys take FOR KEY
+SHARE on users and playlists, which FOR NO KEY UPDATE lets pass and FOR UPDATE would not.
 """
 
 import asyncio

@@ -20,9 +20,11 @@ from services.social.workers.kinds.progress import Progress
 _MOST_TRIES = 3
 
 
-def regeneration_request(playlist_id: PlaylistId, *, replace: bool) -> dict[str, Any]:  # any JSON
+def regeneration_request(
+    playlist_id: PlaylistId, *, replace: bool, is_scheduled: bool = False
+) -> dict[str, Any]:  # any JSON
     """Return what a job is asked for: to replace what was generated in a playlist, or to make another one."""
-    return {"target": playlist_id, "replace": replace}
+    return {"target": playlist_id, "replace": replace} | ({"is_scheduled": True} if is_scheduled else {})
 
 
 class Regeneration:
