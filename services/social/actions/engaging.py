@@ -7,7 +7,7 @@ from services.social.domain.comments import QUOTA_WINDOW, Comment
 from services.social.domain.ids import CommentId, PlaylistId, UserId, new_id
 from services.social.domain.signals import SignalKind
 from services.social.errors.engagement import CommentNotFound, CommentQuotaReached
-from services.social.events.comments import comment_added, comment_removed
+from services.social.events.comments import comment_added, comment_changed, comment_removed
 from services.social.events.playlists import playlist_liked, playlist_unliked
 from services.social.store import activities, comments, engagement, outbox, playlists, signals
 from services.social.store.claims import Claim
@@ -113,6 +113,7 @@ async def edit_comment(
     if text == locked.text:
         return locked
     await comments.edit_comment(connection, comment_id, text, now)
+    await outbox.add(connection, comment_changed(comment_id, found.playlist_id, user_id, now))
     return await _own(connection, comment_id, user_id)
 
 

@@ -1,5 +1,6 @@
 """Playlists that people keep: who may open one, and how it may be edited."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -64,6 +65,7 @@ class Entry:
         added_by: Who put it there; None where a generation did.
         nearest_seed: Place of the nearest positive seed in the recipe, from 0.
         quantile: Share of random pairs of tracks that are less similar than this one and what is nearest to it.
+        seed_similarities: Cosines to the seeds in the recipe's order; empty where they are not known.
     """
 
     entry_id: EntryId
@@ -75,6 +77,7 @@ class Entry:
     added_by: UserId | None = None
     nearest_seed: int | None = None
     quantile: float | None = None
+    seed_similarities: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,14 +129,14 @@ def length(seconds: float) -> float:
     return seconds if math.isfinite(seconds) and 0 < seconds <= _LONGEST_SECONDS else 0.0
 
 
-def check_size(content: bytes) -> None:
-    """Check how large a file is.
+def check_size(content: bytes, field: str = "content") -> None:
+    """Check how large a file is; `field` is what makes it so.
 
     Raises:
         OutOfRange: More than 5,000,000 bytes.
     """
     if len(content) > MOST_BYTES:
-        raise OutOfRange("content", len(content), MOST_BYTES, "bytes")
+        raise OutOfRange(field, len(content), MOST_BYTES, "bytes")
 
 
 def check_rows(count: int) -> None:

@@ -97,4 +97,5 @@ def to_entry(found: Entry) -> playlists_pb2.PlaylistEntry:
         added_by=found.added_by or "",
         nearest_seed=found.nearest_seed,
         quantile=found.quantile,
+        seed_similarities=found.seed_similarities,
     )

@@ -56,13 +56,14 @@ LOCK_PLAYLIST = "SELECT FROM playlists WHERE playlist_id = $1 FOR NO KEY UPDATE"
 HOLD_PLAYLIST = "SELECT FROM playlists WHERE playlist_id = $1 FOR KEY SHARE"
 FREEZE_PLAYLIST = "SELECT FROM playlists WHERE playlist_id = $1 FOR SHARE"
 SELECT_ENTRIES = """
-SELECT entry_id, track_id, position, is_seed, similarity, shared_tags, added_by, nearest_seed, quantile
+SELECT entry_id, track_id, position, is_seed, similarity, shared_tags, added_by, nearest_seed, quantile,
+    seed_similarities
 FROM playlist_entries WHERE playlist_id = $1 ORDER BY position
 """
 INSERT_PLAYLIST = """
 INSERT INTO playlists
-    (playlist_id, owner_id, title, visibility, recipe, encoder_id, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+    (playlist_id, owner_id, title, description, visibility, recipe, encoder_id, created_at, updated_at)
+VALUES ($1, $2, $3, $8, $4, $5, $6, $7, $7)
 """
 # One statement, so that their number is counted once.
 INSERT_ENTRIES = """
@@ -203,10 +204,11 @@ async def insert_playlist(
     encoder_id: EncoderId,
     tracks: Sequence[ChosenTrack],
     now: datetime,
+    description: str = "",
 ) -> None:
     """Add a generated playlist with its entries in playing order."""
     await connection.execute(
-        INSERT_PLAYLIST, playlist_id, owner_id, title, visibility.value, recipe.to_json(), encoder_id, now
+        INSERT_PLAYLIST, playlist_id, owner_id, title, visibility.value, recipe.to_json(), encoder_id, now, description
     )
     entries = [
         {"entry_id": new_id(), "position": position, "added_by": None, **asdict(track)}

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from museed.social.v1 import people_events_pb2
 from services.chassis.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
 from services.social.domain.ids import new_id
 from services.social.settings import SocialSettings
@@ -238,6 +239,28 @@ async def test_comment_is_made_once_changed_and_deleted(owner: Hands, other: Han
     with pytest.raises(NotFound):
         await other.edit_comment(made.comment_id, "Again")
     assert await sql.fetchval("SELECT text FROM comments") == ""
+
+
+async def test_comments_are_told_when_they_come_change_and_go(owner: Hands, other: Hands, sql: Sql) -> None:
+    # The publisher empties the outbox: keep what is written.
+    await sql.execute(
+        "CREATE TABLE told AS SELECT * FROM outbox WHERE false;"
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO told SELECT NEW.*;"
+        " RETURN NULL; END $$;"
+        "CREATE TRIGGER keep AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION keep()"
+    )
+    comment = await other.comment(await shared(owner), "One")
+    for _ in range(2):
+        await other.edit_comment(comment.comment_id, "Two")
+    await other.delete_comment(comment.comment_id)
+    rows = await sql.fetch("SELECT subject, payload FROM told WHERE position('comment' IN subject) > 0 ORDER BY id")
+    assert [row["subject"].rsplit(".", 1)[1] for row in rows] == ["comment_added", "comment_changed", "comment_removed"]
+    changed = people_events_pb2.CommentChanged.FromString(rows[1]["payload"])
+    assert (changed.comment_id, changed.playlist_id, changed.user_id) == (
+        comment.comment_id,
+        comment.playlist_id,
+        other.user_id,
+    )
 
 
 async def test_owner_of_the_playlist_deletes_any_comment_and_nobody_else_does(
