@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 
@@ -27,7 +28,10 @@ RELATIONS = """
         EXISTS (SELECT FROM user_blocks WHERE blocker_id = $1 AND blocked_id = other.user_id) AS is_blocked
     FROM unnest($2::uuid[]) AS other (user_id)
 """
-BLOCKS = "SELECT EXISTS (SELECT FROM user_blocks WHERE blocker_id = $1 AND blocked_id = $2)"
+BLOCKS_BETWEEN = """
+    SELECT EXISTS (SELECT FROM user_blocks WHERE blocker_id = $1 AND blocked_id = $2) AS by_first,
+        EXISTS (SELECT FROM user_blocks WHERE blocker_id = $2 AND blocked_id = $1) AS by_second
+"""
 # Bounded by what is allowed, not by what is there.
 COUNT_FOLLOWED = "SELECT count(*) FROM (SELECT FROM follows WHERE follower_id = $1 LIMIT $2) AS followed"
 COUNT_BLOCKED = "SELECT count(*) FROM (SELECT FROM user_blocks WHERE blocker_id = $1 LIMIT $2) AS blocked"
@@ -68,6 +72,13 @@ FORGET_BLOCKS = """
 """
 
 
+class BlocksBetween(NamedTuple):
+    """Who of two people blocks the other."""
+
+    by_first: bool
+    by_second: bool
+
+
 async def lock_two(connection: Connection, user_id: UserId, other_id: UserId) -> asyncpg.Record | None:
     """Let nobody else change what these people are to each other; return `is_active` and `is_there` of the other."""
     rows = await connection.fetch(LOCK_PEOPLE, [user_id, other_id])
@@ -82,9 +93,11 @@ async def relations(connection: Connection, viewer_id: UserId, others: Sequence[
     }
 
 
-async def blocks(connection: Connection, blocker_id: UserId, blocked_id: UserId) -> bool:
-    """Say whether one person blocks another."""
-    return bool(await connection.fetchval(BLOCKS, blocker_id, blocked_id))
+async def blocks_between(connection: Connection, first_id: UserId, second_id: UserId) -> BlocksBetween:
+    """Say which of two people blocks the other."""
+    row = await connection.fetchrow(BLOCKS_BETWEEN, first_id, second_id)
+    assert row is not None, "it has no FROM"
+    return BlocksBetween(*row)
 
 
 async def count_followed(connection: Connection, user_id: UserId, most: int) -> int:

@@ -161,9 +161,14 @@ async def test_who_is_blocked_can_block_too_and_sees_whom_they_block(social: Cli
     ann, bob = await social.sign_up("ann"), await social.sign_up("bob")
     await block(social, ann, bob.user_id)
     assert await block(social, bob, ann.user_id) == RELATION(is_blocked=True)
-    await unblock(social, ann, bob.user_id)
-    with pytest.raises(NotFound):
+    # One's own block is told before it; theirs is not, and is known to be there only from who is not there.
+    with pytest.raises(FailedPrecondition) as own:
         await follow(social, ann, bob.user_id)
+    assert own.value.reason == "USER_BLOCKED"
+    await unblock(social, ann, bob.user_id)
+    with pytest.raises(NotFound) as unseen:
+        await follow(social, ann, bob.user_id)
+    assert (unseen.value.reason, unseen.value.message) == ("USER_NOT_FOUND", "there is no such person")
     request = people_pb2.ListBlockedUsersRequest()
     answer = await people(social).ListBlockedUsers(request, timeout=TIMEOUT_S, metadata=bob.metadata)
     assert [each.user.username for each in answer.blocked] == ["ann"]
@@ -177,7 +182,7 @@ async def test_oneself_nobody_and_who_is_out_of_sight_cannot_be_followed(social:
     await sql.execute("UPDATE users SET suspended_at = now() WHERE user_id = $1", suspended)
     await sql.execute("UPDATE users SET deleted_at = now() WHERE user_id = $1", gone)
     for call in (follow, unfollow, block, unblock):
-        with pytest.raises(InvalidArgument) as own:
+        with pytest.raises(FailedPrecondition) as own:
             await call(social, ann, ann.user_id)
         assert (own.value.reason, own.value.metadata["field"]) == ("OWN_ACCOUNT", "user_id")
         for nobody in (new_id(), "nonsense", gone):
