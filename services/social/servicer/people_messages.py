@@ -48,6 +48,7 @@ def profile(found: Profile, *, is_own: bool) -> people_pb2.Profile:
         ],
         relation=relation(found.relation),
         is_listed=found.is_listed,
+        liked_playlist_count=counts.likes_given,
     )
 
 

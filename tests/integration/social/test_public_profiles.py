@@ -50,12 +50,14 @@ async def test_profile_has_all_figures(social: Client, sql: Sql) -> None:
             "INSERT INTO badges VALUES ($1, $2, $3, $4)", ann.user_id, badge, tier, NOW + timedelta(minutes=minute)
         )
     await sql.execute(
-        "INSERT INTO person_counts (user_id, likes_received, saves_received, plays) VALUES ($1, 7, 3, 10)",
+        "INSERT INTO person_counts (user_id, likes_received, saves_received, likes_given, plays)"
+        " VALUES ($1, 7, 3, 5, 10)",
         ann.user_id,
     )
     found = await by_name(social, "aNN")
     assert (found.user.user_id, found.user.username, found.user.nickname) == (ann.user_id, "Ann", "Ann")
     assert (found.likes_received, found.saves_received, found.play_count) == (7, 3, 10)
+    assert found.liked_playlist_count == 5
     assert found.top_genre == "Jazz"
     assert shares(found.listened) == [("Jazz", 5, 0.5), ("Rock", 4, 0.4), ("Pop", 1, 0.1)]
     assert [(one.name, one.tier) for one in found.badges] == [("sharer", 1), ("loyal", 3), ("gardener", 2)]
@@ -70,6 +72,7 @@ async def test_profile_has_all_figures(social: Client, sql: Sql) -> None:
     request = people_pb2.BatchGetProfilesRequest(user_ids=[ann.user_id])
     answer = await people(social).BatchGetProfiles(request, timeout=TIMEOUT_S)
     assert (answer.profiles[0].play_count, answer.profiles[0].top_genre) == (0, "")
+    assert answer.profiles[0].liked_playlist_count == 5
 
 
 async def test_genres_of_what_one_made_are_those_of_public_originals(
