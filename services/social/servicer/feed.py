@@ -12,7 +12,7 @@ from services.social.errors.people import PageExpired
 from services.social.servicer import keys, people_messages
 from services.social.servicer.people import check_visible
 from services.social.store import feed, listings, trending
-from services.social.store.database import Connection, Database
+from services.social.store.database import LAST_ID, Connection, Database
 from services.social.wire import timestamp
 
 _LARGEST_NUMBER = 2**31
@@ -79,7 +79,7 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
     ) -> feed_pb2.ListLatestResponse:
         """List public playlists, those made public last first."""
         viewer_id, size, scope = keys.viewer_id(), keys.page_size(request.page_size), "ListLatest"
-        before = keys.time_key(scope, request.page_token, keys.LAST_ID)
+        before = keys.time_key(scope, request.page_token, LAST_ID)
         async with self._database.reading() as connection:
             found = await listings.latest(connection, viewer_id, before, size + 1)
             page = paging.cut(found, size, scope, lambda one: (one.at.isoformat(), one.playlist_id))

@@ -58,18 +58,6 @@ BLOCKED = f"""
     WHERE b.blocker_id = $1 AND u.deleted_at IS NULL AND b.at <= $2 AND (b.at < $2 OR b.blocked_id > $3)
     ORDER BY b.at DESC, b.blocked_id LIMIT $4
 """
-FORGET_FOLLOWS = """
-    DELETE FROM follows WHERE (follower_id, followee_id) IN (
-        SELECT follower_id, followee_id FROM follows WHERE follower_id = $1
-        UNION ALL SELECT follower_id, followee_id FROM follows WHERE followee_id = $1 LIMIT $2
-    ) RETURNING follower_id, followee_id, at
-"""
-FORGET_BLOCKS = """
-    DELETE FROM user_blocks WHERE (blocker_id, blocked_id) IN (
-        SELECT blocker_id, blocked_id FROM user_blocks WHERE blocker_id = $1
-        UNION ALL SELECT blocker_id, blocked_id FROM user_blocks WHERE blocked_id = $1 LIMIT $2
-    ) RETURNING at
-"""
 
 
 class BlocksBetween(NamedTuple):
@@ -148,19 +136,6 @@ async def following(
 async def blocked_by(connection: Connection, user_id: UserId, after: tuple[datetime, str], limit: int) -> list[Edge]:
     """Return whom a person blocks, newest first, after the last one shown."""
     return [_edge(row) for row in await connection.fetch(BLOCKED, user_id, *after, limit)]
-
-
-async def forget(connection: Connection, user_id: UserId, limit: int) -> int:
-    """Forget follows and blocks of and to a person, counted like those that end; return how many of at most `limit`.
-
-    Whoever calls it runs in a transaction.
-    """
-    ended = await connection.fetch(FORGET_FOLLOWS, user_id, limit)
-    for row in ended:
-        await signal_follow(connection, row["follower_id"], row["followee_id"], row["at"], -1)
-    if len(ended) == limit:
-        return limit
-    return len(ended) + len(await connection.fetch(FORGET_BLOCKS, user_id, limit - len(ended)))
 
 
 async def signal_follow(

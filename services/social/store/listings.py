@@ -10,9 +10,6 @@ from services.social.domain.playlists import Visibility
 from services.social.store.database import Connection
 from services.social.store.visibility import blocked, listed, openable
 
-# Above every key: where a list that goes backwards starts.
-LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-
 # $1 is the viewer, NULL for a guest.
 LATEST = f"""
     SELECT p.playlist_id, p.listed_at AS at

@@ -1,5 +1,4 @@
 import asyncio
-import uuid
 
 import pytest
 
@@ -8,7 +7,6 @@ from services.chassis.errors import DomainError, FailedPrecondition, InvalidArgu
 from services.social.domain.ids import new_id
 from services.social.domain.people import MOST_BLOCKED, MOST_FOLLOWED
 from services.social.errors.people import FollowLimitReached
-from services.social.store import follows
 from services.social.store.database import Database
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql, until
 from tests.integration.social.people_steps import (
@@ -264,24 +262,6 @@ async def test_lists_of_followers_have_everybody_once_in_pages_newest_first(soci
     await sql.execute("UPDATE users SET deleted_at = now() WHERE user_id = $1", fans[5])
     assert await followers(social, None, star, 2) == ["fan06", "fan02", "fan03", "fan00", "fan01"]
     assert await following(social, None, star, 2) == ["fan06", "fan02", "fan03", "fan00", "fan01"]
-
-
-async def test_forgetting_a_person_ends_their_follows_and_counts_them(database: Database, sql: Sql) -> None:
-    ann, bob, eve = [await make_person(sql, name) for name in ("ann", "bob", "eve")]
-    for follower, followee in ((ann, bob), (bob, ann), (eve, ann), (eve, bob)):
-        await follow_in_tables(sql, follower, followee)
-    await sql.execute("INSERT INTO user_blocks (blocker_id, blocked_id, at) VALUES ($1, $2, now())", eve, ann)
-    await sql.execute("DELETE FROM signals")
-    async with database.transaction() as connection:
-        assert await follows.forget(connection, ann, 2) == 2
-        assert await follows.forget(connection, ann, 2) == 2
-        assert await follows.forget(connection, ann, 2) == 0
-    rows = await sql.fetch("SELECT actor_id, user_id, amount, at FROM signals")
-    gone = {(str(row["actor_id"]), str(row["user_id"]), row["amount"], row["at"]) for row in rows}
-    assert gone == {(ann, bob, -1, NOW), (bob, ann, -1, NOW), (eve, ann, -1, NOW)}
-    left = await sql.fetchrow("SELECT follower_id, followee_id FROM follows")
-    assert left is not None
-    assert tuple(left) == (uuid.UUID(eve), uuid.UUID(bob))
 
 
 async def test_nobody_is_told_of_themselves_of_the_same_twice_or_across_a_block(social: Client, sql: Sql) -> None:

@@ -16,6 +16,7 @@ from tests.integration.social.people_steps import (
     NOW,
     block,
     follow,
+    follow_in_tables,
     make_person,
     make_playlist,
     profile,
@@ -110,6 +111,7 @@ async def test_own_jobs_and_notifications_and_the_own_feed_are_seen(
     await follow(social, ann, bob.user_id)
     await follow(social, eve, bob.user_id)
     playlist_id = await show(sql, eve.user_id)
+    await follow_in_tables(sql, bob.user_id, ann.user_id)
     async with database.transaction() as connection:
         me = UserId(bob.user_id)
         await activities.record(connection, ActivityKind.SAVED, me, NOW, playlist_id=playlist_id)
