@@ -9,6 +9,7 @@ import asyncpg
 from services.social.domain.ids import UserId
 from services.social.domain.people import Edge, Member, Relation
 from services.social.domain.signals import SignalKind
+from services.social.errors.sessions import SessionEnded
 from services.social.store import signals
 from services.social.store.database import Connection
 from services.social.store.visibility import blocked
@@ -68,9 +69,18 @@ class BlocksBetween(NamedTuple):
 
 
 async def lock_two(connection: Connection, user_id: UserId, other_id: UserId) -> asyncpg.Record | None:
-    """Let nobody else change what these people are to each other; return `is_active` and `is_there` of the other."""
-    rows = await connection.fetch(LOCK_PEOPLE, [user_id, other_id])
-    return next((row for row in rows if row["user_id"] == other_id), None)
+    """Let nobody else change what a person who acts and another are to each other.
+
+    Returns:
+        `is_active` and `is_there` of the other.
+
+    Raises:
+        SessionEnded: Who acts has left, is suspended, or is not known here.
+    """
+    rows = {row["user_id"]: row for row in await connection.fetch(LOCK_PEOPLE, [user_id, other_id])}
+    if user_id not in rows or not rows[user_id]["is_active"]:
+        raise SessionEnded
+    return rows.get(other_id)
 
 
 async def relations(connection: Connection, viewer_id: UserId, others: Sequence[UserId]) -> dict[UserId, Relation]:

@@ -3,7 +3,14 @@ import asyncio
 import pytest
 
 from museed.social.v1 import people_events_pb2, people_pb2
-from services.chassis.errors import DomainError, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
+from services.chassis.errors import (
+    DomainError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unauthenticated,
+)
 from services.social.domain.ids import new_id
 from services.social.domain.people import MOST_BLOCKED, MOST_FOLLOWED
 from services.social.errors.people import FollowLimitReached
@@ -196,6 +203,20 @@ async def test_oneself_nobody_and_who_is_out_of_sight_cannot_be_followed(social:
     # Of those whom one followed before, following ends all the same.
     await follow_in_tables(sql, ann.user_id, suspended)
     assert await unfollow(social, ann, suspended) == RELATION()
+
+
+async def test_who_has_left_or_is_suspended_follows_and_blocks_nobody(social: Client, sql: Sql) -> None:
+    ann, bob = await social.sign_up("ann"), await social.sign_up("bob")
+    # The token is good until the process hears that the session has ended.
+    for column in ("suspended_at", "deleted_at"):
+        await sql.execute(f"UPDATE users SET {column} = now() WHERE user_id = $1", ann.user_id)
+        for call in (follow, unfollow, block, unblock):
+            with pytest.raises(Unauthenticated) as ended:
+                await call(social, ann, bob.user_id)
+            assert ended.value.reason == "SESSION_REVOKED"
+        await sql.execute(f"UPDATE users SET {column} = NULL")
+    for table in ("follows", "user_blocks", "activities", "notifications"):
+        assert await sql.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 
 async def test_nobody_follows_or_blocks_more_than_the_limit_also_in_two_calls_at_once(social: Client, sql: Sql) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from museed.social.v1 import feed_pb2, people_pb2, playlists_pb2
 from services.chassis.errors import InvalidArgument, NotFound
 from services.social.domain.ids import UserId, new_id
+from services.social.store import listings
 from services.social.store.database import Database
 from tests.integration.social.conftest import TIMEOUT_S, Client, Library, Person, Sql
 from tests.integration.social.people_steps import (
@@ -236,6 +238,29 @@ async def test_lists_have_what_is_public_once_in_pages_of_any_size(social: Clien
     await sql.execute("UPDATE users SET suspended_at = now() WHERE user_id = $1", bob)
     assert await latest(social, None) == [others]
     assert await liked(social, ann, ann.user_id) == [others]
+
+
+async def test_what_is_closed_while_a_list_is_read_is_not_told(
+    social: Client, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await social.sign_up("ann"), await social.sign_up("bob")
+    closed, left = await show(sql, bob.user_id, 2), await show(sql, bob.user_id, 1)
+    for playlist_id in (closed, left):
+        await like(sql, ann.user_id, playlist_id)
+
+    def closing(read: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        async def run(*given: object) -> object:
+            found = await read(*given)
+            await sql.execute("UPDATE playlists SET visibility = 'PRIVATE' WHERE playlist_id = $1", closed)
+            return found
+
+        return run
+
+    for name in ("latest", "of_person", "liked_by"):
+        monkeypatch.setattr(listings, name, closing(getattr(listings, name)))
+    for read in (latest(social, ann), of_person(social, ann, bob.user_id), liked(social, None, ann.user_id)):
+        await sql.execute("UPDATE playlists SET visibility = 'PUBLIC'")
+        assert await read == [left]
 
 
 async def test_a_block_takes_playlists_out_of_lists_both_ways(social: Client, sql: Sql) -> None:
