@@ -10,13 +10,12 @@ from services.chassis import auth
 from services.chassis.auth import require_viewer
 from services.social.domain import fields
 from services.social.domain.accounts import (
-    LONGEST_EMAIL,
     LONGEST_PASSWORD,
     REFRESH_LIFE,
     RefreshVerdict,
     check_sign_up,
-    folded,
     judge_refresh,
+    login_key,
 )
 from services.social.domain.ids import SessionId, UserId, is_id, new_id
 from services.social.domain.mail_tokens import MailTokens, Purpose
@@ -93,7 +92,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         context: grpc.aio.ServicerContext[accounts_pb2.LogInRequest, accounts_pb2.LogInResponse],
     ) -> accounts_pb2.LogInResponse:
         """Start a session; an unknown person takes as long as a wrong password and gets the same answer."""
-        login = folded(request.login.replace("\0", ""))[:LONGEST_EMAIL]
+        login = login_key(request.login)
         # Counted before it is known to fail: of many guesses at once none goes past the bound.
         await self._counts.take(self._quotas.log_ins, login)
         async with self._database.connection() as connection:
