@@ -26,9 +26,9 @@ from services.social.domain.tokens import ACCESS_LIFE, TokenIssuer, hash_refresh
 from services.social.errors import BadCredentials
 from services.social.errors.credentials import AccountSuspended
 from services.social.events.accounts import user_signed_up
-from services.social.servicer import account_messages
+from services.social.servicer import account_messages, keys
 from services.social.servicer.account_messages import SessionStarter, origin_of
-from services.social.store import accounts, credentials, mail, outbox, sessions
+from services.social.store import accounts, credentials, mail, outbox, profiles, sessions
 from services.social.store.database import Database
 from services.social.store.quotas import Quotas
 from services.social.workers.background import Nudge
@@ -171,10 +171,12 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         request: accounts_pb2.BatchGetUsersRequest,
         context: grpc.aio.ServicerContext[accounts_pb2.BatchGetUsersRequest, accounts_pb2.BatchGetUsersResponse],
     ) -> accounts_pb2.BatchGetUsersResponse:
-        """Return people by id, as everybody may see them."""
+        """Return people by id, without those whom the caller may not see."""
         fields.count(len(request.user_ids), "user_ids", _MOST_USERS)
+        wanted = [UserId(one) for one in set(request.user_ids) if is_id(one)]
         async with self._database.connection() as connection:
-            people = await accounts.find_people(connection, [UserId(one) for one in request.user_ids if is_id(one)])
+            seen = await profiles.find_visible(connection, keys.viewer_id(), wanted)
+            people = await accounts.find_people(connection, list(seen))
         return accounts_pb2.BatchGetUsersResponse(users=[account_messages.user(person) for person in people])
 
     async def GetJwks(
