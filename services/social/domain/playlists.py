@@ -26,6 +26,7 @@ class Playlist:
     """A list of tracks with an owner. `encoder_id` is empty where a person chose the tracks.
 
     Attributes:
+        is_source_public: Whether others may know what it was copied from: an unlisted one is open to who knows its id.
         listed_at: When it last became public, whether or not it is now.
         is_hidden: Whether moderation took it out of sight.
         is_owner_active: Not where its owner is suspended or has left.
@@ -45,6 +46,7 @@ class Playlist:
     updated_at: datetime
     share_slug: str = ""
     copied_from: PlaylistId | None = None
+    is_source_public: bool = False
     listed_at: datetime | None = None
     is_hidden: bool = False
     is_owner_active: bool = True
