@@ -26,7 +26,7 @@ async def copied(
 
     Raises:
         PlaylistNotFound: There is no such playlist, or it is not for them; or the copy of this very request is gone.
-        UserBlocked: Its owner and they are kept apart by a block.
+        UserBlocked: They block its owner; who is blocked by the owner is told PlaylistNotFound.
         IdempotencyKeyReused: The key came with another request.
     """
     user_id = claim.user_id

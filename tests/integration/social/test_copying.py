@@ -7,7 +7,7 @@ import pytest
 
 from museed.social.v1.feed_pb2 import ListLatestRequest
 from museed.social.v1.feed_pb2_grpc import FeedServiceStub
-from services.chassis.errors import NotFound, PermissionDenied
+from services.chassis.errors import FailedPrecondition, NotFound
 from tests.integration.social.conftest import TIMEOUT_S, Client, Sql
 from tests.integration.social.hands import PRIVATE, PUBLIC, UNLISTED, Hands, block, tracks
 
@@ -85,9 +85,13 @@ async def test_copy_needs_an_open_playlist_and_no_block(owner: Hands, other: Han
         await other.copy(playlist_id)
     await owner.show(playlist_id, UNLISTED)
     await block(sql, owner, other)
-    with pytest.raises(PermissionDenied) as refusal:
+    with pytest.raises(NotFound) as unseen:
         await other.copy(playlist_id)
-    assert refusal.value.reason == "USER_BLOCKED"
+    assert unseen.value.reason == "PLAYLIST_NOT_FOUND"
+    await block(sql, other, owner)
+    with pytest.raises(FailedPrecondition) as refusal:
+        await other.copy(playlist_id)
+    assert (refusal.value.reason, refusal.value.field) == ("USER_BLOCKED", "playlist_id")
     await sql.execute("DELETE FROM user_blocks")
     assert (await other.copy(playlist_id)).copied_from == playlist_id
 
