@@ -1,6 +1,6 @@
 """gRPC in: work on playlists that are there already, and lists of jobs."""
 
-from datetime import UTC, timedelta
+from datetime import timedelta
 
 import grpc
 
@@ -29,7 +29,7 @@ from services.social.servicer.recipe_messages import to_filter
 from services.social.store import accounts, encoders, job_lists, jobs, remaking, schedules, uploads
 from services.social.store import suggestions as rows
 from services.social.store.database import Connection
-from services.social.wire import timestamp
+from services.social.wire import moment, timestamp
 from services.social.workers.kinds.extension import extension_request
 from services.social.workers.kinds.regeneration import regeneration_request
 
@@ -85,7 +85,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         state = _suggestion_state(request.state)
         size = paging.page_size(request.page_size, _PAGE_SIZE, _LARGEST_PAGE)
         scope = f"suggestions {playlist_id} {state}"
-        key = paging.decode_token(scope, request.page_token, [paging.is_number, is_id])
+        key = paging.decode_token(scope, request.page_token, [_is_cosine, is_id])
         after = None if key is None else (float(key[0]), str(key[1]))
         async with self._desk.database.connection() as connection:
             await _own(connection, playlist_id, user_id)
@@ -142,7 +142,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         """Have a playlist made again and again."""
         user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
         every = _period(request.every)
-        given = request.first_at.ToDatetime(UTC) if request.HasField("first_at") else None
+        given = moment(request.first_at, "first_at") if request.HasField("first_at") else None
         first_at = check_first(given, every, self._desk.clock())
         async with self._desk.database.transaction() as connection:
             await accounts.lock_person(connection, user_id)
@@ -223,6 +223,11 @@ async def _own(connection: Connection, playlist_id: PlaylistId, user_id: UserId)
     if found is None:
         raise PlaylistNotFound(playlist_id)
     return found
+
+
+def _is_cosine(value: object) -> bool:
+    """Say whether a number can be one, as far as rounding goes; the column is a `real`, which has no longer ones."""
+    return paging.is_number(value) and isinstance(value, int | float) and abs(value) < 2
 
 
 def _playlist_id(given: str) -> PlaylistId:

@@ -27,8 +27,8 @@ READS = {"Get", "List", "Batch", "Search", "Can", "Count", "Export", "Resolve"}
 WRITES = {
     "Add", "Block", "Cancel", "Change", "Clear", "Copy", "Create", "Decide", "Delete", "Edit", "Exchange",
     "Filter", "Follow", "Import", "Judge", "Like", "Log", "Mark", "Move", "Record", "Refresh", "Register", "Reinstate",
-    "Remove", "Reorder", "Replay", "Report", "Request", "Reset", "Revoke", "Roll", "Rotate", "Set", "Show", "Sign", "Suspend",
-    "Switch", "Unblock", "Unfollow", "Unlike", "Update", "Verify",
+    "Remove", "Reorder", "Replay", "Report", "Request", "Reset", "Revoke", "Roll", "Rotate", "Set", "Show", "Sign",
+    "Suspend", "Switch", "Unblock", "Unfollow", "Unlike", "Update", "Verify",
 }  # fmt: skip
 
 
