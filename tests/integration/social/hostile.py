@@ -129,8 +129,8 @@ class Hostile:
         if field.is_repeated:
             is_long = self._random.random() > self._soundness
             count = self._random.choice((0, 5, 101, 501, 1_001, 5_001) if is_long else (1, 1, 2, 3))
-            values = [self._value(field, depth, is_short=is_short or count > 5) for _ in range(count)]
-            getattr(made, field.name).extend(values)
+            values = [self._value(field, depth, is_short=is_short or count > 5) for _ in range(min(count, 5))]
+            getattr(made, field.name).extend(values[number % 5] for number in range(count))
         elif field.message_type is not None:
             getattr(made, field.name).CopyFrom(self._value(field, depth, is_short=is_short))
         else:

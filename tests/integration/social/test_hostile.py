@@ -183,7 +183,7 @@ async def test_numbers_and_times_that_no_column_takes_are_refused(stage: Stage) 
 
 @pytest.mark.usefixtures("same_mark")
 async def test_nothing_that_is_sent_is_a_fault_of_ours(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    await rounds_without_fault(stage, caplog, "short", 6)
+    await rounds_without_fault(stage, caplog, "short", 4)
 
 
 @pytest.mark.long
