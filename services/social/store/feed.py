@@ -32,14 +32,15 @@ OF_EACH = """
     ORDER BY newest.activity_id DESC LIMIT $3
 """
 
-# The newest of everybody, of whom many are followed; `walked` says whether there may be older ones.
+# The newest of everybody, of whom many are followed: no more rows than fill the page, and at most $4. A value, where a
+# planner would join with all whom somebody follows, whom it takes for few: 4,000 rows times 5,000 people.
 OF_ALL = """
-    WITH walked AS MATERIALIZED (
+    SELECT activity_id
+    FROM (
         SELECT activity_id, actor_id FROM activities WHERE activity_id < $2 ORDER BY activity_id DESC LIMIT $4
-    )
-    SELECT walked.activity_id, (SELECT count(*) FROM walked) AS walked
-    FROM walked JOIN follows ON follows.follower_id = $1 AND follows.followee_id = walked.actor_id
-    ORDER BY walked.activity_id DESC LIMIT $3
+    ) AS walked
+    WHERE (SELECT true FROM follows WHERE follower_id = $1 AND followee_id = walked.actor_id)
+    ORDER BY activity_id DESC LIMIT $3
 """
 
 _IS_ACTIVE = "{0}.suspended_at IS NULL AND {0}.deleted_at IS NULL"
@@ -155,7 +156,7 @@ async def _gather(connection: Connection, viewer_id: UserId, before: str, limit:
     """Return the newest activities of those who are followed, seen or not; fewer than `limit` where that is all."""
     if walk is not None:
         rows = await connection.fetch(OF_ALL, viewer_id, before, limit, walk)
-        if len(rows) == limit or (rows and rows[0]["walked"] < walk):
+        if len(rows) == limit:
             return [row["activity_id"] for row in rows]
     return [row["activity_id"] for row in await connection.fetch(OF_EACH, viewer_id, before, limit)]
 

@@ -14,7 +14,7 @@ from services.social.domain.activities import ActivityKind, first_id_of
 from services.social.domain.ids import PlaylistId, UserId
 from services.social.store import activities
 from services.social.store.database import LAST_ID, Database
-from services.social.store.feed import OF_EACH, FeedPlan, read_feed
+from services.social.store.feed import OF_ALL, OF_EACH, FeedPlan, read_feed
 from services.social.wiring.people import forgetting
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql
 from tests.integration.social.people_steps import NOW, feeds, follow_in_tables, like, make_person, show
@@ -184,6 +184,33 @@ async def test_few_rows_are_read_of_many_people_who_do_much(database: Database, 
     answer = await sql.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE each('{viewer}', '{LAST_ID}', 20)")
     # One of each person, and a page of each of as many people as a page has places.
     assert 300 < rows_read(json.loads(answer)[0]["Plan"], "activities") <= 300 + 20 * 20
+
+
+async def test_walk_asks_of_each_activity_once_whether_its_actor_is_followed(database: Database, sql: Sql) -> None:
+    viewer, owner = await make_person(sql, "viewer"), await make_person(sql, "owner")
+    many = await make_people(sql, 2_000)
+    # Most follow few, so that nobody is expected to follow many.
+    await sql.execute(
+        "INSERT INTO follows (follower_id, followee_id, at) SELECT $1, id, now() FROM unnest($2::uuid[]) AS id"
+        " UNION ALL SELECT one, other, now() FROM unnest($2) AS one, unnest($3::uuid[]) AS other WHERE one <> other",
+        viewer,
+        many[:1_500],
+        many[-4:],
+    )
+    await sql.execute(
+        "INSERT INTO activities (activity_id, actor_id, kind, playlist_id, comment_id, at)"
+        " SELECT uuidv7(), id, 'SAVED', $2, uuidv7(), now() FROM unnest($1::uuid[]) AS id",
+        many,
+        await show(sql, owner),
+    )
+    await sql.execute("ANALYZE; SET plan_cache_mode = force_generic_plan")
+    await sql.execute(f"PREPARE walk AS {OF_ALL}")
+    answer = await sql.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE walk('{viewer}', '{LAST_ID}', 20, 1000)")
+    plan = json.loads(answer)[0]["Plan"]
+    # The last 500 are followed by nobody but each other.
+    assert rows_read(plan, "activities") == 520
+    assert rows_read(plan, "follows") <= 520
+    assert "Rows Removed by Join Filter" not in answer
 
 
 def rows_read(plan: dict[str, Any], table: str) -> float:

@@ -94,7 +94,8 @@ class EditingServiceServicer:
     """
 
     def CreatePlaylist(self, request, context):
-        """Makes a playlist of the caller's, empty or of these tracks.
+        """Makes a playlist of the caller's, empty or of these tracks. Who has as many as one may (5,000 unless it is set
+        otherwise) gets TOO_MANY_PLAYLISTS, here as in every other way to make one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,7 +123,8 @@ class EditingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReorderEntries(self, request, context):
-        """Puts all entries in this order. Another version is VERSION_CONFLICT, another set of entries MALFORMED.
+        """Puts all entries in this order. Another version is VERSION_CONFLICT, another set of entries MALFORMED; an order that
+        is so already stays, under whatever version, so that a request may come twice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -130,7 +132,7 @@ class EditingServiceServicer:
 
     def ReorderByTracks(self, request, context):
         """Puts all entries in the order of these tracks; equal ones keep their order. Another version is VERSION_CONFLICT,
-        other tracks are MALFORMED.
+        other tracks are MALFORMED; an order that is so already stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
