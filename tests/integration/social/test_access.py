@@ -25,7 +25,7 @@ CALLERS = ["guest", "user", "admin", "job", *SCOPES, "forged", "expired", "unsig
 # First words of names: a new one has to say here whether it changes anything, because tokens may one or the other.
 READS = {"Get", "List", "Batch", "Search", "Can", "Count", "Export", "Resolve"}
 WRITES = {
-    "Add", "Block", "Cancel", "Change", "Clear", "Copy", "Create", "Decide", "Delete", "Edit", "Exchange",
+    "Add", "Block", "Cancel", "Change", "Check", "Clear", "Copy", "Create", "Decide", "Delete", "Edit", "Exchange",
     "Filter", "Follow", "Import", "Judge", "Like", "Log", "Mark", "Move", "Record", "Refresh", "Register", "Reinstate",
     "Remove", "Reorder", "Replay", "Report", "Request", "Reset", "Revoke", "Roll", "Rotate", "Set", "Show", "Sign",
     "Suspend", "Switch", "Unblock", "Unfollow", "Unlike", "Update", "Verify",
