@@ -157,7 +157,7 @@ class Hostile:
             )
         if kind == FieldDescriptor.CPPTYPE_BOOL:
             return self._random.random() < 0.5
-        if kind == FieldDescriptor.CPPTYPE_ENUM:
+        if field.enum_type is not None:
             numbers = [value.number for value in field.enum_type.values]
             return self._random.choice(numbers if is_sound else [*numbers, 99, -1])
         if field.type == FieldDescriptor.TYPE_BYTES:

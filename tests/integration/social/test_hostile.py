@@ -4,10 +4,13 @@ import logging
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
+import grpc
 import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
 
 from museed.social.v1 import accounts_pb2, jobs_pb2, jobwork_pb2, jobwork_pb2_grpc
 from services.chassis.auth import Access
@@ -30,7 +33,7 @@ _MARK = "mark"
 _AWAY = {"TASTES_AWAY", "ENCODER_AWAY", "NOT_INDEXED_YET"}
 # Of these fields no refusal repeats what was said.
 _SECRET = {"token"}
-_SOUND = {
+_SOUND: dict[str, list[Any]] = {
     "content": [
         b"#EXTM3U\n#EXTINF:60,Somebody - Track 1\nTrack 1.ogg\n",
         b'{"playlist": {"track": [{"title": "Track 1", "creator": "Somebody"}]}}',
@@ -103,7 +106,7 @@ def same_mark(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def call(stage: Stage, method: MethodDescriptor, data: bytes, caller: str) -> DomainError | None:
     """Send bytes to an RPC; return the refusal."""
-    rpc = stage.client.channel.unary_unary(
+    rpc: grpc.aio.UnaryUnaryMultiCallable[bytes, Message] = stage.client.channel.unary_unary(
         f"/{method.containing_service.full_name}/{method.name}",
         request_serializer=None,
         response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
