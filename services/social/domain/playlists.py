@@ -27,6 +27,7 @@ class Playlist:
     """A list of tracks with an owner. `encoder_id` is empty where a person chose the tracks.
 
     Attributes:
+        is_source_public: Whether others may know what it was copied from: an unlisted one is open to who knows its id.
         listed_at: When it last became public, whether or not it is now.
         has_recipe: Whether it can be made again.
         is_hidden: Whether moderation took it out of sight.
@@ -47,6 +48,7 @@ class Playlist:
     updated_at: datetime
     share_slug: str = ""
     copied_from: PlaylistId | None = None
+    is_source_public: bool = False
     listed_at: datetime | None = None
     has_recipe: bool = False
     is_hidden: bool = False

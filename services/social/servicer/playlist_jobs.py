@@ -88,7 +88,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         state = _suggestion_state(request.state)
         size = paging.page_size(request.page_size, _PAGE_SIZE, _LARGEST_PAGE)
         scope = f"suggestions {playlist_id} {state}"
-        key = paging.decode_token(scope, request.page_token, [paging.is_number, is_id])
+        key = paging.decode_token(scope, request.page_token, [_is_cosine, is_id])
         after = None if key is None else (float(key[0]), str(key[1]))
         async with self._desk.database.connection() as connection:
             await _own(connection, playlist_id, user_id)
@@ -264,6 +264,11 @@ async def _own(connection: Connection, playlist_id: PlaylistId, user_id: UserId)
     if found is None:
         raise PlaylistNotFound(playlist_id)
     return found
+
+
+def _is_cosine(value: object) -> bool:
+    """Say whether a number can be one, as far as rounding goes; the column is a `real`, which has no longer ones."""
+    return paging.is_number(value) and isinstance(value, int | float) and abs(value) < 2
 
 
 def _suggestion_state(value: jobwork_pb2.SuggestionState.ValueType) -> SuggestionState:

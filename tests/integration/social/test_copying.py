@@ -5,8 +5,10 @@ import json
 
 import pytest
 
+from museed.social.v1.feed_pb2 import ListLatestRequest
+from museed.social.v1.feed_pb2_grpc import FeedServiceStub
 from services.chassis.errors import FailedPrecondition, NotFound
-from tests.integration.social.conftest import Client, Sql, until
+from tests.integration.social.conftest import TIMEOUT_S, Client, Sql, until
 from tests.integration.social.hands import PRIVATE, PUBLIC, UNLISTED, Hands, block, is_waiting, tracks
 
 __all__ = ["tracks"]
@@ -51,6 +53,22 @@ async def test_copy_is_ones_own_and_made_once(owner: Hands, other: Hands, tracks
     assert [tuple(row) for row in told] == [(owner.user_id, "SAVED", other.user_id)]
     kinds = await sql.fetch("SELECT kind FROM activities WHERE actor_id = $1", other.user_id)
     assert [row["kind"] for row in kinds] == ["SAVED"]
+
+
+async def test_copy_of_what_a_link_alone_opens_tells_others_no_link(
+    social: Client, owner: Hands, other: Hands, tracks: list[str]
+) -> None:
+    source_id = (await owner.create(tracks[:2], "By link", UNLISTED)).playlist.playlist_id
+    copy_id = (await other.copy(source_id)).playlist_id
+    await other.show(copy_id, PUBLIC)
+    guest = Hands(social, None)
+    assert (await other.get(copy_id)).playlist.copied_from == source_id
+    assert (await guest.get(copy_id)).playlist.copied_from == ""
+    assert (await owner.batch([copy_id]))[copy_id].copied_from == ""
+    latest = FeedServiceStub(social.channel).ListLatest(ListLatestRequest(), timeout=TIMEOUT_S)
+    assert [one.copied_from for one in (await latest).playlists] == [""]
+    await owner.show(source_id, PUBLIC)
+    assert (await guest.get(copy_id)).playlist.copied_from == source_id
 
 
 async def test_own_playlist_is_copied_anew_and_is_no_save(owner: Hands, tracks: list[str]) -> None:

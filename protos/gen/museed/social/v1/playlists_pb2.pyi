@@ -95,7 +95,9 @@ class Playlist(_message.Message):
     share_slug: _builtins.str
     """Last part of its link, 22 characters of A–Z, a–z, 0–9, "-" and "_"."""
     copied_from: _builtins.str
-    """Playlist that it was saved from, which may be gone; empty for an original."""
+    """Playlist that it was saved from, which may be gone; empty for an original, and to others than its owner where the
+    source is not public.
+    """
     like_count: _builtins.int
     """Likes; lists are at most a second behind."""
     save_count: _builtins.int
