@@ -41,7 +41,7 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "ModerationService": {
         Access.USER: "ReportContent",
-        Access.ADMIN: "ListReports DecideReport SuspendUser ReinstateUser SetRole ListAuditLog SearchUsers",
+        Access.ADMIN: "ListReports DecideReport ShowContent SuspendUser ReinstateUser SetRole ListAuditLog SearchUsers",
     },
     "PrivacyService": {
         Access.SESSION: "RequestExport GetExport DeleteAccount",

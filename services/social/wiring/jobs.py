@@ -20,9 +20,9 @@ def wire(tools: Tools) -> Wired:
     patience = Patience(settings.embed_timeout_s, settings.search_timeout_s)
     composer = Composer(tools.background, tools.embedders, tools.retriever, tools.issuer, patience, tools.clock)
     kinds: dict[Kind, JobKind] = {
-        Kind.GENERATION: Generation(tools.background, composer, tools.clock),
+        Kind.GENERATION: Generation(tools.background, composer, settings.playlists_per_user, tools.clock),
         Kind.EXTENSION: Extension(tools.background, composer, tools.clock),
-        Kind.REGENERATION: Regeneration(tools.background, composer, tools.clock),
+        Kind.REGENERATION: Regeneration(tools.background, composer, settings.playlists_per_user, tools.clock),
     }
     concurrency = settings.generation_concurrency
     of_person = max(1, concurrency // 2)

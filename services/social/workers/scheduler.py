@@ -65,7 +65,7 @@ class Scheduler:
     async def _make(self, playlist_id: PlaylistId, user_id: UserId, now: datetime) -> None:
         job_id = JobId(new_id())
         async with self._database.transaction() as connection:
-            await accounts.lock_person(connection, user_id)
+            await accounts.lock_anybody(connection, user_id)
             locked = await schedules.lock_due(connection, playlist_id, now)
             if locked is None:
                 return

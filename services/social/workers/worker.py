@@ -185,7 +185,7 @@ class Worker:
 
     async def _fail(self, job: Job, reason: str, message: str) -> None:
         async with self._database.transaction() as connection:
-            await accounts.lock_person(connection, job.user_id)
+            await accounts.lock_anybody(connection, job.user_id)
             ended = await jobs.fail(connection, job, reason, message, self._clock())
             if ended is not None:
                 await tell_end(connection, ended, self._clock())
