@@ -54,11 +54,11 @@ def back_up(folder: Path, target: Path) -> Backup:
     try:
         os.close(os.open(dump, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         with writing(target) as archive:
-            with contextlib.ExitStack() as serving:
+            with contextlib.ExitStack() as stack:
                 with contextlib.suppress(StateError):  # a mesh runs there, and so does its PostgreSQL
-                    serving.enter_context(state.lock())
+                    stack.enter_context(state.lock())
                     state.clear_leftovers()
-                    serving.enter_context(serving(postgres, state))
+                    stack.enter_context(serving(postgres, state))
                 _run(postgres, "pg_dump", "--format=custom", "--no-owner", f"--file={dump}")
             archive.add_path(_DATABASE, dump)
             _add_files(archive, state)
@@ -120,10 +120,6 @@ def _fill_database(source: Path, state: State) -> None:
         raise BackupError(f"{source} is damaged: it holds no database, or no secrets")
     _check_settings(source, state)
     postgres = Postgres.at(state / "postgres", state.secret("postgres"))
-    try:
-        postgres.initialise()
-    except PostgresError as error:
-        raise BackupError(str(error)) from error
     with serving(postgres, state):
         _run(postgres, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--dbname=postgres", dump)
     dump.unlink()
@@ -156,7 +152,11 @@ def _move_up(staging: Path) -> None:
 
 @contextlib.contextmanager
 def serving(postgres: Postgres, state: State) -> Iterator[None]:
-    """Run the database server of a library whose mesh does not run."""
+    """Run the database server of a library whose mesh does not run, on a new database where there is none."""
+    try:
+        postgres.initialise()  # also the folder of its socket, which no backup holds
+    except PostgresError as error:
+        raise BackupError(str(error)) from error
     user, parent = postgres.user, os.getpid()
     with (state / "logs" / "postgres.log").open("ab") as log:
         process = subprocess.Popen(

@@ -55,7 +55,6 @@ async def content(url: str) -> dict[str, list[str]]:
 
 def test_every_row_of_every_table_comes_back(tmp_path: Path) -> None:
     state = State.open(tmp_path / "state")
-    postgres_of(state).initialise()
     with serving(postgres_of(state), state):
         asyncio.run(fill(postgres_of(state).url()))
         before = asyncio.run(content(postgres_of(state).url()))
@@ -64,6 +63,8 @@ def test_every_row_of_every_table_comes_back(tmp_path: Path) -> None:
     blob.write_bytes(b"sound")
     back_up(state.folder, tmp_path / "backup.tar")
     restore(tmp_path / "backup.tar", tmp_path / "restored")
+    # One that was restored and has never run can be taken away, too.
+    assert back_up(tmp_path / "restored", tmp_path / "again.tar").files == 3
     restored = State.open(tmp_path / "restored")
     with serving(postgres_of(restored), restored):
         after = asyncio.run(content(postgres_of(restored).url()))
@@ -75,7 +76,6 @@ def test_every_row_of_every_table_comes_back(tmp_path: Path) -> None:
 
 def test_killed_backup_takes_the_database_server_along(tmp_path: Path) -> None:
     state = State.open(tmp_path / "state")
-    postgres_of(state).initialise()
     script = f"""
 import pathlib, time
 from deploy.local.backup import serving

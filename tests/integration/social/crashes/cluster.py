@@ -73,7 +73,7 @@ class PostgresServer:
 
     async def _answers(self) -> bool:
         try:
-            connection = await asyncpg.connect(self.url, timeout=5)
+            connection = await asyncpg.connect(self.url, timeout=30)
         except (OSError, asyncpg.PostgresError, TimeoutError):
             return False
         await connection.close()
