@@ -61,7 +61,7 @@ class Mesh:
     async def events(self, count: int, subject: str = "museed.embedder.v1.*") -> list[tuple[str, bytes, str]]:
         """Return subject, payload and id of the first events."""
         subscription = await self.bus.jetstream.subscribe(subject, stream=EMBEDDER_EVENTS, ordered_consumer=True)
-        messages = [await subscription.next_msg(timeout=30) for _ in range(count)]
+        messages = [await subscription.next_msg(timeout=60) for _ in range(count)]
         await subscription.unsubscribe()
         return [(message.subject, message.data, (message.headers or {})["Nats-Msg-Id"]) for message in messages]
 

@@ -146,7 +146,7 @@ async def test_every_rpc_for_public_lists_reads_the_replica_and_writes_nothing(
     settings = {"database_replica_url": SecretStr(replica_url), "listen": f"127.0.0.1:{free_port()}"}
     mesh.settings = mesh.settings.model_copy(update=settings)
     social = await mesh.start()
-    admin = await social.sign_up("admin of the first")
+    admin = await social.sign_up("first-admin")
     library = social.stub(library_pb2_grpc.LibraryServiceStub)
     feed = social.stub(feed_pb2_grpc.FeedServiceStub)
 

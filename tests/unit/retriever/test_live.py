@@ -139,7 +139,7 @@ async def test_what_waits_together_is_searched_together(live: LiveIndex, monkeyp
 
     def ask(row: int) -> "asyncio.Task[list[str]]":
         question = Question(np.eye(12, dtype=np.float32)[row], 3, filters[row % 3])
-        return asyncio.create_task(live.search(lambda _: question, answer, None, 10.0))
+        return asyncio.create_task(live.search(lambda _: question, answer, None, 600.0))
 
     asked = [ask(row) for row in range(3, 12)]
     apart = asyncio.create_task(
@@ -154,9 +154,9 @@ async def test_what_waits_together_is_searched_together(live: LiveIndex, monkeyp
     def refuse(index: TrackIndex) -> Question:
         raise UnknownTrack("track_id", "x")
 
-    refused = asyncio.create_task(live.search(refuse, len, None, 10.0))
-    broken = asyncio.create_task(live.search(lambda _: Question(np.ones(5, np.float32), 1), answer, None, 10.0))
-    dropped = asyncio.create_task(live.search(lambda _: pytest.fail("nobody waits for it"), len, None, 10.0))
+    refused = asyncio.create_task(live.search(refuse, len, None, 600.0))
+    broken = asyncio.create_task(live.search(lambda _: Question(np.ones(5, np.float32), 1), answer, None, 600.0))
+    dropped = asyncio.create_task(live.search(lambda _: pytest.fail("nobody waits for it"), len, None, 600.0))
     await asyncio.sleep(0.01)
     dropped.cancel()
     hold.set()
@@ -282,7 +282,7 @@ async def asked_together(live: LiveIndex, questions: list[Question]) -> "list[as
     blocking = asyncio.create_task(live.run(block))
     await asyncio.to_thread(held.wait, 60)
     asked = [
-        asyncio.create_task(live.search(lambda _, each=each: each, answer, None, 10.0))  # type: ignore[misc]  # mypy knows no such default
+        asyncio.create_task(live.search(lambda _, each=each: each, answer, None, 600.0))  # type: ignore[misc]  # mypy knows no such default
         for each in questions
     ]
     await asyncio.sleep(0.01)

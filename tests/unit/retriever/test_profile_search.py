@@ -381,7 +381,7 @@ async def test_work_that_its_caller_left_is_over_before_the_next_begins(rig: Rig
     rig.put_profile("a", {"t0": 1})
     rig.put_profile("b", {"t0": 1})
     release = threading.Event()
-    rig.thread.submit(release.wait, 5)
+    rig.thread.submit(release.wait, 600)
     left = asyncio.create_task(rig.search.nearest("a", 5, ()))
     await asyncio.sleep(0.05)
     left.cancel()
