@@ -1,14 +1,21 @@
-"""Suspends, reinstates and promotes people: each in one transaction with its note in the audit log."""
+"""Suspends, reinstates and promotes people, each with its note in the audit log, and lets them leave."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.social.domain.accounts import Role
+from services.chassis.telemetry import request_id
+from services.social.domain.accounts import Login, Role
 from services.social.domain.ids import JobId, UserId
+from services.social.domain.jobs import Kind
 from services.social.domain.moderation import Account, Subject
+from services.social.domain.sessions import Ending
+from services.social.domain.signals import SignalKind
+from services.social.errors import BadCredentials
 from services.social.errors.moderation import LastAdmin, OwnAccount, SubjectNotFound
+from services.social.events import job_progressed, profile_deleted
 from services.social.events import moderation as events
-from services.social.store import audit, custody, outbox
+from services.social.events.accounts import user_changed
+from services.social.store import audit, credentials, custody, jobs, outbox, privacy, sessions, signals
 from services.social.store.database import Connection
 
 
@@ -36,7 +43,7 @@ async def suspend(connection: Connection, order: Order) -> list[JobId]:
         return []
     await _check_others(connection, found)
     await custody.suspend(connection, order.user_id, order.because, order.now)
-    await custody.end_sessions(connection, order.user_id, "SUSPENDED", order.now)
+    await sessions.end_sessions_of(connection, order.user_id, Ending.SUSPENDED, order.now)
     cancelled = await custody.cancel_jobs(connection, order.user_id, order.now)
     await outbox.add(connection, events.user_suspended(order.user_id, order.now))
     await _note(connection, order, "suspend_user")
@@ -69,8 +76,8 @@ async def set_role(connection: Connection, order: Order, role: Role) -> None:
         return
     await _check_others(connection, found)
     await custody.set_role(connection, order.user_id, role, order.now)
-    await custody.end_sessions(connection, order.user_id, "ROLE_CHANGED", order.now)
-    await outbox.add(connection, events.user_changed(order.user_id, order.now))
+    await sessions.end_sessions_of(connection, order.user_id, Ending.ROLE_CHANGED, order.now)
+    await outbox.add(connection, user_changed(order.user_id, order.now))
     await _note(connection, order, "set_role", {"from": found.person.role.value, "to": role.value})
 
 
@@ -83,6 +90,32 @@ async def check_may_leave(connection: Connection, user_id: UserId) -> None:
     """
     await custody.lock_people(connection, [user_id])
     await _check_others(connection, await find_account(connection, user_id))
+
+
+async def leave(connection: Connection, login: Login, job_id: JobId, now: datetime) -> None:
+    """Take a person's names and ways in away at once, and have a job take away the rest.
+
+    Args:
+        connection: In a transaction.
+        login: Who leaves, whose password was proved.
+        job_id: New.
+        now: Time of day.
+
+    Raises:
+        SubjectNotFound: They have left already.
+        LastAdmin: Nobody would keep the mesh.
+        BadCredentials: The password was changed since it was proved.
+    """
+    user_id = login.person.user_id
+    await check_may_leave(connection, user_id)
+    if not await credentials.has_locked(connection, login):
+        raise BadCredentials
+    await sessions.end_sessions_of(connection, user_id, Ending.ACCOUNT_DELETED, now)
+    await custody.cancel_jobs(connection, user_id, now)
+    await privacy.anonymise(connection, user_id, now)
+    await signals.add(connection, SignalKind.USER_COUNT, now, amount=-1)
+    job = await jobs.insert_job(connection, job_id, Kind.ACCOUNT_DELETION, user_id, {}, request_id())
+    await outbox.add(connection, profile_deleted(user_id), events.user_deleted(user_id, now), job_progressed(job))
 
 
 async def find_account(connection: Connection, user_id: UserId) -> Account:

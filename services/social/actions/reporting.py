@@ -2,11 +2,10 @@
 
 from datetime import datetime
 
-from services.social.actions import custody
+from services.social.actions import custody, moderating
 from services.social.actions.custody import Order
-from services.social.domain.ids import CommentId, JobId, PlaylistId, UserId
+from services.social.domain.ids import JobId, PlaylistId, UserId
 from services.social.domain.moderation import REPORT_WINDOW, Action, Decision, Report, Subject, check_action
-from services.social.domain.signals import SignalKind
 from services.social.errors.moderation import (
     OwnContent,
     ReportAlreadyDecided,
@@ -14,10 +13,8 @@ from services.social.errors.moderation import (
     ReportQuotaReached,
     SubjectNotFound,
 )
-from services.social.events import comments as comment_events
 from services.social.events import moderation as events
-from services.social.events import playlists as playlist_events
-from services.social.store import accounts, activities, audit, outbox, reports, signals
+from services.social.store import accounts, activities, audit, moderated, outbox, reports
 from services.social.store import custody as custody_rows
 from services.social.store.database import Connection
 
@@ -69,7 +66,7 @@ async def decide(
     people = [admin_id, report.reporter_id] + ([] if report.owner_id is None else [report.owner_id])
     await custody_rows.lock_people(connection, people)
     if report.subject_kind is Subject.PLAYLIST:
-        await reports.lock_playlist(connection, PlaylistId(report.subject_id))
+        await moderated.lock_playlist(connection, PlaylistId(report.subject_id))
     state = await reports.lock(connection, report_id)
     if state is not report.state or report.decided_at is not None:
         done = await audit.action_of(connection, report_id)
@@ -102,41 +99,8 @@ async def _act(
         if report.owner_id is None:
             return []
         return await custody.suspend(connection, Order(admin_id, report.owner_id, decision.because, now))
-    is_hidden = decision.action is Action.HIDE
-    if report.subject_kind is Subject.PLAYLIST:
-        await _act_on_playlist(connection, PlaylistId(report.subject_id), is_hidden, admin_id, now)
-    else:
-        await _act_on_comment(connection, report, is_hidden, admin_id, now)
-    action = f"{decision.action.value.lower()}_{report.subject_kind.value.lower()}"
-    await audit.add(
-        connection, admin_id, action, report.subject_kind, report.subject_id, now, because=decision.because,
-        detail={"report_id": report.report_id},
-    )  # fmt: skip
+    order = moderating.Order(
+        admin_id, report.subject_kind, report.subject_id, decision.because, now, report_id=report.report_id
+    )
+    await moderating.take_away(connection, order, decision.action)
     return []
-
-
-async def _act_on_playlist(
-    connection: Connection, playlist_id: PlaylistId, is_hidden: bool, admin_id: UserId, now: datetime
-) -> None:
-    if is_hidden:
-        version = await reports.hide_playlist(connection, playlist_id, now)
-        if version is not None:
-            await outbox.add(connection, playlist_events.playlist_changed(playlist_id, admin_id, version, now))
-    elif await reports.delete_playlist(connection, playlist_id):
-        await outbox.add(connection, playlist_events.playlist_deleted(playlist_id, admin_id, now))
-
-
-async def _act_on_comment(
-    connection: Connection, report: Report, is_hidden: bool, admin_id: UserId, now: datetime
-) -> None:
-    change = reports.hide_comment if is_hidden else reports.delete_comment
-    changed = await change(connection, report.subject_id, now)
-    if changed is None:
-        return
-    playlist_id, written_at = changed
-    await signals.add(
-        connection, SignalKind.COMMENT, written_at, actor_id=report.owner_id, playlist_id=playlist_id, amount=-1
-    )
-    await outbox.add(
-        connection, comment_events.comment_removed(CommentId(report.subject_id), playlist_id, admin_id, now)
-    )

@@ -65,6 +65,11 @@ class Person:
     is_suspended: bool = False
     is_deleted: bool = False
 
+    @property
+    def is_active(self) -> bool:
+        """Whether they may act: neither suspended nor gone."""
+        return not (self.is_suspended or self.is_deleted)
+
 
 @dataclass(frozen=True, slots=True)
 class Login:
@@ -74,11 +79,13 @@ class Login:
         person: The account.
         password_hash: As argon2 encodes it; empty matches nothing.
         changed_at: When the password was last changed; None while it is the first.
+        suspended_because: Why an admin keeps them out, if one does.
     """
 
     person: Person
     password_hash: str = field(repr=False)
     changed_at: datetime | None
+    suspended_because: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,12 +40,12 @@ class PasswordHasher:
         return await self._run(lambda: _ARGON2ID.hash(password))
 
     async def verify(self, encoded: str | None, password: str) -> bool:
-        """Say whether a password is the hashed one; takes as long, and says no, where there is no hash.
+        """Say whether a password is the hashed one; takes as long, and says no, where there is none, or an empty one.
 
         Raises:
             PasswordQueueFull: Too many wait already.
         """
-        return await self._run(lambda: _matches(encoded or self._nobodys_hash, password)) and encoded is not None
+        return await self._run(lambda: _matches(encoded or self._nobodys_hash, password)) and bool(encoded)
 
     async def renewed(self, encoded: str, password: str) -> str | None:
         """Return a new hash of a password that was verified, where the old one was made with other parameters.

@@ -13,12 +13,13 @@ class PasswordCommon(InvalidArgument):
 
 
 class AccountSuspended(PermissionDenied):
-    """The password was right, and the account is suspended."""
+    """The password was right, and the account is suspended; who knows why says so as the value."""
 
     default_reason = "ACCOUNT_SUSPENDED"
 
-    def __init__(self) -> None:
-        super().__init__("this account is suspended")
+    def __init__(self, because: str = "") -> None:
+        told = f": {because}" if because else ""
+        super().__init__(f"this account is suspended{told}", value=because or None)
 
 
 class SignUpQuotaReached(ResourceExhausted):

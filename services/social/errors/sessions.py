@@ -12,6 +12,15 @@ class SessionNotFound(NotFound):
         super().__init__("there is no such session of yours", field="session_id", value=session_id)
 
 
+class SessionEnded(Unauthenticated):
+    """The caller has left or is suspended, which ended their sessions, and this process has not heard of it yet."""
+
+    default_reason = "SESSION_REVOKED"
+
+    def __init__(self) -> None:
+        super().__init__("the session has ended, log in again")
+
+
 class ApiTokenNotFound(NotFound):
     """There is no such API token, or it is somebody else's."""
 

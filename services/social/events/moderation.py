@@ -10,11 +10,6 @@ from services.social.events.event import Event
 from services.social.wire import timestamp
 
 
-def user_changed(user_id: UserId, now: datetime) -> Event:
-    """Tell that a person's role is another."""
-    return _of(user_id, "user_changed", people_events_pb2.UserChanged(user_id=user_id, changed_at=timestamp(now)))
-
-
 def user_suspended(user_id: UserId, now: datetime) -> Event:
     """Tell that what is a person's is out of sight."""
     return _of(user_id, "user_suspended", people_events_pb2.UserSuspended(user_id=user_id, suspended_at=timestamp(now)))

@@ -41,7 +41,7 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "ModerationService": {
         Access.USER: "ReportContent",
-        Access.ADMIN: "ListReports DecideReport SuspendUser ReinstateUser SetRole ListAuditLog SearchUsers",
+        Access.ADMIN: "ListReports DecideReport ShowContent SuspendUser ReinstateUser SetRole ListAuditLog SearchUsers",
     },
     "PrivacyService": {
         Access.SESSION: "RequestExport GetExport DeleteAccount",
@@ -78,7 +78,7 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.USER: "ImportPlaylist CreateStreamToken ListStreamTokens RevokeStreamToken",
     },
     "UploadService": {
-        Access.USER: "ListMyUploads DeleteUpload",
+        Access.USER: "CheckUpload ListMyUploads DeleteUpload",
     },
     "ListeningService": {
         Access.PUBLIC: "GetListening",
@@ -96,7 +96,7 @@ _ROWS: dict[str, dict[Access, str]] = {
     "PlaylistJobService": {
         Access.USER: "CreateExtensionJob ListSuggestions JudgeSuggestions CreateRegenerationJob SetSchedule "
         "ClearSchedule GetSchedule ListMyJobs",
-        Access.ADMIN: "ListJobs",
+        Access.ADMIN: "ListJobs ReplayJobs",
     },
     "ViewService": {
         Access.PUBLIC: "CanView",

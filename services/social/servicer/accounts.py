@@ -26,6 +26,7 @@ from services.social.domain.sessions import Ending
 from services.social.domain.tokens import ACCESS_LIFE, TokenIssuer, hash_refresh_token, new_refresh_token
 from services.social.errors import BadCredentials
 from services.social.errors.credentials import AccountSuspended
+from services.social.errors.sessions import SessionEnded
 from services.social.events.accounts import user_signed_up
 from services.social.servicer import account_messages
 from services.social.servicer.account_messages import SessionStarter, origin_of
@@ -106,7 +107,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         await self._counts.forget(self._quotas.log_ins, login)
         person = found.person
         if person.is_suspended:
-            raise AccountSuspended
+            raise AccountSuspended(found.suspended_because)
         renewed = await self._hasher.renewed(found.password_hash, password)
         async with self._database.transaction() as connection:
             # Who has changed the password meanwhile has ended every session that there was.
@@ -163,8 +164,8 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         """Return the caller's own account."""
         async with self._database.connection() as connection:
             person = await accounts.find_person(connection, UserId(require_viewer().user_id))
-        if person is None:
-            raise BadCredentials
+        if person is None or person.is_deleted:
+            raise SessionEnded
         return accounts_pb2.GetViewerResponse(viewer=account_messages.viewer(person))
 
     async def BatchGetUsers(

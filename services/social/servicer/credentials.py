@@ -8,7 +8,7 @@ import grpc
 
 from museed.social.v1 import sessions_pb2, sessions_pb2_grpc
 from services.chassis.auth import require_viewer
-from services.social.domain.accounts import LONGEST_PASSWORD, Login, check_email, check_password, check_profile, folded
+from services.social.domain.accounts import Login, check_email, check_password, check_profile, folded
 from services.social.domain.ids import UserId
 from services.social.domain.mail_tokens import MailTokens, Purpose, hash_mail_token
 from services.social.domain.passwords import PasswordHasher
@@ -20,6 +20,7 @@ from services.social.events.accounts import user_changed
 from services.social.mail.texts import MailKind
 from services.social.servicer import account_messages
 from services.social.servicer.account_messages import SessionStarter, origin_of
+from services.social.servicer.proof import PasswordProof
 from services.social.store import accounts, credentials, mail, outbox, sessions
 from services.social.store.database import Connection, Database
 from services.social.store.quotas import Quotas
@@ -37,6 +38,7 @@ class CredentialTools:
         hasher: Of passwords.
         counts: Counts tries.
         quotas: Bounds them.
+        proof: Asks for the own password.
         starter: Begins sessions.
         mail_tokens: Makes links.
         mailed: Rings when a mail is promised.
@@ -47,6 +49,7 @@ class CredentialTools:
     hasher: PasswordHasher
     counts: Quotas
     quotas: AccountQuotas
+    proof: PasswordProof
     starter: SessionStarter
     mail_tokens: MailTokens
     mailed: Nudge
@@ -61,6 +64,7 @@ class CredentialServicer(sessions_pb2_grpc.CredentialServiceServicer):
         self._hasher = tools.hasher
         self._counts = tools.counts
         self._quotas = tools.quotas
+        self._proof = tools.proof
         self._starter = tools.starter
         self._mail_tokens = tools.mail_tokens
         self._mailed = tools.mailed
@@ -75,7 +79,7 @@ class CredentialServicer(sessions_pb2_grpc.CredentialServiceServicer):
         login = await self._login()
         person = login.person
         check_password(request.new_password, "new_password", (person.username, person.email))
-        await self._prove(login, request.current_password)
+        await self._proof.check(login, request.current_password)
         password_hash = await self._hasher.hash(request.new_password)
         now = self._clock()
         async with self._database.transaction() as connection:
@@ -95,7 +99,7 @@ class CredentialServicer(sessions_pb2_grpc.CredentialServiceServicer):
         """Send a link to another address; who has it already is told instead."""
         email = check_email(request.email)
         login = await self._login()
-        await self._prove(login, request.password)
+        await self._proof.check(login, request.password)
         await self._counts.take(self._quotas.mails, folded(email))
         now = self._clock()
         async with self._database.transaction() as connection:
@@ -163,7 +167,7 @@ class CredentialServicer(sessions_pb2_grpc.CredentialServiceServicer):
         password_hash = await self._hasher.hash(request.new_password)
         now = self._clock()
         async with self._database.transaction() as connection:
-            await accounts.lock_person(connection, person.user_id)
+            await accounts.lock_anybody(connection, person.user_id)
             used = await mail.use_token(connection, token_hash, (Purpose.RESET,), now)
             if used is None:
                 raise MailTokenRefused
@@ -185,7 +189,7 @@ class CredentialServicer(sessions_pb2_grpc.CredentialServiceServicer):
             user_id = await mail.owner_of_token(connection, token_hash, _PROVING, now)
             if user_id is None:
                 raise MailTokenRefused
-            await accounts.lock_person(connection, user_id)
+            await accounts.lock_anybody(connection, user_id)
             person = await accounts.find_person(connection, user_id)
             used = await mail.use_token(connection, token_hash, _PROVING, now)
             if used is None or person is None or person.is_deleted:
@@ -222,23 +226,13 @@ class CredentialServicer(sessions_pb2_grpc.CredentialServiceServicer):
         return sessions_pb2.RequestVerificationResponse()
 
     async def _login(self) -> Login:
-        """Return the caller's account with what proves it."""
-        async with self._database.connection() as connection:
-            found = await accounts.find_login_of(connection, UserId(require_viewer().user_id))
-        if found is None:
-            raise BadCredentials
-        return found
-
-    async def _prove(self, login: Login, password: str) -> None:
-        """Check the caller's own password, before which the try is counted.
+        """Return the caller's account with what proves it.
 
         Raises:
-            TooManyAttempts, BadCredentials: It was wrong too often, or is.
+            SessionEnded: They have left or are suspended.
         """
-        await self._counts.take(self._quotas.passwords, login.person.user_id)
-        if not await self._hasher.verify(login.password_hash, password[: LONGEST_PASSWORD + 1]):
-            raise BadCredentials
-        await self._counts.forget(self._quotas.passwords, login.person.user_id)
+        async with self._database.connection() as connection:
+            return await accounts.acting_login(connection, UserId(require_viewer().user_id))
 
     async def _set_password(
         self, connection: Connection, user_id: UserId, password_hash: str, because: Ending, now: datetime

@@ -7,7 +7,7 @@ import grpc
 
 from museed.social.v1 import moderation_pb2, moderation_pb2_grpc
 from services.chassis.auth import require_viewer
-from services.social.actions import custody, reporting
+from services.social.actions import custody, moderating, reporting
 from services.social.actions.custody import Order
 from services.social.domain import fields, paging
 from services.social.domain.ids import JobId, UserId, is_id, new_id
@@ -105,6 +105,21 @@ class ModerationServicer(moderation_pb2_grpc.ModerationServiceServicer):
         self._ring(cancelled)
         assert decided is not None, "it was decided in this transaction"
         return moderation_pb2.DecideReportResponse(report=to.report(decided))
+
+    async def ShowContent(
+        self,
+        request: moderation_pb2.ShowContentRequest,
+        context: grpc.aio.ServicerContext[moderation_pb2.ShowContentRequest, moderation_pb2.ShowContentResponse],
+    ) -> moderation_pb2.ShowContentResponse:
+        """Show again what was hidden."""
+        kind, subject_id = to.hideable(request.subject_kind), request.subject_id
+        because = check_because(request.because)
+        if not is_id(subject_id):
+            raise SubjectNotFound(kind, subject_id)
+        admin_id = UserId(require_viewer().user_id)
+        async with self._database.transaction() as connection:
+            await moderating.show(connection, moderating.Order(admin_id, kind, subject_id, because, self._clock()))
+        return moderation_pb2.ShowContentResponse()
 
     async def SuspendUser(
         self,

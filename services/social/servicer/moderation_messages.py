@@ -23,6 +23,18 @@ def reportable(value: moderation_pb2.SubjectKind.ValueType) -> Subject:
     return kind
 
 
+def hideable(value: moderation_pb2.SubjectKind.ValueType) -> Subject:
+    """Read what was hidden.
+
+    Raises:
+        Missing, Malformed: Not a playlist or a comment.
+    """
+    kind = reportable(value)
+    if kind is Subject.USER:
+        raise Malformed("subject_kind", value, "PLAYLIST or COMMENT")
+    return kind
+
+
 def reason(value: moderation_pb2.ReportReason.ValueType) -> ReportReason:
     """Read why something is reported.
 

@@ -11,21 +11,16 @@ from services.chassis.auth import require_viewer
 from services.chassis.telemetry import request_id
 from services.social import events
 from services.social.actions import custody
-from services.social.domain.accounts import LONGEST_PASSWORD
 from services.social.domain.idempotency import IDEMPOTENCY_LIFE, check_key
 from services.social.domain.ids import JobId, UserId, is_id, new_id
 from services.social.domain.jobs import Kind
-from services.social.domain.passwords import PasswordHasher
 from services.social.domain.privacy import EXPORT_LIFE, EXPORT_PAUSE
-from services.social.domain.quotas import Quota
-from services.social.errors import BadCredentials, IdempotencyKeyReused, Missing
+from services.social.errors import IdempotencyKeyReused, Missing
 from services.social.errors.privacy import ExportNotFound, ExportNotReady
-from services.social.events import moderation as people_events
 from services.social.servicer.desk import job_message
+from services.social.servicer.proof import PasswordProof
 from services.social.store import accounts, idempotency, jobs, outbox, privacy
-from services.social.store import custody as custody_rows
 from services.social.store.database import Database
-from services.social.store.quotas import Quotas
 from services.social.wire import timestamp
 from services.social.workers.background import Nudge
 
@@ -38,9 +33,7 @@ class PrivacyServicer(privacy_pb2_grpc.PrivacyServiceServicer):
 
     Args:
         database: The truth.
-        hasher: Checks the password of who leaves.
-        counts: Of tries.
-        guesses: How many failed proofs of the own password there may be.
+        proof: Asks who leaves for their password.
         due: Rung when there is a job to do.
         clock: Time of day.
     """
@@ -48,16 +41,12 @@ class PrivacyServicer(privacy_pb2_grpc.PrivacyServiceServicer):
     def __init__(
         self,
         database: Database,
-        hasher: PasswordHasher,
-        counts: Quotas,
-        guesses: Quota,
+        proof: PasswordProof,
         due: Nudge,
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
-        self._hasher = hasher
-        self._counts = counts
-        self._guesses = guesses
+        self._proof = proof
         self._due = due
         self._clock = clock
 
@@ -123,24 +112,10 @@ class PrivacyServicer(privacy_pb2_grpc.PrivacyServiceServicer):
             raise Missing("password")
         user_id = UserId(require_viewer().user_id)
         async with self._database.connection() as connection:
-            password_hash = await privacy.password_of(connection, user_id)
-        await self._counts.take(self._guesses, user_id)
-        # One more than the longest: what is cut off can never match.
-        if not await self._hasher.verify(password_hash, request.password[: LONGEST_PASSWORD + 1]):
-            raise BadCredentials
-        await self._counts.forget(self._guesses, user_id)
+            login = await accounts.acting_login(connection, user_id)
+        await self._proof.check(login, request.password)
         now, job_id = self._clock(), JobId(new_id())
         async with self._database.transaction() as connection:
-            await custody.check_may_leave(connection, user_id)
-            await custody_rows.end_sessions(connection, user_id, "ACCOUNT_DELETED", now)
-            await custody_rows.cancel_jobs(connection, user_id, now)
-            await privacy.anonymise(connection, user_id, now)
-            job = await jobs.insert_job(connection, job_id, Kind.ACCOUNT_DELETION, user_id, {}, request_id())
-            await outbox.add(
-                connection,
-                events.profile_deleted(user_id),
-                people_events.user_deleted(user_id, now),
-                events.job_progressed(job),
-            )
+            await custody.leave(connection, login, job_id, now)
         self._due.ring()
         return privacy_pb2.DeleteAccountResponse(job_id=job_id)

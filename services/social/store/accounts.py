@@ -10,6 +10,7 @@ from services.social.domain.sessions import Origin, SessionKind
 from services.social.domain.tokens import SigningKey
 from services.social.errors import NameTaken
 from services.social.errors.credentials import AccountSuspended
+from services.social.errors.sessions import SessionEnded
 from services.social.store.batches import delete_all, some_of
 from services.social.store.database import Connection
 
@@ -28,11 +29,12 @@ suspended_at IS NOT NULL AS is_suspended, deleted_at IS NOT NULL AS is_deleted
 """
 SELECT_PERSON = f"SELECT {PERSON} FROM users WHERE user_id = $1"
 SELECT_PEOPLE = f"SELECT {PERSON} FROM users WHERE user_id = ANY ($1::uuid[])"
-SELECT_LOGIN = f"""
-SELECT {PERSON}, password_hash, password_changed_at FROM users WHERE username_key = $1 OR email_key = $1
+_LOGIN = f"{PERSON}, password_hash, password_changed_at, coalesce(suspended_because, '') AS suspended_because"
+SELECT_LOGIN = f"SELECT {_LOGIN} FROM users WHERE username_key = $1 OR email_key = $1"
+SELECT_LOGIN_OF = f"SELECT {_LOGIN} FROM users WHERE user_id = $1"
+LOCK_USER = """
+SELECT suspended_at IS NULL AND deleted_at IS NULL FROM users WHERE user_id = $1 FOR NO KEY UPDATE
 """
-SELECT_LOGIN_OF = f"SELECT {PERSON}, password_hash, password_changed_at FROM users WHERE user_id = $1"
-LOCK_USER = "SELECT FROM users WHERE user_id = $1 FOR NO KEY UPDATE"
 
 INSERT_SESSION = """
 INSERT INTO sessions (session_id, user_id, created_at, refreshed_at, expires_at, kind, user_agent, client)
@@ -112,14 +114,30 @@ async def find_login(connection: Connection, login_key: str) -> Login | None:
     return None if row is None else _login(row)
 
 
-async def find_login_of(connection: Connection, user_id: UserId) -> Login | None:
-    """Return a person with what proves it."""
+async def acting_login(connection: Connection, user_id: UserId) -> Login:
+    """Return a person who acts with what proves it.
+
+    Raises:
+        SessionEnded: They have left, are suspended, or are not known here.
+    """
     row = await connection.fetchrow(SELECT_LOGIN_OF, user_id)
-    return None if row is None else _login(row)
+    if row is None or not person_of(row).is_active:
+        raise SessionEnded
+    return _login(row)
 
 
 async def lock_person(connection: Connection, user_id: UserId) -> None:
-    """Let nobody else count and add something of this person's until the transaction ends."""
+    """Let nobody else count and add something of this person's, who acts, until the transaction ends.
+
+    Raises:
+        SessionEnded: They have left, are suspended, or are not known here.
+    """
+    if not await connection.fetchval(LOCK_USER, user_id):
+        raise SessionEnded
+
+
+async def lock_anybody(connection: Connection, user_id: UserId) -> None:
+    """Like `lock_person`, for what is done without them: also of somebody who has left or is suspended."""
     await connection.execute(LOCK_USER, user_id)
 
 
@@ -216,4 +234,4 @@ def person_of(row: asyncpg.Record) -> Person:
 
 
 def _login(row: asyncpg.Record) -> Login:
-    return Login(person_of(row), row["password_hash"], row["password_changed_at"])
+    return Login(person_of(row), row["password_hash"], row["password_changed_at"], row["suspended_because"])

@@ -7,7 +7,7 @@ import asyncpg
 
 from services.social import events
 from services.social.domain.accounts import Person, Role, folded
-from services.social.domain.ids import SessionId, UserId
+from services.social.domain.ids import UserId
 from services.social.domain.jobs import Job
 from services.social.domain.moderation import Account
 from services.social.store import jobs, outbox
@@ -29,11 +29,6 @@ UPDATE users SET suspended_at = $2, suspended_because = $3, updated_at = $2 WHER
 """
 REINSTATE = "UPDATE users SET suspended_at = NULL, suspended_because = NULL, updated_at = $2 WHERE user_id = $1"
 SET_ROLE = "UPDATE users SET role = $2, updated_at = $3 WHERE user_id = $1"
-END_SESSIONS = """
-UPDATE sessions SET revoked_at = $2, revoked_because = $3 WHERE user_id = $1 AND revoked_at IS NULL
-RETURNING session_id
-"""
-END_API_TOKENS = "UPDATE api_tokens SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL"
 # A switch of encoders is the mesh's, whoever asked for it.
 CANCEL_JOBS = f"""
 UPDATE jobs SET state = 'CANCELLED', finished_at = $2, lease_until = NULL
@@ -79,13 +74,6 @@ async def reinstate(connection: Connection, user_id: UserId, now: datetime) -> N
 async def set_role(connection: Connection, user_id: UserId, role: Role, now: datetime) -> None:
     """Give a person another role."""
     await connection.execute(SET_ROLE, user_id, role.value, now)
-
-
-async def end_sessions(connection: Connection, user_id: UserId, because: str, now: datetime) -> None:
-    """End every session of a person's, API tokens too, and tell everybody who trusts their tokens."""
-    rows = await connection.fetch(END_SESSIONS, user_id, now, because)
-    await connection.execute(END_API_TOKENS, user_id, now)
-    await outbox.add(connection, *(events.session_revoked(SessionId(row["session_id"]), now) for row in rows))
 
 
 async def cancel_jobs(connection: Connection, user_id: UserId, now: datetime) -> list[Job]:

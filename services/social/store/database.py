@@ -4,9 +4,9 @@ Rows are locked in one order, so that two transactions never wait for each other
 
     users (by id) → playlists (by id) → playlist_entries → relations (likes, follows …) → signals → outbox
 
-Who acts locks the own row of users first (`accounts.lock_person`, FOR NO KEY UPDATE); two people in one action are
-locked in the order of their ids. Foreign keys take FOR KEY SHARE on users and playlists, which FOR NO KEY UPDATE lets
-pass and FOR UPDATE would not.
+Who acts locks the own row of users first (`accounts.lock_person`, FOR NO KEY UPDATE), and is refused there where they
+have left or are suspended; two people in one action are locked in the order of their ids. Foreign keys take FOR KEY
+SHARE on users and playlists, which FOR NO KEY UPDATE lets pass and FOR UPDATE would not.
 """
 
 import asyncio
@@ -133,6 +133,19 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
         self._on_commit()
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """Borrow a connection whose statements all see one state of the database, and write nothing.
+
+        What is read in two statements else is of two states: who may open a playlist of the first, its entries of the
+        second, which may be private by then.
+
+        Raises:
+            DatabaseUnavailable: No connection in time, or it was lost.
+        """
+        async with self.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            yield connection
 
     async def close(self) -> None:
         """Close every connection, after at most 5 s for those in use."""

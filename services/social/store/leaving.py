@@ -14,12 +14,21 @@ def _of(table: str, column: str, more: str = "") -> str:
     """
 
 
-def _on_own(table: str) -> str:
+def _on_own(table: str, more: str = "") -> str:
     """Delete rows on playlists of the person $1, at most $2: else deleting a popular list would take too long."""
     return f"""
         DELETE FROM {table} WHERE ctid = ANY (ARRAY(
-            SELECT x.ctid FROM playlists AS p JOIN {table} AS x USING (playlist_id) WHERE p.owner_id = $1 LIMIT $2
+            SELECT x.ctid FROM playlists AS p JOIN {table} AS x USING (playlist_id)
+            WHERE p.owner_id = $1 {more} LIMIT $2
         ))
+    """
+
+
+def _given(table: str, kind: str, at: str, more: str = "") -> str:
+    """Like `_on_own`, of what others gave and were counted for."""
+    return f"""
+        WITH gone AS ({_on_own(table, more)} RETURNING user_id, {at})
+        INSERT INTO signals (kind, actor_id, amount, at) SELECT '{kind}', user_id, -1, {at} FROM gone
     """
 
 
@@ -80,10 +89,15 @@ STEPS: dict[str, str] = {
         UPDATE comments SET user_id = NULL
         WHERE ctid = ANY (ARRAY(SELECT ctid FROM comments WHERE user_id = $1 LIMIT $2))
     """,
-    "likes of own lists": _on_own("likes"),
+    "likes of own lists": _given("likes", "like", "at"),
     "saves of own lists": _on_own("saves"),
-    "comments on own lists": _on_own("comments"),
+    # What moderation hid, and what was deleted, is counted off already.
+    "comments on own lists": _given(
+        "comments", "comment", "created_at", "AND x.deleted_at IS NULL AND x.hidden_at IS NULL"
+    ),
+    "uncounted comments on own lists": _on_own("comments"),
     "suggestions for own lists": _on_own("suggestions"),
+    "activities about own lists": _on_own("activities"),
     "schedules": _of("schedules", "user_id"),
     "stream_tokens": _of("stream_tokens", "user_id"),
     # A list has hundreds of entries.
@@ -95,6 +109,13 @@ STEPS: dict[str, str] = {
     # Their bytes go by the sweep of audio that nobody refers to.
     "uploads": _of("uploads", "user_id"),
     "idempotency_keys": _of("idempotency_keys", "user_id"),
+    # A switch under way is the mesh's, whoever began it.
+    "switches": """
+        UPDATE jobs SET user_id = NULL WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM jobs
+            WHERE user_id = $1 AND kind = 'ENCODER_SWITCH' AND finished_at IS NULL LIMIT $2
+        ))
+    """,
     "jobs": _of("jobs", "user_id", "AND kind <> 'ACCOUNT_DELETION'"),
 }
 LAST_STEPS: dict[str, str] = {

@@ -76,6 +76,11 @@ EXPORTED: dict[str, str] = {
     """,
     "blocked_tracks": "SELECT track_id, at FROM blocked_tracks WHERE user_id = $1",
     "blocked_artists": "SELECT artist_id, at FROM blocked_artists WHERE user_id = $1",
+    "suggestions": """
+        SELECT s.playlist_id, s.track_id, s.state, s.at
+        FROM playlists AS p JOIN suggestions AS s USING (playlist_id)
+        WHERE p.owner_id = $1 AND s.state <> 'PROPOSED'
+    """,
     "follows": "SELECT followee_id, at FROM follows WHERE follower_id = $1",
     "user_blocks": "SELECT blocked_id, at FROM user_blocks WHERE blocker_id = $1",
     "activities": "SELECT kind, playlist_id, user_id, comment_id, at FROM activities WHERE actor_id = $1",
@@ -101,7 +106,6 @@ UPDATE users SET
     deleted_at = $2, updated_at = $2
 WHERE user_id = $1
 """
-SELECT_PASSWORD = "SELECT password_hash FROM users WHERE user_id = $1 AND deleted_at IS NULL"
 # A deletion that gave up, because the database or a worker was away for long, begins again.
 _UNDONE = """
     deleted_at IS NOT NULL AND NOT EXISTS (
@@ -127,12 +131,6 @@ class DataExport:
     size_bytes: int | None
     created_at: datetime
     expires_at: datetime
-
-
-async def password_of(connection: Connection, user_id: UserId) -> str | None:
-    """Return the hash of a person's password."""
-    found: str | None = await connection.fetchval(SELECT_PASSWORD, user_id)
-    return found
 
 
 async def anonymise(connection: Connection, user_id: UserId, now: datetime) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import asyncpg
 
-from services.social.domain.ids import PlaylistId, UserId
+from services.social.domain.ids import UserId
 from services.social.domain.moderation import Report, ReportReason, ReportState, Subject
 from services.social.store.database import Connection
 from services.social.store.visibility import openable
@@ -63,25 +63,6 @@ OWNER_OF = {
             AND {openable("$2::uuid")}
     """,
 }
-# The constraint on hidden playlists wants all of it at once. Its place in lists is kept for the day it is shown again.
-HIDE_PLAYLIST = """
-UPDATE playlists
-SET hidden_at = $2, hidden_from = visibility, visibility = 'PRIVATE', version = version + 1, updated_at = $2
-WHERE playlist_id = $1 AND hidden_at IS NULL RETURNING version
-"""
-DELETE_PLAYLIST = "DELETE FROM playlists WHERE playlist_id = $1 RETURNING playlist_id"
-LOCK_PLAYLIST = "SELECT FROM playlists WHERE playlist_id = $1 FOR NO KEY UPDATE"
-# One that was hidden before is not told of again. What a deleted one said is gone.
-HIDE_COMMENT = """
-UPDATE comments SET hidden_at = $2 WHERE comment_id = $1 AND hidden_at IS NULL AND deleted_at IS NULL
-RETURNING playlist_id, created_at
-"""
-DELETE_COMMENT = """
-UPDATE comments AS c SET deleted_at = $2, text = ''
-FROM (SELECT comment_id, hidden_at FROM comments WHERE comment_id = $1 FOR UPDATE) AS before
-WHERE c.comment_id = before.comment_id AND c.deleted_at IS NULL
-RETURNING c.playlist_id, c.created_at, before.hidden_at
-"""
 
 
 async def find_owner(
@@ -142,36 +123,6 @@ async def page(connection: Connection, state: ReportState | None, after: str | N
     else:
         rows = await connection.fetch(SELECT_IN_STATE, after, limit, state.value)
     return [_report(row) for row in rows]
-
-
-async def lock_playlist(connection: Connection, playlist_id: PlaylistId) -> None:
-    """Let nobody else change a playlist until the transaction ends."""
-    await connection.execute(LOCK_PLAYLIST, playlist_id)
-
-
-async def hide_playlist(connection: Connection, playlist_id: PlaylistId, now: datetime) -> int | None:
-    """Take a playlist out of sight; returns its new version, None where there is nothing to hide."""
-    found: int | None = await connection.fetchval(HIDE_PLAYLIST, playlist_id, now)
-    return found
-
-
-async def delete_playlist(connection: Connection, playlist_id: PlaylistId) -> bool:
-    """Delete a playlist, whoever's; say whether there was one."""
-    return await connection.fetchval(DELETE_PLAYLIST, playlist_id) is not None
-
-
-async def hide_comment(connection: Connection, comment_id: str, now: datetime) -> tuple[PlaylistId, datetime] | None:
-    """Take a comment out of sight; returns its playlist and when it was written, None where it was not seen before."""
-    row = await connection.fetchrow(HIDE_COMMENT, comment_id, now)
-    return None if row is None else (PlaylistId(row["playlist_id"]), row["created_at"])
-
-
-async def delete_comment(connection: Connection, comment_id: str, now: datetime) -> tuple[PlaylistId, datetime] | None:
-    """Delete a comment with what it said; returns as `hide_comment`."""
-    row = await connection.fetchrow(DELETE_COMMENT, comment_id, now)
-    if row is None or row["hidden_at"] is not None:
-        return None
-    return PlaylistId(row["playlist_id"]), row["created_at"]
 
 
 def _report(row: asyncpg.Record) -> Report:

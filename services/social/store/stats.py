@@ -9,7 +9,7 @@ from services.social.domain.ids import RootId, TrackId
 from services.social.store.database import Connection
 
 SELECT_COUNTS = """
-SELECT (SELECT count(*) FROM tracks) AS tracks, (SELECT count(*) FROM users) AS users,
+SELECT (SELECT count(*) FROM tracks) AS tracks, (SELECT count(*) FROM users WHERE deleted_at IS NULL) AS users,
     (SELECT count(*) FROM playlists) AS playlists
 """
 COUNT_INDEXED = """

@@ -10,6 +10,7 @@ from services.social.servicer.account_messages import SessionStarter
 from services.social.servicer.accounts import AccountServicer
 from services.social.servicer.api_tokens import ApiTokenServicer
 from services.social.servicer.credentials import CredentialServicer, CredentialTools
+from services.social.servicer.proof import PasswordProof
 from services.social.servicer.sessions import SessionServicer
 from services.social.store import mail
 from services.social.store.database import Database
@@ -27,8 +28,9 @@ def wire(tools: Tools) -> Wired:
     mail_tokens, mailed = MailTokens(tools.issuer.derived_keys("mail tokens")), Nudge()
     port = open_mail(settings.mail_url.get_secret_value(), settings.mail_from)
     mailer = Mailer(tools.background, port, mail_tokens, settings.public_url.rstrip("/"), mailed, clock)
+    proof = PasswordProof(tools.hasher, counts, quotas.passwords)
     credential_tools = CredentialTools(
-        database, tools.hasher, counts, quotas, SessionStarter(tools.issuer), mail_tokens, mailed, clock
+        database, tools.hasher, counts, quotas, proof, SessionStarter(tools.issuer), mail_tokens, mailed, clock
     )
     servicers = [
         AccountServicer(database, tools.hasher, counts, quotas, tools.issuer, mail_tokens, mailed, clock),

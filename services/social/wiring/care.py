@@ -10,6 +10,7 @@ from services.social.domain.jobs import Kind
 from services.social.domain.quotas import AccountQuotas
 from services.social.servicer.moderation import ModerationServicer
 from services.social.servicer.privacy import PrivacyServicer
+from services.social.servicer.proof import PasswordProof
 from services.social.store import jobs, outbox, privacy
 from services.social.store.database import Database
 from services.social.store.quotas import Quotas
@@ -25,10 +26,11 @@ def wire(tools: Tools) -> Wired:
     """Serve ModerationService and PrivacyService; write exports, and take away what people leave."""
     settings, nudges = tools.settings, tools.nudges
     counts, guesses = Quotas(tools.database, tools.clock), AccountQuotas.of(settings).passwords
+    proof = PasswordProof(tools.hasher, counts, guesses)
     return Wired(
         [
             ModerationServicer(tools.database, nudges.ended, settings.reports_per_user_and_day, tools.clock),
-            PrivacyServicer(tools.database, tools.hasher, counts, guesses, nudges.due, tools.clock),
+            PrivacyServicer(tools.database, proof, nudges.due, tools.clock),
         ],
         sweeps=[
             Sweep("deletions", resume_deletions),

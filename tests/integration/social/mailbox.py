@@ -78,7 +78,7 @@ async def reset(client: Client, token: str, password: str) -> None:
 
 
 async def until_ended(client: Client, who: Person) -> None:
-    """Wait until a process refuses somebody's access token, as long as the promise says."""
+    """Wait until a process refuses somebody's access token; how often it asks is in tests/unit/chassis/test_auth.py."""
 
     async def is_over() -> bool:
         try:
@@ -87,4 +87,4 @@ async def until_ended(client: Client, who: Person) -> None:
             return error.reason == "SESSION_REVOKED"
         return False
 
-    await until(is_over, timeout_s=60)
+    await until(is_over)

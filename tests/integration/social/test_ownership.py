@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 
+import grpc
 import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
@@ -63,17 +64,21 @@ async def world(mesh: Mesh, social: Client, library: Library, database: Database
     return made
 
 
-async def answer(world: World, rpc: str, request: Message, caller: str) -> str:
-    """Say what a caller gets: "answered", "refused", or what else went wrong."""
+def call_of(client: Client, rpc: str) -> "grpc.aio.UnaryUnaryMultiCallable[Message, Message]":
+    """Return what calls an RPC by its name."""
     method = METHODS[rpc]
-    call = world.client.channel.unary_unary(
+    return client.channel.unary_unary(
         f"/{_PACKAGE}.{rpc}",
         request_serializer=message_factory.GetMessageClass(method.input_type).SerializeToString,
         response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
     )
+
+
+async def answer(world: World, rpc: str, request: Message, caller: str) -> str:
+    """Say what a caller gets: "answered", "refused", or what else went wrong."""
     metadata = None if caller == GUEST else world.people[caller].metadata
     try:
-        await call(request, timeout=TIMEOUT_S, metadata=metadata)
+        await call_of(world.client, rpc)(request, timeout=TIMEOUT_S, metadata=metadata)
     except (NotFound, PermissionDenied, Unauthenticated):
         return "refused"
     except DomainError as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import json
 import re
 import zipfile
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from museed.social.v1 import accounts_pb2, privacy_pb2, privacy_pb2_grpc
+from museed.social.v1 import accounts_pb2, catalog_pb2, privacy_pb2, privacy_pb2_grpc
 from services.chassis.blobs import open_blob_store
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unauthenticated
 from services.social.actions import custody
 from services.social.domain.ids import UserId, new_id
+from services.social.domain.passwords import PasswordHasher
 from services.social.domain.privacy import NAMED, Fate
 from services.social.errors.moderation import LastAdmin
 from services.social.settings import SocialSettings
@@ -86,7 +88,7 @@ async def test_a_new_table_that_names_a_person_is_noticed(sql: Sql) -> None:
 async def test_what_is_promised_is_done_by_a_statement(sql: Sql) -> None:
     """The table of fates, the export and the deletion say the same."""
     exported = {name.partition(".")[0] for name, named in NAMED.items() if named.is_exported}
-    assert exported - {"users"} | {"account", "playlist_entries"} == set(privacy.EXPORTED)
+    assert exported - {"users"} | {"account", "playlist_entries", "suggestions"} == set(privacy.EXPORTED)
     statements = " ".join((*leaving.STEPS.values(), *leaving.LAST_STEPS.values()))
     taken = set(re.findall(r"(?:DELETE FROM|UPDATE) (\w+)", statements))
     at_once = {"users", "data_exports"}
@@ -115,6 +117,8 @@ async def furnish(sql: Sql, ann: str, bob: str) -> dict[str, str]:
             "INSERT INTO schedules (playlist_id, user_id, every, first_at, next_at) VALUES ($2, $1, 'DAILY', $3, $3)",
             ann, own, LATER,
         ),
+        ("INSERT INTO suggestions VALUES ($1, $2, 'REJECTED', 0.5, NULL, $3)", own, tracks[1], NOW),
+        ("INSERT INTO suggestions VALUES ($1, $2, 'PROPOSED', 0.5, NULL, $3)", own, tracks[0], NOW),
         ("INSERT INTO stream_tokens VALUES (uuidv7(), $3, $2, $1, $4, $4)", ann, own, token, NOW),
         ("INSERT INTO idempotency_keys VALUES ($1, 'op', 'key', 'digest', $2, $3)", ann, own, LATER),
         ("INSERT INTO blocked_tracks (user_id, track_id, at) VALUES ($1, $2, $3)", ann, tracks[0], NOW),
@@ -127,6 +131,7 @@ async def furnish(sql: Sql, ann: str, bob: str) -> dict[str, str]:
         ("INSERT INTO badges VALUES ($1, 'gardener', 1, $2)", ann, NOW),
         ("INSERT INTO comments VALUES ($3, $2, $1, 'Ann was here', $4)", ann, bobs, comment_id, NOW),
         ("INSERT INTO comments VALUES (uuidv7(), $2, $1, 'Bob was here', $3)", bob, own, NOW),
+        ("INSERT INTO comments VALUES (uuidv7(), $2, $1, 'Hidden', $3, NULL, NULL, $3)", bob, own, NOW),
         ("INSERT INTO activities VALUES (uuidv7(), $1, 'LIKED', $2, NULL, NULL, $3)", ann, bobs, NOW),
     ):  # fmt: skip
         await sql.execute(statement, *arguments)
@@ -146,9 +151,9 @@ async def furnish(sql: Sql, ann: str, bob: str) -> dict[str, str]:
     await sql.execute("INSERT INTO playlist_counts (playlist_id, likes, saves, comments) VALUES ($1, 1, 1, 1)", bobs)
     for person in (ann, bob):
         await sql.execute(
-            "INSERT INTO person_counts (user_id, likes_received, saves_received, followers, following) "
-            "VALUES ($1, 1, 1, 1, 1) ON CONFLICT (user_id) DO UPDATE "
-            "SET likes_received = 1, saves_received = 1, followers = 1, following = 1", person,
+            "INSERT INTO person_counts (user_id, likes_received, saves_received, followers, following, likes_given, "
+            "comments) VALUES ($1, 1, 1, 1, 1, 1, 1) ON CONFLICT (user_id) DO UPDATE SET likes_received = 1, "
+            "saves_received = 1, followers = 1, following = 1, likes_given = 1, comments = 1", person,
         )  # fmt: skip
         await sql.execute("INSERT INTO touched_people VALUES ($1, $2) ON CONFLICT DO NOTHING", person, NOW)
     return {"own": own, "bobs": bobs, "comment": comment_id, "upload": upload_id}
@@ -189,11 +194,11 @@ async def test_who_leaves_is_gone_and_others_keep_what_is_theirs(social: Client,
     assert person is not None
     assert "ann" not in "".join(str(person[name]) for name in ("username", "nickname", "email", "email_key"))
     assert (person["password_hash"], person["deleted_at"] is None, person["is_listed"]) == ("", False, False)
-    for login in ("ann", f"deleted-{ann.user_id}"):
-        with pytest.raises(Unauthenticated):
-            await social.accounts.LogIn(
-                accounts_pb2.LogInRequest(login=login, password=ann.password), timeout=TIMEOUT_S
-            )
+    # "nobody" is what a log-in without a person is compared with.
+    for login, password in itertools.product(("ann", f"deleted-{ann.user_id}"), (ann.password, "nobody")):
+        with pytest.raises(Unauthenticated) as refused:
+            await social.accounts.LogIn(accounts_pb2.LogInRequest(login=login, password=password), timeout=TIMEOUT_S)
+        assert refused.value.reason == "BAD_CREDENTIALS"
     refresh = accounts_pb2.RefreshSessionRequest(refresh_token=ann.refresh_token)
     with pytest.raises(Unauthenticated):
         await social.accounts.RefreshSession(refresh, timeout=TIMEOUT_S)
@@ -216,18 +221,49 @@ async def test_who_leaves_is_gone_and_others_keep_what_is_theirs(social: Client,
     assert tuple(session) == ("", "", "ACCOUNT_DELETED")
     assert await sql.fetchval("SELECT count(*) FROM playlists") == 1
     counts = "SELECT likes, saves, comments FROM playlist_counts WHERE playlist_id = $1"
-    of_person = "SELECT likes_received, saves_received, followers, following FROM person_counts WHERE user_id = $1"
+    of_person = (
+        "SELECT likes_received, saves_received, followers, following, likes_given, comments FROM person_counts"
+        " WHERE user_id = $1"
+    )
 
     async def is_counted_back() -> bool:
         found = await sql.fetchrow(counts, made["bobs"])
         of_bob = await sql.fetchrow(of_person, bob.user_id)
-        return found is not None and tuple(found) == (0, 0, 1) and tuple(of_bob or ()) == (0, 0, 0, 0)
+        return found is not None and tuple(found) == (0, 0, 1) and tuple(of_bob or ()) == (0, 0, 0, 0, 0, 0)
 
     await until(is_counted_back)
     assert await sql.fetchval("SELECT count(*) FROM person_counts WHERE user_id = $1", ann.user_id) == 0
     # The audio is nobody's now: the sweep of audio takes it.
     assert await sql.fetchval("SELECT reference_count FROM upload_blobs WHERE digest = $1", sha("demo")) == 0
     assert (await social.sign_up("ann")).user_id != ann.user_id
+    stats = await social.catalog.GetStats(catalog_pb2.GetStatsRequest(), timeout=TIMEOUT_S)
+    assert stats.user_count == 3
+
+    async def is_tallied() -> bool:
+        return bool(await sql.fetchval("SELECT value FROM counters WHERE name = 'users'") == 3)
+
+    await until(is_tallied)
+
+
+async def test_password_that_is_changed_meanwhile_lets_nobody_leave(
+    social: Client, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password is right when it is hashed, and no more when the account would be deleted."""
+    await social.sign_up("admin")
+    ann = await social.sign_up("ann")
+    verified = PasswordHasher.verify
+
+    async def slow(self: PasswordHasher, encoded: str | None, password: str) -> bool:
+        answer = await verified(self, encoded, password)
+        await sql.execute("UPDATE users SET password_changed_at = now() WHERE user_id = $1", ann.user_id)
+        return answer
+
+    monkeypatch.setattr(PasswordHasher, "verify", slow)
+    with pytest.raises(Unauthenticated) as refused:
+        await Desk(social, ann).delete(ann.password)
+    assert refused.value.reason == "BAD_CREDENTIALS"
+    assert await sql.fetchval("SELECT count(*) FROM users WHERE deleted_at IS NOT NULL") == 0
+    assert await sql.fetchval("SELECT count(*) FROM jobs") == 0
 
 
 async def test_leaving_wants_the_password_and_another_admin(social: Client, sql: Sql) -> None:
@@ -324,6 +360,7 @@ async def test_export_holds_all_of_ones_own_and_nothing_else(
     assert (playlist["playlist_id"], playlist["entry_count"]) == (made["own"], 2)
     assert [row["title"] is not None for row in lines["playlist_entries.jsonl"]] == [True, True]
     assert [row["text"] for row in lines["comments.jsonl"]] == ["Ann was here"]
+    assert [row["state"] for row in lines["suggestions.jsonl"]] == ["REJECTED"]
     whole = "".join(files.values())
     password_hash = await sql.fetchval("SELECT password_hash FROM users WHERE user_id = $1", ann.user_id)
     for secret in ("_hash", "password_hash", str(password_hash), "Bob was here", "bob@example.org"):

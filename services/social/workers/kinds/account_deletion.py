@@ -40,7 +40,7 @@ class AccountDeletion:
         for statement in leaving.LAST_STEPS.values():
             await self._exhaust(statement, job.user_id)
         async with self._database.transaction() as connection:
-            await accounts.lock_person(connection, job.user_id)
+            await accounts.lock_anybody(connection, job.user_id)
             await outbox.add(connection, events.profile_deleted(job.user_id))
             await progress.succeed(connection)
 

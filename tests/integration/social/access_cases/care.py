@@ -3,7 +3,14 @@
 from museed.social.v1 import moderation_pb2, moderation_pb2_grpc, privacy_pb2
 from services.social.domain.ids import new_id
 from tests.integration.social.access_cases import ONLY_ADMIN, ONLY_OWNER, OTHER, Case, Cases, World
+from tests.integration.social.access_cases.playlists import playlist
 from tests.integration.social.conftest import TIMEOUT_S
+
+
+async def _show(world: World) -> moderation_pb2.ShowContentRequest:
+    return moderation_pb2.ShowContentRequest(
+        subject_kind=moderation_pb2.SUBJECT_KIND_PLAYLIST, subject_id=await playlist(world), because="looked again"
+    )
 
 
 async def _suspend(world: World) -> moderation_pb2.SuspendUserRequest:
@@ -55,6 +62,7 @@ CASES: Cases = {
     "ModerationService/ReportContent": "reports what the caller sees; test_moderation says of whom it is refused",
     "ModerationService/ListReports": Case(_list_reports, ONLY_ADMIN),
     "ModerationService/DecideReport": Case(_decide, ONLY_ADMIN),
+    "ModerationService/ShowContent": Case(_show, ONLY_ADMIN),
     "ModerationService/SuspendUser": Case(_suspend, ONLY_ADMIN),
     "ModerationService/ReinstateUser": Case(_reinstate, ONLY_ADMIN),
     "ModerationService/SetRole": Case(_promote, ONLY_ADMIN),

@@ -26,21 +26,21 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from museed.social.v1 import accounts_pb2 as museed_dot_social_dot_v1_dot_accounts__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!museed/social/v1/moderation.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmuseed/social/v1/accounts.proto\"\x89\x03\n\x06Report\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x13\n\x0breporter_id\x18\x02 \x01(\t\x12\x33\n\x0csubject_kind\x18\x03 \x01(\x0e\x32\x1d.museed.social.v1.SubjectKind\x12\x12\n\nsubject_id\x18\x04 \x01(\t\x12.\n\x06reason\x18\x05 \x01(\x0e\x32\x1e.museed.social.v1.ReportReason\x12\x0c\n\x04text\x18\x06 \x01(\t\x12,\n\x05state\x18\x07 \x01(\x0e\x32\x1d.museed.social.v1.ReportState\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ndecided_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ndecided_by\x18\n \x01(\t\x12\x18\n\x10subject_owner_id\x18\x0b \x01(\t\x12\x14\n\x0csubject_text\x18\x0c \x01(\t\"\x9d\x01\n\x14ReportContentRequest\x12\x33\n\x0csubject_kind\x18\x01 \x01(\x0e\x32\x1d.museed.social.v1.SubjectKind\x12\x12\n\nsubject_id\x18\x02 \x01(\t\x12.\n\x06reason\x18\x03 \x01(\x0e\x32\x1e.museed.social.v1.ReportReason\x12\x0c\n\x04text\x18\x04 \x01(\t\"A\n\x15ReportContentResponse\x12(\n\x06report\x18\x01 \x01(\x0b\x32\x18.museed.social.v1.Report\"i\n\x12ListReportsRequest\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1d.museed.social.v1.ReportState\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x13ListReportsResponse\x12)\n\x07reports\x18\x01 \x03(\x0b\x32\x18.museed.social.v1.Report\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x80\x01\n\x13\x44\x65\x63ideReportRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x11\n\tis_upheld\x18\x02 \x01(\x08\x12\x32\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\".museed.social.v1.ModerationAction\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x04 \x01(\t\"@\n\x14\x44\x65\x63ideReportResponse\x12(\n\x06report\x18\x01 \x01(\x0b\x32\x18.museed.social.v1.Report\"\x80\x02\n\x07\x41\x63\x63ount\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x16.museed.social.v1.User\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x35\n\x11\x65mail_verified_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0csuspended_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11suspended_because\x18\x06 \x01(\t\x12.\n\ndeleted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"6\n\x12SuspendUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x02 \x01(\t\"A\n\x13SuspendUserResponse\x12*\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x19.museed.social.v1.Account\"8\n\x14ReinstateUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x02 \x01(\t\"C\n\x15ReinstateUserResponse\x12*\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x19.museed.social.v1.Account\"@\n\x0eSetRoleRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x03 \x01(\t\"=\n\x0fSetRoleResponse\x12*\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x19.museed.social.v1.Account\"\xe6\x01\n\nAuditEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63tor_id\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x33\n\x0csubject_kind\x18\x04 \x01(\x0e\x32\x1d.museed.social.v1.SubjectKind\x12\x12\n\nsubject_id\x18\x05 \x01(\t\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12&\n\x02\x61t\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x13ListAuditLogRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"^\n\x14ListAuditLogResponse\x12-\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1c.museed.social.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\x12SearchUsersRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x13SearchUsersResponse\x12+\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x19.museed.social.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xdf\x01\n\x0bSubjectKind\x12\x1c\n\x18SUBJECT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11SUBJECT_KIND_USER\x10\x01\x12\x19\n\x15SUBJECT_KIND_PLAYLIST\x10\x02\x12\x18\n\x14SUBJECT_KIND_COMMENT\x10\x03\x12\x17\n\x13SUBJECT_KIND_REPORT\x10\x04\x12\x15\n\x11SUBJECT_KIND_ROOT\x10\x05\x12\x18\n\x14SUBJECT_KIND_ENCODER\x10\x06\x12\x1c\n\x18SUBJECT_KIND_DEAD_LETTER\x10\x07*\xc6\x01\n\x0cReportReason\x12\x1d\n\x19REPORT_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12REPORT_REASON_SPAM\x10\x01\x12\x17\n\x13REPORT_REASON_ABUSE\x10\x02\x12\x16\n\x12REPORT_REASON_HATE\x10\x03\x12\x18\n\x14REPORT_REASON_SEXUAL\x10\x04\x12\x1b\n\x17REPORT_REASON_COPYRIGHT\x10\x05\x12\x17\n\x13REPORT_REASON_OTHER\x10\x06*v\n\x0bReportState\x12\x1c\n\x18REPORT_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11REPORT_STATE_OPEN\x10\x01\x12\x17\n\x13REPORT_STATE_UPHELD\x10\x02\x12\x19\n\x15REPORT_STATE_REJECTED\x10\x03*\xaa\x01\n\x10ModerationAction\x12!\n\x1dMODERATION_ACTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16MODERATION_ACTION_NONE\x10\x01\x12\x1a\n\x16MODERATION_ACTION_HIDE\x10\x02\x12\x1c\n\x18MODERATION_ACTION_DELETE\x10\x03\x12\x1d\n\x19MODERATION_ACTION_SUSPEND\x10\x04\x32\xf9\x05\n\x11ModerationService\x12`\n\rReportContent\x12&.museed.social.v1.ReportContentRequest\x1a\'.museed.social.v1.ReportContentResponse\x12Z\n\x0bListReports\x12$.museed.social.v1.ListReportsRequest\x1a%.museed.social.v1.ListReportsResponse\x12]\n\x0c\x44\x65\x63ideReport\x12%.museed.social.v1.DecideReportRequest\x1a&.museed.social.v1.DecideReportResponse\x12Z\n\x0bSuspendUser\x12$.museed.social.v1.SuspendUserRequest\x1a%.museed.social.v1.SuspendUserResponse\x12`\n\rReinstateUser\x12&.museed.social.v1.ReinstateUserRequest\x1a\'.museed.social.v1.ReinstateUserResponse\x12N\n\x07SetRole\x12 .museed.social.v1.SetRoleRequest\x1a!.museed.social.v1.SetRoleResponse\x12]\n\x0cListAuditLog\x12%.museed.social.v1.ListAuditLogRequest\x1a&.museed.social.v1.ListAuditLogResponse\x12Z\n\x0bSearchUsers\x12$.museed.social.v1.SearchUsersRequest\x1a%.museed.social.v1.SearchUsersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!museed/social/v1/moderation.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmuseed/social/v1/accounts.proto\"\x89\x03\n\x06Report\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x13\n\x0breporter_id\x18\x02 \x01(\t\x12\x33\n\x0csubject_kind\x18\x03 \x01(\x0e\x32\x1d.museed.social.v1.SubjectKind\x12\x12\n\nsubject_id\x18\x04 \x01(\t\x12.\n\x06reason\x18\x05 \x01(\x0e\x32\x1e.museed.social.v1.ReportReason\x12\x0c\n\x04text\x18\x06 \x01(\t\x12,\n\x05state\x18\x07 \x01(\x0e\x32\x1d.museed.social.v1.ReportState\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ndecided_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ndecided_by\x18\n \x01(\t\x12\x18\n\x10subject_owner_id\x18\x0b \x01(\t\x12\x14\n\x0csubject_text\x18\x0c \x01(\t\"\x9d\x01\n\x14ReportContentRequest\x12\x33\n\x0csubject_kind\x18\x01 \x01(\x0e\x32\x1d.museed.social.v1.SubjectKind\x12\x12\n\nsubject_id\x18\x02 \x01(\t\x12.\n\x06reason\x18\x03 \x01(\x0e\x32\x1e.museed.social.v1.ReportReason\x12\x0c\n\x04text\x18\x04 \x01(\t\"A\n\x15ReportContentResponse\x12(\n\x06report\x18\x01 \x01(\x0b\x32\x18.museed.social.v1.Report\"i\n\x12ListReportsRequest\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1d.museed.social.v1.ReportState\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x13ListReportsResponse\x12)\n\x07reports\x18\x01 \x03(\x0b\x32\x18.museed.social.v1.Report\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x80\x01\n\x13\x44\x65\x63ideReportRequest\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x11\n\tis_upheld\x18\x02 \x01(\x08\x12\x32\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\".museed.social.v1.ModerationAction\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x04 \x01(\t\"@\n\x14\x44\x65\x63ideReportResponse\x12(\n\x06report\x18\x01 \x01(\x0b\x32\x18.museed.social.v1.Report\"n\n\x12ShowContentRequest\x12\x33\n\x0csubject_kind\x18\x01 \x01(\x0e\x32\x1d.museed.social.v1.SubjectKind\x12\x12\n\nsubject_id\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x03 \x01(\t\"\x15\n\x13ShowContentResponse\"\x80\x02\n\x07\x41\x63\x63ount\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x16.museed.social.v1.User\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x35\n\x11\x65mail_verified_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0csuspended_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11suspended_because\x18\x06 \x01(\t\x12.\n\ndeleted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"6\n\x12SuspendUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x02 \x01(\t\"A\n\x13SuspendUserResponse\x12*\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x19.museed.social.v1.Account\"8\n\x14ReinstateUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x02 \x01(\t\"C\n\x15ReinstateUserResponse\x12*\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x19.museed.social.v1.Account\"@\n\x0eSetRoleRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x03 \x01(\t\"=\n\x0fSetRoleResponse\x12*\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x19.museed.social.v1.Account\"\xe6\x01\n\nAuditEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63tor_id\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x33\n\x0csubject_kind\x18\x04 \x01(\x0e\x32\x1d.museed.social.v1.SubjectKind\x12\x12\n\nsubject_id\x18\x05 \x01(\t\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12&\n\x02\x61t\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x13ListAuditLogRequest\x12\x12\n\nsubject_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"^\n\x14ListAuditLogResponse\x12-\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1c.museed.social.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"J\n\x12SearchUsersRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x13SearchUsersResponse\x12+\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x19.museed.social.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xdf\x01\n\x0bSubjectKind\x12\x1c\n\x18SUBJECT_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11SUBJECT_KIND_USER\x10\x01\x12\x19\n\x15SUBJECT_KIND_PLAYLIST\x10\x02\x12\x18\n\x14SUBJECT_KIND_COMMENT\x10\x03\x12\x17\n\x13SUBJECT_KIND_REPORT\x10\x04\x12\x15\n\x11SUBJECT_KIND_ROOT\x10\x05\x12\x18\n\x14SUBJECT_KIND_ENCODER\x10\x06\x12\x1c\n\x18SUBJECT_KIND_DEAD_LETTER\x10\x07*\xc6\x01\n\x0cReportReason\x12\x1d\n\x19REPORT_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12REPORT_REASON_SPAM\x10\x01\x12\x17\n\x13REPORT_REASON_ABUSE\x10\x02\x12\x16\n\x12REPORT_REASON_HATE\x10\x03\x12\x18\n\x14REPORT_REASON_SEXUAL\x10\x04\x12\x1b\n\x17REPORT_REASON_COPYRIGHT\x10\x05\x12\x17\n\x13REPORT_REASON_OTHER\x10\x06*v\n\x0bReportState\x12\x1c\n\x18REPORT_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11REPORT_STATE_OPEN\x10\x01\x12\x17\n\x13REPORT_STATE_UPHELD\x10\x02\x12\x19\n\x15REPORT_STATE_REJECTED\x10\x03*\xaa\x01\n\x10ModerationAction\x12!\n\x1dMODERATION_ACTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16MODERATION_ACTION_NONE\x10\x01\x12\x1a\n\x16MODERATION_ACTION_HIDE\x10\x02\x12\x1c\n\x18MODERATION_ACTION_DELETE\x10\x03\x12\x1d\n\x19MODERATION_ACTION_SUSPEND\x10\x04\x32\xd5\x06\n\x11ModerationService\x12`\n\rReportContent\x12&.museed.social.v1.ReportContentRequest\x1a\'.museed.social.v1.ReportContentResponse\x12Z\n\x0bListReports\x12$.museed.social.v1.ListReportsRequest\x1a%.museed.social.v1.ListReportsResponse\x12]\n\x0c\x44\x65\x63ideReport\x12%.museed.social.v1.DecideReportRequest\x1a&.museed.social.v1.DecideReportResponse\x12Z\n\x0bShowContent\x12$.museed.social.v1.ShowContentRequest\x1a%.museed.social.v1.ShowContentResponse\x12Z\n\x0bSuspendUser\x12$.museed.social.v1.SuspendUserRequest\x1a%.museed.social.v1.SuspendUserResponse\x12`\n\rReinstateUser\x12&.museed.social.v1.ReinstateUserRequest\x1a\'.museed.social.v1.ReinstateUserResponse\x12N\n\x07SetRole\x12 .museed.social.v1.SetRoleRequest\x1a!.museed.social.v1.SetRoleResponse\x12]\n\x0cListAuditLog\x12%.museed.social.v1.ListAuditLogRequest\x1a&.museed.social.v1.ListAuditLogResponse\x12Z\n\x0bSearchUsers\x12$.museed.social.v1.SearchUsersRequest\x1a%.museed.social.v1.SearchUsersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'museed.social.v1.moderation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBJECTKIND']._serialized_start=2358
-  _globals['_SUBJECTKIND']._serialized_end=2581
-  _globals['_REPORTREASON']._serialized_start=2584
-  _globals['_REPORTREASON']._serialized_end=2782
-  _globals['_REPORTSTATE']._serialized_start=2784
-  _globals['_REPORTSTATE']._serialized_end=2902
-  _globals['_MODERATIONACTION']._serialized_start=2905
-  _globals['_MODERATIONACTION']._serialized_end=3075
+  _globals['_SUBJECTKIND']._serialized_start=2493
+  _globals['_SUBJECTKIND']._serialized_end=2716
+  _globals['_REPORTREASON']._serialized_start=2719
+  _globals['_REPORTREASON']._serialized_end=2917
+  _globals['_REPORTSTATE']._serialized_start=2919
+  _globals['_REPORTSTATE']._serialized_end=3037
+  _globals['_MODERATIONACTION']._serialized_start=3040
+  _globals['_MODERATIONACTION']._serialized_end=3210
   _globals['_REPORT']._serialized_start=122
   _globals['_REPORT']._serialized_end=515
   _globals['_REPORTCONTENTREQUEST']._serialized_start=518
@@ -55,30 +55,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECIDEREPORTREQUEST']._serialized_end=1071
   _globals['_DECIDEREPORTRESPONSE']._serialized_start=1073
   _globals['_DECIDEREPORTRESPONSE']._serialized_end=1137
-  _globals['_ACCOUNT']._serialized_start=1140
-  _globals['_ACCOUNT']._serialized_end=1396
-  _globals['_SUSPENDUSERREQUEST']._serialized_start=1398
-  _globals['_SUSPENDUSERREQUEST']._serialized_end=1452
-  _globals['_SUSPENDUSERRESPONSE']._serialized_start=1454
-  _globals['_SUSPENDUSERRESPONSE']._serialized_end=1519
-  _globals['_REINSTATEUSERREQUEST']._serialized_start=1521
-  _globals['_REINSTATEUSERREQUEST']._serialized_end=1577
-  _globals['_REINSTATEUSERRESPONSE']._serialized_start=1579
-  _globals['_REINSTATEUSERRESPONSE']._serialized_end=1646
-  _globals['_SETROLEREQUEST']._serialized_start=1648
-  _globals['_SETROLEREQUEST']._serialized_end=1712
-  _globals['_SETROLERESPONSE']._serialized_start=1714
-  _globals['_SETROLERESPONSE']._serialized_end=1775
-  _globals['_AUDITENTRY']._serialized_start=1778
-  _globals['_AUDITENTRY']._serialized_end=2008
-  _globals['_LISTAUDITLOGREQUEST']._serialized_start=2010
-  _globals['_LISTAUDITLOGREQUEST']._serialized_end=2090
-  _globals['_LISTAUDITLOGRESPONSE']._serialized_start=2092
-  _globals['_LISTAUDITLOGRESPONSE']._serialized_end=2186
-  _globals['_SEARCHUSERSREQUEST']._serialized_start=2188
-  _globals['_SEARCHUSERSREQUEST']._serialized_end=2262
-  _globals['_SEARCHUSERSRESPONSE']._serialized_start=2264
-  _globals['_SEARCHUSERSRESPONSE']._serialized_end=2355
-  _globals['_MODERATIONSERVICE']._serialized_start=3078
-  _globals['_MODERATIONSERVICE']._serialized_end=3839
+  _globals['_SHOWCONTENTREQUEST']._serialized_start=1139
+  _globals['_SHOWCONTENTREQUEST']._serialized_end=1249
+  _globals['_SHOWCONTENTRESPONSE']._serialized_start=1251
+  _globals['_SHOWCONTENTRESPONSE']._serialized_end=1272
+  _globals['_ACCOUNT']._serialized_start=1275
+  _globals['_ACCOUNT']._serialized_end=1531
+  _globals['_SUSPENDUSERREQUEST']._serialized_start=1533
+  _globals['_SUSPENDUSERREQUEST']._serialized_end=1587
+  _globals['_SUSPENDUSERRESPONSE']._serialized_start=1589
+  _globals['_SUSPENDUSERRESPONSE']._serialized_end=1654
+  _globals['_REINSTATEUSERREQUEST']._serialized_start=1656
+  _globals['_REINSTATEUSERREQUEST']._serialized_end=1712
+  _globals['_REINSTATEUSERRESPONSE']._serialized_start=1714
+  _globals['_REINSTATEUSERRESPONSE']._serialized_end=1781
+  _globals['_SETROLEREQUEST']._serialized_start=1783
+  _globals['_SETROLEREQUEST']._serialized_end=1847
+  _globals['_SETROLERESPONSE']._serialized_start=1849
+  _globals['_SETROLERESPONSE']._serialized_end=1910
+  _globals['_AUDITENTRY']._serialized_start=1913
+  _globals['_AUDITENTRY']._serialized_end=2143
+  _globals['_LISTAUDITLOGREQUEST']._serialized_start=2145
+  _globals['_LISTAUDITLOGREQUEST']._serialized_end=2225
+  _globals['_LISTAUDITLOGRESPONSE']._serialized_start=2227
+  _globals['_LISTAUDITLOGRESPONSE']._serialized_end=2321
+  _globals['_SEARCHUSERSREQUEST']._serialized_start=2323
+  _globals['_SEARCHUSERSREQUEST']._serialized_end=2397
+  _globals['_SEARCHUSERSRESPONSE']._serialized_start=2399
+  _globals['_SEARCHUSERSRESPONSE']._serialized_end=2490
+  _globals['_MODERATIONSERVICE']._serialized_start=3213
+  _globals['_MODERATIONSERVICE']._serialized_end=4066
 # @@protoc_insertion_point(module_scope)

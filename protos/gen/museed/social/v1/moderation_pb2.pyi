@@ -144,7 +144,7 @@ class _ModerationActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Mode
     MODERATION_ACTION_NONE: _ModerationAction.ValueType  # 1
     """Nothing."""
     MODERATION_ACTION_HIDE: _ModerationAction.ValueType  # 2
-    """Only its owner and admins see it from now on; a playlist stays private. Not for people."""
+    """Only its owner and admins see it, until ShowContent; a playlist stays private. Not for people."""
     MODERATION_ACTION_DELETE: _ModerationAction.ValueType  # 3
     """It is deleted. Not for people."""
     MODERATION_ACTION_SUSPEND: _ModerationAction.ValueType  # 4
@@ -158,7 +158,7 @@ MODERATION_ACTION_UNSPECIFIED: ModerationAction.ValueType  # 0
 MODERATION_ACTION_NONE: ModerationAction.ValueType  # 1
 """Nothing."""
 MODERATION_ACTION_HIDE: ModerationAction.ValueType  # 2
-"""Only its owner and admins see it from now on; a playlist stays private. Not for people."""
+"""Only its owner and admins see it, until ShowContent; a playlist stays private. Not for people."""
 MODERATION_ACTION_DELETE: ModerationAction.ValueType  # 3
 """It is deleted. Not for people."""
 MODERATION_ACTION_SUSPEND: ModerationAction.ValueType  # 4
@@ -410,6 +410,53 @@ class DecideReportResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecideReportResponse: _TypeAlias = DecideReportResponse  # noqa: Y015
+
+@_typing.final
+class ShowContentRequest(_message.Message):
+    """What is shown again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_KIND_FIELD_NUMBER: _builtins.int
+    SUBJECT_ID_FIELD_NUMBER: _builtins.int
+    BECAUSE_FIELD_NUMBER: _builtins.int
+    subject_kind: Global___SubjectKind.ValueType
+    """PLAYLIST or COMMENT."""
+    subject_id: _builtins.str
+    """The playlist or comment."""
+    because: _builtins.str
+    """Why, 1 to 1,000 characters; kept in the audit log."""
+    def __init__(
+        self,
+        *,
+        subject_kind: Global___SubjectKind.ValueType = ...,
+        subject_id: _builtins.str = ...,
+        because: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["because", b"because", "subject_id", b"subject_id", "subject_kind", b"subject_kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowContentRequest: _TypeAlias = ShowContentRequest  # noqa: Y015
+
+@_typing.final
+class ShowContentResponse(_message.Message):
+    """Nothing to say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShowContentResponse: _TypeAlias = ShowContentResponse  # noqa: Y015
 
 @_typing.final
 class Account(_message.Message):

@@ -50,6 +50,11 @@ class ModerationServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_moderation__pb2.DecideReportRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_moderation__pb2.DecideReportResponse.FromString,
                 _registered_method=True)
+        self.ShowContent = channel.unary_unary(
+                '/museed.social.v1.ModerationService/ShowContent',
+                request_serializer=museed_dot_social_dot_v1_dot_moderation__pb2.ShowContentRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_moderation__pb2.ShowContentResponse.FromString,
+                _registered_method=True)
         self.SuspendUser = channel.unary_unary(
                 '/museed.social.v1.ModerationService/SuspendUser',
                 request_serializer=museed_dot_social_dot_v1_dot_moderation__pb2.SuspendUserRequest.SerializeToString,
@@ -100,6 +105,15 @@ class ModerationServiceServicer:
     def DecideReport(self, request, context):
         """Decides a report, and acts on what it is about. Deciding it again the same way does nothing; another way is
         REPORT_DECIDED. Admin only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShowContent(self, request, context):
+        """Takes the hiding of a playlist or a comment back: a playlist has the visibility again that it had, and its old place
+        in lists. What is not hidden stays as it is; what is gone is PLAYLIST_NOT_FOUND or COMMENT_NOT_FOUND. Admin only,
+        idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,6 +173,11 @@ def add_ModerationServiceServicer_to_server(servicer, server):
                     servicer.DecideReport,
                     request_deserializer=museed_dot_social_dot_v1_dot_moderation__pb2.DecideReportRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_moderation__pb2.DecideReportResponse.SerializeToString,
+            ),
+            'ShowContent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShowContent,
+                    request_deserializer=museed_dot_social_dot_v1_dot_moderation__pb2.ShowContentRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_moderation__pb2.ShowContentResponse.SerializeToString,
             ),
             'SuspendUser': grpc.unary_unary_rpc_method_handler(
                     servicer.SuspendUser,
@@ -268,6 +287,33 @@ class ModerationService:
             '/museed.social.v1.ModerationService/DecideReport',
             museed_dot_social_dot_v1_dot_moderation__pb2.DecideReportRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_moderation__pb2.DecideReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShowContent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.ModerationService/ShowContent',
+            museed_dot_social_dot_v1_dot_moderation__pb2.ShowContentRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_moderation__pb2.ShowContentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,11 @@ class ModerationServiceStub:
     """Decides a report, and acts on what it is about. Deciding it again the same way does nothing; another way is
     REPORT_DECIDED. Admin only.
     """
+    ShowContent: _grpc.UnaryUnaryMultiCallable[_moderation_pb2.ShowContentRequest, _moderation_pb2.ShowContentResponse]
+    """Takes the hiding of a playlist or a comment back: a playlist has the visibility again that it had, and its old place
+    in lists. What is not hidden stays as it is; what is gone is PLAYLIST_NOT_FOUND or COMMENT_NOT_FOUND. Admin only,
+    idempotent.
+    """
     SuspendUser: _grpc.UnaryUnaryMultiCallable[_moderation_pb2.SuspendUserRequest, _moderation_pb2.SuspendUserResponse]
     """Suspends a person: sessions end, open jobs are cancelled, what is theirs is hidden. Oneself is OWN_ACCOUNT, the
     last admin LAST_ADMIN. Admin only, idempotent.
@@ -74,6 +79,11 @@ class ModerationServiceAsyncStub(ModerationServiceStub):
     DecideReport: _aio.UnaryUnaryMultiCallable[_moderation_pb2.DecideReportRequest, _moderation_pb2.DecideReportResponse]  # type: ignore[assignment]
     """Decides a report, and acts on what it is about. Deciding it again the same way does nothing; another way is
     REPORT_DECIDED. Admin only.
+    """
+    ShowContent: _aio.UnaryUnaryMultiCallable[_moderation_pb2.ShowContentRequest, _moderation_pb2.ShowContentResponse]  # type: ignore[assignment]
+    """Takes the hiding of a playlist or a comment back: a playlist has the visibility again that it had, and its old place
+    in lists. What is not hidden stays as it is; what is gone is PLAYLIST_NOT_FOUND or COMMENT_NOT_FOUND. Admin only,
+    idempotent.
     """
     SuspendUser: _aio.UnaryUnaryMultiCallable[_moderation_pb2.SuspendUserRequest, _moderation_pb2.SuspendUserResponse]  # type: ignore[assignment]
     """Suspends a person: sessions end, open jobs are cancelled, what is theirs is hidden. Oneself is OWN_ACCOUNT, the
@@ -120,6 +130,17 @@ class ModerationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_moderation_pb2.DecideReportResponse, _abc.Awaitable[_moderation_pb2.DecideReportResponse]]:
         """Decides a report, and acts on what it is about. Deciding it again the same way does nothing; another way is
         REPORT_DECIDED. Admin only.
+        """
+
+    @_abc_1.abstractmethod
+    def ShowContent(
+        self,
+        request: _moderation_pb2.ShowContentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_moderation_pb2.ShowContentResponse, _abc.Awaitable[_moderation_pb2.ShowContentResponse]]:
+        """Takes the hiding of a playlist or a comment back: a playlist has the visibility again that it had, and its old place
+        in lists. What is not hidden stays as it is; what is gone is PLAYLIST_NOT_FOUND or COMMENT_NOT_FOUND. Admin only,
+        idempotent.
         """
 
     @_abc_1.abstractmethod
