@@ -95,6 +95,7 @@ class SocialProcess:
             "SOCIAL_RETRIEVER_ADDRESS": "127.0.0.1:1",
             "SOCIAL_DATABASE_POOL_SIZE": "8",
             "SOCIAL_BACKGROUND_POOL_SIZE": "8",
+            "SOCIAL_STATEMENT_TIMEOUT_MS": "60000",
             "NATS_URL": bus.url,
             "NATS_USER": bus.user,
             "NATS_PASSWORD": bus.password,
