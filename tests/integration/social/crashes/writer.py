@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 # What comes of a process, a database or a connection that is gone: the write may be done, or may not.
 UNKNOWN = (Unavailable, DeadlineExceeded)
+# Of answers: who did not hear one asks again for what is done already.
+LOST = 0.1
 
 
 @dataclass
@@ -86,17 +88,12 @@ class Writer:
 
     async def sign_up(self) -> None:
         """Make an account; where an answer was lost, the name is taken, by oneself."""
-        is_lost = False
 
         async def call(client: Client) -> Person:
-            nonlocal is_lost
             try:
                 return await client.sign_up(self.name)
-            except UNKNOWN:
-                is_lost = True
-                raise
             except AlreadyExists:
-                assert is_lost, f"{self.name} was there before"
+                assert self.repeated, f"{self.name} was there before"
                 return await self._log_in(client)
 
         self.person = await self._insist(call)
@@ -305,14 +302,17 @@ class Writer:
         return await self._insist(lambda client: call(Hands(client, self.person)))
 
     async def _insist(self, call: Callable[[Client], Awaitable[T]]) -> T:
-        """Call, of any process, until there is an answer."""
+        """Call, of any process, until there is an answer; some answers are lost on the way."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
-                    return await call(self.dice.choice(self.world.clients))
+                    answer = await call(self.dice.choice(self.world.clients))
                 except (*UNKNOWN, Aborted):
-                    self.repeated += 1
                     await asyncio.sleep(0.05 + self.dice.random() * 0.2)
+                else:
+                    if self.dice.random() >= LOST:
+                        return answer
+                self.repeated += 1
 
     async def _log_in(self, client: Client) -> Person:
         password = f"secret of {self.name}"
