@@ -188,7 +188,7 @@ class Revocations:
 
     def __init__(self, fetch: Callable[[], Awaitable[Iterable[str]]], interval_s: float = 2.0) -> None:
         self._fetch = fetch
-        self._interval_s = interval_s
+        self.interval_s = interval_s
         self._ended: frozenset[str] = frozenset()
 
     def __contains__(self, session_id: str) -> bool:
@@ -201,7 +201,7 @@ class Revocations:
                 self._ended = frozenset(await self._fetch())
             except DomainError as error:
                 logger.warning("revocations_stale", extra={"reason": error.reason})
-            await asyncio.sleep(self._interval_s)
+            await asyncio.sleep(self.interval_s)
 
 
 class TokenVerifier:

@@ -113,7 +113,7 @@ async def database_url(postgres: Postgres, migrated: str) -> AsyncIterator[str]:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """A migrated database without a service."""
-    connected = await Database.connect(database_url, size=12, statement_timeout_ms=10_000)
+    connected = await Database.connect(database_url, size=12, statement_timeout_ms=60_000)
     yield connected
     await connected.close()
 
@@ -133,6 +133,8 @@ def settings(database_url: str) -> SocialSettings:
         listen=f"127.0.0.1:{free_port()}",
         embedder_address=f"127.0.0.1:{free_port()}",
         retriever_address=f"127.0.0.1:{free_port()}",
+        # What takes long here tells of the machine.
+        statement_timeout_ms=60_000,
     )
 
 

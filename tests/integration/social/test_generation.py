@@ -1,7 +1,6 @@
 """Jobs from a request to a playlist, through crashes, cancellation and parts that are away."""
 
 import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -80,11 +79,14 @@ async def told_states(mesh: Mesh, sql: Sql, job_id: str) -> list[events_pb2.JobP
 
 
 async def test_library_seed_becomes_a_playlist_while_the_caller_waits(
-    mesh: Mesh, social: Client, library: Library, person: Person, sql: Sql
+    mesh: Mesh, social: Client, library: Library, person: Person, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started = time.monotonic()
-    job = await social.generate(person, track_seed(library.track_ids[0], 2.0), length=3, max_per_artist=2)
-    assert time.monotonic() - started < 2
+    # Nothing but the bell of its end lets the caller go before this test is over.
+    monkeypatch.setattr("services.social.servicer.jobs.to_wait_s", lambda wait_ms: 600.0)
+    monkeypatch.setattr("services.social.servicer.desk._REREAD_INTERVAL_S", 600.0)
+    monkeypatch.setattr("tests.integration.social.client.TIMEOUT_S", 600.0)
+    async with asyncio.timeout(60):
+        job = await social.generate(person, track_seed(library.track_ids[0], 2.0), length=3, max_per_artist=2)
     assert (job.state, job.progress, job.attempt) == (SUCCEEDED, 1.0, 1)
     assert job.HasField("finished_at")
     found = await social.playlist(person, job.playlist_id)
@@ -151,7 +153,7 @@ async def test_given_title_and_visibility_are_kept(social: Client, library: Libr
         wait_ms=5_000,
     )
     answer = await social.jobs.CreateGenerationJob(request, timeout=TIMEOUT_S, metadata=person.metadata)
-    found = await social.playlist(None, answer.job.playlist_id)
+    found = await social.playlist(None, (await social.ended(person, answer.job)).playlist_id)
     assert found.playlist.title == "Mine"
 
 
@@ -293,12 +295,20 @@ async def test_what_the_retriever_refuses_ends_the_job_with_its_reason(
     assert (job.state, job.failure_reason) == (FAILED, "NO_CANDIDATES")
 
 
+async def until_searching(social: Client, person: Person, job: jobs_pb2.Job) -> None:
+    async def is_searching() -> bool:
+        return (await social.job(person, job.job_id, wait_ms=0)).state == SEARCHING
+
+    await until(is_searching)
+
+
 async def test_part_that_is_away_and_comes_back_delays_the_job_only(
     mesh: Mesh, social: Client, library: Library, person: Person
 ) -> None:
     mesh.retriever.failure = Unavailable("the index is being loaded", reason="INDEX_LOADING")
-    job = await social.generate(person, track_seed(library.track_ids[0]), wait_ms=300)
-    assert job.state == SEARCHING
+    job = await social.generate(person, track_seed(library.track_ids[0]), wait_ms=0)
+    await until_searching(social, person, job)
+    await until(lambda: mesh.retriever.requests)
     mesh.retriever.failure = None
     assert (await social.job(person, job.job_id)).state == SUCCEEDED
     assert len(mesh.retriever.requests) > 1
@@ -310,8 +320,8 @@ async def test_retriever_that_was_never_there_is_waited_for(mesh: Mesh, social: 
     mesh.settings = mesh.settings.model_copy(update={"retriever_address": other})
     client = await mesh.start()
     request = await client.sign_up()
-    job = await client.generate(request, track_seed(library.track_ids[0]), wait_ms=200)
-    assert job.state == SEARCHING
+    job = await client.generate(request, track_seed(library.track_ids[0]), wait_ms=0)
+    await until_searching(client, request, job)
     async with serving_retriever(mesh.retriever, other, lambda: mesh.settings.listen):
         assert (await client.job(request, job.job_id)).state == SUCCEEDED
         await mesh.stack.aclose()
@@ -464,9 +474,11 @@ async def test_lease_is_renewed_while_work_goes_on(mesh: Mesh, sql: Sql) -> None
     assert (await social.job(library.admin, job.job_id)).attempt == 1
 
 
-async def test_two_processes_share_jobs_and_each_hears_of_the_others_ends(
-    mesh: Mesh, social: Client, library: Library, person: Person, sql: Sql
-) -> None:
+async def test_two_processes_share_jobs_and_each_hears_of_the_others_ends(mesh: Mesh, sql: Sql) -> None:
+    # However slow this machine is, no lease runs out.
+    mesh.settings = mesh.settings.model_copy(update={"job_lease_s": 600.0})
+    social = await mesh.start()
+    library, person = await make_library(mesh, social), await social.sign_up()
     mesh.settings = mesh.settings.model_copy(update={"listen": f"127.0.0.1:{free_port()}"})
     second = await mesh.start()
     clients = [social, second]
@@ -492,21 +504,22 @@ async def test_job_waits_until_the_log_is_whole(
         ENCODER_ID,
     )
     await sql.execute("UPDATE streams SET rebuild_through = (SELECT max(id) FROM outbox) WHERE name = 'VECTORS'")
-    job = await social.generate(person, track_seed(track_id), wait_ms=500)
-    assert job.state == SEARCHING
+    job = await social.generate(person, track_seed(track_id), wait_ms=0)
+    await until_searching(social, person, job)
     assert mesh.retriever.requests == []
     await locks.close()
     assert (await social.job(person, job.job_id)).state == SUCCEEDED
 
 
 async def test_wait_ends_with_the_callers_deadline(
-    mesh: Mesh, social: Client, library: Library, person: Person
+    mesh: Mesh, social: Client, library: Library, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.social.servicer.desk._ANSWER_MARGIN_S", 18.0)
     mesh.retriever.gate.close()
     request = jobs_pb2.CreateGenerationJobRequest(
         idempotency_key="k", recipe=jobs_pb2.Recipe(seeds=[track_seed(library.track_ids[0])]), wait_ms=5_000
     )
-    answer = await social.jobs.CreateGenerationJob(request, timeout=1.0, metadata=person.metadata)
+    answer = await social.jobs.CreateGenerationJob(request, timeout=20.0, metadata=person.metadata)
     assert answer.job.state in (QUEUED, SEARCHING)
     mesh.retriever.gate.opened.set()
 
@@ -516,7 +529,8 @@ async def test_expired_upload_cannot_be_a_seed_but_its_vector_outlives_it(
 ) -> None:
     upload_id = await social.upload(person)
     mesh.retriever.failure = Unavailable("away")
-    job = await social.generate(person, upload_seed(upload_id), wait_ms=100)
+    job = await social.generate(person, upload_seed(upload_id), wait_ms=0)
+    await until_searching(social, person, job)
     await sql.execute("UPDATE uploads SET expires_at = $1", datetime.now(UTC) - timedelta(seconds=1))
     mesh.retriever.failure = None
     assert (await social.job(person, job.job_id)).state == SUCCEEDED

@@ -248,7 +248,7 @@ def held_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
     def slowly(one: Profile, index: TrackIndex) -> Float32Array | None:
         if one.profile_id == "slow":
-            release.wait(5)
+            release.wait(600)
         return taste_of(one, index)
 
     monkeypatch.setattr("services.retriever.live.profile_search.taste_of", slowly)
@@ -381,7 +381,7 @@ async def test_work_that_its_caller_left_is_over_before_the_next_begins(rig: Rig
     rig.put_profile("a", {"t0": 1})
     rig.put_profile("b", {"t0": 1})
     release = threading.Event()
-    rig.thread.submit(release.wait, 5)
+    rig.thread.submit(release.wait, 600)
     left = asyncio.create_task(rig.search.nearest("a", 5, ()))
     await asyncio.sleep(0.05)
     left.cancel()

@@ -13,7 +13,7 @@ from services.chassis.server import Server
 from services.social.servicer.access import ACCESS
 from services.social.wiring.registering import register
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 60.0
 # Nobody needs a token but for DeletePlaylist; UpdatePlaylist has no row.
 OPEN = {name: Access.PUBLIC for name in ACCESS if "/UpdatePlaylist" not in name}
 OPEN["/museed.social.v1.PlaylistService/DeletePlaylist"] = Access.USER
