@@ -354,6 +354,7 @@ async def test_what_the_owner_blocks_is_never_chosen(mesh: Mesh, library: Librar
         artist_id,
     )
     await sql.execute("INSERT INTO blocked_artists VALUES ($1, $2, now())", desk.person.user_id, artist_id)
+    await sql.execute("UPDATE tracks SET missing_since = now() WHERE track_id = $1", ids[4])
     for track_id, spelling in ((ids[4], "The Band"), (ids[5], "THE BÄND")):
         await sql.execute(
             "UPDATE tracks SET artist = $2, artist_id = $3, refined = 1 WHERE track_id = $1",
@@ -365,7 +366,7 @@ async def test_what_the_owner_blocks_is_never_chosen(mesh: Mesh, library: Librar
     job = await desk.client.generate(desk.person, jobs_pb2.GenerationSeed(track_id=ids[0]), filter=wanted)
     assert job.state == SUCCEEDED
     told_filter = mesh.retriever.requests[-1].filter
-    assert (list(told_filter.blocked_track_ids), list(told_filter.genres)) == ([ids[2]], ["Rock"])
+    assert (list(told_filter.blocked_track_ids), list(told_filter.genres)) == ([ids[2], ids[4]], ["Rock"])
     assert list(told_filter.blocked_artists) == ["Nobody", "THE BÄND", "The Band"]
     # They are not part of the recipe.
     recipe = await sql.fetchval("SELECT recipe::text FROM playlists WHERE playlist_id = $1", job.playlist_id)
@@ -375,7 +376,7 @@ async def test_what_the_owner_blocks_is_never_chosen(mesh: Mesh, library: Librar
     assert list(mesh.retriever.extensions[-1].filter.blocked_artists) == ["Nobody", "THE BÄND", "The Band"]
     path = jobs_pb2.PathEnd(to_track_id=ids[1])
     await desk.client.generate(desk.person, jobs_pb2.GenerationSeed(track_id=ids[0]), path=path, length=3)
-    assert list(mesh.retriever.paths[-1].filter.blocked_track_ids) == [ids[2]]
+    assert list(mesh.retriever.paths[-1].filter.blocked_track_ids) == [ids[2], ids[4]]
 
 
 async def test_schedule_runs_once_whoever_runs_it_and_missed_times_collapse(
