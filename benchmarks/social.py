@@ -1,7 +1,7 @@
 """How fast is what people do with each other, at the size MUSEED was designed for, and does anything get lost?
 
 Loads 100,000 people with 1,000,000 follows, 200,000 playlists, 2,500,000 likes, 2,500,000 plays and 106,574 tracks into
-a PostgreSQL of its own (four minutes; `--kept FOLDER` keeps it), runs social as the process that it is, and prints what
+a PostgreSQL of its own (nine minutes; `--kept FOLDER` keeps it), runs social as the process that it is, and prints what
 this machine can do at all (fsync, commit, publish, echo) beside what is measured.
 
 Usage: python -m benchmarks.social [--scale 1.0] [--kept FOLDER] [--only PART] [--seconds 5]

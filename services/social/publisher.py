@@ -82,14 +82,16 @@ class Publisher:
 
     async def _drain(self, lane: Lane) -> None:
         """Publish a lane until it is empty, NATS refuses, or the lane is somebody else's."""
+        published = 0
         try:
             if not await self._locks.acquire(lane):
                 return
             try:
-                while self._locks.holds(lane) and await self._publish_batch(lane):
-                    # Rows that come after the last look of this drain find it still there: look once more.
-                    self._nudge.ring()
+                while self._locks.holds(lane) and (count := await self._publish_batch(lane)):
+                    published += count
                     raise_if_cancelled()
+                    if count < _BATCH_SIZE:
+                        break
             finally:
                 await self._locks.release(lane)
         except DomainError as error:
@@ -98,18 +100,19 @@ class Publisher:
             logger.exception("drain_failed", extra={"lane": lane.lock_key})
         finally:
             del self._draining[lane]
+            if published:
+                # Rows that came after the last look of this drain found it still there: look once more.
+                self._nudge.ring()
 
-    async def _publish_batch(self, lane: Lane) -> bool:
-        """Publish the oldest rows of a lane; say whether to go on with more."""
+    async def _publish_batch(self, lane: Lane) -> int:
+        """Publish the oldest rows of a lane; return how many, 0 where not all of them were."""
         created_at = await self._bus.stream_created_at(VECTORS) if lane.kind is Kind.VECTOR else None
         async with self._database.connection() as connection:
             if lane.kind is Kind.VECTOR and created_at != await vector_log.known_stream(connection, VECTORS):
                 # The reconciler has not seen this stream yet: what is marked now would count for the lost one.
-                return False
+                return 0
             rows = await outbox.read_batch(connection, lane, _BATCH_SIZE)
             found = await _compose(connection, lane.kind, rows)
-        if not rows:
-            return False
         by_key: defaultdict[str, list[OutboxRow]] = defaultdict(list)
         for row in rows:
             by_key[row.key].append(row)
@@ -117,7 +120,7 @@ class Publisher:
         done = [one for of_key in await asyncio.gather(*tasks) for one in of_key]
         if done:
             await self._finish(lane.kind, done)
-        return len(done) == len(rows)
+        return len(rows) if len(done) == len(rows) else 0
 
     async def _publish_key(
         self, kind: Kind, rows: Sequence[OutboxRow], found: dict[int, Message | None]
@@ -141,14 +144,19 @@ class Publisher:
         return done
 
     async def _finish(self, kind: Kind, done: Sequence[_Done]) -> None:
+        row_ids = [one.row.row_id for one in done]
+        if kind is Kind.EVENT:
+            async with self._database.connection() as connection:
+                await outbox.delete(connection, row_ids)
+            return
         async with self._database.connection() as connection, connection.transaction():
             if kind is Kind.VECTOR:
                 for encoder_id, told in _told_by_encoder(done).items():
                     await vector_log.mark_published(connection, encoder_id, told)
-            elif kind is Kind.WORK:
+            else:
                 sequences = {one.row.event_id: one.ack.sequence for one in done if one.ack is not None}
                 await work.mark_sent(connection, sequences)
-            await outbox.delete(connection, [one.row.row_id for one in done])
+            await outbox.delete(connection, row_ids)
 
 
 async def _compose(connection: Connection, kind: Kind, rows: Sequence[OutboxRow]) -> dict[int, Message | None]:

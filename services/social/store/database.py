@@ -157,6 +157,7 @@ async def _open_pool(
         min_size=least,
         max_size=most,
         init=_set_codecs,
+        reset=_keep_as_it_is,
         timeout=_CONNECT_TIMEOUT_S,
         command_timeout=statement_timeout_ms / 1000 + _COMMAND_TIMEOUT_MARGIN_S,
         server_settings={
@@ -175,6 +176,10 @@ async def _close_pool(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         await asyncio.wait_for(pool.close(), 5.0)
     except TimeoutError:
         pool.terminate()
+
+
+async def _keep_as_it_is(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Nothing here outlives a transaction, so what asyncpg asks the server to reset would be a call for nothing."""
 
 
 async def _set_codecs(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -105,6 +105,8 @@ async def played_playlists(
     connection: Connection, playlist_ids: Sequence[PlaylistId], user_id: UserId
 ) -> dict[PlaylistId, bool]:
     """Return those playlists that a person may open, and whether they are somebody else's."""
+    if not playlist_ids:
+        return {}
     rows = await connection.fetch(SELECT_PLAYED_PLAYLISTS, playlist_ids, user_id)
     return {row["playlist_id"]: row["is_of_another"] for row in rows}
 
@@ -113,6 +115,8 @@ async def owned_by_others(
     connection: Connection, playlist_ids: Sequence[PlaylistId], user_id: UserId
 ) -> set[PlaylistId]:
     """Return those playlists that are somebody else's."""
+    if not playlist_ids:
+        return set()
     return {row["playlist_id"] for row in await connection.fetch(SELECT_OTHERS_PLAYLISTS, playlist_ids, user_id)}
 
 
