@@ -40,12 +40,12 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         yield server
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         log.close()
 
 
 async def _until_postgres_answers(server: Postgres) -> None:
-    for _ in range(200):
+    for _ in range(1_200):
         try:
             connection = await asyncpg.connect(server.url())
         except (OSError, asyncpg.PostgresError):
@@ -108,7 +108,7 @@ class NatsServer:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(local_nats.command(self._config), stdout=log, stderr=log)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
                 return
@@ -118,7 +118,7 @@ class NatsServer:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
             self._process = None
 
 

@@ -19,7 +19,8 @@ from typing import IO, Any
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
-_LARGEST_MANIFEST = 1024**3
+# What the list of checksums may say of a file beside its name.
+_MANIFEST_BYTES, _MANIFEST_BYTES_A_FILE = 10_000, 100
 _CHUNK_BYTES = 1024 * 1024
 # What a backup may hold; nothing that leads out of the folder.
 _NAME = re.compile(r"database\.dump|encoder\.json|secrets\.json|(blobs|models)(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
@@ -92,9 +93,11 @@ def writing(path: Path) -> Iterator[ArchiveWriter]:
     """Write a backup inside a `with`; the file is there when it is whole, readable by its owner only.
 
     Raises:
+        BackupError: Somebody else has written that file meanwhile; it stays.
         OSError: It cannot be written; nothing is left of it.
     """
-    partial = path.with_name(f"{path.name}.partial")
+    # Of this process alone: who writes to the same place at once must not write into this file.
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             with tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT) as tar:
@@ -112,6 +115,8 @@ def writing(path: Path) -> Iterator[ArchiveWriter]:
                 tar.addfile(entry, io.BytesIO(data))
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            raise BackupError(f"{path} is there already")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -129,16 +134,18 @@ def extract(path: Path, folder: Path) -> None:
     try:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
             for entry in tar:
-                content = tar.extractfile(entry) if entry.isreg() else None
+                # A sparse file is as large as it says, whatever the size of the backup.
+                content = tar.extractfile(entry) if entry.isreg() and not entry.issparse() else None
                 if content is None or manifest is not None:
                     raise BackupError(f"{path} is no backup of museed: {entry.name[:100]!r} does not belong there")
                 if entry.name == MANIFEST:
-                    manifest = json.loads(content.read(_LARGEST_MANIFEST))
+                    longest = _MANIFEST_BYTES + sum(_MANIFEST_BYTES_A_FILE + len(name) for name in found)
+                    manifest = json.loads(content.read(longest))
                 elif not can_hold(entry.name) or entry.name in found:
                     raise BackupError(f"{path} is no backup of museed: {entry.name[:100]!r} does not belong there")
                 else:
                     found[entry.name] = _write(content, folder / entry.name)
-    except (tarfile.TarError, ValueError, EOFError) as error:
+    except (tarfile.TarError, ValueError, EOFError, RecursionError) as error:
         raise BackupError(f"{path} is damaged: {error}") from error
     _check(path, manifest, found)
 

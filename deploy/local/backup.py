@@ -18,6 +18,7 @@ from pathlib import Path
 
 from deploy.local.archive import ArchiveWriter, BackupError, can_hold, extract, writing
 from deploy.local.postgres import Postgres, PostgresError
+from deploy.local.process import die_with
 from deploy.local.state import RESTORING, Pin, State, StateError
 
 # All else is between the processes of one machine, and made anew.
@@ -25,6 +26,8 @@ _KEPT_SECRETS = ("operator", "url_signing_key")
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 60.0
 _DATABASE = "database.dump"
+# What is void by the time of a restore: a log-in that was ended since would go on, and tries would be counted again.
+_LEFT_OUT = tuple(f"--exclude-table-data={name}" for name in ("refresh_tokens", "quota_windows"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +52,16 @@ def back_up(folder: Path, target: Path) -> Backup:
         raise BackupError(f"{target} is there already")
     state = State.open(folder)
     postgres = Postgres.at(state / "postgres", state.secret("postgres"))
-    dump = target.with_name(f"{target.name}.{_DATABASE}.partial")
+    dump = target.with_name(f"{target.name}.{os.getpid()}.{_DATABASE}.partial")
     try:
         os.close(os.open(dump, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         with writing(target) as archive:
-            with contextlib.ExitStack() as serving:
+            with contextlib.ExitStack() as stack:
                 with contextlib.suppress(StateError):  # a mesh runs there, and so does its PostgreSQL
-                    serving.enter_context(state.lock())
+                    stack.enter_context(state.lock())
                     state.clear_leftovers()
-                    serving.enter_context(_serving(postgres, state))
-                _run(postgres, "pg_dump", "--format=custom", "--no-owner", f"--file={dump}")
+                    stack.enter_context(serving(postgres, state))
+                _run(postgres, "pg_dump", "--format=custom", "--no-owner", *_LEFT_OUT, f"--file={dump}")
             archive.add_path(_DATABASE, dump)
             _add_files(archive, state)
             return Backup(len(archive.checksums), archive.size_bytes)
@@ -83,6 +86,7 @@ def restore(source: Path, folder: Path) -> None:
         staging.mkdir(mode=0o700)
         extract(source, staging)
         _fill_database(source, State.open(staging))
+        os.sync()
         _move_up(staging)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -116,17 +120,25 @@ def _fill_database(source: Path, state: State) -> None:
     dump = state / _DATABASE
     if not dump.exists() or not (state / "secrets.json").exists():
         raise BackupError(f"{source} is damaged: it holds no database, or no secrets")
+    _check_settings(source, state)
     postgres = Postgres.at(state / "postgres", state.secret("postgres"))
-    try:
-        postgres.initialise()
-    except PostgresError as error:
-        raise BackupError(str(error)) from error
-    with _serving(postgres, state):
+    with serving(postgres, state):
         _run(postgres, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--dbname=postgres", dump)
     dump.unlink()
     # Postgres is moved to another folder: what lies beside it belongs to this place.
     shutil.rmtree(postgres.socket_folder, ignore_errors=True)
     (state / "lock").unlink(missing_ok=True)
+
+
+def _check_settings(source: Path, state: State) -> None:
+    """Check what is read before the database, and by every start."""
+    try:
+        secrets = state.read_json("secrets.json")
+        if set(secrets) != set(_KEPT_SECRETS) or not all(isinstance(one, str) for one in secrets.values()):
+            raise ValueError("other secrets than a backup holds")
+        Pin.read(state)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BackupError(f"{source} is damaged: secrets.json or encoder.json cannot be read: {error}") from error
 
 
 def _move_up(staging: Path) -> None:
@@ -141,13 +153,17 @@ def _move_up(staging: Path) -> None:
 
 
 @contextlib.contextmanager
-def _serving(postgres: Postgres, state: State) -> Iterator[None]:
-    """Run the database server of a library whose mesh does not run."""
-    user = postgres.user
+def serving(postgres: Postgres, state: State) -> Iterator[None]:
+    """Run the database server of a library whose mesh does not run, on a new database where there is none."""
+    try:
+        postgres.initialise()  # also the folder of its socket, which no backup holds
+    except PostgresError as error:
+        raise BackupError(str(error)) from error
+    user, parent = postgres.user, os.getpid()
     with (state / "logs" / "postgres.log").open("ab") as log:
         process = subprocess.Popen(
             postgres.command(), user=user, group=user, extra_groups=None if user is None else [], stdout=log,
-            stderr=log, cwd="/",
+            stderr=log, cwd="/", preexec_fn=lambda: die_with(parent, signal.SIGINT),
         )  # fmt: skip
     try:
         deadline = time.monotonic() + _START_TIMEOUT_S
@@ -158,7 +174,11 @@ def _serving(postgres: Postgres, state: State) -> Iterator[None]:
         yield
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(_STOP_TIMEOUT_S)
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGQUIT)  # at once; the next start reads what was written
+            process.wait()
 
 
 def _answers(postgres: Postgres) -> bool:

@@ -98,7 +98,9 @@ class Parts:
             "SOCIAL_PUBLIC_URL": self._ports.url,
             **self._nats_environment("social"),
         }
-        return Spec("social", self._python("services.social"), self._healthy(self._ports.social), environment)
+        probe = self._healthy(self._ports.social)
+        # A large library of an older release takes its time.
+        return Spec("social", self._python("services.social"), probe, environment, start_timeout_s=900.0)
 
     def retriever(self, encoder_id: str) -> Spec:
         """Describe the retriever of one encoder's vectors."""

@@ -138,7 +138,7 @@ class SupervisedProcess:
                 extra_groups=None if self.spec.user is None else [],
                 cwd="/" if self.spec.user is not None else None,
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops all in order
-                preexec_fn=lambda: _die_with(parent, self.spec.stop_signal),
+                preexec_fn=lambda: die_with(parent, self.spec.stop_signal),
             )
         self._started_at = time.monotonic()
 
@@ -147,8 +147,8 @@ class SupervisedProcess:
         return "\n".join([*lines, f"The whole log: {self.log}"])
 
 
-def _die_with(parent: int, number: signal.Signals) -> None:
-    """Have the kernel send this child a signal when its parent dies, however it dies."""
+def die_with(parent: int, number: signal.Signals) -> None:
+    """Have the kernel send this child, which calls it, a signal when its parent dies, however it dies."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(number))
     if os.getppid() != parent:
         os._exit(1)  # it died in between

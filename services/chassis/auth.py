@@ -188,7 +188,7 @@ class Revocations:
 
     def __init__(self, fetch: Callable[[], Awaitable[Iterable[str]]], interval_s: float = 2.0) -> None:
         self._fetch = fetch
-        self._interval_s = interval_s
+        self.interval_s = interval_s
         self._ended: frozenset[str] = frozenset()
         self._is_read = False
         self._failed_at = float("-inf")
@@ -201,7 +201,7 @@ class Revocations:
         """Follow social for ever. While it is away the last list stays: nobody can log out without it either."""
         while True:
             await self._read()
-            await asyncio.sleep(self._interval_s)
+            await asyncio.sleep(self.interval_s)
 
     async def be_read(self) -> None:
         """Wait for the first list, once for all who want it: a process that has just begun believes no session unasked.

@@ -21,6 +21,11 @@ _CONNECT_TIMEOUT_S = 5.0
 # A statement that waits for a table holds up all who come after it: it gives way, and tries again.
 _LOCK_TIMEOUT_MS = 1_000
 _LOCK_PAUSE_S = 1.0
+_SERVER_SETTINGS = {
+    "application_name": "museed-social-migrate",
+    # Of a process that was killed: what it began ends soon, and gives the lock to the next one.
+    "client_connection_check_interval": "1000",
+}
 
 CREATE_LEDGER = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -89,7 +94,11 @@ async def migrate(url: str, migrations: list[Migration]) -> int:
     connection = await _connect(url)
     try:
         # Polled: waiting inside of pg_advisory_lock holds a snapshot that CREATE INDEX CONCURRENTLY waits for.
-        while not await connection.fetchval(TRY_LOCK, _LOCK_KEY):  # noqa: ASYNC110  # a lock rings no bell
+        is_told = False
+        while not await connection.fetchval(TRY_LOCK, _LOCK_KEY):
+            if not is_told:
+                logger.info("another_process_migrates")
+                is_told = True
             await asyncio.sleep(_POLL_INTERVAL_S)
         await connection.execute(CREATE_LEDGER)
         applied = {row["number"]: row["sha256"] for row in await connection.fetch(SELECT_LEDGER)}
@@ -146,7 +155,7 @@ async def _apply_whole(
 async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
     while True:
         try:
-            return await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT_S)
+            return await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT_S, server_settings=_SERVER_SETTINGS)
         except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
             logger.info("database_waits", extra={"error": repr(error)})
             await asyncio.sleep(0.5)

@@ -82,16 +82,16 @@ class Publisher:
 
     async def _drain(self, lane: Lane) -> None:
         """Publish a lane until it is empty, NATS refuses, or the lane is somebody else's."""
-        published = 0
+        published, refused = 0, set[str]()
         try:
             if not await self._locks.acquire(lane):
                 return
             try:
-                while self._locks.holds(lane) and (count := await self._publish_batch(lane)):
-                    published += count
+                seen = _BATCH_SIZE
+                while seen == _BATCH_SIZE and self._locks.holds(lane) and self._bus.is_connected:
+                    seen, done = await self._publish_batch(lane, refused)
+                    published += done
                     raise_if_cancelled()
-                    if count < _BATCH_SIZE:
-                        break
             finally:
                 await self._locks.release(lane)
         except DomainError as error:
@@ -104,23 +104,31 @@ class Publisher:
                 # Rows that came after the last look of this drain found it still there: look once more.
                 self._nudge.ring()
 
-    async def _publish_batch(self, lane: Lane) -> int:
-        """Publish the oldest rows of a lane; return how many, 0 where not all of them were."""
+    async def _publish_batch(self, lane: Lane, refused: set[str]) -> tuple[int, int]:
+        """Publish the oldest rows of a lane, without those of keys that were refused, to which it adds.
+
+        Returns:
+            How many rows were looked at, and how many of them are done.
+        """
         created_at = await self._bus.stream_created_at(VECTORS) if lane.kind is Kind.VECTOR else None
         async with self._database.connection() as connection:
             if lane.kind is Kind.VECTOR and created_at != await vector_log.known_stream(connection, VECTORS):
                 # The reconciler has not seen this stream yet: what is marked now would count for the lost one.
-                return 0
-            rows = await outbox.read_batch(connection, lane, _BATCH_SIZE)
+                return 0, 0
+            rows = await outbox.read_batch(connection, lane, _BATCH_SIZE, refused)
             found = await _compose(connection, lane.kind, rows)
         by_key: defaultdict[str, list[OutboxRow]] = defaultdict(list)
         for row in rows:
             by_key[row.key].append(row)
-        tasks = (self._publish_key(lane.kind, of_key, found) for of_key in by_key.values())
-        done = [one for of_key in await asyncio.gather(*tasks) for one in of_key]
+        async with asyncio.TaskGroup() as tasks:  # whatever one raises: the lane is kept until all have ended
+            sent = {
+                key: tasks.create_task(self._publish_key(lane.kind, of_key, found)) for key, of_key in by_key.items()
+            }
+        done = [one for task in sent.values() for one in task.result()]
         if done:
             await self._finish(lane.kind, done)
-        return len(rows) if len(done) == len(rows) else 0
+        refused |= {key for key, task in sent.items() if len(task.result()) < len(by_key[key])}
+        return len(rows), len(done)
 
     async def _publish_key(
         self, kind: Kind, rows: Sequence[OutboxRow], found: dict[int, Message | None]

@@ -51,7 +51,7 @@ class RunningMesh:
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
-                self.process.wait(10)
+                self.process.wait(60)
                 raise AssertionError(f"the mesh did not start:\n{(self.folder.parent / 'up.log').read_text()}")
             time.sleep(0.05)
 
@@ -78,7 +78,7 @@ class RunningMesh:
         assert self.process is not None
         if name == "supervisor":
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
             return
         row = json.loads((self.folder / "processes.json").read_text())[name]
         psutil.Process(row["pid"]).kill()

@@ -9,11 +9,11 @@ from training.evaluation.store import VectorStore
 from training.evaluation.workers import Work
 
 PREFIX = "lingering-"
-LINGERS_S = 60
+LINGERS_S = 600
 
 
 def linger(encoder: Encoder, store: VectorStore, work: Work) -> None:
-    """Be done with 0.wav as soon as another file is worked on; hold a temporary folder for a minute for any other."""
+    """Be done with 0.wav as soon as another file is worked on; hold a temporary folder for minutes for any other."""
     if work.path.name == "0.wav":
         while not list(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")):
             time.sleep(0.05)

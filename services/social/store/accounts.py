@@ -11,6 +11,7 @@ from services.social.domain.tokens import SigningKey
 from services.social.errors import NameTaken
 from services.social.errors.credentials import AccountSuspended
 from services.social.errors.sessions import SessionEnded
+from services.social.store.batches import delete_all, some_of
 from services.social.store.database import Connection
 
 # Only the first transaction finds the row without a founder: others wait for its end, and then find one.
@@ -56,8 +57,8 @@ UPDATE sessions SET revoked_at = $2, revoked_because = $3 WHERE session_id = $1 
 RETURNING session_id
 """
 SELECT_REVOKED = "SELECT session_id FROM sessions WHERE revoked_at >= $1"
-DELETE_EXPIRED_TOKENS = "DELETE FROM refresh_tokens WHERE expires_at < $1"
-DELETE_EXPIRED_SESSIONS = "DELETE FROM sessions WHERE expires_at < $1"
+DELETE_EXPIRED_TOKENS = some_of("refresh_tokens", "expires_at < $1")
+DELETE_EXPIRED_SESSIONS = some_of("sessions", "expires_at < $1")
 
 LOCK_SIGNING_KEYS = "LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE"
 SELECT_SIGNING_KEYS = """
@@ -201,8 +202,8 @@ async def revoked_sessions(connection: Connection, since: datetime) -> list[Sess
 
 async def delete_expired_sessions(connection: Connection, now: datetime) -> None:
     """Forget sessions and refresh tokens that nobody can continue."""
-    await connection.execute(DELETE_EXPIRED_TOKENS, now)
-    await connection.execute(DELETE_EXPIRED_SESSIONS, now)
+    await delete_all(connection, DELETE_EXPIRED_TOKENS, now)
+    await delete_all(connection, DELETE_EXPIRED_SESSIONS, now)
 
 
 async def signing_keys(connection: Connection, fresh: SigningKey) -> list[SigningKey]:

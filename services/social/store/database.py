@@ -30,6 +30,8 @@ _ACQUIRE_TIMEOUT_S = 5.0
 _CONNECT_TIMEOUT_S = 5.0
 # Beyond the server's own timeout: catches a server that no longer answers.
 _COMMAND_TIMEOUT_MARGIN_S = 5.0
+# Of a statement that rewrites a whole table.
+_LONG_TIMEOUT_S = 300
 # Of pg_trgm's 0.6: also finds words with one wrong letter in five.
 _WORD_SIMILARITY_THRESHOLD = "0.45"
 
@@ -136,6 +138,15 @@ class Database:
         """Close every connection, after at most 5 s for those in use."""
         pools = [self._pool] if self._replica is None else [self._pool, self._replica]
         await asyncio.gather(*(_close_pool(pool) for pool in pools))
+
+
+async def execute_long(connection: Connection, statement: str, *args: object) -> None:
+    """Execute a statement that touches a whole table, in a transaction: server and client wait for it for minutes.
+
+    What follows in the transaction may take as long on the server's side.
+    """
+    await connection.execute(f"SET LOCAL statement_timeout = '{_LONG_TIMEOUT_S}s'")
+    await connection.execute(statement, *args, timeout=_LONG_TIMEOUT_S + _COMMAND_TIMEOUT_MARGIN_S)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from services.social.domain.ids import UserId
+from services.social.store.batches import delete_all, some_of
 from services.social.store.database import Connection
 
 # An expired key is as good as none. Of two at once, the second waits and then finds the first's.
@@ -17,7 +18,7 @@ RETURNING result_id
 SELECT_KEY = """
 SELECT request_digest, result_id FROM idempotency_keys WHERE user_id = $1 AND operation = $2 AND key = $3
 """
-DELETE_EXPIRED_KEYS = "DELETE FROM idempotency_keys WHERE expires_at <= $1"
+DELETE_EXPIRED_KEYS = some_of("idempotency_keys", "expires_at <= $1")
 
 
 async def claim_key(
@@ -45,4 +46,4 @@ async def claim_key(
 
 async def delete_expired_keys(connection: Connection, now: datetime) -> None:
     """Forget idempotency keys whose time is over."""
-    await connection.execute(DELETE_EXPIRED_KEYS, now)
+    await delete_all(connection, DELETE_EXPIRED_KEYS, now)

@@ -8,6 +8,7 @@ import asyncpg
 
 from services.social.domain.ids import PlaylistId, TrackId, UserId
 from services.social.domain.listening import REST, HeardTrack, Play
+from services.social.store.batches import delete_all, some_of
 from services.social.store.database import Connection
 from services.social.store.visibility import openable
 
@@ -62,7 +63,7 @@ REMEMBER_FORGOTTEN = """
 INSERT INTO forgotten_plays (play_id, played_at) SELECT * FROM unnest($1::uuid[], $2::timestamptz[])
 ON CONFLICT (play_id) DO NOTHING
 """
-SWEEP_FORGOTTEN = "DELETE FROM forgotten_plays WHERE played_at < $1"
+SWEEP_FORGOTTEN = some_of("forgotten_plays", "played_at < $1")
 SELECT_HISTORY = f"""
 SELECT {HEARD} FROM plays
 WHERE user_id = $1 AND ($2::timestamptz IS NULL OR (played_at, play_id) < ($2, $3::uuid))
@@ -177,7 +178,7 @@ async def remember_forgotten(connection: Connection, plays: Sequence[HeardPlay])
 
 async def sweep_forgotten(connection: Connection, before: datetime) -> None:
     """Let go of ids of plays that are too old to be told again anyway."""
-    await connection.execute(SWEEP_FORGOTTEN, before)
+    await delete_all(connection, SWEEP_FORGOTTEN, before)
 
 
 async def history(

@@ -8,6 +8,7 @@ from services.social.domain.accounts import Person
 from services.social.domain.ids import MailId, MailTokenId, UserId, new_id
 from services.social.domain.mail_tokens import LIFE, MailTokens, Purpose, hash_mail_token
 from services.social.mail.texts import MailKind
+from services.social.store.batches import delete_all, some_of
 from services.social.store.database import Connection
 
 INSERT_MAIL = """
@@ -52,7 +53,7 @@ WHERE token_hash = $1 AND purpose = ANY ($2::text[]) AND used_at IS NULL AND exp
 RETURNING purpose, email
 """
 USE_UP_TOKENS = "UPDATE mail_tokens SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL"
-DELETE_EXPIRED_TOKENS = "DELETE FROM mail_tokens WHERE expires_at <= $1"
+DELETE_EXPIRED_TOKENS = some_of("mail_tokens", "expires_at <= $1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,4 +179,4 @@ async def use_up_tokens(connection: Connection, user_id: UserId, now: datetime) 
 
 async def delete_expired_tokens(connection: Connection, now: datetime) -> None:
     """Forget tokens whose time is over."""
-    await connection.execute(DELETE_EXPIRED_TOKENS, now)
+    await delete_all(connection, DELETE_EXPIRED_TOKENS, now)

@@ -1,6 +1,6 @@
 """Messages promised by a transaction, kept until they are published; order holds within a key."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -42,7 +42,7 @@ ORDER BY kind, partition
 
 SELECT_BATCH = """
 SELECT id, key, event_id, subject, payload, encoder_id, version, request_id, trace_parent
-FROM outbox WHERE kind = $1 AND partition = $2 ORDER BY id LIMIT $3
+FROM outbox WHERE kind = $1 AND partition = $2 AND key <> ALL ($4::text[]) ORDER BY id LIMIT $3
 """
 
 DELETE_ROWS = "DELETE FROM outbox WHERE id = ANY ($1::bigint[])"
@@ -124,9 +124,9 @@ async def lanes_with_rows(connection: Connection) -> list[Lane]:
     return [Lane(Kind(row["kind"]), row["partition"]) for row in await connection.fetch(SELECT_LANES, PARTITIONS)]
 
 
-async def read_batch(connection: Connection, lane: Lane, limit: int) -> list[OutboxRow]:
-    """Read the oldest rows of a lane, in order."""
-    rows = await connection.fetch(SELECT_BATCH, lane.kind.value, lane.partition, limit)
+async def read_batch(connection: Connection, lane: Lane, limit: int, without: Collection[str]) -> list[OutboxRow]:
+    """Read the oldest rows of a lane, in order, without those of some keys."""
+    rows = await connection.fetch(SELECT_BATCH, lane.kind.value, lane.partition, limit, list(without))
     return [
         OutboxRow(
             row["id"],

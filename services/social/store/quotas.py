@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from services.social.domain.quotas import Quota, key_of
+from services.social.store.batches import delete_all, some_of
 from services.social.store.database import Connection, Database
 
 # Of many at once exactly `limit` get a row: the rest see the count of those before them, under the row's lock.
@@ -13,7 +14,7 @@ ON CONFLICT (scope, key, window_start) DO UPDATE SET count = known.count + 1 WHE
 RETURNING count
 """
 FORGET = "DELETE FROM quota_windows WHERE scope = $1 AND key = $2"
-DELETE_OVER = "DELETE FROM quota_windows WHERE scope = $1 AND window_start <= $2"
+DELETE_OVER = some_of("quota_windows", "scope = $1 AND window_start <= $2")
 
 
 class Quotas:
@@ -51,4 +52,4 @@ class Quotas:
 
 async def delete_over(connection: Connection, quota: Quota, now: datetime) -> None:
     """Forget the windows of a quota that are over."""
-    await connection.execute(DELETE_OVER, quota.scope, quota.window_start(now) - quota.window)
+    await delete_all(connection, DELETE_OVER, quota.scope, quota.window_start(now) - quota.window)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from services.social.domain.ids import TrackId, UserId
-from services.social.store.database import Connection
+from services.social.store.database import Connection, execute_long
 
 CHANGE = """
 INSERT INTO tastes (user_id, changed_at) VALUES ($1, $2)
@@ -30,7 +30,6 @@ TOUCH_ALL = """
 INSERT INTO touched_people (user_id, since) SELECT user_id, $1 FROM tastes ORDER BY user_id
 ON CONFLICT (user_id) DO NOTHING
 """
-LONGER_TIMEOUT = "SET LOCAL statement_timeout = '300s'"
 
 SELECT_MIX = "SELECT tracks FROM mixes WHERE user_id = $1 AND day = $2"
 INSERT_MIX = """
@@ -101,10 +100,9 @@ async def mark_published(
 
 async def publish_all_again(connection: Connection, now: datetime) -> None:
     """Have every taste told again, since the log that held them is lost; in a transaction."""
-    await connection.execute(LONGER_TIMEOUT)
     # In this order, as who looks at a person locks them: first the note, then the taste.
-    await connection.execute(TOUCH_ALL, now)
-    await connection.execute(FORGET_PUBLISHED)
+    await execute_long(connection, TOUCH_ALL, now)
+    await execute_long(connection, FORGET_PUBLISHED)
 
 
 async def mix_of(connection: Connection, user_id: UserId, day: date) -> list[list[object]] | None:

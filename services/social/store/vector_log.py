@@ -10,7 +10,7 @@ from services.chassis.bus import VECTORS
 from services.social.domain.catalog import Descriptors, ReadPoint
 from services.social.domain.ids import EncoderId, TrackId
 from services.social.store import descriptors
-from services.social.store.database import Connection
+from services.social.store.database import Connection, execute_long
 
 SELECT_STATES = f"""
 SELECT progress.track_id, progress.version, embedding.vector, embedding.duration_seconds, embedding.windows_digest,
@@ -74,7 +74,6 @@ WITH again AS (
 )
 UPDATE streams SET rebuild_through = (SELECT max(id) FROM again) WHERE name = $1
 """
-LONGER_TIMEOUT = "SET LOCAL statement_timeout = '300s'"
 IS_REBUILDING = """
 SELECT EXISTS (
     SELECT FROM streams JOIN outbox ON outbox.kind = 'vector' AND outbox.id <= streams.rebuild_through
@@ -203,9 +202,8 @@ async def note_stream(connection: Connection, name: str, created_at: datetime) -
 
 async def rebuild(connection: Connection) -> None:
     """Promise the whole log anew, inside of the transaction that noted its stream."""
-    await connection.execute(LONGER_TIMEOUT)
-    await connection.execute(FORGET_PUBLISHED)
-    await connection.execute(PUBLISH_ALL, VECTORS)
+    await execute_long(connection, FORGET_PUBLISHED)
+    await execute_long(connection, PUBLISH_ALL, VECTORS)
 
 
 async def is_rebuilding(connection: Connection) -> bool:

@@ -23,7 +23,7 @@ async def test_message_waits_for_its_handlers_database(bus: Bus) -> None:
     )
     await bus.publish(SUBJECT, b"healthy", "event-1")
     task = asyncio.create_task(consumer.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await done.wait()
     consumer.stop()
     await task

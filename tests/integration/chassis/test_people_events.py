@@ -50,7 +50,7 @@ async def test_the_gateway_hears_it_and_nobody_but_social_writes(bus: Bus, nats_
     gateway = await Bus.connect(nats_server.settings("gateway"), "gateway")
     events = listen(gateway, PEOPLE_EVENTS, "museed.social.v1.user_followed")
     first = asyncio.ensure_future(anext(events))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (await bus.jetstream.stream_info(PEOPLE_EVENTS)).state.consumer_count:
             await asyncio.sleep(0.02)
         await bus.publish("museed.social.v1.user_changed", b"other", "event-1")

@@ -104,7 +104,7 @@ async def test_domain_error_arrives_as_it_was_raised() -> None:
     )
     async with serving(raising(error)) as (stub, _):
         with pytest.raises(InvalidArgument) as caught:
-            await stub.DescribeModel(REQUEST, timeout=5)
+            await stub.DescribeModel(REQUEST, timeout=30)
     found = caught.value
     assert (found.message, found.reason) == ("length is 10000, limit is 500", "LENGTH_OUT_OF_RANGE")
     assert found.metadata == {"field": "length", "value": "10000", "limit": "500"}
@@ -117,7 +117,7 @@ async def test_streamed_call_is_refused_with_a_retry_hint() -> None:
             yield embedder_pb2.EmbedRequest(chunk=b"x")
 
         with pytest.raises(ResourceExhausted) as caught:
-            await stub.Embed(body(), timeout=5)
+            await stub.Embed(body(), timeout=30)
     assert (caught.value.retry_after_ms, caught.value.limit) == (250, "8")
 
 
@@ -129,7 +129,7 @@ async def test_streams_answer_item_by_item_until_one_is_refused() -> None:
             yield embedder_pb2.EmbedBatchRequest(key=key)
 
     async with serving(raising(Internal("unused"))) as (stub, _):
-        responses = aiter(stub.EmbedBatch(items(), timeout=5))
+        responses = aiter(stub.EmbedBatch(items(), timeout=30))
         answered = [(await anext(responses)).key for _ in range(2)]
         with pytest.raises(InvalidArgument) as caught:
             await anext(responses)
@@ -140,7 +140,7 @@ async def test_streams_answer_item_by_item_until_one_is_refused() -> None:
 async def test_stream_needs_its_caller_too() -> None:
     async with serving(raising(Internal("unused")), Access.USER) as (stub, _):
         with pytest.raises(Unauthenticated):
-            await anext(aiter(stub.EmbedBatch(aiter_of(), timeout=5)))
+            await anext(aiter(stub.EmbedBatch(aiter_of(), timeout=30)))
 
 
 async def aiter_of(*items: embedder_pb2.EmbedBatchRequest) -> AsyncIterator[embedder_pb2.EmbedBatchRequest]:
@@ -151,7 +151,7 @@ async def aiter_of(*items: embedder_pb2.EmbedBatchRequest) -> AsyncIterator[embe
 async def test_unexpected_error_tells_nothing_of_the_inside(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(raising(RuntimeError("password is 1234"))) as (stub, _):
         with pytest.raises(Internal) as caught:
-            await stub.DescribeModel(REQUEST, timeout=5)
+            await stub.DescribeModel(REQUEST, timeout=30)
     assert caught.value.message == "internal error"
     assert "password is 1234" in caplog.text
 
@@ -172,7 +172,7 @@ async def test_unavailable_is_retried_on_idempotent_calls() -> None:
         return embedder_pb2.DescribeModelResponse(name="back")
 
     async with serving(answer) as (stub, _):
-        response = await stub.DescribeModel(REQUEST, timeout=10)
+        response = await stub.DescribeModel(REQUEST, timeout=30)
     assert (response.name, len(calls)) == ("back", 3)
 
 
@@ -180,7 +180,7 @@ async def test_absent_server_is_unavailable() -> None:
     async with connect("127.0.0.1:1") as channel:
         stub = embedder_pb2_grpc.EmbedderServiceStub(channel)
         with pytest.raises(Unavailable):
-            await stub.DescribeModel(REQUEST, timeout=5)
+            await stub.DescribeModel(REQUEST, timeout=30)
 
 
 async def test_request_id_and_time_left_cross_two_hops() -> None:
@@ -221,7 +221,7 @@ async def test_method_without_an_access_rule_is_refused() -> None:
     await server.start()
     async with connect(f"127.0.0.1:{server.port}") as channel:
         with pytest.raises(PermissionDenied):
-            await embedder_pb2_grpc.EmbedderServiceStub(channel).DescribeModel(REQUEST, timeout=5)
+            await embedder_pb2_grpc.EmbedderServiceStub(channel).DescribeModel(REQUEST, timeout=30)
     await server.drain(0.1)
 
 
@@ -234,9 +234,9 @@ async def test_health_follows_serving_and_drain() -> None:
                 response_deserializer=health_pb2.HealthCheckResponse.FromString,
             )
             request = health_pb2.HealthCheckRequest(service="museed.embedder.v1.EmbedderService")
-            states = [(await check(request, timeout=5)).status]
+            states = [(await check(request, timeout=30)).status]
             await server.set_serving(False)
-            states.append((await check(request, timeout=5)).status)
+            states.append((await check(request, timeout=30)).status)
     assert [health_pb2.HealthCheckResponse.ServingStatus.Name(state) for state in states] == ["SERVING", "NOT_SERVING"]
 
 
@@ -299,10 +299,10 @@ async def test_caller_is_verified(token: str | None, access: Access, refusal: ty
     metadata = (("authorization", f"Bearer {token}"),) if token is not None else ()
     async with serving(answer, access, verifier) as (stub, _):
         if refusal is None:
-            await stub.DescribeModel(REQUEST, timeout=5, metadata=metadata)
+            await stub.DescribeModel(REQUEST, timeout=30, metadata=metadata)
         else:
             with pytest.raises(refusal):
-                await stub.DescribeModel(REQUEST, timeout=5, metadata=metadata)
+                await stub.DescribeModel(REQUEST, timeout=30, metadata=metadata)
     assert len(seen) == (1 if refusal is None else 0)
     if token is not None and refusal is None:
         assert seen[0] is not None
@@ -327,14 +327,14 @@ async def test_forged_key_ids_do_not_hammer_social() -> None:
 async def test_the_case_of_the_scheme_does_not_matter(scheme: str) -> None:
     async with serving(embedder_pb2.DescribeModelResponse, Access.USER, TokenVerifier(SIGNER.jwks)) as (stub, _):
         metadata = (("authorization", f"{scheme} {SIGNER.token()}"),)
-        await stub.DescribeModel(REQUEST, timeout=5, metadata=metadata)
+        await stub.DescribeModel(REQUEST, timeout=30, metadata=metadata)
 
 
 @pytest.mark.parametrize("authorization", ["Basic bWluYTp4", "Bearer", "token"])
 async def test_another_scheme_is_refused(authorization: str) -> None:
     async with serving(embedder_pb2.DescribeModelResponse, Access.PUBLIC, TokenVerifier(SIGNER.jwks)) as (stub, _):
         with pytest.raises(Unauthenticated) as caught:
-            await stub.DescribeModel(REQUEST, timeout=5, metadata=(("authorization", authorization),))
+            await stub.DescribeModel(REQUEST, timeout=30, metadata=(("authorization", authorization),))
     assert caught.value.reason == "TOKEN_INVALID"
 
 

@@ -105,9 +105,9 @@ async def test_trace_goes_through_every_kind_of_call() -> None:
     with recorded_spans() as spans:
         async with serving(lambda: None) as stub:
             with tracing.span("caller"):
-                await stub.DescribeModel(REQUEST, timeout=5)
-                await stub.Embed(sounds(), timeout=5)
-                assert [answer.key async for answer in stub.EmbedBatch(items(), timeout=5)] == ["a"]
+                await stub.DescribeModel(REQUEST, timeout=30)
+                await stub.Embed(sounds(), timeout=30)
+                assert [answer.key async for answer in stub.EmbedBatch(items(), timeout=30)] == ["a"]
     caller = spans.named("caller")
     for name in ("DescribeModel", "Embed", "EmbedBatch"):
         client, server = halves(spans, f"{SERVICE}/{name}")
@@ -121,11 +121,11 @@ async def test_refusals_of_every_kind_of_call_are_told_on_both_sides() -> None:
     with recorded_spans() as spans:
         async with serving(raising(error)) as stub:
             with pytest.raises(NotFound):
-                await stub.DescribeModel(REQUEST, timeout=5)
+                await stub.DescribeModel(REQUEST, timeout=30)
             with pytest.raises(NotFound):
-                await stub.Embed(sounds(), timeout=5)
+                await stub.Embed(sounds(), timeout=30)
             with pytest.raises(NotFound):
-                _ = [answer async for answer in stub.EmbedBatch(items(), timeout=5)]
+                _ = [answer async for answer in stub.EmbedBatch(items(), timeout=30)]
     assert len(spans.all()) == 6
     for span in spans.all():
         attributes = dict(span.attributes or {})
@@ -139,10 +139,10 @@ async def test_handlers_downstream_calls_are_part_of_the_trace() -> None:
         async with serving(lambda: None) as far:
 
             async def call_on() -> None:
-                await far.DescribeModel(REQUEST, timeout=5)
+                await far.DescribeModel(REQUEST, timeout=30)
 
             async with serving(call_on) as near:
-                await near.DescribeModel(REQUEST, timeout=5)
+                await near.DescribeModel(REQUEST, timeout=30)
     kinds = [span.kind.name for span in spans.all()]
     assert sorted(kinds) == ["CLIENT", "CLIENT", "SERVER", "SERVER"]
     assert len({trace_of(span) for span in spans.all()}) == 1
@@ -162,13 +162,13 @@ async def test_calls_are_counted_by_method_code_and_reason() -> None:
         TimeoutError(),
     ]
     async with serving(lambda: None, metrics) as stub:
-        await stub.DescribeModel(REQUEST, timeout=5)
+        await stub.DescribeModel(REQUEST, timeout=30)
         with pytest.raises(Unauthenticated):
-            await stub.TagTrack(embedder_pb2.TagTrackRequest(), timeout=5)
+            await stub.TagTrack(embedder_pb2.TagTrackRequest(), timeout=30)
     for error in errors:
         async with serving(raising(error), metrics) as stub:
             with pytest.raises(DomainError):
-                await stub.DescribeModel(REQUEST, timeout=5)
+                await stub.DescribeModel(REQUEST, timeout=30)
     found = {
         (sample.labels["method"].rpartition("/")[2], sample.labels["code"], sample.labels["reason"]): sample.value
         for metric in registry.collect()
@@ -206,7 +206,7 @@ async def test_caller_who_leaves_is_counted_as_such() -> None:
         await left.wait()
         await asyncio.sleep(0)
         labels = {"method": f"/{SERVICE}/DescribeModel", "code": "CANCELLED", "reason": ""}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while registry.get_sample_value("museed_rpc_handled_total", labels) != 1:
                 await asyncio.sleep(0.01)
     assert registry.get_sample_value("museed_rpc_in_flight", {"method": f"/{SERVICE}/DescribeModel"}) == 0
@@ -225,7 +225,7 @@ async def test_caller_who_leaves_a_stream_is_counted_as_such() -> None:
         await anext(answers)
         await asyncio.sleep(0.2)  # what nobody reads holds up the one who answers
         call.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while registry.get_sample_value("museed_rpc_in_flight", {"method": method}) != 0:
                 await asyncio.sleep(0.01)
         labels = {"method": method, "code": "CANCELLED", "reason": ""}
@@ -265,7 +265,7 @@ async def test_stream_that_its_caller_leaves_is_marked_on_the_callers_side() -> 
                 found = [span for span in spans.all() if span.kind.name == "CLIENT"]
                 return [bool(dict(span.attributes or {}).get("museed.cancelled")) for span in found]
 
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while not ended():
                     await asyncio.sleep(0.01)
             assert ended() == [True]
@@ -290,7 +290,7 @@ async def test_trace_and_counts_go_through_nats(nats_server: NatsServer, bus: Bu
             await counted.publish(SUBJECT, b"payload", "event-1")
             await counted.publish(SUBJECT, b"payload", "event-1")
         working = asyncio.create_task(consumer.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await done.wait()
         consumer.stop()
         await working

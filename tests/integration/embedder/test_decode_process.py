@@ -137,7 +137,7 @@ async def test_caller_that_leaves_while_a_process_starts_leaves_none_behind(pool
         starting.cancel()
         with suppress(asyncio.CancelledError):
             await starting
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while children() - before:
                 await asyncio.sleep(0.001)
     assert (await decode(pool, song))[1].seconds == 12.0
@@ -145,7 +145,7 @@ async def test_caller_that_leaves_while_a_process_starts_leaves_none_behind(pool
 
 async def until_idle(pool: DecoderPool, count: int, but: Collection[int] = ()) -> list[int]:
     """Wait until so many processes are idle, none of them one of `but`."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(found := pool.process_ids) != count or set(found) & set(but):
             await asyncio.sleep(0.005)
     return found
@@ -158,7 +158,7 @@ async def test_process_that_dies_while_it_is_idle_is_reaped_and_replaced_before_
     os.kill(victim, signal.SIGKILL)
     new = await until_idle(pool, 2, but={victim})
     assert other in new
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while psutil.pid_exists(victim):  # as it would, for a zombie
             await asyncio.sleep(0.005)
     await pool.close()
@@ -201,7 +201,7 @@ async def test_process_that_cannot_be_replaced_is_started_for_the_next_caller(
     with monkeypatch.context() as patched:
         patched.setattr(sys, "executable", "/nowhere/python")
         os.kill(pool.process_ids[0], signal.SIGKILL)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "decoder_not_replaced" not in caplog.messages:
                 await asyncio.sleep(0.005)
     assert pool.process_ids == []

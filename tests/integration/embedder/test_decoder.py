@@ -247,7 +247,7 @@ async def test_process_killed_while_idle_is_replaced_without_a_word(
 ) -> None:
     (process_id,) = decoders.process_ids
     os.kill(process_id, signal.SIGKILL)
-    psutil.Process(process_id).wait(10)
+    psutil.Process(process_id).wait(60)
     assert await still_works(decoders, twelve_seconds["wav"])
 
 

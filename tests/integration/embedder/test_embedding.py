@@ -71,7 +71,7 @@ class WaitingAggregator:
 
     def aggregate(self, vectors: NDArray[np.float32], seconds: NDArray[np.float32]) -> NDArray[np.float32]:
         self.entered.set()
-        assert self.let_go.wait(10), "the event loop was blocked"
+        assert self.let_go.wait(60), "the event loop was blocked"
         return np.array(vectors[0], np.float32)
 
 

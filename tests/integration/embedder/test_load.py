@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -90,16 +90,24 @@ async def test_steady_overload_keeps_the_model_at_work(rig: Rig) -> None:
     rig.encoder.on_call = lambda: time.sleep(model_s)
     data = samples(0.5)
     ends: Counter[str] = Counter()
-    refused_s: list[float] = []
+    seconds: defaultdict[str, list[float]] = defaultdict(list)
 
     async def call() -> None:
         began = time.perf_counter()
         end = await ended(asyncio.ensure_future(embed(stub, data)))
         ends[end] += 1
-        if end.startswith("EMBEDDER_BUSY"):
-            refused_s.append(time.perf_counter() - began)
+        seconds[end].append(time.perf_counter() - began)
+
+    async def call_again() -> None:
+        for _ in range(10):
+            await embed(stub, data)
 
     async with listening(rig) as stub:
+        # As many callers as there are places: what the model can do here and now.
+        began = time.perf_counter()
+        await asyncio.gather(*(call_again() for _ in range(PLACES)))
+        possible = len(rig.encoder.batches) * model_s / (time.perf_counter() - began)
+        rig.encoder.batches.clear()
         began = time.perf_counter()
         tasks = []
         for number in range(400):
@@ -112,15 +120,17 @@ async def test_steady_overload_keeps_the_model_at_work(rig: Rig) -> None:
         assert (await embed(stub, data)).window_count == 2
     assert set(ends) == {"served", "EMBEDDER_BUSY with a hint"}
     assert ends.total() == 400
-    assert share > 0.7  # 0.97 where nobody else has the cores
-    assert float(np.median(refused_s)) < 0.05
+    assert share > possible / 2  # 0.97 where nobody else has the cores
+    refused_s, served_s = (float(np.median(seconds[end])) for end in ("EMBEDDER_BUSY with a hint", "served"))
+    assert refused_s < served_s
     assert [rig.batcher.queued_seconds(lane) for lane in Lane] == [0, 0]
     assert list(rig.spool_folder.iterdir()) == []
 
 
 async def test_loop_is_never_held_while_files_decode_and_the_model_works(rig: Rig, tmp_path: Path) -> None:
     path = audio_files.write(tmp_path / "song.ogg", audio_files.music(40))
-    rig.encoder.on_call = lambda: time.sleep(0.25)  # a slow model; with a free loop nobody notices
+    model_s = 1.0
+    rig.encoder.on_call = lambda: time.sleep(model_s)  # a slow model; with a free loop nobody notices
     lags: list[float] = []
 
     async def probe() -> None:
@@ -141,8 +151,8 @@ async def test_loop_is_never_held_while_files_decode_and_the_model_works(rig: Ri
                 )
         batches = len(rig.encoder.batches) - before
     probing.cancel()
-    held = sum(lag > 0.2 for lag in lags)
+    held = sum(lag > 0.8 * model_s for lag in lags)
     assert batches >= 4
     # Neighbours of this process may take a core away now and then, but not as often as the model was called.
     assert held < batches / 2
-    assert float(np.median(lags)) < 0.02
+    assert float(np.median(lags)) < 0.2 * model_s

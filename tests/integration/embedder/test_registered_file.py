@@ -106,7 +106,7 @@ async def test_file_that_is_written_to_while_it_is_heard_is_refused(desk: Desk, 
     registered = desk.path.read_bytes()
     desk.rig.encoder.open.clear()
     embedding = asyncio.create_task(desk.embed(registered if is_known else b""))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not desk.rig.encoder.batches:
             await asyncio.sleep(0.01)
     with desk.path.open("ab") as file:
@@ -136,7 +136,7 @@ async def test_file_that_is_replaced_by_name_while_it_is_heard_was_the_right_one
     registered = desk.path.read_bytes()
     desk.rig.encoder.open.clear()
     embedding = asyncio.create_task(desk.embed(registered))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not desk.rig.encoder.batches:
             await asyncio.sleep(0.01)
     song(desk.path.parent, "b.wav", level=0.8)

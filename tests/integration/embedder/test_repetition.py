@@ -73,7 +73,7 @@ class Desk:
 
     async def until_telling(self) -> None:
         tries = self.publisher.tries
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while self.publisher.tries == tries:
                 await asyncio.sleep(0.01)
 

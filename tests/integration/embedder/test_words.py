@@ -44,7 +44,7 @@ LIMITS = AudioLimits(min_seconds=3, max_seconds=60, max_bytes=3_000_000)
 SIGNER = TokenSigner()
 USER = (("authorization", f"Bearer {SIGNER.token()}"),)
 WORKER = (("authorization", f"Bearer {SIGNER.job_token()}"),)
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 MAX_WAITING = 8
 CALLS = CallLimits(files=2, files_of_one=2, batches=1, batch_items=2, idle_s=0.5)
 

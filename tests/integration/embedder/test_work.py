@@ -61,7 +61,7 @@ class Mesh:
     async def events(self, count: int, subject: str = "museed.embedder.v1.*") -> list[tuple[str, bytes, str]]:
         """Return subject, payload and id of the first events."""
         subscription = await self.bus.jetstream.subscribe(subject, stream=EMBEDDER_EVENTS, ordered_consumer=True)
-        messages = [await subscription.next_msg(timeout=20) for _ in range(count)]
+        messages = [await subscription.next_msg(timeout=30) for _ in range(count)]
         await subscription.unsubscribe()
         return [(message.subject, message.data, (message.headers or {})["Nats-Msg-Id"]) for message in messages]
 
@@ -74,7 +74,7 @@ class Mesh:
         return info.num_ack_pending or 0, info.num_redelivered or 0
 
     async def until_in_hand(self, count: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 with contextlib.suppress(NotFoundError):
                     if (await self.in_hand())[0] == count:
@@ -82,7 +82,7 @@ class Mesh:
                 await asyncio.sleep(0.02)
 
     async def until_all_is_done(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self.waiting():
                 await asyncio.sleep(0.02)
 
@@ -118,7 +118,7 @@ async def working(
         yield
     finally:
         consumer.stop()
-        await asyncio.wait_for(running, 20)
+        await asyncio.wait_for(running, 60)
         work.close()
         await own.close()
 
@@ -260,9 +260,9 @@ async def test_file_that_takes_longer_than_the_wait_stays_in_hand(
     song(mesh.root, "long.wav")
     await mesh.ask("long.wav", "work-1")
     rig.encoder.open.clear()
-    async with working(rig, nats_server, concurrency=2, ack_wait_s=1.0):
+    async with working(rig, nats_server, concurrency=2, ack_wait_s=4.0):
         await mesh.until_in_hand(1)
-        await asyncio.sleep(2.5)  # silence for this long would have it given to the second hand
+        await asyncio.sleep(9)  # silence for this long would have it given to the second hand
         assert await mesh.in_hand() == (1, 0)
         rig.encoder.open.set()
         await mesh.events(1)
@@ -289,7 +289,7 @@ async def test_next_file_is_decoded_while_the_model_works(rig: Rig, mesh: Mesh, 
     await pool.start()
     rig.tracks = TrackEmbedder(rig.encoder, rig.batcher, {Lane.BULK: pool}, seconds_in_flight=40)
     rig.encoder.open.clear()
-    async with working(rig, nats_server, concurrency=2), asyncio.timeout(20):
+    async with working(rig, nats_server, concurrency=2), asyncio.timeout(60):
         while decodings.count < 2 or not rig.encoder.batches:
             await asyncio.sleep(0.01)
         # One decoder, and a model that holds its first batch: both files are ready, and nothing is told yet.
@@ -314,7 +314,7 @@ async def test_work_is_acknowledged_only_after_its_event_was_confirmed(
     song(mesh.root, "a.wav")
     await mesh.ask("a.wav", "work-1")
     async with working(rig, nats_server, concurrency=1, publisher=Away):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not tries:
                 await asyncio.sleep(0.02)
         assert (await mesh.waiting(EMBED_WORK), await mesh.waiting(EMBEDDER_EVENTS)) == (1, 0)

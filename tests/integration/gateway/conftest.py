@@ -117,7 +117,7 @@ async def serving_gateway(folder: Path, **changes: Any) -> AsyncIterator[Gateway
         while not server.started:
             await asyncio.sleep(0.005)
         try:
-            async with httpx.AsyncClient(base_url=url, timeout=20) as http:
+            async with httpx.AsyncClient(base_url=url, timeout=30) as http:
                 yield Gateway(url, http, parts, health, behind, signer, blobs)
         finally:
             server.should_exit = True

@@ -34,7 +34,7 @@ async def run_to_end(**settings: str) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.gateway", env=environment(**settings), stderr=PIPE
     )
-    _, error = await asyncio.wait_for(process.communicate(), 30)
+    _, error = await asyncio.wait_for(process.communicate(), 60)
     return process.returncode, error.decode()
 
 
@@ -113,7 +113,7 @@ async def running(nats_server: NatsServer, folder: Path, **settings: str) -> Asy
 
 
 async def until_status(url: str, status: int) -> None:
-    async with asyncio.timeout(30), httpx.AsyncClient() as http:
+    async with asyncio.timeout(60), httpx.AsyncClient() as http:
         while True:
             try:
                 if (await http.get(f"{url}/readyz")).status_code == status:
@@ -129,7 +129,7 @@ async def test_process_drains_when_it_is_told_to_end(bus: Bus, nats_server: Nats
         async with httpx.AsyncClient(base_url=gateway.url) as http, initialised(gateway.url, authorization) as client:
             gateway.behind.social.delays_s["GetStats"] = 2.0
             slow = asyncio.create_task(http.post("/graphql", json={"query": "{ stats { trackCount } }"}))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not gateway.behind.social.calls["GetStats"]:
                     await asyncio.sleep(0.01)
             gateway.process.send_signal(signal.SIGTERM)
@@ -140,7 +140,7 @@ async def test_process_drains_when_it_is_told_to_end(bus: Bus, nats_server: Nats
                 await client.receive()
             assert client.connection.close_code == 1012
             assert (await slow).json() == {"data": {"stats": {"trackCount": 0}}}
-        assert await asyncio.wait_for(gateway.process.wait(), 10) == 0
+        assert await asyncio.wait_for(gateway.process.wait(), 60) == 0
     records = [json.loads(line) for line in gateway.lines]
     assert [record["event"] for record in records if record["level"] in ("ERROR", "CRITICAL")] == []
     assert {"listening", "stopping", "stopped", "http_request"} <= {record["event"] for record in records}
@@ -155,7 +155,7 @@ async def test_readiness_follows_the_bus(bus: Bus, nats_server: NatsServer, tmp_
         nats_server.start()
         await until_status(gateway.url, 200)
         gateway.process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(gateway.process.wait(), 10) == 0
+        assert await asyncio.wait_for(gateway.process.wait(), 60) == 0
 
 
 async def test_small_answers_do_not_wait_for_acknowledgements() -> None:

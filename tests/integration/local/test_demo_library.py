@@ -98,7 +98,7 @@ def test_a_killed_rendering_is_taken_up_where_it_was(few: tuple[Piece, ...], tmp
         assert renderer.stdout is not None
         assert renderer.stdout.readline() == b"1\n"
         os.kill(renderer.pid, signal.SIGKILL)
-        renderer.wait(10)
+        renderer.wait(60)
     finished = tmp_path / "library" / few[0].file_name
     before = finished.stat()
     told: list[tuple[str, int, int]] = []

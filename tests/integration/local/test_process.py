@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -34,7 +33,7 @@ async def test_killed_child_is_started_again(tmp_path: Path) -> None:
     first = process.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while process.pid in (None, first) or "social is back" not in said:
             await asyncio.sleep(0.01)
     await process.stop()
@@ -63,13 +62,14 @@ async def test_child_that_came_back_too_slowly_is_started_yet_again(tmp_path: Pa
         return answers[0]
 
     said: list[str] = []
-    process = SupervisedProcess(Spec("social", sleeper(), is_ready, start_timeout_s=0.3), tmp_path, said.append)
+    spec = Spec("social", sleeper(), is_ready, start_timeout_s=0.3)
+    process = SupervisedProcess(spec, tmp_path, said.append)
     await process.start()
     watching = asyncio.create_task(process.watch())
     answers[0] = False
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not any("was not ready" in text for text in said):
             await asyncio.sleep(0.01)
         answers[0] = True
@@ -83,7 +83,7 @@ async def test_deaf_child_is_killed_after_the_grace(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     deaf = (
         "import pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-        f"pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
+        f"pathlib.Path({str(ready)!r}).touch(); time.sleep(600)"
     )
 
     async def is_ready() -> bool:
@@ -91,10 +91,9 @@ async def test_deaf_child_is_killed_after_the_grace(tmp_path: Path) -> None:
 
     process = SupervisedProcess(Spec("social", sleeper(deaf), is_ready), tmp_path, print)
     await process.start()
-    started = time.monotonic()
-    await process.stop(grace_s=0.2)
+    async with asyncio.timeout(60):
+        await process.stop(grace_s=0.2)
     assert process.pid is None
-    assert time.monotonic() - started < 10
 
 
 def test_children_die_with_a_killed_supervisor(tmp_path: Path) -> None:
@@ -115,5 +114,5 @@ asyncio.run(main())
     supervisor.kill()
     supervisor.wait()
     supervisor.stdout.close()
-    child.wait(5)
+    child.wait(60)
     assert not child.is_running()

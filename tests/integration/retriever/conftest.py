@@ -62,7 +62,7 @@ async def health_of(channel: grpc.aio.Channel) -> int:
         request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
         response_deserializer=health_pb2.HealthCheckResponse.FromString,
     )
-    answer = await check(health_pb2.HealthCheckRequest(), timeout=1.0)
+    answer = await check(health_pb2.HealthCheckRequest(), timeout=30)
     return int(answer.status)
 
 

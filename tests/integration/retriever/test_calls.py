@@ -73,22 +73,22 @@ def rejected_tokens(signer: TokenSigner) -> dict[str, tuple[str, type[DomainErro
 async def test_only_workers_build_playlists(guarded: Retriever, social: Social) -> None:
     for name, (token, kind, reason) in rejected_tokens(social.accounts.signer).items():
         with pytest.raises(kind) as refused:
-            await guarded.stub.BuildPlaylist(BUILD, timeout=5, metadata=bearing(token))
+            await guarded.stub.BuildPlaylist(BUILD, timeout=30, metadata=bearing(token))
         assert refused.value.reason == reason, name
     token = social.accounts.signer.job_token()
-    response = await guarded.stub.BuildPlaylist(BUILD, timeout=5, metadata=bearing(token))
+    response = await guarded.stub.BuildPlaylist(BUILD, timeout=30, metadata=bearing(token))
     assert len(response.tracks) == 3
 
 
 async def test_guests_search_and_describe(guarded: Retriever) -> None:
-    response = await guarded.stub.Search(retriever_pb2.SearchRequest(track_id="t0", k=3), timeout=5)
+    response = await guarded.stub.Search(retriever_pb2.SearchRequest(track_id="t0", k=3), timeout=30)
     assert len(response.hits) == 3
     assert "t0" not in {hit.track_id for hit in response.hits}
     assert [hit.similarity for hit in response.hits] == sorted(
         (pytest.approx(float(unit(0) @ unit(number)), abs=2e-6) for number in range(1, 8)),
         key=lambda each: -each.expected,
     )[:3]
-    assert (await guarded.stub.DescribeIndex(retriever_pb2.DescribeIndexRequest(), timeout=5)).track_count == 8
+    assert (await guarded.stub.DescribeIndex(retriever_pb2.DescribeIndexRequest(), timeout=30)).track_count == 8
 
 
 async def test_a_playlist_tells_why_each_track_is_there(guarded: Retriever, social: Social) -> None:
@@ -102,7 +102,7 @@ async def test_a_playlist_tells_why_each_track_is_there(guarded: Retriever, soci
         encoder_id=guarded.live.encoder_id,
     )
     metadata = bearing(social.accounts.signer.job_token())
-    response = await guarded.stub.BuildPlaylist(request, timeout=5, metadata=metadata)
+    response = await guarded.stub.BuildPlaylist(request, timeout=30, metadata=metadata)
     first, *others = response.tracks
     assert (first.track_id, first.is_seed, list(first.shared_tags)) == ("t0", True, [])
     assert list(first.seed_similarities) == pytest.approx([1.0, float(unit(0) @ unit(1))], abs=2e-6)
@@ -136,7 +136,7 @@ async def test_bad_searches_are_refused_with_field_value_and_limit(
     told: tuple[str, str, str, str | None],
 ) -> None:
     with pytest.raises(kind) as refused:
-        await guarded.stub.Search(retriever_pb2.SearchRequest(**request_), timeout=5)  # type: ignore[arg-type]
+        await guarded.stub.Search(retriever_pb2.SearchRequest(**request_), timeout=30)  # type: ignore[arg-type]
     error = refused.value
     limit = guarded.live.encoder_id if told[3] == "SERVING" else told[3]
     assert (error.reason, error.field, error.value, error.limit) == (*told[:3], limit)
@@ -149,7 +149,7 @@ async def test_bad_playlists_are_refused_with_field_value_and_limit(guarded: Ret
         with pytest.raises(DomainError) as refused:
             await guarded.stub.BuildPlaylist(
                 retriever_pb2.BuildPlaylistRequest(**fields),  # type: ignore[arg-type]  # any field of the message
-                timeout=5,
+                timeout=30,
                 metadata=metadata,
             )
         return refused.value.reason, refused.value.field, refused.value.value, refused.value.limit
@@ -172,7 +172,7 @@ async def test_bad_playlists_are_refused_with_field_value_and_limit(guarded: Ret
 async def test_a_path_leads_from_end_to_end_with_exactly_the_length(guarded: Retriever, social: Social) -> None:
     metadata = bearing(social.accounts.signer.job_token())
     request = retriever_pb2.BuildPathRequest(from_track_id="t0", to_track_id="t5", length=6)
-    response = await guarded.stub.BuildPath(request, timeout=5, metadata=metadata)
+    response = await guarded.stub.BuildPath(request, timeout=30, metadata=metadata)
     found = [track.track_id for track in response.tracks]
     assert (found[0], found[-1], len(set(found))) == ("t0", "t5", 6)
     assert [track.is_seed for track in response.tracks] == [True, False, False, False, False, True]
@@ -185,17 +185,17 @@ async def test_a_path_leads_from_end_to_end_with_exactly_the_length(guarded: Ret
     for refused_request, kind, told in refusals:
         fields: dict[str, Any] = {"from_track_id": "t0", "to_track_id": "t5"} | refused_request
         with pytest.raises(kind) as refused:
-            await guarded.stub.BuildPath(retriever_pb2.BuildPathRequest(**fields), timeout=5, metadata=metadata)
+            await guarded.stub.BuildPath(retriever_pb2.BuildPathRequest(**fields), timeout=30, metadata=metadata)
         error = refused.value
         assert (error.reason, error.field, error.value, error.limit) == told
     with pytest.raises(Unauthenticated):
-        await guarded.stub.BuildPath(request, timeout=5)
+        await guarded.stub.BuildPath(request, timeout=30)
 
 
 async def test_an_accepted_suggestion_is_a_reason_for_the_next(guarded: Retriever, social: Social) -> None:
     metadata = bearing(social.accounts.signer.token())
     request = retriever_pb2.ExtendPlaylistRequest(track_ids=["t0"], accepted_track_ids=["unknown", "t5"])
-    response = await guarded.stub.ExtendPlaylist(request, timeout=5, metadata=metadata)
+    response = await guarded.stub.ExtendPlaylist(request, timeout=30, metadata=metadata)
     assert len(response.suggestions) == 6
     for track in response.suggestions:
         cosines = {name: float(unit(int(name[1:])) @ unit(int(track.track_id[1:]))) for name in ("t0", "t5")}
@@ -212,14 +212,14 @@ async def test_a_copy_of_an_upload_is_known_by_its_length(guarded: Retriever, so
     for seconds in (0.0, 98.5, 97.5):
         seed = retriever_pb2.Seed(vector=sound, duration_seconds=seconds)
         request = retriever_pb2.BuildPlaylistRequest(seeds=[seed], length=3)
-        answer = await guarded.stub.BuildPlaylist(request, timeout=5, metadata=metadata)
+        answer = await guarded.stub.BuildPlaylist(request, timeout=30, metadata=metadata)
         told[seconds] = "t0" in {track.track_id for track in answer.tracks}
     assert told == {0.0: True, 98.5: False, 97.5: True}
     named = retriever_pb2.Seed(
         vector=vectors.encode(unit(1)), duration_seconds=101, title="TITLE of t0", artist="artist of t0"
     )
     request = retriever_pb2.BuildPlaylistRequest(seeds=[named], length=7, allow_near_duplicates=True)
-    answer = await guarded.stub.BuildPlaylist(request, timeout=5, metadata=metadata)
+    answer = await guarded.stub.BuildPlaylist(request, timeout=30, metadata=metadata)
     assert {each.rule: each.count for each in answer.removed} == {"same_recording": 1}
     assert "t0" not in {track.track_id for track in answer.tracks}
 
@@ -229,7 +229,7 @@ async def test_suggestions_are_neither_in_the_playlist_nor_rejected(guarded: Ret
         track_ids=["t0", "t1"], accepted_track_ids=["t1"], rejected_track_ids=["t2", "unknown"], count=10
     )
     metadata = bearing(social.accounts.signer.token())
-    response = await guarded.stub.ExtendPlaylist(request, timeout=5, metadata=metadata)
+    response = await guarded.stub.ExtendPlaylist(request, timeout=30, metadata=metadata)
     assert {track.track_id for track in response.suggestions} == {"t3", "t4", "t5", "t6", "t7"}
     assert {each.rule: each.count for each in response.removed} == {"excluded": 1, "seed": 2}
     first = response.suggestions[0]
@@ -242,11 +242,11 @@ async def test_suggestions_are_neither_in_the_playlist_nor_rejected(guarded: Ret
     assert not first.HasField("quantile")  # eight tracks cannot tell
     with pytest.raises(NotFound) as refused:
         await guarded.stub.ExtendPlaylist(
-            retriever_pb2.ExtendPlaylistRequest(track_ids=["t0", "nobody"]), timeout=5, metadata=metadata
+            retriever_pb2.ExtendPlaylistRequest(track_ids=["t0", "nobody"]), timeout=30, metadata=metadata
         )
     assert (refused.value.reason, refused.value.field) == ("UNKNOWN_TRACK", "track_ids[1]")
     with pytest.raises(Unauthenticated):
-        await guarded.stub.ExtendPlaylist(request, timeout=5)
+        await guarded.stub.ExtendPlaylist(request, timeout=30)
 
 
 async def test_a_playlist_that_must_be_complete_is_refused_with_both_numbers(
@@ -258,7 +258,9 @@ async def test_a_playlist_that_must_be_complete_is_refused_with_both_numbers(
         "length": 25,
         "filter": retriever_pb2.Filter(tags=["loud"]),
     }
-    fewer = await guarded.stub.BuildPlaylist(retriever_pb2.BuildPlaylistRequest(**fields), timeout=5, metadata=metadata)
+    fewer = await guarded.stub.BuildPlaylist(
+        retriever_pb2.BuildPlaylistRequest(**fields), timeout=30, metadata=metadata
+    )
     assert {track.track_id for track in fewer.tracks} == {"t1", "t2", "t3"}
     assert {each.rule: each.count for each in fewer.removed} == {"filter": 4, "seed": 1}
     warning = fewer.warning
@@ -271,13 +273,13 @@ async def test_a_playlist_that_must_be_complete_is_refused_with_both_numbers(
     assert warning.message == "3 tracks satisfy the filters and rules, 25 are asked for; removed: seed=1, filter=4"
     with pytest.raises(FailedPrecondition) as refused:
         await guarded.stub.BuildPlaylist(
-            retriever_pb2.BuildPlaylistRequest(**fields, require_length=True), timeout=5, metadata=metadata
+            retriever_pb2.BuildPlaylistRequest(**fields, require_length=True), timeout=30, metadata=metadata
         )
     error = refused.value
     assert (error.reason, error.field, error.value, error.limit) == ("CONSTRAINTS_UNREACHABLE", "length", "3", "25")
     assert error.message == warning.message
     fields["length"] = 3
     enough = await guarded.stub.BuildPlaylist(
-        retriever_pb2.BuildPlaylistRequest(**fields), timeout=5, metadata=metadata
+        retriever_pb2.BuildPlaylistRequest(**fields), timeout=30, metadata=metadata
     )
     assert not enough.HasField("warning")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 async def search(retriever: Retriever, sound: int, **fields: object) -> list[str]:
     request = retriever_pb2.SearchRequest(vector=vectors.encode(unit(sound)), k=3)
     request.MergeFrom(retriever_pb2.SearchRequest(**fields))  # type: ignore[arg-type]  # any field of the message
-    return [hit.track_id for hit in (await retriever.stub.Search(request, timeout=20)).hits]
+    return [hit.track_id for hit in (await retriever.stub.Search(request, timeout=30)).hits]
 
 
 async def test_milvus_serves_playlists_and_survives_a_restart(
@@ -39,7 +39,7 @@ async def test_milvus_serves_playlists_and_survives_a_restart(
         await log.put(f"t{number:02d}", number, genre="Rock" if number % 2 else "Jazz")
     async with running_retriever(nats_server, tmp_path / "snapshots", open_milvus=open_milvus) as retriever:
         await retriever.until(lambda: retriever.live.is_caught_up)
-        described = await retriever.stub.DescribeIndex(retriever_pb2.DescribeIndexRequest(), timeout=5)
+        described = await retriever.stub.DescribeIndex(retriever_pb2.DescribeIndexRequest(), timeout=30)
         assert (described.kind, described.track_count, described.dimension) == ("milvus", 20, 16)
         assert (await search(retriever, 7))[0] == "t07"
         jazz = await search(retriever, 7, filter=retriever_pb2.Filter(genres=["Jazz"]), k=20)
@@ -47,7 +47,7 @@ async def test_milvus_serves_playlists_and_survives_a_restart(
         request = retriever_pb2.BuildPlaylistRequest(
             seeds=[retriever_pb2.Seed(track_id="t07")], length=5, hub_damping=0.3, diversity=0.3
         )
-        playlist = await retriever.stub.BuildPlaylist(request, timeout=20)
+        playlist = await retriever.stub.BuildPlaylist(request, timeout=30)
         assert len({track.track_id for track in playlist.tracks} - {"t07"}) == 5
     await log.put_raw("t07", b"")
     await log.put("t03", 903, version=2)

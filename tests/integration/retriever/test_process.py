@@ -52,7 +52,7 @@ class Process:
         )
 
     async def until_serving(self) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await self.health() != health_pb2.HealthCheckResponse.SERVING:
                 await asyncio.sleep(0.05)
 
@@ -66,7 +66,7 @@ class Process:
         """Send a signal, and return exit status and log lines."""
         assert self.process is not None
         self.process.send_signal(number)
-        _, text = await asyncio.wait_for(self.process.communicate(), 20)
+        _, text = await asyncio.wait_for(self.process.communicate(), 60)
         assert self.process.returncode is not None
         return self.process.returncode, [json.loads(line) for line in text.decode().splitlines()]
 
@@ -107,28 +107,28 @@ async def test_a_life_with_sigterm_and_kill(process: Process, log: Log, social: 
     await log.put_profile("user-1", {"t0": 1.0})
     await process.start()
     await process.until_serving()
-    hits = await process.stub.Search(retriever_pb2.SearchRequest(track_id="t0", k=5), timeout=5)
+    hits = await process.stub.Search(retriever_pb2.SearchRequest(track_id="t0", k=5), timeout=30)
     build = retriever_pb2.BuildPlaylistRequest(
         seeds=[retriever_pb2.Seed(track_id="t0")], length=5, arrangement=retriever_pb2.ARRANGEMENT_SIMILARITY
     )
     with pytest.raises(Unauthenticated):
-        await process.stub.BuildPlaylist(build, timeout=5)
+        await process.stub.BuildPlaylist(build, timeout=30)
     metadata = (("authorization", f"Bearer {social.accounts.signer.job_token()}"),)
-    playlist = await process.stub.BuildPlaylist(build, timeout=5, metadata=metadata)
+    playlist = await process.stub.BuildPlaylist(build, timeout=30, metadata=metadata)
     assert [track.track_id for track in playlist.tracks] == [hit.track_id for hit in hits.hits]
 
     taste = profiles_pb2.RecommendTracksRequest(profile_id="user-1", limit=5, include_known=True)
     profiles = profiles_pb2_grpc.ProfileServiceStub(process.channel)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:  # health does not wait for profiles
             with contextlib.suppress(Unavailable):
-                recommended = await profiles.RecommendTracks(taste, timeout=5, metadata=metadata)
+                recommended = await profiles.RecommendTracks(taste, timeout=30, metadata=metadata)
                 break
             await asyncio.sleep(0.05)
     assert [hit.track_id for hit in recommended.hits] == ["t0", *(hit.track_id for hit in hits.hits[:4])]
     reference = reference_pb2.MatchReferenceRequest(windows=vectors.encode(unit(0)), k=3)
     matched = await reference_pb2_grpc.ReferenceServiceStub(process.channel).MatchReference(
-        reference, timeout=5, metadata=metadata
+        reference, timeout=30, metadata=metadata
     )
     assert [match.track_id for match in matched.matches] == [hit.track_id for hit in recommended.hits[:3]]
     assert matched.without_windows_count == 10
@@ -166,7 +166,7 @@ async def test_a_life_with_sigterm_and_kill(process: Process, log: Log, social: 
 async def test_sigterm_while_it_waits_for_the_log_ends_it_too(process: Process, nats_server: NatsServer) -> None:
     nats_server.kill()
     await process.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (health := await process.health()) is None:
             await asyncio.sleep(0.05)
     assert health == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -204,7 +204,7 @@ async def test_metrics_tell_of_the_log_and_a_second_process_stays_out_of_the_fol
     process._environment |= elsewhere
     await process.start()
     assert process.process is not None
-    _, said = await asyncio.wait_for(process.process.communicate(), 20)
+    _, said = await asyncio.wait_for(process.process.communicate(), 60)
     assert process.process.returncode == 1
     assert said.decode().splitlines()[-1] == (
         f"{tmp_path}/snapshots is used by another process: each needs a folder of its own"
@@ -219,7 +219,7 @@ async def test_all_bad_settings_are_told_at_once(process: Process) -> None:
     process._environment |= {"RETRIEVER_ENCODER_ID": "a.b", "RETRIEVER_SOCIAL_ADDRESS": ""}
     await process.start()
     assert process.process is not None
-    _, text = await asyncio.wait_for(process.process.communicate(), 20)
+    _, text = await asyncio.wait_for(process.process.communicate(), 60)
     assert process.process.returncode == 1
     assert "RETRIEVER_ENCODER_ID:" in text.decode()
     assert "RETRIEVER_SOCIAL_ADDRESS:" in text.decode()

@@ -125,7 +125,7 @@ class Life:
             await self.bus.jetstream.delete_consumer(VECTORS, consumer.name)
 
     async def _until_answered(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 with contextlib.suppress(Unavailable):
                     await self.bus.ensure_streams()

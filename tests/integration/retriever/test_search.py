@@ -41,13 +41,13 @@ async def library(retriever: Retriever, log: Log) -> Retriever:
         lambda: retriever.live.position is not None and retriever.live.position.sequence >= last.sequence
     )
     # On a busy machine a first connection can take longer than a call waits for it.
-    await asyncio.wait_for(retriever.channel.channel_ready(), 20)
+    await asyncio.wait_for(retriever.channel.channel_ready(), 60)
     return retriever
 
 
 async def search(library: Retriever, **fields: Any) -> retriever_pb2.SearchResponse:
     request = retriever_pb2.SearchRequest(**({"track_id": "t01"} | fields))
-    return await library.stub.Search(request, timeout=5)
+    return await library.stub.Search(request, timeout=30)
 
 
 def found(response: retriever_pb2.SearchResponse) -> list[str]:
@@ -128,8 +128,8 @@ async def test_an_edit_of_the_log_reaches_the_filter(library: Retriever, log: Lo
 
 async def test_damping_changes_the_order_and_tells_the_cosine(library: Retriever) -> None:
     vector = vectors.encode(unit(1))
-    plain = await library.stub.Search(retriever_pb2.SearchRequest(vector=vector, k=100), timeout=5)
-    damped = await library.stub.Search(retriever_pb2.SearchRequest(vector=vector, k=100, hub_damping=0.5), timeout=5)
+    plain = await library.stub.Search(retriever_pb2.SearchRequest(vector=vector, k=100), timeout=30)
+    damped = await library.stub.Search(retriever_pb2.SearchRequest(vector=vector, k=100, hub_damping=0.5), timeout=30)
     everybody = np.stack([unit(number) for number in range(COUNT)])
     cosines = everybody @ everybody.T
     np.fill_diagonal(cosines, -np.inf)
@@ -138,7 +138,7 @@ async def test_damping_changes_the_order_and_tells_the_cosine(library: Retriever
     assert found(damped) == [f"t{number:02d}" for number in np.argsort(-scores)]
     assert found(damped) != found(plain)
     assert {hit.track_id: hit.similarity for hit in damped.hits} == {hit.track_id: hit.similarity for hit in plain.hits}
-    first = await library.stub.Search(retriever_pb2.SearchRequest(vector=vector, k=7, hub_damping=0.5), timeout=5)
+    first = await library.stub.Search(retriever_pb2.SearchRequest(vector=vector, k=7, hub_damping=0.5), timeout=30)
     second = await library.stub.Search(
         retriever_pb2.SearchRequest(vector=vector, k=7, hub_damping=0.5, page_token=first.next_page_token), timeout=5
     )

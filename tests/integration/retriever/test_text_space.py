@@ -41,7 +41,7 @@ async def test_words_find_tracks_in_their_own_space_and_sounds_in_the_served_one
     words /= np.linalg.norm(words)
 
     request = retriever_pb2.SearchRequest(vector=vectors.encode(words), encoder_id=TEXT_ID, k=40)
-    answer = await retriever.stub.Search(request, timeout=5)
+    answer = await retriever.stub.Search(request, timeout=30)
     cosines = {f"t{number:02d}": float(sound(100 + number) @ words) for number in range(40)}
     assert answer.encoder_id == TEXT_ID
     assert [hit.track_id for hit in answer.hits] == sorted(cosines, key=lambda one: -cosines[one])
@@ -49,10 +49,10 @@ async def test_words_find_tracks_in_their_own_space_and_sounds_in_the_served_one
     assert [hit.similarity for hit in answer.hits] == pytest.approx(sorted(cosines.values(), reverse=True), abs=1e-5)
 
     request.filter.genres.append("rock")
-    rock = (await retriever.stub.Search(request, timeout=5)).hits
+    rock = (await retriever.stub.Search(request, timeout=30)).hits
     assert {hit.track_id for hit in rock} == {f"t{number:02d}" for number in range(0, 40, 2)}
 
-    served = await retriever.stub.Search(retriever_pb2.SearchRequest(vector=vectors.encode(unit(3)), k=1), timeout=5)
+    served = await retriever.stub.Search(retriever_pb2.SearchRequest(vector=vectors.encode(unit(3)), k=1), timeout=30)
     assert (served.encoder_id, served.hits[0].track_id) == (ENCODER_ID, "t03")
 
 
@@ -64,6 +64,6 @@ async def test_a_vector_of_words_fits_no_other_space(retriever: Retriever, log: 
     for vector, encoder_id, told in ((sound(1), "", ("2048", "64")), (unit(1), TEXT_ID, ("64", "2048"))):
         request = retriever_pb2.SearchRequest(vector=vectors.encode(vector), encoder_id=encoder_id)
         with pytest.raises(InvalidArgument) as refused:
-            await retriever.stub.Search(request, timeout=5)
+            await retriever.stub.Search(request, timeout=30)
         error = refused.value
         assert (error.reason, error.field, (error.value, error.limit)) == ("DIMENSION_MISMATCH", "vector", told)

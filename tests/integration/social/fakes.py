@@ -202,7 +202,7 @@ def fetch_jwks_from(social_address: Callable[[], str]) -> Callable[[], Awaitable
     async def fetch() -> str:
         async with connect(social_address()) as channel:
             stub = accounts_pb2_grpc.AccountServiceStub(channel)
-            return (await stub.GetJwks(accounts_pb2.GetJwksRequest(), timeout=5)).jwks
+            return (await stub.GetJwks(accounts_pb2.GetJwksRequest(), timeout=30)).jwks
 
     return fetch
 

@@ -87,4 +87,4 @@ async def until_ended(client: Client, who: Person) -> None:
             return error.reason == "SESSION_REVOKED"
         return False
 
-    await until(is_over)
+    await until(is_over, timeout_s=60)

@@ -193,7 +193,7 @@ async def test_reuse_of_an_old_token_ends_the_session_everywhere(social: Client,
             return error.reason == "SESSION_REVOKED"
         return False
 
-    await until(is_access_over)
+    await until(is_access_over, timeout_s=60)
     assert (await view(social, bystander.access_token)).user.user_id == bystander.user_id
     bus = await mesh.bus("social")
     event = events_pb2.SessionRevoked.FromString(await last_message(bus, "museed.social.v1.session_revoked"))

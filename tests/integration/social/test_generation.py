@@ -1,7 +1,6 @@
 """Jobs from a request to a playlist, through crashes, cancellation and parts that are away."""
 
 import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -80,11 +79,14 @@ async def told_states(mesh: Mesh, sql: Sql, job_id: str) -> list[events_pb2.JobP
 
 
 async def test_library_seed_becomes_a_playlist_while_the_caller_waits(
-    mesh: Mesh, social: Client, library: Library, person: Person, sql: Sql
+    mesh: Mesh, social: Client, library: Library, person: Person, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started = time.monotonic()
-    job = await social.generate(person, track_seed(library.track_ids[0], 2.0), length=3, max_per_artist=2)
-    assert time.monotonic() - started < 2
+    # Nothing but the bell of its end lets the caller go before this test is over.
+    monkeypatch.setattr("services.social.servicer.jobs.to_wait_s", lambda wait_ms: 600.0)
+    monkeypatch.setattr("services.social.servicer.desk._REREAD_INTERVAL_S", 600.0)
+    monkeypatch.setattr("tests.integration.social.client.TIMEOUT_S", 600.0)
+    async with asyncio.timeout(60):
+        job = await social.generate(person, track_seed(library.track_ids[0], 2.0), length=3, max_per_artist=2)
     assert (job.state, job.progress, job.attempt) == (SUCCEEDED, 1.0, 1)
     assert job.HasField("finished_at")
     found = await social.playlist(person, job.playlist_id)
@@ -151,7 +153,7 @@ async def test_given_title_and_visibility_are_kept(social: Client, library: Libr
         wait_ms=5_000,
     )
     answer = await social.jobs.CreateGenerationJob(request, timeout=TIMEOUT_S, metadata=person.metadata)
-    found = await social.playlist(None, answer.job.playlist_id)
+    found = await social.playlist(None, (await social.ended(person, answer.job)).playlist_id)
     assert found.playlist.title == "Mine"
 
 
@@ -500,13 +502,14 @@ async def test_job_waits_until_the_log_is_whole(
 
 
 async def test_wait_ends_with_the_callers_deadline(
-    mesh: Mesh, social: Client, library: Library, person: Person
+    mesh: Mesh, social: Client, library: Library, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.social.servicer.desk._ANSWER_MARGIN_S", 3.5)
     mesh.retriever.gate.close()
     request = jobs_pb2.CreateGenerationJobRequest(
         idempotency_key="k", recipe=jobs_pb2.Recipe(seeds=[track_seed(library.track_ids[0])]), wait_ms=5_000
     )
-    answer = await social.jobs.CreateGenerationJob(request, timeout=1.0, metadata=person.metadata)
+    answer = await social.jobs.CreateGenerationJob(request, timeout=4.0, metadata=person.metadata)
     assert answer.job.state in (QUEUED, SEARCHING)
     mesh.retriever.gate.opened.set()
 

@@ -62,7 +62,7 @@ async def test_index_is_built_concurrently_while_others_wait_for_their_turn(data
         Migration(1, "0001_table.sql", "CREATE TABLE things (a int)"),
         Migration(2, "0002_index.sql", "-- no-transaction\nCREATE INDEX CONCURRENTLY things_a ON things (a)"),
     ]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         applied = await asyncio.gather(*(migrate(database_url, migrations) for _ in range(3)))
     assert sorted(applied) == [0, 0, 2]
     assert await sql.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = 'things_a'::regclass") is True
@@ -82,10 +82,10 @@ async def test_migration_that_waits_for_a_table_holds_nobody_up(
             await sql.execute("INSERT INTO things VALUES (1)")
             migrating = asyncio.create_task(migrate(database_url, [table, wider]))
             await until(lambda: other.fetchval("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await other.execute("INSERT INTO things VALUES (2)")
             assert not migrating.done()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await migrating == 1
     assert await sql.fetchval("SELECT count(*) FROM things WHERE b IS NULL") == 2
 
@@ -97,7 +97,7 @@ async def test_traces_are_added_in_the_order_in_which_rows_are_locked(database_u
     other = await asyncpg.connect(database_url)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(other.close)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async with sql.transaction():
                 await sql.execute("LOCK TABLE jobs IN ROW EXCLUSIVE MODE")
                 migrating = asyncio.create_task(migrate(database_url, migrations[:7]))

@@ -165,7 +165,7 @@ async def test_suspension_ends_sessions_and_jobs_and_hides_what_is_theirs(
             return False
         return False
 
-    await until(is_refused)
+    await until(is_refused, timeout_s=60)
     with pytest.raises(PermissionDenied) as told:
         await log_in(social, "ann", ann.password)
     assert (told.value.reason, told.value.value) == ("ACCOUNT_SUSPENDED", "spam")

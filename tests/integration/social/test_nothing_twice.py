@@ -106,13 +106,13 @@ class Whole:
             )
             return (found.indexed, found.failed) == (count, failed)
 
-        await until(is_done, timeout_s=30)
+        await until(is_done, timeout_s=60)
 
     async def until_queue_is_empty(self, bus: Bus) -> None:
         async def is_empty() -> bool:
             return (await bus.jetstream.stream_info(EMBED_WORK)).state.messages == 0
 
-        await until(is_empty, timeout_s=30)
+        await until(is_empty, timeout_s=60)
 
     @property
     def work(self) -> "work_pb2_grpc.WorkServiceAsyncStub":
@@ -149,7 +149,7 @@ class Whole:
             yield
         finally:
             consumer.stop()
-            await asyncio.wait_for(consuming, 20)
+            await asyncio.wait_for(consuming, 60)
             work.close()
             await bus.close()
             batching.cancel()
@@ -219,7 +219,7 @@ async def test_lost_store_has_nothing_heard_again(whole: Whole) -> None:
                 return bool(await whole.sql.fetchval("SELECT count(*) = 2 FROM track_embeddings WHERE sequence > 0"))
             return False
 
-        await until(is_whole_again, timeout_s=30)
+        await until(is_whole_again, timeout_s=60)
         await whole.until_indexed(2)
         # The embedder works with the new store as well, and only on what is new.
         song(whole.root, "c.wav", seconds=30, level=0.3)
@@ -265,7 +265,7 @@ async def test_crash_between_event_and_acknowledgement_has_nothing_heard_again(w
     await whole.register("a.wav")
     with contextlib.suppress(asyncio.CancelledError):
         async with whole.embedding(Dying):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await told.wait()
     await whole.until_indexed(1)
     assert (await bus.jetstream.stream_info(EMBED_WORK)).state.messages == 1

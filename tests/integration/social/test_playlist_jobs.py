@@ -42,7 +42,7 @@ class Desk:
             idempotency_key=key or new_id(), playlist_id=self.playlist_id, replace=replace, wait_ms=wait_ms
         )
         answer = await self.stub.CreateRegenerationJob(request, timeout=TIMEOUT_S, metadata=self.person.metadata)
-        return answer.job
+        return await self.client.ended(self.person, answer.job) if wait_ms == 5_000 else answer.job
 
     async def extend(self, count: int = 0, **more: object) -> jobs_pb2.Job:
         request = jobwork_pb2.CreateExtensionJobRequest(
@@ -53,7 +53,7 @@ class Desk:
             **more,  # type: ignore[arg-type]  # any field
         )
         answer = await self.stub.CreateExtensionJob(request, timeout=TIMEOUT_S, metadata=self.person.metadata)
-        return answer.job
+        return await self.client.ended(self.person, answer.job)
 
     async def suggested(
         self, state: jobwork_pb2.SuggestionState.ValueType = PROPOSED, page_size: int = 100

@@ -2,23 +2,48 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import SecretStr
 
 from deploy.local.postgres import Postgres
-from museed.social.v1 import catalog_pb2
+from museed.social.v1 import (
+    catalog_pb2,
+    feed_pb2,
+    feed_pb2_grpc,
+    library_pb2,
+    library_pb2_grpc,
+    listening_pb2,
+    listening_pb2_grpc,
+    trends_pb2,
+    trends_pb2_grpc,
+)
+from services.chassis.channel import connect
 from services.chassis.telemetry import Metrics
+from services.social.__main__ import running
+from services.social.domain.ids import new_id
 from services.social.errors import DatabaseUnavailable
 from services.social.settings import SocialSettings
 from services.social.store.database import Database
 from services.social.wiring import PARTS
 from services.social.wiring.tools import opened
 from tests.conftest import NatsServer, free_port, fresh_database
-from tests.integration.social.conftest import TIMEOUT_S, Mesh
+from tests.integration.social.conftest import TIMEOUT_S, Client, Mesh, until
+from tests.integration.social.hands import PUBLIC, Hands, register_tracks
 
 NAME = "SELECT current_database()"
+
+
+class Filled(NamedTuple):
+    """What a database holds: tracks, somebody who heard one, and a public playlist."""
+
+    tracks: list[str]
+    user_id: str
+    playlist_id: str
 
 
 @contextlib.asynccontextmanager
@@ -86,6 +111,76 @@ async def test_service_reads_its_own_truth_where_a_replica_is_set(mesh: Mesh, re
     await social.sign_up()
     counts = await social.catalog.GetStats(catalog_pb2.GetStatsRequest(), timeout=TIMEOUT_S)
     assert counts.user_count == 1
+
+
+@pytest.fixture
+async def full_replica(settings: SocialSettings, replica_url: str, nats_server: NatsServer) -> Filled:
+    """What another service wrote, and the first database of this one does not know."""
+    own = settings.model_copy(update={"database_url": SecretStr(replica_url), "trending_interval_s": 1.0})
+    async with running(own, nats_server.settings("social")) as service, connect(own.listen) as channel:
+        client = Client(channel)
+        tracks = await register_tracks(client)
+        person = await client.sign_up("listener")
+        hands = Hands(client, person)
+        made = await hands.create(tracks, "Only there", PUBLIC)
+        at = Timestamp()
+        at.GetCurrentTime()
+        play = listening_pb2.Play(play_id=new_id(), track_id=tracks[0], played_at=at, heard_seconds=60)
+        stub: listening_pb2_grpc.ListeningServiceAsyncStub = listening_pb2_grpc.ListeningServiceStub(channel)
+        fan = Hands(client, await client.sign_up("fan"))
+        await fan.like(made.playlist.playlist_id)
+        request = listening_pb2.RecordPlaysRequest(plays=[play])
+        await stub.RecordPlays(request, timeout=TIMEOUT_S, metadata=person.metadata)
+        sql = await asyncpg.connect(replica_url)
+        for left in ("FROM tracks WHERE refined < 1", "FROM trend_plays", "FROM signals"):
+            await until(lambda left=left: sql.fetchval(f"SELECT count(*) = 0 {left}"))  # type: ignore[misc]
+        await until(lambda: sql.fetchval("SELECT count(*) > 0 FROM trending_ranks"))
+        await sql.close()
+        assert not service.background.done()
+    return Filled(tracks, person.user_id, made.playlist.playlist_id)
+
+
+async def test_every_rpc_for_public_lists_reads_the_replica_and_writes_nothing(
+    mesh: Mesh, full_replica: Filled, replica_url: str
+) -> None:
+    settings = {"database_replica_url": SecretStr(replica_url), "listen": f"127.0.0.1:{free_port()}"}
+    mesh.settings = mesh.settings.model_copy(update=settings)
+    social = await mesh.start()
+    admin = await social.sign_up("admin of the first")
+    library = social.stub(library_pb2_grpc.LibraryServiceStub)
+    feed = social.stub(feed_pb2_grpc.FeedServiceStub)
+
+    async def ask(call: Any, request: Any) -> Any:
+        return await call(request, timeout=TIMEOUT_S, metadata=admin.metadata)
+
+    guest = await social.catalog.SearchTracks(catalog_pb2.SearchTracksRequest(query="track"), timeout=TIMEOUT_S)
+    assert {track.track_id for track in guest.tracks} == set(full_replica.tracks)
+    (artist,) = (await ask(library.SearchArtists, library_pb2.SearchArtistsRequest())).artists
+    (album,) = (await ask(library.SearchAlbums, library_pb2.SearchAlbumsRequest())).albums
+    ids = [artist.artist_id]
+    assert len((await ask(library.BatchGetArtists, library_pb2.BatchGetArtistsRequest(artist_ids=ids))).artists) == 1
+    ids = [album.album_id]
+    assert len((await ask(library.BatchGetAlbums, library_pb2.BatchGetAlbumsRequest(album_ids=ids))).albums) == 1
+    wanted = library_pb2.BatchGetTrackDetailsRequest(track_ids=full_replica.tracks)
+    assert len((await ask(library.BatchGetTrackDetails, wanted)).tracks) == 6
+    of_artist = library_pb2.ListTracksOfArtistRequest(artist_id=artist.artist_id)
+    assert len((await ask(library.ListTracksOfArtist, of_artist)).tracks) == 6
+    of_album = library_pb2.ListTracksOfAlbumRequest(album_id=album.album_id)
+    assert len((await ask(library.ListTracksOfAlbum, of_album)).tracks) == 6
+    latest = await ask(feed.ListLatest, feed_pb2.ListLatestRequest())
+    assert [one.playlist_id for one in latest.playlists] == [full_replica.playlist_id]
+    trending = await ask(feed.ListTrending, feed_pb2.ListTrendingRequest())
+    assert [one.playlist.playlist_id for one in trending.playlists] == [full_replica.playlist_id]
+    day = datetime.now(UTC).date()
+    report = trends_pb2.ListTrendsRequest(
+        dimension=trends_pb2.TREND_DIMENSION_TRACK,
+        from_day=(day - timedelta(days=1)).isoformat(),
+        to_day=day.isoformat(),
+    )
+    stub = social.stub(trends_pb2_grpc.TrendServiceStub)
+    assert len((await ask(stub.ListTrends, report)).trends) == 1
+    heard = listening_pb2.GetListeningRequest(user_id=full_replica.user_id)
+    assert (await ask(social.stub(listening_pb2_grpc.ListeningServiceStub).GetListening, heard)).play_count == 1
 
 
 async def asked(url: str) -> str:

@@ -57,8 +57,8 @@ async def test_every_rule_reaches_the_retriever_and_is_kept(
         allow_near_duplicates=True,
     )
     request = jobs_pb2.CreateGenerationJobRequest(idempotency_key=new_id(), recipe=wanted, wait_ms=5_000)
-    answer = await social.jobs.CreateGenerationJob(request, timeout=10, metadata=person.metadata)
-    assert answer.job.state == SUCCEEDED
+    answer = await social.jobs.CreateGenerationJob(request, timeout=30, metadata=person.metadata)
+    assert (await social.ended(person, answer.job)).state == SUCCEEDED
     told = mesh.retriever.requests[-1]
     assert told.HasField("min_read_point")
     told.ClearField("min_read_point")

@@ -54,7 +54,7 @@ async def test_lost_store_is_filled_again_from_the_tables(
     async def is_whole() -> bool:
         return await messages(bus, VECTORS) == 6 and await messages(bus, EMBED_WORK) == 3
 
-    await until(is_whole, timeout_s=30)
+    await until(is_whole, timeout_s=60)
     after = (await bus.jetstream.stream_info(VECTORS)).created
     assert after != before
     for number, track_id in enumerate(library.track_ids):
@@ -89,7 +89,7 @@ async def test_store_is_lost_while_social_is_down(mesh: Mesh, social: Client, li
     async def is_whole() -> bool:
         return await messages(bus, VECTORS) == 6
 
-    await until(is_whole, timeout_s=20)
+    await until(is_whole, timeout_s=60)
 
 
 async def test_rebuild_is_noted_until_everything_is_published(
@@ -109,7 +109,7 @@ async def test_rebuild_is_noted_until_everything_is_published(
             return True
         return False
 
-    await until(are_streams_kept, timeout_s=20)
+    await until(are_streams_kept, timeout_s=60)
     async with database.connection() as connection:
         assert await vector_log.is_rebuilding(connection) is True
         assert await vector_log.filling(connection) == (await bus.stream_created_at(VECTORS), True)

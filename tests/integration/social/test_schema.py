@@ -94,7 +94,7 @@ async def test_two_who_add_to_one_playlist_are_both_counted(sql: Sql, other: Sql
     async def add(connection: Sql, track_id: str, place: int) -> None:
         await connection.execute(old.ADD_ENTRY, new(), playlist_id, track_id, place, False, 0.5, [], [])
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async with sql.transaction():
             await add(sql, tracks[0], 0)
             second = asyncio.create_task(add(other, tracks[1], 1))
@@ -124,7 +124,7 @@ async def test_playlists_are_counted_in_the_order_of_their_ids(sql: Sql, other: 
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(third.close)
         for statement in statements:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 async with sql.transaction():
                     await sql.execute("SELECT FROM playlists WHERE playlist_id = $1 FOR NO KEY UPDATE", first)
                     waiting = asyncio.create_task(other.execute(statement, track_id, [second, first]))
@@ -224,7 +224,7 @@ async def test_suspended_person_gets_no_session(sql: Sql, column: str) -> None:
 
 async def test_log_in_waits_for_a_suspension_under_way(sql: Sql, other: Sql) -> None:
     ann = await sign_up(sql)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async with sql.transaction():
             await sql.execute("UPDATE users SET suspended_at = $2 WHERE user_id = $1", ann, NOW)
             log_in = asyncio.create_task(begin_session(other, ann))

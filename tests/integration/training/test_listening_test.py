@@ -319,7 +319,7 @@ def test_the_command_serves_until_interrupted_and_then_reports(prepared: list[st
                 rating = _GOOD | {"playlist": playlist["id"], "relevance": mark}
                 assert client.post("ratings", json=rating).status_code == 201
         os.kill(process.pid, signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.communicate()

@@ -36,13 +36,13 @@ def opened() -> Iterator[Callable[[Clock], Door]]:
 
 def connected(address: str, said: bytes = b"GET /met") -> socket.socket:
     host, _, port = address.rpartition(":")
-    found = socket.create_connection((host, int(port)), timeout=10)
+    found = socket.create_connection((host, int(port)), timeout=30)
     found.sendall(said)
     return found
 
 
 def is_read(address: str) -> bool:
-    return "process_open_fds" in httpx.get(f"http://{address}/metrics", timeout=10).raise_for_status().text
+    return "process_open_fds" in httpx.get(f"http://{address}/metrics", timeout=30).raise_for_status().text
 
 
 def end_of(connection: socket.socket) -> bytes:

@@ -12,7 +12,7 @@ def test_results_come_in_the_order_of_the_items(threads: int) -> None:
 
 
 def test_items_are_worked_on_at_a_time() -> None:
-    barrier = threading.Barrier(3, timeout=10)
+    barrier = threading.Barrier(3, timeout=30)
     assert sorted(Workers(3, "t").map(lambda _: barrier.wait(), range(3))) == [0, 1, 2]
 
 

@@ -120,7 +120,7 @@ async def test_full_queue_refuses_with_a_hint_and_takes_again(text: TextEmbedder
     held = await hold(text, model, "held")
     rest = [await waiting(text, prompt) for prompt in ("b", "c")]
     with pytest.raises(EmbedderBusy) as caught:
-        await asyncio.wait_for(text.embed("d"), 5)
+        await asyncio.wait_for(text.embed("d"), 60)
     assert (caught.value.value, caught.value.limit, caught.value.retry_after_ms) == ("3", "3", 300)
     model.open.set()
     await asyncio.gather(held, *rest)

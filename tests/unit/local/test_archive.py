@@ -163,3 +163,68 @@ def test_backup_wants_a_library_and_a_new_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["blobs/sha256/ab/cd/x#1", "blobs", "blobs/", "blobs//x", "models/.hidden", "lock"])
 def test_unfinished_and_foreign_names_are_left_out(name: str) -> None:
     assert not can_hold(name)
+
+
+def sparse(path: Path, name: str, size: int) -> Path:
+    """Write a tar of one block that says to be a file of so many zeros."""
+    entry = tarfile.TarInfo(name)
+    entry.type = tarfile.GNUTYPE_SPARSE
+    block = bytearray(entry.tobuf(tarfile.GNU_FORMAT)[:512])
+    # One stretch of no bytes at the end, and the size: all else is a hole.
+    block[386:410] = b"%011o\0%011o\0" % (size, 0)
+    block[483:495] = b"%011o\0" % size
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    path.write_bytes(bytes(block) + b"\0" * 1024)
+    return path
+
+
+def test_small_backup_cannot_fill_the_disk(tmp_path: Path) -> None:
+    path = sparse(tmp_path / "backup.tar", "database.dump", 1024 * 1024)
+    with tarfile.open(path) as file:
+        assert [(entry.isreg(), entry.size) for entry in file] == [(True, 1024 * 1024)]
+    with pytest.raises(BackupError, match="does not belong there"):
+        extract(path, tmp_path / "out")
+    assert [one for one in tmp_path.rglob("*") if one.is_file()] == [path]
+
+
+@pytest.mark.parametrize(
+    "text", [b"[" * 100_000, b'{"format": 1, "sha256": {' + b'"a": 1,' * 100_000 + b'"b": 2}}', b"\xff"]
+)
+def test_list_of_checksums_that_cannot_be_one_is_damage(tmp_path: Path, text: bytes) -> None:
+    with pytest.raises(BackupError, match=r"backup\.tar is damaged"):
+        extract(tar(tmp_path / "backup.tar", [(named(MANIFEST), text)]), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("secrets.json", b"[]"),
+        ("secrets.json", b"nonsense"),
+        ("secrets.json", b'{"operator": 1, "url_signing_key": "a"}'),
+        ("secrets.json", b'{"operator": "a", "url_signing_key": "a", "postgres": "@/evil"}'),
+        ("secrets.json", b"[" * 100_000),
+        ("encoder.json", b"{}"),
+        ("encoder.json", b'"text"'),
+    ],
+)
+def test_backup_whose_settings_cannot_be_read_leaves_the_folder_empty(tmp_path: Path, name: str, text: bytes) -> None:
+    files = {"database.dump": b"rows", "secrets.json": b'{"operator": "a", "url_signing_key": "a"}', name: text}
+    with pytest.raises(BackupError, match=r"backup\.tar is damaged: secrets\.json or encoder\.json"):
+        restore(make(tmp_path / "backup.tar", files), tmp_path / "state")
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_two_backups_to_one_file_at_once_leave_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_second() -> None:
+        with writing(tmp_path / "backup.tar") as slow:
+            slow.add_bytes("secrets.json", b"second")
+            with monkeypatch.context() as other_process:
+                other_process.setattr("os.getpid", lambda: 1)
+                make(tmp_path / "backup.tar")
+
+    with pytest.raises(BackupError, match="is there already"):
+        write_second()
+    extract(tmp_path / "backup.tar", tmp_path / "out")
+    assert (tmp_path / "out" / "secrets.json").read_bytes() == FILES["secrets.json"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["backup.tar", "out"]

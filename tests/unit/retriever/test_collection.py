@@ -95,7 +95,7 @@ class Mesh:
         return self.kept
 
     async def until(self, is_true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not is_true():
                 await asyncio.sleep(0.002)
 

@@ -295,14 +295,14 @@ async def test_searches_go_on_while_milvus_puts_things_away() -> None:
     seal = store.seal
 
     def slowly() -> None:
-        release.wait(5)
+        release.wait(600)
         seal()
 
     store.seal = slowly  # type: ignore[method-assign]
     saving = asyncio.create_task(keeper.save())
     while not any(call.startswith("write 10") for call in store.calls):
         await asyncio.sleep(0.001)
-    found = await asyncio.wait_for(live.run(lambda _: index.nearest(unit(3), 1)), 1)
+    found = await asyncio.wait_for(live.run(lambda _: index.nearest(unit(3), 1)), 60)
     assert [track.track_id for track in found.tracks] == ["t0003"]
     await live.advance(
         lambda _: int(index.upsert(Track("later", 1), unit(77))), LogPosition(BEGUN, 11), is_caught_up=True

@@ -248,7 +248,7 @@ def held_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
     def slowly(one: Profile, index: TrackIndex) -> Float32Array | None:
         if one.profile_id == "slow":
-            release.wait(5)
+            release.wait(600)
         return taste_of(one, index)
 
     monkeypatch.setattr("services.retriever.live.profile_search.taste_of", slowly)
