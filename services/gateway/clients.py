@@ -14,6 +14,7 @@ from museed.social.v1 import (
     ingest_pb2_grpc,
     jobs_pb2_grpc,
     playlists_pb2_grpc,
+    uploads_pb2_grpc,
     work_pb2_grpc,
 )
 from services.chassis.channel import connect
@@ -48,6 +49,7 @@ _IDEMPOTENT_SOCIAL = [
         "JobService/CreateGenerationJob",
         "JobService/GetJob",
         "JobService/CancelJob",
+        "UploadService/CheckUpload",
         "WorkService/ListStreams",
         "WorkService/ListDeadLetters",
         "WorkService/ReplayDeadLetters",
@@ -79,6 +81,7 @@ class Upstream:
         self.ingest = ingest_pb2_grpc.IngestServiceStub(social)
         self.playlists = playlists_pb2_grpc.PlaylistServiceStub(social)
         self.jobs = jobs_pb2_grpc.JobServiceStub(social)
+        self.uploads = uploads_pb2_grpc.UploadServiceStub(social)
         self.work = work_pb2_grpc.WorkServiceStub(social)
         self.retriever = retriever_pb2_grpc.RetrieverServiceStub(self._channels["retriever"])
 

@@ -9,9 +9,9 @@ import filetype  # type: ignore[import-untyped]  # ships none
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from museed.social.v1 import catalog_pb2
+from museed.social.v1 import catalog_pb2, uploads_pb2
 from services.chassis import auth
-from services.chassis.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
+from services.chassis.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, Unimplemented
 from services.gateway.context import Parts
 from services.gateway.schema.values import to_datetime
 
@@ -40,14 +40,16 @@ class Uploads:
         Raises:
             Unauthenticated: No good token.
             InvalidArgument: CONTENT_TYPE_REFUSED, CONTENT_LENGTH_INVALID, UPLOAD_EMPTY or UPLOAD_NOT_AUDIO.
-            ResourceExhausted: UPLOAD_TOO_LARGE.
+            ResourceExhausted: UPLOAD_TOO_LARGE, or UPLOAD_QUOTA_REACHED before anything is read.
             DeadlineExceeded: UPLOAD_STALLED.
         """
         await self._parts.authenticator.bind(request.headers.get("authorization"))
         auth.check(auth.Access.USER, auth.viewer())
         _refuse_multipart(request.headers.get("content-type", ""))
         max_bytes = self._parts.settings.max_upload_bytes
-        _refuse_length(request.headers.get("content-length"), max_bytes)
+        length = request.headers.get("content-length")
+        _refuse_length(length, max_bytes)
+        max_bytes = min(max_bytes, await self._left_bytes(int(length or 0)))
         name = file_name(request.headers.get("x-file-name") or request.query_params.get("fileName") or "")
         body = _AudioBody(_unstalled(request))
         digest, size = await self._parts.blobs.put_stream(body.chunks(), max_bytes)
@@ -68,6 +70,15 @@ class Uploads:
             },
             status_code=201,
         )
+
+    async def _left_bytes(self, size_bytes: int) -> int:
+        """Ask how much the caller may lend: what goes beyond the quota must not even lie in the store for a while."""
+        request = uploads_pb2.CheckUploadRequest(size_bytes=size_bytes)
+        timeout_s = self._parts.settings.upstream_timeout_s
+        try:
+            return int((await self._parts.upstream.uploads.CheckUpload(request, timeout=timeout_s)).left_bytes)
+        except Unimplemented:  # the release before, beside this one: it says so when the upload is recorded
+            return self._parts.settings.max_upload_bytes
 
 
 def file_name(given: str) -> str:

@@ -8,9 +8,12 @@ import grpc
 from museed.retriever.v1 import profiles_pb2, profiles_pb2_grpc, retriever_pb2
 from services.chassis import channel
 from services.chassis.errors import Code, DomainError
+from services.chassis.server import time_left_s
 from services.social.domain.ids import JobId, TrackId, UserId, new_id
+from services.social.domain.rules import MOST_BLOCKED
 from services.social.domain.tokens import TokenIssuer
 from services.social.errors.tastes import TastesAway
+from services.social.retriever_requests import Blocks
 
 _SERVICE = "/museed.retriever.v1.ProfileService"
 _TIMEOUT_S = 5.0
@@ -62,28 +65,32 @@ class TasteClient:
             raise
         return [(UserId(one.profile_id), one.similarity) for one in answer.profiles]
 
-    async def recommend_tracks(
-        self, user_id: UserId, blocked_tracks: Sequence[TrackId], blocked_artists: Sequence[str]
-    ) -> list[tuple[TrackId, float]]:
+    async def recommend_tracks(self, user_id: UserId, blocked: Blocks) -> list[tuple[TrackId, float]]:
         """Find at most 200 tracks that go with a person's taste with cosines, nearest first; none without a taste.
 
         Args:
-            user_id: For whom.
-            blocked_tracks: What must not be found, at most 10,000.
-            blocked_artists: Names of artists, at most 10,000.
+            user_id: For whom; somebody who has heard something.
+            blocked: What need not be found; of each kind the first 10,000 are told.
 
         Raises:
-            TastesAway: The retriever is away, or still reads.
+            TastesAway: The retriever is away, still reads, was not told of this taste yet, or takes more than half of
+                the time that is left for the call at hand.
             DomainError: What it refuses.
         """
         request = profiles_pb2.RecommendTracksRequest(
             profile_id=user_id,
             limit=_MOST,
-            filter=retriever_pb2.Filter(blocked_track_ids=blocked_tracks, blocked_artists=blocked_artists),
+            filter=retriever_pb2.Filter(
+                blocked_track_ids=blocked.track_ids[:MOST_BLOCKED], blocked_artists=blocked.artists[:MOST_BLOCKED]
+            ),
         )
+        left = time_left_s()
+        timeout_s = _TIMEOUT_S if left is None else min(_TIMEOUT_S, left / 2)
         try:
-            answer = await self._stub.RecommendTracks(request, timeout=_TIMEOUT_S, metadata=self._metadata(user_id))
+            answer = await self._stub.RecommendTracks(request, timeout=timeout_s, metadata=self._metadata(user_id))
         except DomainError as error:
+            if error.code is Code.NOT_FOUND:
+                raise TastesAway(error.reason) from error
             if _is_nothing(error):
                 return []
             raise

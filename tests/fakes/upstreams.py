@@ -26,6 +26,8 @@ from museed.social.v1 import (
     jobs_pb2_grpc,
     playlists_pb2,
     playlists_pb2_grpc,
+    uploads_pb2,
+    uploads_pb2_grpc,
     work_pb2,
     work_pb2_grpc,
 )
@@ -58,6 +60,7 @@ _SOCIAL_ROWS: dict[str, dict[Access, str]] = {
     "EncoderService": {Access.ADMIN: "ListEncoders SwitchEncoder RollBackEncoder"},
     "PlaylistService": {Access.PUBLIC: "GetPlaylist", Access.USER: "ListMyPlaylists UpdatePlaylist DeletePlaylist"},
     "JobService": {Access.USER: "CreateGenerationJob GetJob CancelJob"},
+    "UploadService": {Access.USER: "CheckUpload"},
     "WorkService": {Access.ADMIN: "ListStreams ListDeadLetters ReplayDeadLetters"},
 }
 SOCIAL_ACCESS = {
@@ -143,6 +146,7 @@ class FakeSocial(
     encoders_pb2_grpc.EncoderServiceServicer,
     playlists_pb2_grpc.PlaylistServiceServicer,
     jobs_pb2_grpc.JobServiceServicer,
+    uploads_pb2_grpc.UploadServiceServicer,
     work_pb2_grpc.WorkServiceServicer,
 ):
     """All of social's services over dictionaries."""
@@ -159,6 +163,7 @@ class FakeSocial(
         self.jobs: dict[str, tuple[str, jobs_pb2.Job]] = {}
         self.users: dict[str, accounts_pb2.User] = {}
         self.failures: list[catalog_pb2.FailedTrack] = []
+        self.left_upload_bytes = 2**40
         self.root_files = []
         self.revoked: list[str] = []
         self.encoders: list[encoders_pb2.Encoder] = []
@@ -426,6 +431,22 @@ class FakeSocial(
     ) -> catalog_pb2.GetReadPointResponse:
         raise NotImplementedError
 
+    async def CheckUpload(
+        self, request: uploads_pb2.CheckUploadRequest, context: object
+    ) -> uploads_pb2.CheckUploadResponse:
+        await self.note("CheckUpload", request)
+        return uploads_pb2.CheckUploadResponse(left_count=1, left_bytes=self.left_upload_bytes)
+
+    async def ListMyUploads(
+        self, request: uploads_pb2.ListMyUploadsRequest, context: object
+    ) -> uploads_pb2.ListMyUploadsResponse:
+        raise NotImplementedError
+
+    async def DeleteUpload(
+        self, request: uploads_pb2.DeleteUploadRequest, context: object
+    ) -> uploads_pb2.DeleteUploadResponse:
+        raise NotImplementedError
+
     async def CreateUpload(
         self, request: catalog_pb2.CreateUploadRequest, context: object
     ) -> catalog_pb2.CreateUploadResponse:
@@ -629,6 +650,7 @@ async def upstreams(signer: TokenSigner) -> AsyncGenerator[Upstreams, None]:
     ingest_pb2_grpc.add_IngestServiceServicer_to_server(both.social, both.social_server.grpc)
     playlists_pb2_grpc.add_PlaylistServiceServicer_to_server(both.social, both.social_server.grpc)
     jobs_pb2_grpc.add_JobServiceServicer_to_server(both.social, both.social_server.grpc)
+    uploads_pb2_grpc.add_UploadServiceServicer_to_server(both.social, both.social_server.grpc)
     work_pb2_grpc.add_WorkServiceServicer_to_server(both.social, both.social_server.grpc)
     retriever_pb2_grpc.add_RetrieverServiceServicer_to_server(both.retriever, both.retriever_server.grpc)
     for server in (both.social_server, both.retriever_server):

@@ -6,6 +6,7 @@ from services.chassis.bus.dead_letters import (
     DeadLetter,
     delete_dead_letter,
     find_dead_letter,
+    headers_of_dead_letter,
     list_dead_letters,
 )
 from services.chassis.bus.log import LogBatch, LogEntry, LogPosition, read_log
@@ -44,6 +45,7 @@ __all__ = [
     "delete_dead_letter",
     "embed_track_subject",
     "find_dead_letter",
+    "headers_of_dead_letter",
     "list_dead_letters",
     "profile_subject",
     "read_log",

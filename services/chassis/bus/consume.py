@@ -278,10 +278,9 @@ class WorkConsumer:
             datetime.now(UTC),
             telemetry.request_id(),
         )
-        event_id = f"dead-{self._stream}-{delivery.event_id}"
         subject = f"museed.dead_letters.{self._stream}"
         await self._patiently(
-            delivery, lambda: self._bus.publish(subject, letter.payload, event_id, headers=letter.headers())
+            delivery, lambda: self._bus.publish(subject, letter.payload, letter.message_id, headers=letter.headers())
         )
         logger.error("dead_letter", extra={"subject": delivery.subject, "attempts": attempts, "reason": reason})
         if (tell := self._on_dead_letter) is not None:

@@ -55,6 +55,11 @@ class DeadLetter:
         """Its name on this store: a store that was made anew has other letters at the same places."""
         return f"{self.sequence}.{self.event_id}"
 
+    @property
+    def message_id(self) -> str:
+        """The id under which it is published, the same on every attempt."""
+        return f"dead-{self.stream}-{self.event_id}"
+
     def headers(self) -> dict[str, str]:
         """Return everything but the payload as headers, in ASCII."""
         return {
@@ -148,6 +153,19 @@ async def find_dead_letter(bus: Bus, letter_id: str) -> DeadLetter | None:
     return found if found is not None and found.letter_id == letter_id else None
 
 
+async def headers_of_dead_letter(bus: Bus, sequence: int) -> dict[str, str] | None:
+    """Return what stands beside the payload at a sequence, None where nothing lies there any more.
+
+    Raises:
+        Unavailable: NATS does not answer.
+    """
+    try:
+        raw = await _raw_at(bus, sequence)
+    except (nats.errors.Error, TimeoutError) as error:
+        raise _away(error) from error
+    return None if raw is None else dict(raw.headers or {})
+
+
 async def delete_dead_letter(bus: Bus, letter: DeadLetter) -> None:
     """Take a letter away; one that is gone is no error.
 
@@ -165,8 +183,13 @@ async def delete_dead_letter(bus: Bus, letter: DeadLetter) -> None:
 
 
 async def _letter_at(bus: Bus, sequence: int) -> DeadLetter | None:
+    raw = await _raw_at(bus, sequence)
+    return None if raw is None else _read(raw)
+
+
+async def _raw_at(bus: Bus, sequence: int) -> RawStreamMsg | None:
     try:
-        return _read(await bus.jetstream.get_msg(DEAD_LETTERS, sequence))
+        return await bus.jetstream.get_msg(DEAD_LETTERS, sequence)
     except nats.js.errors.NotFoundError:
         return None
 

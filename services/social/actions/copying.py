@@ -13,7 +13,7 @@ from services.social.store.database import Connection
 
 
 async def copied(
-    connection: Connection, claim: Claim, playlist_id: PlaylistId, title: str, now: datetime
+    connection: Connection, claim: Claim, playlist_id: PlaylistId, title: str, most: int, now: datetime
 ) -> PlaylistId:
     """Return somebody's copy of a playlist: the one that they have, or a new one.
 
@@ -22,25 +22,27 @@ async def copied(
         claim: Of the person's request.
         playlist_id: What to copy.
         title: Of a new copy; empty takes that of the playlist.
+        most: How many playlists a person may have.
         now: Time of day.
 
     Raises:
-        PlaylistNotFound: There is no such playlist, or it is not for them; or the copy of this very request is gone.
+        PlaylistNotFound: There is no such playlist, or it is not for them.
         UserBlocked: Its owner and they are kept apart by a block.
+        TooManyPlaylists: They have as many as they may.
         IdempotencyKeyReused: The key came with another request.
     """
     user_id = claim.user_id
-    source = await playlists.hold_open_for(connection, playlist_id, user_id)
-    await engagement.must_may_act(connection, source, user_id)
-    is_own = source.owner_id == user_id
-    known = None if is_own else await engagement.find_copy(connection, user_id, playlist_id)
+    known = await engagement.find_copy(connection, user_id, playlist_id)
     result = known or PlaylistId(new_id())
     copy_id = PlaylistId(await claim.bind(connection, result, now))
-    if known is not None or copy_id != result:
+    if known is not None or copy_id != result:  # theirs, whatever became of what it was made from
         return copy_id
+    source = await playlists.freeze_open_for(connection, playlist_id, user_id)
+    await engagement.must_may_act(connection, source, user_id)
+    await playlists.must_have_room(connection, user_id, most)
     await editing.copy(connection, playlist_id, copy_id, user_id, title or source.title, now)
     await outbox.add(connection, events.playlist_created(copy_id, user_id, now))
-    if is_own:
+    if source.owner_id == user_id:
         return copy_id
     if await engagement.save(connection, user_id, playlist_id, copy_id, now):
         await signals.add(

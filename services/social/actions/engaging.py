@@ -75,11 +75,11 @@ async def add_comment(
         IdempotencyKeyReused: The key came with another request.
     """
     user_id, made = claim.user_id, CommentId(new_id())
-    found = await playlists.hold_open_for(connection, playlist_id, user_id)
-    await engagement.must_may_act(connection, found, user_id)
     comment_id = CommentId(await claim.bind(connection, made, now))
     if comment_id != made:
         return await _own(connection, comment_id, user_id)
+    found = await playlists.hold_open_for(connection, playlist_id, user_id)
+    await engagement.must_may_act(connection, found, user_id)
     if await comments.count_since(connection, user_id, now - QUOTA_WINDOW, quota) >= quota:
         raise CommentQuotaReached(quota)
     await comments.insert_comment(connection, made, playlist_id, user_id, text, now)
@@ -126,6 +126,8 @@ async def delete_comment(connection: Connection, user_id: UserId, comment_id: Co
     playlist = None if found is None else await playlists.find_playlist(connection, found.playlist_id)
     if found is None or playlist is None or not found.may_be_deleted_by(user_id, playlist.owner_id):
         raise CommentNotFound(comment_id)
+    # Else what is taken back here would be taken back again with the playlist that is being deleted.
+    await playlists.hold(connection, found.playlist_id)
     locked = await comments.lock_comment(connection, comment_id)
     if locked is None or locked.is_deleted:
         return

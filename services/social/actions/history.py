@@ -4,11 +4,18 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from services.social.domain.ids import UserId
-from services.social.domain.listening import CLOCK_MARGIN, LATEST_REPORT, Play, PlayOutcome, judge, seconds_of
-from services.social.events.listening import track_played
+from services.social.domain.listening import (
+    CLOCK_MARGIN,
+    LATEST_REPORT,
+    HeardPlay,
+    Play,
+    PlayOutcome,
+    judge,
+    seconds_of,
+)
+from services.social.events.listening import history_deleted, track_played
 from services.social.store import accounts, listened, listening, outbox, tastes
 from services.social.store.database import Connection, Database
-from services.social.store.listening import HeardPlay
 
 _BATCH_SIZE = 2_000
 
@@ -60,9 +67,7 @@ async def record_plays(database: Database, user_id: UserId, plays: Sequence[Play
             await listened.count_by_time(connection, user_id, new, 1)
             await tastes.change(connection, user_id, now)
             await listened.tell(connection, user_id, new, before, of_another, 1)
-            counted = {play.play_id for play in new}
-            said = [play for play, outcome in zip(plays, outcomes, strict=True) if outcome is PlayOutcome.COUNTED]
-            await outbox.add(connection, *(track_played(user_id, play) for play in said if play.play_id in counted))
+            await outbox.add(connection, *(track_played(user_id, play) for play in new))
     return [
         PlayOutcome.DUPLICATE if outcome.is_kept and play.play_id not in mine else outcome
         for play, outcome in zip(plays, outcomes, strict=True)
@@ -97,6 +102,9 @@ async def forget(connection: Connection, user_id: UserId, limit: int, now: datet
 
 
 async def _take_out(connection: Connection, user_id: UserId, gone: Sequence[HeardPlay], now: datetime) -> None:
+    if not gone:
+        return
+    await outbox.add(connection, history_deleted(user_id, now))
     young = [play for play in gone if play.played_at >= now - LATEST_REPORT]
     await listening.remember_forgotten(connection, young)
     counted = [play for play in gone if play.is_counted]

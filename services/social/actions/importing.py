@@ -9,7 +9,7 @@ from services.social.domain.playlists import LONGEST_TITLE, Visibility
 from services.social.errors.exchange import NoRowMatched
 from services.social.exchange.matching import Unmatched, chosen
 from services.social.exchange.rows import FileRow, PlaylistFile
-from services.social.store import accounts, editing, exchange, outbox
+from services.social.store import accounts, editing, exchange, outbox, playlists
 from services.social.store.claims import Claim
 from services.social.store.database import Connection, Database
 
@@ -48,8 +48,14 @@ async def match(connection: Connection, file: PlaylistFile) -> Matched:
 
 
 async def import_playlist(
-    database: Database, claim: Claim, file: PlaylistFile, title: str, visibility: Visibility, now: datetime
-) -> tuple[PlaylistId, Matched | None]:
+    database: Database,
+    claim: Claim,
+    file: PlaylistFile,
+    title: str,
+    visibility: Visibility,
+    most: int,
+    now: datetime,
+) -> tuple[PlaylistId, Matched]:
     """Make a playlist of a file, once by its key.
 
     Args:
@@ -58,13 +64,16 @@ async def import_playlist(
         file: As read.
         title: Empty takes the file's own.
         visibility: Who may open it.
+        most: How many playlists a person may have.
         now: Time of day.
 
     Returns:
-        The playlist, and what of the file is in it; None for the latter where the key had made the playlist before.
+        The playlist, and which rows of the file the library has now. Where the key had made the playlist before, that
+        may be more than is in it.
 
     Raises:
         NoRowMatched: The library has none of the recordings.
+        TooManyPlaylists: They have as many as they may.
         IdempotencyKeyReused: The key came with another request.
     """
     async with database.connection() as connection:
@@ -74,9 +83,10 @@ async def import_playlist(
         await accounts.lock_person(connection, claim.user_id)
         playlist_id = PlaylistId(await claim.bind(connection, made, now))
         if playlist_id != made:
-            return playlist_id, None
+            return playlist_id, matched
         if not matched.track_ids:
             raise NoRowMatched(len(file.rows))
+        await playlists.must_have_room(connection, claim.user_id, most)
         named = title or file.title[:LONGEST_TITLE].strip() or _UNTITLED
         await editing.insert_playlist(connection, made, claim.user_id, named, "", visibility, "IMPORT", now)
         await editing.add_tracks(connection, made, claim.user_id, new_id(), matched.track_ids, 0, now)

@@ -1,9 +1,11 @@
 """Gathers what a person might like: asks the index of sound and the tables of behaviour, and blends both."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from services.chassis.errors import Aborted
 from services.social.domain.ids import TrackId, UserId
 from services.social.domain.recommendation import (
     MOST_RECOMMENDED,
@@ -15,21 +17,53 @@ from services.social.domain.recommendation import (
     popular,
 )
 from services.social.errors.tastes import TastesAway
-from services.social.store import pairs, tastes
-from services.social.store.database import Connection, Database
+from services.social.store import accounts, blocks, pairs, tastes
+from services.social.store.database import Database
 from services.social.taste_client import TasteClient
 
 _POPULAR_DAYS = timedelta(days=2)
+# It is the same for everybody, and reads all that was heard in these days.
+_POPULAR_LIFE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendations:
-    """Tracks, best first; the part of behaviour that was used; whether sound could not be asked."""
+    """Tracks, best first; the part of behaviour that was used; whether anything was heard; whether sound is away."""
 
     tracks: list[Recommended]
     artists: dict[TrackId, str]
     blend: float
+    is_by_taste: bool
     is_sound_away: bool
+
+
+class Popular:
+    """What most people heard lately, asked of the database once in a while.
+
+    Args:
+        database: The truth.
+        clock: Time of day.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._clock = clock
+        self._asking = asyncio.Lock()
+        self._asked_at: datetime | None = None
+        self._found: list[TrackId] = []
+
+    async def tracks(self) -> list[TrackId]:
+        """Return tracks, those first that most people heard in the last three days, as of 5 minutes ago at most."""
+        async with self._asking:
+            now = self._clock()
+            if self._asked_at is None or now - self._asked_at >= _POPULAR_LIFE:
+                today = now.astimezone(UTC).date()
+                async with self._database.connection() as connection:
+                    self._found = await pairs.popular_tracks(
+                        connection, today - _POPULAR_DAYS, today, 2 * MOST_RECOMMENDED
+                    )
+                self._asked_at = now
+            return self._found
 
 
 class Recommender:
@@ -44,10 +78,10 @@ class Recommender:
     def __init__(self, database: Database, client: TasteClient, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._client = client
-        self._clock = clock
+        self._popular = Popular(database, clock)
 
     async def tracks(self, user_id: UserId, blend: float | None) -> Recommendations:
-        """Find at most 200 tracks that somebody might like.
+        """Find at most 200 tracks that somebody might like, and has not heard yet.
 
         Args:
             user_id: For whom.
@@ -56,21 +90,20 @@ class Recommender:
         """
         async with self._database.connection() as connection:
             heard = await pairs.count_heard(connection, user_id)
-            blocked_tracks, blocked_artists = await pairs.blocked_of(connection, user_id)
+            blocked = await blocks.blocks_of(connection, user_id)
             behaviour = await pairs.behaviour_of(connection, user_id, 2 * MOST_RECOMMENDED)
         used = natural_blend(heard) if blend is None else blend
         sound: list[tuple[TrackId, float]] = []
         is_away = False
         if heard and used < 1:
             try:
-                sound = await self._client.recommend_tracks(user_id, blocked_tracks, blocked_artists)
+                sound = await self._client.recommend_tracks(user_id, blocked)
             except TastesAway:
                 is_away, used = True, 1.0
-        async with self._database.connection() as connection:
-            found = fuse(sound, behaviour, used) if heard else await self._popular(connection)
-            artists = await pairs.allowed(connection, user_id, [one.track_id for one in found])
-        kept = [one for one in found if one.track_id in artists]
-        return Recommendations(kept[:MOST_RECOMMENDED], artists, used if heard else 0.0, is_away)
+        kept, artists = await self._allowed(user_id, fuse(sound, behaviour, used))
+        if not kept:
+            kept, artists = await self._allowed(user_id, popular(await self._popular.tracks()))
+        return Recommendations(kept[:MOST_RECOMMENDED], artists, used if heard else 0.0, bool(heard), is_away)
 
     async def people(self, user_id: UserId, count: int) -> list[tuple[UserId, float]]:
         """Find people of a like taste, with cosines, most alike first.
@@ -83,15 +116,15 @@ class Recommender:
         found = await self._client.find_people(user_id, excluded)
         async with self._database.connection() as connection:
             # The index may be late: who was blocked or left a moment ago is left out.
-            gone = set(await pairs.excluded_people(connection, user_id))
-            listed = await pairs.listed_people(connection, [one for one, _ in found])
-        return [(one, cosine) for one, cosine in found if one in listed - gone and one != user_id][:count]
+            allowed = await pairs.recommendable(connection, user_id, [one for one, _ in found])
+        return [(one, cosine) for one, cosine in found if one in allowed][:count]
 
     async def mix(self, user_id: UserId, day: date) -> list[Recommended]:
         """Return somebody's mix of a day; what they block since it was made is left out.
 
         Raises:
             TastesAway: It was not made yet, and tastes cannot be compared now.
+            Aborted: What it was made of was forgotten meanwhile.
         """
         async with self._database.connection() as connection:
             stored = await tastes.mix_of(connection, user_id, day)
@@ -101,6 +134,9 @@ class Recommender:
                 raise TastesAway("a mix is made of sound too")
             made = mix_of_day(found.tracks, found.artists, user_id, day)
             async with self._database.transaction() as connection:
+                await accounts.lock_person(connection, user_id)
+                if found.is_by_taste and not await pairs.count_heard(connection, user_id):
+                    raise Aborted("what this mix was made of is forgotten, try again", retry_after_ms=100)
                 if made:
                     await tastes.insert_mix(connection, user_id, day, [_stored(one) for one in made])
                 # Of two that are made at once the first stays.
@@ -110,9 +146,15 @@ class Recommender:
             allowed = await pairs.allowed(connection, user_id, [one.track_id for one in tracks])
         return [one for one in tracks if one.track_id in allowed]
 
-    async def _popular(self, connection: Connection) -> list[Recommended]:
-        today = self._clock().astimezone(UTC).date()
-        return popular(await pairs.popular_tracks(connection, today - _POPULAR_DAYS, today, 2 * MOST_RECOMMENDED))
+    async def _allowed(
+        self, user_id: UserId, found: Sequence[Recommended]
+    ) -> tuple[list[Recommended], dict[TrackId, str]]:
+        """Return what somebody has not heard and may be given, and its artists."""
+        track_ids = [one.track_id for one in found]
+        async with self._database.connection() as connection:
+            artists = await pairs.allowed(connection, user_id, track_ids)
+            heard = await pairs.heard_of(connection, user_id, track_ids)
+        return [one for one in found if one.track_id in artists and one.track_id not in heard], artists
 
 
 def _stored(one: Recommended) -> list[object]:

@@ -20,7 +20,7 @@ from services.chassis.errors import DomainError, Unavailable
 from services.social.consumer import EMBEDDED, EmbedderEvents
 from services.social.domain.ids import EncoderId, UserId, is_id
 from services.social.domain.moderation import Subject
-from services.social.store import audit, encoders, work
+from services.social.store import audit, dead_letters, encoders, work
 from services.social.store.database import Database
 from services.social.store.work import Retry
 from services.social.streams import BusDoor
@@ -88,6 +88,8 @@ class Replayer:
             return _kept(letter, type(error).__qualname__, "it fails as before; social's log has it as replay_failed")
         if replayed.outcome is not ReplayOutcome.KEPT:
             await delete_dead_letter(bus, letter)
+            async with self._database.connection() as connection:
+                await dead_letters.forget(connection, letter.message_id)
         return replayed
 
     async def _try(self, letter: DeadLetter) -> Replayed:

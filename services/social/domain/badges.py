@@ -27,6 +27,17 @@ class Metric(StrEnum):
     UPLOADS = "uploads"
 
 
+# What somebody who is not listed shows to nobody.
+_LISTENING = {
+    Metric.PLAYS,
+    Metric.MOST_PLAYS_OF_A_TRACK,
+    Metric.MOST_PLAYS_OF_A_DAY,
+    Metric.GENRES,
+    Metric.ARTISTS,
+    Metric.ACTIVE_DAYS,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Badge:
     """A badge.
@@ -45,7 +56,7 @@ class Badge:
 
 
 BADGES = (
-    Badge("seed_planter", "Has playlists of their own.", Metric.PLAYLISTS, (1, 10, 50)),
+    Badge("seed_planter", "Made playlists.", Metric.PLAYLISTS, (1, 10, 50)),
     Badge("gardener", "Changed playlists after they were made.", Metric.EDITED_PLAYLISTS, (1, 10, 50)),
     Badge("sharer", "Made playlists public.", Metric.PUBLIC_PLAYLISTS, (1, 5, 25)),
     Badge("curator", "Others like their playlists.", Metric.LIKES_RECEIVED, (1, 25, 250)),
@@ -63,6 +74,14 @@ BADGES = (
     Badge("loyal", "Hears music on many days.", Metric.ACTIVE_DAYS, (7, 30, 365)),
     Badge("demo_tape", "Lent sounds of their own as seeds.", Metric.UPLOADS, (1, 10, 50)),
 )
+
+
+_OF_LISTENING = {badge.name for badge in BADGES if badge.metric in _LISTENING}
+
+
+def tells_of_listening(name: str) -> bool:
+    """Say whether a badge tells what its owner hears."""
+    return name in _OF_LISTENING
 
 
 def earned(progress: Mapping[Metric, int]) -> list[tuple[str, int]]:

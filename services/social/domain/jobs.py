@@ -18,6 +18,9 @@ LONGEST_WAIT_MS = 5_000
 MOST_LOST_WORKERS = 5
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 15.0
+# Before a job that lacks something is ended; and so many times that it was given back are longer than that.
+_LEAST_REST_S = 60.0
+_MOST_COUNTED = 20
 
 
 class Kind(StrEnum):
@@ -182,3 +185,18 @@ def is_transient(error: DomainError) -> bool:
 def backoff_s(releases: int) -> float:
     """Return how long a job rests after it was given back that many times before."""
     return min(_FIRST_BACKOFF_S * 2.0 ** min(releases, 10), _LONGEST_BACKOFF_S)
+
+
+def is_given_up(age_s: float, releases: int, give_up_s: float) -> bool:
+    """Say whether a job that lacks something is ended, not given back once more.
+
+    Not while it has rested for less than a minute between its attempts: after a night in which nothing ran, what it
+    needs may come a moment later than its worker.
+
+    Args:
+        age_s: Since it was asked for.
+        releases: Times that it was given back.
+        give_up_s: Age from which on it may be ended.
+    """
+    rested_s = sum(backoff_s(number) for number in range(min(releases, _MOST_COUNTED)))
+    return age_s > give_up_s and rested_s >= min(give_up_s, _LEAST_REST_S)

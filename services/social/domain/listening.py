@@ -63,6 +63,31 @@ class Play:
 
 
 @dataclass(frozen=True, slots=True)
+class HeardPlay:
+    """A play as it is kept.
+
+    Attributes:
+        genre: Of the track, when it was heard.
+        artist_id: Of the track, when it was heard; None where that was not known.
+        is_counted: Whether it counts.
+    """
+
+    play_id: str
+    track_id: TrackId
+    playlist_id: PlaylistId | None
+    genre: str
+    artist_id: str | None
+    played_at: datetime
+    heard_seconds: float
+    is_counted: bool
+
+    @property
+    def day(self) -> date:
+        """The day of the play in UTC."""
+        return self.played_at.astimezone(UTC).date()
+
+
+@dataclass(frozen=True, slots=True)
 class HeardTrack:
     """What a play needs to know of a track; 0 seconds is not known."""
 

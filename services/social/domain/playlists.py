@@ -27,6 +27,7 @@ class Playlist:
 
     Attributes:
         listed_at: When it last became public, whether or not it is now.
+        has_recipe: Whether it can be made again.
         is_hidden: Whether moderation took it out of sight.
         is_owner_active: Not where its owner is suspended or has left.
         likes: Who likes it; in lists a moment old, like the counts of copies and comments.
@@ -46,6 +47,7 @@ class Playlist:
     share_slug: str = ""
     copied_from: PlaylistId | None = None
     listed_at: datetime | None = None
+    has_recipe: bool = False
     is_hidden: bool = False
     is_owner_active: bool = True
     likes: int = 0
@@ -113,21 +115,22 @@ def check_edit(version: int, title: str | None, description: str | None, visibil
 
 
 def edited(playlist: Playlist, edit: Edit, now: datetime) -> Playlist:
-    """Return a playlist after an edit.
+    """Return a playlist after an edit; where it is so already, as when a request comes again, the playlist itself.
 
     Raises:
         VersionConflict: Somebody edited in between.
         PlaylistHidden: Moderation hid it, and the owner wants to show it.
     """
-    if edit.version != playlist.version:
-        raise VersionConflict(edit.version, playlist.version)
-    if playlist.is_hidden and edit.visibility not in (None, Visibility.PRIVATE):
-        raise PlaylistHidden(playlist.playlist_id)
-    return replace(
+    wanted = replace(
         playlist,
         title=playlist.title if edit.title is None else edit.title,
         description=playlist.description if edit.description is None else edit.description,
         visibility=edit.visibility or playlist.visibility,
-        version=playlist.version + 1,
-        updated_at=now,
     )
+    if wanted == playlist:
+        return playlist
+    if edit.version != playlist.version:
+        raise VersionConflict(edit.version, playlist.version)
+    if playlist.is_hidden and wanted.visibility is not Visibility.PRIVATE:
+        raise PlaylistHidden(playlist.playlist_id)
+    return replace(wanted, version=playlist.version + 1, updated_at=now)

@@ -53,7 +53,9 @@ NAMED: dict[str, Named] = {
     "comments.user_id": Named(Fate.ANONYMISED, is_exported=True),
     "stream_tokens.user_id": _GONE,
     "schedules.user_id": _GONE,
-    "jobs.user_id": Named(_TAKEN, is_exported=True, reason="but the job that deletes"),
+    "jobs.user_id": Named(
+        _TAKEN, is_exported=True, reason="but the job that deletes; a switch of encoders under way names nobody"
+    ),
     "idempotency_keys.user_id": Named(_TAKEN, reason="forgotten within a day"),
     "blocked_tracks.user_id": _GONE,
     "blocked_artists.user_id": _GONE,

@@ -9,6 +9,8 @@ from services.social.domain.ids import JobId, PlaylistId
 from services.social.errors import OutOfRange
 
 FARTHEST_FIRST = timedelta(days=31)
+# Of a person: their times may all be the same.
+MOST_SCHEDULES = 50
 
 
 class Period(StrEnum):

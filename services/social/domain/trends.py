@@ -95,8 +95,8 @@ def to_csv(trends: Sequence[Trend], *, with_header: bool) -> bytes:
 
 
 def cell(text: str) -> str:
-    """Return text as it may stand in a cell."""
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
+    """Return text as it may stand in a cell, also of a program that takes semicolons for the ends of cells."""
+    return ";".join(f"'{part}" if part.lstrip(" ").startswith(_FORMULA) else part for part in text.split(";"))
 
 
 def _whole(day: date, length: PeriodLength) -> tuple[date, date]:

@@ -5,8 +5,10 @@ from datetime import datetime, timedelta
 
 from services.social.domain import fields
 from services.social.domain.ids import UploadId, UserId
+from services.social.errors.uploads import UploadQuotaReached
 
 LONGEST_FILE_NAME = 255
+LARGEST_BYTES = 2**50
 QUOTA_PERIOD = timedelta(hours=24)
 
 
@@ -22,6 +24,27 @@ class Upload:
     file_name: str
     created_at: datetime
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """So many files with so many bytes."""
+
+    count: int
+    size_bytes: int
+
+
+def left_of(quota: Lent, lent: Lent, size_bytes: int) -> Lent:
+    """Return what a person may still lend within 24 hours, before a file of `size_bytes` is taken.
+
+    Raises:
+        UploadQuotaReached: Not that file.
+    """
+    if lent.count >= quota.count:
+        raise UploadQuotaReached(lent.count, quota.count, "uploads")
+    if lent.size_bytes + max(1, size_bytes) > quota.size_bytes:
+        raise UploadQuotaReached(lent.size_bytes + size_bytes, quota.size_bytes, "bytes", "size_bytes")
+    return Lent(quota.count - lent.count, quota.size_bytes - lent.size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +65,7 @@ def check_upload(digest: bytes, size_bytes: int, content_type: str, file_name: s
     """
     return NewUpload(
         fields.digest(digest, "digest"),
-        fields.integer(size_bytes, "size_bytes", 1, 2**50),
+        fields.integer(size_bytes, "size_bytes", 1, LARGEST_BYTES),
         fields.line(content_type, "content_type", longest=100, is_required=True),
         fields.line(file_name, "file_name", longest=LONGEST_FILE_NAME),
     )

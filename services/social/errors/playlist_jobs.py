@@ -1,6 +1,6 @@
 """Refusals about work on playlists that are there already."""
 
-from services.chassis.errors import FailedPrecondition, NotFound
+from services.chassis.errors import FailedPrecondition, NotFound, ResourceExhausted
 
 
 class PlaylistEmpty(FailedPrecondition):
@@ -48,3 +48,12 @@ class SuggestionNotFound(NotFound):
 
     def __init__(self, track_id: str, field: str) -> None:
         super().__init__("this track was not suggested for the playlist", field=field, value=track_id)
+
+
+class TooManySchedules(ResourceExhausted):
+    """A person has as many playlists that are made again and again as one may have."""
+
+    default_reason = "TOO_MANY_SCHEDULES"
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(f"{count} playlists have schedules, limit is {limit}", value=count, limit=limit)

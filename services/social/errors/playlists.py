@@ -1,6 +1,6 @@
 """Refusals about playlists."""
 
-from services.chassis.errors import Aborted, FailedPrecondition, NotFound
+from services.chassis.errors import Aborted, FailedPrecondition, NotFound, ResourceExhausted
 
 
 class PlaylistNotFound(NotFound):
@@ -30,6 +30,15 @@ class PlaylistFull(FailedPrecondition):
         super().__init__(
             f"the playlist would have {count} entries, limit is {limit}", field="track_ids", value=count, limit=limit
         )
+
+
+class TooManyPlaylists(ResourceExhausted):
+    """A person has as many playlists as one may have."""
+
+    default_reason = "TOO_MANY_PLAYLISTS"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"you have {limit} playlists, which is the limit: delete one", value=limit, limit=limit)
 
 
 class PlaylistHidden(FailedPrecondition):

@@ -13,13 +13,17 @@ class UploadNotFound(NotFound):
 
 
 class UploadQuotaReached(ResourceExhausted):
-    """A person has uploaded as many files in 24 hours as one may."""
+    """A person has uploaded as many files, or as many bytes, in 24 hours as one may."""
 
     default_reason = "UPLOAD_QUOTA_REACHED"
 
-    def __init__(self, count: int, limit: int) -> None:
+    def __init__(self, count: int, limit: int, unit: str, field: str | None = None) -> None:
         super().__init__(
-            f"{count} uploads in 24 hours, limit is {limit}", value=count, limit=limit, retry_after_ms=3_600_000
+            f"{count} {unit} in 24 hours, limit is {limit}",
+            field=field,
+            value=count,
+            limit=limit,
+            retry_after_ms=3_600_000,
         )
 
 

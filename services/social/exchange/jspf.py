@@ -7,14 +7,19 @@ from services.social.errors.exchange import PlaylistFileUnreadable
 from services.social.exchange.links import identifiers, location
 from services.social.exchange.rows import FileRow, PlaylistFile, WrittenPlaylist, check_rows, cleaned, row_of
 
+# Reading holds the interpreter, and with it all other calls: 5 MB of "[]," would take it for most of a second.
+_MOST_VALUES = 200_000
+
 
 def read(content: bytes) -> PlaylistFile:
     """Read a file.
 
     Raises:
-        PlaylistFileUnreadable: Not JSON in UTF-8, or not a playlist.
+        PlaylistFileUnreadable: Not JSON in UTF-8, with more than about 200,000 values, or not a playlist.
         OutOfRange: Too many rows.
     """
+    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > _MOST_VALUES:
+        raise PlaylistFileUnreadable(1, "too many values")
     try:
         said = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse)
     except json.JSONDecodeError as error:

@@ -17,6 +17,9 @@ from services.social.exchange.rows import (
 
 _SEPARATOR = " - "
 _MOST_READINGS = 4
+# Of 1,000 rows with a hundred comments each; 5 MB may have millions.
+_MOST_LINES = 100_000
+_LINE_END = re.compile(b"\r\n|\n|\r")
 _LENGTH = re.compile(r"\s*(-?\d{1,9}(?:\.\d{1,9})?)")
 # What would end a line, or not survive in one.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -26,11 +29,14 @@ def read(content: bytes) -> PlaylistFile:
     """Read a file; rows without a name are named after their file.
 
     Raises:
-        PlaylistFileUnreadable: Not text in UTF-8.
+        PlaylistFileUnreadable: Not text in UTF-8, or with more than 100,000 lines.
         OutOfRange: Too many rows.
     """
     title, rows, said = "", list[FileRow](), _Said()
-    for number, line in enumerate(re.split(b"\r\n|\n|\r", content.removeprefix(b"\xef\xbb\xbf")), start=1):
+    lines = _LINE_END.split(content.removeprefix(b"\xef\xbb\xbf"), maxsplit=_MOST_LINES)
+    if len(lines) > _MOST_LINES and lines.pop():
+        raise PlaylistFileUnreadable(_MOST_LINES + 1, "too many lines")
+    for number, line in enumerate(lines, start=1):
         text = _text(line, number)
         if text.startswith("#"):
             title = cleaned(text.removeprefix("#PLAYLIST:")) if text.startswith("#PLAYLIST:") else title

@@ -79,7 +79,7 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.USER: "ImportPlaylist CreateStreamToken ListStreamTokens RevokeStreamToken",
     },
     "UploadService": {
-        Access.USER: "ListMyUploads DeleteUpload",
+        Access.USER: "CheckUpload ListMyUploads DeleteUpload",
     },
     "ListeningService": {
         Access.PUBLIC: "GetListening",
@@ -97,7 +97,7 @@ _ROWS: dict[str, dict[Access, str]] = {
     "PlaylistJobService": {
         Access.USER: "CreateExtensionJob ListSuggestions JudgeSuggestions CreateRegenerationJob SetSchedule "
         "ClearSchedule GetSchedule ListMyJobs",
-        Access.ADMIN: "ListJobs",
+        Access.ADMIN: "ListJobs ReplayJobs",
     },
     "ViewService": {
         Access.PUBLIC: "CanView",

@@ -7,7 +7,7 @@ import grpc
 from museed.social.v1 import badges_pb2, badges_pb2_grpc
 from services.chassis.auth import viewer
 from services.social.domain import avatar
-from services.social.domain.badges import BADGES, Badge
+from services.social.domain.badges import BADGES, Badge, Metric, tells_of_listening
 from services.social.domain.ids import UserId
 from services.social.errors.people import UserNotFound
 from services.social.servicer.listening import known_user
@@ -20,7 +20,7 @@ LEAST_DRAWN_PLAYS = 10
 
 
 class BadgeServicer(badges_pb2_grpc.BadgeServiceServicer):
-    """Serves BadgeService. What somebody who is not listed hears is drawn for themselves alone."""
+    """Serves BadgeService. Who is not listed is drawn for themselves alone, and shows nobody what they hear."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -30,14 +30,21 @@ class BadgeServicer(badges_pb2_grpc.BadgeServiceServicer):
         request: badges_pb2.ListBadgesRequest,
         context: grpc.aio.ServicerContext[badges_pb2.ListBadgesRequest, badges_pb2.ListBadgesResponse],
     ) -> badges_pb2.ListBadgesResponse:
-        """List all badges with what a person has of each."""
+        """List all badges with what a person has of each, and to themselves how far they came."""
         user_id, viewer_id = known_user(request.user_id), _viewer_id()
+        progress: dict[Metric, int] = {}
         async with self._database.connection() as connection:
-            if await charts.is_open(connection, user_id, viewer_id) is None:
+            is_open = await charts.is_open(connection, user_id, viewer_id)
+            if is_open is None:
                 raise UserNotFound(user_id)
-            progress = await badges.metrics_of(connection, user_id)
+            if viewer_id == user_id:
+                progress = await badges.metrics_of(connection, user_id)
             earned = await badges.earned_by(connection, user_id)
-        return badges_pb2.ListBadgesResponse(badges=[_badge(badge, progress[badge.metric], earned) for badge in BADGES])
+        if not is_open:
+            earned = {key: at for key, at in earned.items() if not tells_of_listening(key[0])}
+        return badges_pb2.ListBadgesResponse(
+            badges=[_badge(badge, progress.get(badge.metric, 0), earned) for badge in BADGES]
+        )
 
     async def GetAvatar(
         self,
@@ -51,8 +58,8 @@ class BadgeServicer(badges_pb2_grpc.BadgeServiceServicer):
             if is_open is None:
                 raise UserNotFound(user_id)
             taste = await charts.genres_of(connection, user_id, None) if is_open else []
-            if sum(one.count for one in taste) < LEAST_DRAWN_PLAYS:
-                # Of one person there is one picture, whoever looks, unless they do not want to be seen at all.
+            if is_open and sum(one.count for one in taste) < LEAST_DRAWN_PLAYS:
+                # Of one person there is one picture, whoever looks.
                 taste = await charts.genres_made(connection, user_id, is_own=False)
         svg = avatar.draw(taste)
         return badges_pb2.GetAvatarResponse(svg=svg, etag=avatar.etag_of(svg))

@@ -14,6 +14,7 @@ from services.social.domain.catalog import MOST_TRACKS_READ
 from services.social.domain.folding import LONGEST_QUERY, folded
 from services.social.domain.genres import GENRES
 from services.social.domain.ids import TrackId, UserId, is_id
+from services.social.domain.uploads import Lent
 from services.social.errors import Malformed, TrackNotFound
 from services.social.servicer import catalog_messages as to
 from services.social.servicer.catalog_ingest import CatalogIngest
@@ -30,7 +31,7 @@ class CatalogServicer(CatalogIngest, CatalogUploads):
 
     Args:
         database: The truth.
-        uploads_per_day: Uploads that a person may make in 24 hours.
+        quota: What a person may lend in 24 hours.
         upload_life: How long an upload may be used.
         clock: Time of day.
         stats: Counts of everything.
@@ -40,7 +41,7 @@ class CatalogServicer(CatalogIngest, CatalogUploads):
     def __init__(
         self,
         database: Database,
-        uploads_per_day: int,
+        quota: Lent,
         upload_life: timedelta,
         clock: Callable[[], datetime],
         stats: LibraryStats,
@@ -49,7 +50,7 @@ class CatalogServicer(CatalogIngest, CatalogUploads):
     ) -> None:
         self._stats = stats
         CatalogIngest.__init__(self, database)
-        CatalogUploads.__init__(self, database, uploads_per_day, upload_life, clock, blobs)
+        CatalogUploads.__init__(self, database, quota, upload_life, clock, blobs)
 
     async def SearchTracks(
         self,

@@ -9,8 +9,8 @@ from museed.social.v1 import catalog_pb2, catalog_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.blobs import BlobStore
 from services.social.domain.ids import UploadId, UserId, is_id, new_id
-from services.social.domain.uploads import QUOTA_PERIOD, Upload, check_upload
-from services.social.errors import UploadNotFound, UploadQuotaReached
+from services.social.domain.uploads import QUOTA_PERIOD, Lent, Upload, check_upload, left_of
+from services.social.errors import UploadNotFound
 from services.social.errors.uploads import UploadBytesGone
 from services.social.servicer import catalog_messages as to
 from services.social.store import accounts, upload_blobs, uploads
@@ -23,7 +23,7 @@ class CatalogUploads(catalog_pb2_grpc.CatalogServiceServicer):
 
     Args:
         database: The truth.
-        uploads_per_day: Uploads that a person may make in 24 hours.
+        quota: What a person may lend in 24 hours.
         upload_life: How long an upload may be used.
         clock: Time of day.
         blobs: Where uploads lie; None believes that they are there.
@@ -32,13 +32,13 @@ class CatalogUploads(catalog_pb2_grpc.CatalogServiceServicer):
     def __init__(
         self,
         database: Database,
-        uploads_per_day: int,
+        quota: Lent,
         upload_life: timedelta,
         clock: Callable[[], datetime],
         blobs: BlobStore | None = None,
     ) -> None:
         self._database = database
-        self._uploads_per_day = uploads_per_day
+        self._quota = quota
         self._upload_life = upload_life
         self._clock = clock
         self._blobs = blobs
@@ -64,9 +64,8 @@ class CatalogUploads(catalog_pb2_grpc.CatalogServiceServicer):
         )
         async with self._database.transaction() as connection:
             await accounts.lock_person(connection, user_id)
-            count = await uploads.count_since(connection, user_id, now - QUOTA_PERIOD)
-            if count >= self._uploads_per_day:
-                raise UploadQuotaReached(count, self._uploads_per_day)
+            lent = await uploads.lent_since(connection, user_id, now - QUOTA_PERIOD)
+            left_of(self._quota, lent, new.size_bytes)
             # The gateway found the bytes before this: since then, they may have been deleted as somebody else's.
             is_lent = await upload_blobs.hold(connection, new.digest)
             if self._blobs is not None and not is_lent and not await is_there(self._blobs, new.digest):

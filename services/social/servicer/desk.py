@@ -40,7 +40,7 @@ class JobDesk:
         self.database = database
         self.bells = bells
         self.clock = clock
-        self._due = due
+        self.due = due
         self._open_jobs_per_user = open_jobs_per_user
 
     async def ask(
@@ -81,7 +81,7 @@ class JobDesk:
                 raise TooManyOpenJobs(count, self._open_jobs_per_user)
             job = await make(connection, job_id)
             await outbox.add(connection, events.job_progressed(job))
-        self._due.ring()
+        self.due.ring()
         return job
 
     async def read(self, job_id: JobId, user_id: UserId) -> Job:

@@ -35,10 +35,17 @@ _LONGEST_SLUG = 100
 
 
 class EditingServicer(editing_pb2_grpc.EditingServiceServicer):
-    """Serves EditingService. Who edits locks the own row of users, and then the playlist."""
+    """Serves EditingService. Who edits locks the own row of users, and then the playlist.
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+    Args:
+        database: The truth.
+        playlists_per_user: How many playlists a person may have.
+        clock: Time of day.
+    """
+
+    def __init__(self, database: Database, playlists_per_user: int, clock: Callable[[], datetime]) -> None:
         self._database = database
+        self._playlists_per_user = playlists_per_user
         self._clock = clock
 
     async def CreatePlaylist(
@@ -59,6 +66,7 @@ class EditingServicer(editing_pb2_grpc.EditingServiceServicer):
             claim = Claim(user_id, "CreatePlaylist", key, digest)
             playlist_id = PlaylistId(await claim.bind(connection, made, now))
             if playlist_id == made:
+                await playlists.must_have_room(connection, user_id, self._playlists_per_user)
                 await editing.insert_playlist(connection, made, user_id, title, description, visibility, "HAND", now)
                 await editing.add_tracks(connection, made, user_id, new_id(), track_ids, 0, now)
                 await outbox.add(connection, events.playlist_created(made, user_id, now))
@@ -140,7 +148,10 @@ class EditingServicer(editing_pb2_grpc.EditingServiceServicer):
         """Put all entries of a playlist of the caller's own in an order, unless somebody edited it in between."""
         entry_ids = rules.check_entries(request.entry_ids, rules.MOST_ENTRIES)
         answer = await self._reorder(
-            request.playlist_id, request.version, lambda before: rules.reordered(before, entry_ids)
+            request.playlist_id,
+            request.version,
+            lambda before: [one.entry_id for one in before] == entry_ids,
+            lambda before: rules.reordered(before, entry_ids),
         )
         return editing_pb2.ReorderEntriesResponse(playlist=answer)
 
@@ -152,7 +163,10 @@ class EditingServicer(editing_pb2_grpc.EditingServiceServicer):
         """Put all entries of a playlist of the caller's own in the order of these tracks."""
         track_ids = rules.check_track_order(request.track_ids)
         answer = await self._reorder(
-            request.playlist_id, request.version, lambda before: rules.reordered_by_tracks(before, track_ids)
+            request.playlist_id,
+            request.version,
+            lambda before: [one.track_id for one in before] == track_ids,
+            lambda before: rules.reordered_by_tracks(before, track_ids),
         )
         return editing_pb2.ReorderByTracksResponse(playlist=answer)
 
@@ -168,7 +182,7 @@ class EditingServicer(editing_pb2_grpc.EditingServiceServicer):
         claim = Claim(user_id, "CopyPlaylist", key, digest_of(playlist_id=playlist_id, title=title))
         async with self._database.transaction() as connection:
             await accounts.lock_person(connection, user_id)
-            copy_id = await copied(connection, claim, playlist_id, title, self._clock())
+            copy_id = await copied(connection, claim, playlist_id, title, self._playlists_per_user, self._clock())
             answer = await shown(connection, copy_id, user_id)
         return editing_pb2.CopyPlaylistResponse(playlist=answer)
 
@@ -196,7 +210,7 @@ class EditingServicer(editing_pb2_grpc.EditingServiceServicer):
         """Return a public or unlisted playlist by its link."""
         slug = fields.line(request.share_slug, "share_slug", longest=_LONGEST_SLUG, is_required=True)
         viewer_id = person()
-        async with self._database.connection() as connection:
+        async with self._database.snapshot() as connection:
             found = await playlists.find_by_slug(connection, slug)
             if found is None or found.visibility is Visibility.PRIVATE or not may_open(thing_of(found), viewer_id):
                 raise PlaylistNotFound(slug, "share_slug")
@@ -222,16 +236,22 @@ class EditingServicer(editing_pb2_grpc.EditingServiceServicer):
         return editing_pb2.RotateShareSlugResponse(playlist=answer)
 
     async def _reorder(
-        self, given_id: str, version: int, order: Callable[[Sequence[Entry]], list[EntryId]]
+        self,
+        given_id: str,
+        version: int,
+        is_so: Callable[[Sequence[Entry]], bool],
+        order: Callable[[Sequence[Entry]], list[EntryId]],
     ) -> playlists_pb2.Playlist:
+        """Set a whole order; one that is so already stays, whatever the version: the request may have come before."""
         user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(given_id)
         fields.integer(version, "version", 1, 2**62)
         async with self._database.transaction() as connection:
             found, before = await self._lock(connection, playlist_id, user_id)
-            if version != found.version:
-                raise VersionConflict(version, found.version)
-            await editing.renumber(connection, playlist_id, order(before))
-            await self._changed(connection, found, user_id, self._clock())
+            if not is_so(before):
+                if version != found.version:
+                    raise VersionConflict(version, found.version)
+                await editing.renumber(connection, playlist_id, order(before))
+                await self._changed(connection, found, user_id, self._clock())
             return await shown(connection, playlist_id, user_id)
 
     async def _lock(

@@ -37,13 +37,22 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
         database: The truth.
         readers: Reads files beside the event loop.
         public_url: Where the mesh is reached, without a slash at its end; what links of exported files begin with.
+        playlists_per_user: How many playlists a person may have.
         clock: Time of day.
     """
 
-    def __init__(self, database: Database, readers: Executor, public_url: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        readers: Executor,
+        public_url: str,
+        playlists_per_user: int,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._database = database
         self._readers = readers
         self._public_url = public_url.rstrip("/")
+        self._playlists_per_user = playlists_per_user
         self._clock = clock
 
     async def ImportPlaylist(
@@ -61,13 +70,15 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
         content = hashlib.sha256(request.content).hexdigest()
         digest = digest_of(format=format_, content=content, title=title, visibility=visibility)
         claim = Claim(user_id, "ImportPlaylist", key, digest)
-        playlist_id, matched = await import_playlist(self._database, claim, file, title, visibility, self._clock())
+        playlist_id, matched = await import_playlist(
+            self._database, claim, file, title, visibility, self._playlists_per_user, self._clock()
+        )
         async with self._database.connection() as connection:
             found = await playlists.open_for(connection, playlist_id, user_id)
         return exchange_pb2.ImportPlaylistResponse(
             playlist=to_playlist(found, user_id),
-            unmatched=[_unmatched(one) for one in matched.left_out] if matched else [],
-            row_count=len(file.rows) if matched else 0,
+            unmatched=[_unmatched(one) for one in matched.left_out],
+            row_count=len(file.rows),
         )
 
     async def ExportPlaylist(
@@ -80,7 +91,7 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
         if request.links not in exchange_pb2.PlaylistLinks.values():
             raise Malformed("links", request.links, "PATHS or TOKEN")
         has_token = request.links == exchange_pb2.PLAYLIST_LINKS_TOKEN
-        async with self._database.connection() as connection:
+        async with self._database.snapshot() as connection:
             found = await playlists.open_for(connection, playlist_id, viewer_id)
             if has_token:
                 await self._must_play(connection, request.stream_secret, playlist_id)

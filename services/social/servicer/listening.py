@@ -10,13 +10,12 @@ from services.chassis.auth import require_viewer, viewer
 from services.social.actions.history import forget_all, forget_plays, record_plays
 from services.social.domain import fields, paging
 from services.social.domain.ids import PlaylistId, TrackId, UserId, is_id
-from services.social.domain.listening import MOST_HEARD_SECONDS, MOST_PLAYS, Play
+from services.social.domain.listening import MOST_HEARD_SECONDS, MOST_PLAYS, HeardPlay, Play
 from services.social.domain.ranges import ListeningRange, Share
 from services.social.errors import Malformed, Missing
 from services.social.errors.people import UserNotFound
 from services.social.store import charts, listening
 from services.social.store.database import Database
-from services.social.store.listening import HeardPlay
 from services.social.wire import timestamp
 
 _DEFAULT_PAGE, _LARGEST_PAGE = 50, 100
@@ -94,9 +93,10 @@ class ListeningServicer(listening_pb2_grpc.ListeningServiceServicer):
         top_count = fields.integer(request.top_count, "top_count", 0, _LARGEST_TOP) or _DEFAULT_TOP
         span = _range(request.range)
         user_id = known_user(request.user_id)
-        async with self._database.reading() if viewer_id != user_id else self._database.connection() as connection:
+        async with self._database.connection() as connection:
             if not await charts.is_open(connection, user_id, viewer_id):
                 raise UserNotFound(user_id)
+        async with self._database.reading() if viewer_id != user_id else self._database.connection() as connection:
             found = await charts.listening_of(connection, user_id, span, top_count, self._clock())
             made = await charts.genres_made(connection, user_id, is_own=viewer_id == user_id)
         return listening_pb2.GetListeningResponse(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from museed.social.v1 import accounts_pb2, badges_pb2, listening_pb2, people_pb2, playlists_pb2
+from services.social.domain.badges import tells_of_listening
 from services.social.domain.feed import Card
 from services.social.domain.people import GenreCount, Member, Profile, Relation
 from services.social.wire import timestamp
@@ -45,6 +46,7 @@ def profile(found: Profile, *, is_own: bool) -> people_pb2.Profile:
         badges=[
             badges_pb2.EarnedBadge(name=badge.badge, tier=badge.tier, earned_at=timestamp(badge.earned_at))
             for badge in found.badges
+            if is_open or not tells_of_listening(badge.badge)
         ],
         relation=relation(found.relation),
         is_listed=found.is_listed,

@@ -1,19 +1,20 @@
 """gRPC in: work on playlists that are there already, and lists of jobs."""
 
-from datetime import UTC, timedelta
+from datetime import timedelta
 
 import grpc
 
 from museed.social.v1 import jobs_pb2, jobwork_pb2, jobwork_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.telemetry import request_id
+from services.social.actions.job_replay import NotReplayed, ReplayedJob, replay_job
 from services.social.actions.judging import judge
 from services.social.domain import fields, paging
 from services.social.domain.idempotency import check_key
 from services.social.domain.ids import JobId, PlaylistId, UserId, is_id
 from services.social.domain.jobs import Job, JobState, Kind, digest_of
 from services.social.domain.rules import check_filter
-from services.social.domain.schedules import Period, Schedule, check_first
+from services.social.domain.schedules import MOST_SCHEDULES, Period, Schedule, check_first
 from services.social.domain.suggestions import (
     DEFAULT_SUGGESTIONS,
     MOST_SUGGESTIONS,
@@ -23,18 +24,19 @@ from services.social.domain.suggestions import (
     check_judgement,
 )
 from services.social.errors import Malformed, Missing, OutOfRange, PlaylistNotFound
-from services.social.errors.playlist_jobs import NoRecipe, PlaylistEmpty, UploadGone
+from services.social.errors.playlist_jobs import NoRecipe, PlaylistEmpty, TooManySchedules, UploadGone
 from services.social.servicer.desk import JobDesk, to_wait_s
 from services.social.servicer.recipe_messages import to_filter
 from services.social.store import accounts, encoders, job_lists, jobs, remaking, schedules, uploads
 from services.social.store import suggestions as rows
 from services.social.store.database import Connection
-from services.social.wire import timestamp
+from services.social.wire import moment, timestamp
 from services.social.workers.kinds.extension import extension_request
 from services.social.workers.kinds.regeneration import regeneration_request
 
 _SHOWN = timedelta(days=30)
 _PAGE_SIZE, _LARGEST_PAGE = 20, 100
+_MOST_REPLAYED = 100
 
 
 class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
@@ -142,7 +144,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         """Have a playlist made again and again."""
         user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
         every = _period(request.every)
-        given = request.first_at.ToDatetime(UTC) if request.HasField("first_at") else None
+        given = moment(request.first_at, "first_at") if request.HasField("first_at") else None
         first_at = check_first(given, every, self._desk.clock())
         async with self._desk.database.transaction() as connection:
             await accounts.lock_person(connection, user_id)
@@ -150,6 +152,9 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
                 raise PlaylistNotFound(playlist_id)
             if (await _own(connection, playlist_id, user_id)).recipe is None:
                 raise NoRecipe(playlist_id)
+            others = await schedules.count_others(connection, user_id, playlist_id)
+            if others >= MOST_SCHEDULES:
+                raise TooManySchedules(others, MOST_SCHEDULES)
             schedule = await schedules.set_schedule(connection, playlist_id, user_id, every, first_at)
         return jobwork_pb2.SetScheduleResponse(schedule=_schedule(schedule))
 
@@ -216,6 +221,28 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
             jobs=[jobwork_pb2.OwnedJob(job=self._desk.message(job), user_id=job.user_id or "") for job in page.items],
             next_page_token=page.next_token,
         )
+
+    async def ReplayJobs(
+        self,
+        request: jobwork_pb2.ReplayJobsRequest,
+        context: grpc.aio.ServicerContext[jobwork_pb2.ReplayJobsRequest, jobwork_pb2.ReplayJobsResponse],
+    ) -> jobwork_pb2.ReplayJobsResponse:
+        """Have jobs that failed done again."""
+        fields.count(len(request.job_ids), "job_ids", _MOST_REPLAYED)
+        admin_id = UserId(require_viewer().user_id)
+        done = [await self._replay(job_id, admin_id) for job_id in request.job_ids]
+        self._desk.due.ring()
+        return jobwork_pb2.ReplayJobsResponse(
+            jobs=[
+                jobwork_pb2.ReplayedJob(job_id=one.job_id, new_job_id=one.new_job_id or "", reason=one.reason or "")
+                for one in done
+            ]
+        )
+
+    async def _replay(self, job_id: str, admin_id: UserId) -> ReplayedJob:
+        if not is_id(job_id):
+            return ReplayedJob(JobId(job_id), reason=NotReplayed.JOB_NOT_FOUND)
+        return await replay_job(self._desk.database, JobId(job_id), admin_id, self._desk.clock())
 
 
 async def _own(connection: Connection, playlist_id: PlaylistId, user_id: UserId) -> remaking.Source:

@@ -70,6 +70,7 @@ def to_playlist(found: Playlist, viewer_id: UserId | None, is_liked: bool | None
         listed_at=timestamp(found.listed_at) if is_public and found.listed_at is not None else None,
         is_hidden=found.is_hidden,
         is_liked=is_liked if viewer_id is not None else None,
+        has_recipe=found.has_recipe,
     )
 
 

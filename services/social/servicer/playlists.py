@@ -40,7 +40,7 @@ class PlaylistServicer(playlists_pb2_grpc.PlaylistServiceServicer):
     ) -> playlists_pb2.GetPlaylistResponse:
         """Return a playlist with its entries."""
         viewer_id, playlist_id = person(), playlist_id_of(request.playlist_id)
-        async with self._database.connection() as connection:
+        async with self._database.snapshot() as connection:
             found = await playlists.open_for(connection, playlist_id, viewer_id)
             entries = await playlists.entries_of(connection, playlist_id)
             liked = await engagement.liked_among(connection, viewer_id, [playlist_id])
@@ -86,8 +86,10 @@ class PlaylistServicer(playlists_pb2_grpc.PlaylistServiceServicer):
             await accounts.lock_person(connection, user_id)
             found = await playlists.lock_own(connection, playlist_id, user_id)
             changed = edited(found, edit, self._clock())
-            await playlists.update_playlist(connection, changed)
-            await outbox.add(connection, playlist_changed(playlist_id, user_id, changed.version, changed.updated_at))
+            if changed is not found:
+                await playlists.update_playlist(connection, changed)
+                told = playlist_changed(playlist_id, user_id, changed.version, changed.updated_at)
+                await outbox.add(connection, told)
             # When it became public is the database's to say.
             answer = await shown(connection, playlist_id, user_id)
         return playlists_pb2.UpdatePlaylistResponse(playlist=answer)

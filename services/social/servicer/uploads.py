@@ -8,8 +8,9 @@ import grpc
 from museed.social.v1 import uploads_pb2, uploads_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.blobs import BlobStore
-from services.social.domain import paging
+from services.social.domain import fields, paging
 from services.social.domain.ids import UploadId, UserId, is_id
+from services.social.domain.uploads import LARGEST_BYTES, QUOTA_PERIOD, Lent, left_of
 from services.social.errors import UploadNotFound
 from services.social.events.uploads import upload_deleted
 from services.social.servicer import catalog_messages as to
@@ -26,13 +27,28 @@ class UploadServicer(uploads_pb2_grpc.UploadServiceServicer):
     Args:
         database: The truth.
         blobs: Where uploads lie; None leaves them there.
+        quota: What a person may lend in 24 hours.
         clock: Time of day.
     """
 
-    def __init__(self, database: Database, blobs: BlobStore | None, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, blobs: BlobStore | None, quota: Lent, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._blobs = blobs
+        self._quota = quota
         self._clock = clock
+
+    async def CheckUpload(
+        self,
+        request: uploads_pb2.CheckUploadRequest,
+        context: grpc.aio.ServicerContext[uploads_pb2.CheckUploadRequest, uploads_pb2.CheckUploadResponse],
+    ) -> uploads_pb2.CheckUploadResponse:
+        """Say what is left of the caller's quota, where the file fits in it."""
+        user_id = UserId(require_viewer().user_id)
+        size_bytes = fields.integer(request.size_bytes, "size_bytes", 0, LARGEST_BYTES)
+        async with self._database.connection() as connection:
+            lent = await uploads.lent_since(connection, user_id, self._clock() - QUOTA_PERIOD)
+        left = left_of(self._quota, lent, size_bytes)
+        return uploads_pb2.CheckUploadResponse(left_count=left.count, left_bytes=left.size_bytes)
 
     async def ListMyUploads(
         self,

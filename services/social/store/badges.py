@@ -7,10 +7,12 @@ from services.social.domain.badges import Metric
 from services.social.domain.ids import UserId
 from services.social.store.database import Connection
 
+# Copies are not made, and nobody's own likes count as what others like.
 SELECT_METRICS = """
 SELECT
-    counts.playlists, counts.public_playlists, counts.likes_received, counts.saves_received, counts.likes_given,
-    counts.comments, counts.followers, counts.following, counts.plays,
+    counts.likes_received - own.likes AS likes_received, counts.likes_given - own.likes AS likes_given,
+    counts.public_playlists, counts.saves_received, counts.comments, counts.followers, counts.following, counts.plays,
+    (SELECT count(*) FROM playlists WHERE owner_id = $1 AND copied_from IS NULL) AS playlists,
     (SELECT count(*) FROM playlists WHERE owner_id = $1 AND version > 1) AS edited_playlists,
     (SELECT count(*) FROM saves WHERE user_id = $1) AS saves_given,
     (SELECT max(plays) FROM listening WHERE user_id = $1) AS most_plays_of_a_track,
@@ -22,7 +24,9 @@ SELECT
         WHERE listening.user_id = $1) AS artists,
     (SELECT count(DISTINCT day) FROM daily_listening WHERE user_id = $1) AS active_days,
     (SELECT count(*) FROM uploads WHERE user_id = $1) AS uploads
-FROM (SELECT $1::uuid AS user_id) AS person LEFT JOIN person_counts AS counts USING (user_id)
+FROM (SELECT $1::uuid AS user_id) AS person LEFT JOIN person_counts AS counts USING (user_id) CROSS JOIN (
+    SELECT count(*) AS likes FROM playlists JOIN likes USING (playlist_id) WHERE owner_id = $1 AND likes.user_id = $1
+) AS own
 """
 AWARD = """
 INSERT INTO badges (user_id, badge, tier, earned_at) SELECT $1, badge, tier, $4
@@ -40,7 +44,7 @@ async def metrics_of(connection: Connection, user_id: UserId) -> dict[Metric, in
     """Return what badges count of a person, what others did as of a second ago."""
     row = await connection.fetchrow(SELECT_METRICS, user_id)
     assert row is not None, "one person is one row"
-    return {metric: int(row[metric.value] or 0) for metric in Metric}
+    return {metric: max(0, int(row[metric.value] or 0)) for metric in Metric}
 
 
 async def award(

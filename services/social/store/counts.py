@@ -41,7 +41,8 @@ ADD_TO_COUNTERS = """
     ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value
 """
 
-# Columns come from the tables above, never from a caller. A row whose playlist or person is gone is not made again.
+# Columns come from the tables above, never from a caller. No row is made again whose playlist is gone, or whose person
+# has left.
 _ADD_TO_PLAYLISTS = """
     INSERT INTO playlist_counts (playlist_id, {column})
     SELECT playlist_id, amount FROM unnest($1::uuid[], $2::int[]) AS new (playlist_id, amount)
@@ -52,15 +53,16 @@ _ADD_TO_PLAYLISTS = """
 _ADD_TO_PEOPLE = """
     INSERT INTO person_counts (user_id, {column})
     SELECT user_id, amount FROM unnest($1::uuid[], $2::int[]) AS new (user_id, amount)
-    WHERE EXISTS (SELECT FROM users WHERE users.user_id = new.user_id)
+    WHERE EXISTS (SELECT FROM users WHERE users.user_id = new.user_id AND deleted_at IS NULL)
     ON CONFLICT (user_id) DO UPDATE SET {column} = greatest(0, person_counts.{column} + excluded.{column})
 """
 
+# A note that is there is locked, and stays as old as it is: who takes it waits until what it tells of can be read.
 TOUCH_PEOPLE = """
-    INSERT INTO touched_people (user_id, since)
-    SELECT user_id, since FROM unnest($1::uuid[], $2::timestamptz[]) AS touched (user_id, since)
-    WHERE EXISTS (SELECT FROM users WHERE users.user_id = touched.user_id)
-    ON CONFLICT (user_id) DO NOTHING
+    INSERT INTO touched_people AS known (user_id, since)
+    SELECT user_id, now() FROM unnest($1::uuid[]) AS touched (user_id)
+    WHERE EXISTS (SELECT FROM users WHERE users.user_id = touched.user_id AND deleted_at IS NULL)
+    ON CONFLICT (user_id) DO UPDATE SET since = known.since
 """
 
 LOCK_HEAT = "SELECT playlist_id, score FROM playlist_heat WHERE playlist_id = ANY($1::uuid[]) FOR UPDATE"
@@ -109,13 +111,9 @@ async def add_to_people(connection: Connection, batch: Sequence[Signal]) -> None
     for column, of_people in sums.items():
         keys, amounts = _in_order(of_people)
         await connection.execute(_ADD_TO_PEOPLE.format(column=column), keys, amounts)
-    touched: dict[UserId, datetime] = {}
-    for signal in batch:
-        for user_id in (signal.actor_id, signal.user_id if signal.kind in _OF_OTHER else None):
-            if user_id is not None:
-                touched[user_id] = max(signal.at, touched.get(user_id, signal.at))
-    if people := sorted(touched):
-        await connection.execute(TOUCH_PEOPLE, people, [touched[user_id] for user_id in people])
+    acting, concerned = [one.actor_id for one in batch], [one.user_id for one in batch if one.kind in _OF_OTHER]
+    if people := sorted({one for one in acting + concerned if one is not None}):
+        await connection.execute(TOUCH_PEOPLE, people)
 
 
 async def add_heat(connection: Connection, batch: Sequence[Signal], half_life: timedelta) -> None:

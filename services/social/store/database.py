@@ -134,6 +134,19 @@ class Database:
             yield connection
         self._on_commit()
 
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """Borrow a connection whose statements all see one state of the database, and write nothing.
+
+        What is read in two statements else is of two states: who may open a playlist of the first, its entries of the
+        second, which may be private by then.
+
+        Raises:
+            DatabaseUnavailable: No connection in time, or it was lost.
+        """
+        async with self.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            yield connection
+
     async def close(self) -> None:
         """Close every connection, after at most 5 s for those in use."""
         pools = [self._pool] if self._replica is None else [self._pool, self._replica]

@@ -42,14 +42,24 @@ VALUES (
 RETURNING {JOB}
 """
 SELECT_JOB = f"SELECT {JOB} FROM jobs WHERE job_id = $1 AND user_id = $2"
+SELECT_ANY = f"SELECT {JOB} FROM jobs WHERE job_id = $1"
+LOCK_OWNER = """
+SELECT suspended_at IS NULL AND deleted_at IS NULL FROM users WHERE user_id = $1 FOR NO KEY UPDATE
+"""
 COUNT_OPEN = "SELECT count(*) FROM jobs WHERE user_id = $1 AND finished_at IS NULL"
-# Times are the database's, so that processes with different clocks agree on a lease.
+# Times are the database's, so that processes with different clocks agree on a lease. Two that claim at once may give a
+# person one place too many.
 CLAIM = f"""
 UPDATE jobs SET attempt = attempt + 1, lease_until = now() + make_interval(secs => $1)
 WHERE job_id = (
-    SELECT job_id FROM jobs
+    SELECT job_id FROM jobs AS waiting
     WHERE finished_at IS NULL AND coalesce(due_at, run_after) <= now()
         AND (lease_until IS NULL OR lease_until < now()) AND kind = ANY ($2::text[])
+        AND (
+            SELECT count(*) FROM jobs AS held
+            WHERE held.user_id = waiting.user_id AND held.finished_at IS NULL AND held.kind = waiting.kind
+                AND held.lease_until >= now()
+        ) < $3
     ORDER BY coalesce(due_at, run_after), job_id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING {JOB}
@@ -141,9 +151,29 @@ async def find_job(connection: Connection, job_id: JobId, user_id: UserId) -> Jo
     return None if row is None else to_job(row)
 
 
-async def claim(connection: Connection, lease_s: float, kinds: Sequence[Kind] = tuple(Kind)) -> Job | None:
-    """Take the job of these kinds that is due longest, None where none is."""
-    row = await connection.fetchrow(CLAIM, lease_s, [kind.value for kind in kinds])
+async def find_any(connection: Connection, job_id: JobId) -> Job | None:
+    """Return a job, whoever's it is: for admins."""
+    row = await connection.fetchrow(SELECT_ANY, job_id)
+    return None if row is None else to_job(row)
+
+
+async def lock_active_owner(connection: Connection, job: Job) -> bool:
+    """Lock the person of a job until the transaction ends; say whether they are neither suspended nor gone."""
+    return bool(await connection.fetchval(LOCK_OWNER, job.user_id))
+
+
+async def claim(
+    connection: Connection, lease_s: float, kinds: Sequence[Kind] = tuple(Kind), of_person: int = 1_000
+) -> Job | None:
+    """Take the job of these kinds that is due longest, None where none is.
+
+    Args:
+        connection: To the truth.
+        lease_s: How long others leave it alone.
+        kinds: What may be taken.
+        of_person: Who has so many jobs of a kind in work waits with the next one.
+    """
+    row = await connection.fetchrow(CLAIM, lease_s, [kind.value for kind in kinds], of_person)
     return None if row is None else to_job(row)
 
 

@@ -97,6 +97,7 @@ STEPS: dict[str, str] = {
     ),
     "uncounted comments on own lists": _on_own("comments"),
     "suggestions for own lists": _on_own("suggestions"),
+    "activities about own lists": _on_own("activities"),
     "schedules": _of("schedules", "user_id"),
     "stream_tokens": _of("stream_tokens", "user_id"),
     # A list has hundreds of entries.
@@ -108,6 +109,13 @@ STEPS: dict[str, str] = {
     # Their bytes go by the sweep of audio that nobody refers to.
     "uploads": _of("uploads", "user_id"),
     "idempotency_keys": _of("idempotency_keys", "user_id"),
+    # A switch under way is the mesh's, whoever began it.
+    "switches": """
+        UPDATE jobs SET user_id = NULL WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM jobs
+            WHERE user_id = $1 AND kind = 'ENCODER_SWITCH' AND finished_at IS NULL LIMIT $2
+        ))
+    """,
     "jobs": _of("jobs", "user_id", "AND kind <> 'ACCOUNT_DELETION'"),
 }
 LAST_STEPS: dict[str, str] = {

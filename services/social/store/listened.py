@@ -5,11 +5,10 @@ from collections.abc import Collection, Sequence
 from datetime import date, datetime
 
 from services.social.domain.ids import PlaylistId, TrackId, UserId
-from services.social.domain.listening import HALF_LIFE
+from services.social.domain.listening import HALF_LIFE, HeardPlay
 from services.social.domain.signals import SignalKind, added
 from services.social.store import signals
 from services.social.store.database import Connection
-from services.social.store.listening import HeardPlay
 
 SELECT_LISTENING = (
     "SELECT track_id, plays, first_at, last_at, score FROM listening WHERE user_id = $1 AND track_id = ANY ($2::uuid[])"
@@ -143,12 +142,14 @@ async def tell(
     heard = {subject for play in others for subject in subjects_of(play)}
     facts = []
     for play in plays:
+        lifted = play.playlist_id if play.playlist_id in of_another else None
         listens = {}
         for subject in subjects_of(play):
             listens[subject[1]] = 0 if subject in heard else sign
             heard.add(subject)
-        kinds = [listens.get(kind, 0) for kind in ("GENRE", "TRACK", "ARTIST", "PLAYLIST")]
-        facts.append((play.day, play.genre, play.track_id, play.artist_id, play.playlist_id, sign, *kinds))
+        kinds = [listens.get(kind, 0) for kind in ("GENRE", "TRACK", "ARTIST")]
+        lists = 0 if lifted is None else listens["PLAYLIST"]
+        facts.append((play.day, play.genre, play.track_id, play.artist_id, lifted, sign, *kinds, lists))
     told = [
         (
             SignalKind.PLAY.value,

@@ -1,13 +1,12 @@
 """Rows of what people hear: single plays, and their sums by track, by day and by month."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import asyncpg
 
 from services.social.domain.ids import PlaylistId, TrackId, UserId
-from services.social.domain.listening import REST, HeardTrack, Play
+from services.social.domain.listening import REST, HeardPlay, HeardTrack, Play
 from services.social.store.batches import delete_all, some_of
 from services.social.store.database import Connection
 from services.social.store.visibility import openable
@@ -69,31 +68,6 @@ SELECT {HEARD} FROM plays
 WHERE user_id = $1 AND ($2::timestamptz IS NULL OR (played_at, play_id) < ($2, $3::uuid))
 ORDER BY played_at DESC, play_id DESC LIMIT $4
 """
-
-
-@dataclass(frozen=True, slots=True)
-class HeardPlay:
-    """A play as it is kept.
-
-    Attributes:
-        genre: Of the track, when it was heard.
-        artist_id: Of the track, when it was heard; None where that was not known.
-        is_counted: Whether it counts.
-    """
-
-    play_id: str
-    track_id: TrackId
-    playlist_id: PlaylistId | None
-    genre: str
-    artist_id: str | None
-    played_at: datetime
-    heard_seconds: float
-    is_counted: bool
-
-    @property
-    def day(self) -> date:
-        """The day of the play in UTC."""
-        return self.played_at.astimezone(UTC).date()
 
 
 async def heard_tracks(connection: Connection, track_ids: Sequence[TrackId]) -> dict[TrackId, HeardTrack]:

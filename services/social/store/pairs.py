@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from datetime import date
 
+import asyncpg
+
 from services.social.domain.ids import TrackId, UserId
 from services.social.store.database import Connection
+from services.social.store.follows import ACTIVE
+from services.social.store.visibility import blocked
 
 # So many of a track's latest listeners are looked at, and so many tracks of each.
 _MOST_LISTENERS = 500
@@ -65,19 +69,15 @@ SELECT subject FROM daily_trends WHERE dimension = 'TRACK' AND day BETWEEN $1 AN
 GROUP BY subject HAVING sum(listeners) > 0 ORDER BY sum(listeners) DESC, subject LIMIT $3
 """
 COUNT_HEARD = "SELECT count(*) FROM (SELECT FROM listening WHERE user_id = $1 LIMIT 1000) AS heard"
-# What of these tracks a person may be given: it is there, and neither it nor its artist is blocked.
+# What of these tracks a person may be given: it can be played, and neither it nor its artist is blocked.
 SELECT_ALLOWED = """
 SELECT track.track_id, coalesce(track.artist_id::text, nullif(track.artist, '')) AS artist FROM tracks AS track
-WHERE track.track_id = ANY ($2::uuid[])
+WHERE track.track_id = ANY ($2::uuid[]) AND track.missing_since IS NULL
     AND NOT EXISTS (SELECT FROM blocked_tracks WHERE user_id = $1 AND track_id = track.track_id)
     AND NOT EXISTS (SELECT FROM blocked_artists WHERE user_id = $1 AND artist_id = track.artist_id)
 """
-SELECT_BLOCKED_TRACKS = "SELECT track_id FROM blocked_tracks WHERE user_id = $1 ORDER BY at DESC, track_id LIMIT 10000"
-SELECT_BLOCKED_ARTISTS = """
-SELECT artist.name FROM blocked_artists JOIN artists AS artist USING (artist_id)
-WHERE user_id = $1 ORDER BY at DESC, artist_id LIMIT 10000
-"""
-# Who must not be recommended to somebody: whom they follow, or with whom there is a block.
+SELECT_HEARD_OF = "SELECT track_id FROM listening WHERE user_id = $1 AND track_id = ANY ($2::uuid[])"
+# Whom the index need not look for: whom they follow, or with whom there is a block. There may be more of them.
 SELECT_EXCLUDED_PEOPLE = """
 SELECT user_id FROM (
     SELECT blocked_id AS user_id FROM user_blocks WHERE blocker_id = $1
@@ -85,8 +85,11 @@ SELECT user_id FROM (
     UNION SELECT followee_id FROM follows WHERE follower_id = $1
 ) AS excluded LIMIT 10000
 """
-SELECT_LISTED_PEOPLE = """
-SELECT user_id FROM users WHERE user_id = ANY ($1::uuid[]) AND is_listed AND suspended_at IS NULL AND deleted_at IS NULL
+SELECT_RECOMMENDABLE = f"""
+SELECT u.user_id FROM users AS u
+WHERE u.user_id = ANY ($2::uuid[]) AND u.user_id <> $1 AND u.is_listed AND {ACTIVE}
+    AND NOT EXISTS (SELECT FROM follows WHERE follower_id = $1 AND followee_id = u.user_id)
+    AND NOT {blocked("u.user_id", "$1::uuid")}
 """
 
 
@@ -123,12 +126,17 @@ async def move_round(connection: Connection, day: date, through: str | None) -> 
         await connection.execute(MOVE_ROUND, day, through)
 
 
-async def make_pairs(connection: Connection, track_id: TrackId) -> None:
-    """Make a track's pairs anew, in a transaction."""
-    await connection.execute(DELETE_PAIRS, track_id)
-    await connection.execute(
-        INSERT_PAIRS, track_id, _MOST_LISTENERS, _MOST_TRACKS, LEAST_COMMON, _MOST_PAIRS, _SHRINKAGE
-    )
+async def make_pairs(connection: Connection, track_id: TrackId) -> bool:
+    """Make a track's pairs anew, in a transaction; where that takes too long they stay, and the answer is no."""
+    try:
+        async with connection.transaction():
+            await connection.execute(DELETE_PAIRS, track_id)
+            await connection.execute(
+                INSERT_PAIRS, track_id, _MOST_LISTENERS, _MOST_TRACKS, LEAST_COMMON, _MOST_PAIRS, _SHRINKAGE
+            )
+    except asyncpg.QueryCanceledError:
+        return False
+    return True
 
 
 async def behaviour_of(connection: Connection, user_id: UserId, limit: int) -> list[tuple[TrackId, TrackId]]:
@@ -154,18 +162,16 @@ async def allowed(connection: Connection, user_id: UserId, track_ids: Sequence[T
     return {row["track_id"]: row["artist"] or row["track_id"] for row in rows}
 
 
-async def blocked_of(connection: Connection, user_id: UserId) -> tuple[list[TrackId], list[str]]:
-    """Return the tracks, and the names of the artists, that a person never wants to hear."""
-    tracks = await connection.fetch(SELECT_BLOCKED_TRACKS, user_id)
-    artists = await connection.fetch(SELECT_BLOCKED_ARTISTS, user_id)
-    return [row["track_id"] for row in tracks], sorted({row["name"] for row in artists})
+async def heard_of(connection: Connection, user_id: UserId, track_ids: Sequence[TrackId]) -> set[TrackId]:
+    """Return those of these tracks that a person has heard."""
+    return {row["track_id"] for row in await connection.fetch(SELECT_HEARD_OF, user_id, track_ids)}
 
 
 async def excluded_people(connection: Connection, user_id: UserId) -> list[UserId]:
-    """Return who must not be recommended to somebody, at most 10,000."""
+    """Return whom the index need not look for, at most 10,000: `recommendable` decides."""
     return [row["user_id"] for row in await connection.fetch(SELECT_EXCLUDED_PEOPLE, user_id)]
 
 
-async def listed_people(connection: Connection, user_ids: Sequence[UserId]) -> set[UserId]:
-    """Return those of these people who may be found by others."""
-    return {row["user_id"] for row in await connection.fetch(SELECT_LISTED_PEOPLE, user_ids)}
+async def recommendable(connection: Connection, user_id: UserId, user_ids: Sequence[UserId]) -> set[UserId]:
+    """Return those of these people who want to be found, whom a person does not follow, and without a block."""
+    return {row["user_id"] for row in await connection.fetch(SELECT_RECOMMENDABLE, user_id, user_ids)}

@@ -12,6 +12,7 @@ from services.social.domain.playlists import ChosenTrack, Entry, Playlist, Visib
 from services.social.domain.recipe import Recipe
 from services.social.domain.visibility import may_open, thing_of
 from services.social.errors import PlaylistNotFound
+from services.social.errors.playlists import TooManyPlaylists
 from services.social.store.database import LAST_ID, Connection
 
 # Lengths and numbers of entries are kept by triggers.
@@ -19,7 +20,7 @@ PLAYLIST_COLUMNS = """
     p.playlist_id, p.owner_id, p.title, p.description, p.visibility, coalesce(p.encoder_id, '') AS encoder_id,
     p.version, p.entry_count, p.duration_seconds, p.created_at, p.updated_at, p.share_slug, p.copied_from,
     p.listed_at, p.hidden_at IS NOT NULL AS is_hidden,
-    o.suspended_at IS NULL AND o.deleted_at IS NULL AS is_owner_active
+    p.recipe IS NOT NULL AS has_recipe, o.suspended_at IS NULL AND o.deleted_at IS NULL AS is_owner_active
 """
 COUNT_COLUMNS = """
     coalesce(counted.likes, 0) AS likes, coalesce(counted.saves, 0) AS saves, coalesce(counted.comments, 0) AS comments
@@ -49,9 +50,11 @@ SELECT_OWN = f"""
 SELECT {PLAYLIST_COLUMNS}, {COUNT_COLUMNS} FROM {PLAYLIST_TABLES}
 WHERE p.owner_id = $1 AND p.playlist_id < coalesce($2, '{LAST_ID}'::uuid) ORDER BY p.playlist_id DESC LIMIT $3
 """
-# To edit, and to do something that must find the playlist still there: many may do that at a time.
+# To edit; to do something that must find the playlist still there; and to read it whole, without an edit in between.
+# Many may do the latter two at a time.
 LOCK_PLAYLIST = "SELECT FROM playlists WHERE playlist_id = $1 FOR NO KEY UPDATE"
 HOLD_PLAYLIST = "SELECT FROM playlists WHERE playlist_id = $1 FOR KEY SHARE"
+FREEZE_PLAYLIST = "SELECT FROM playlists WHERE playlist_id = $1 FOR SHARE"
 SELECT_ENTRIES = """
 SELECT entry_id, track_id, position, is_seed, similarity, shared_tags, added_by, nearest_seed, quantile
 FROM playlist_entries WHERE playlist_id = $1 ORDER BY position
@@ -77,15 +80,21 @@ UPDATE_PLAYLIST = """
 UPDATE playlists SET title = $2, description = $3, visibility = $4, version = $5, updated_at = $6
 WHERE playlist_id = $1
 """
+# As many as are asked for, however many there are.
+COUNT_OWN = "SELECT count(*) FROM (SELECT FROM playlists WHERE owner_id = $1 LIMIT $2) AS own"
 # Nobody likes, saves or comments it between what is taken back and its end.
 LOCK_TO_DELETE = "SELECT playlist_id FROM playlists WHERE playlist_id = $1 AND owner_id = $2 FOR UPDATE"
-# What people gave goes with the playlist, and so does what was counted of it for them and for the owner.
+# What people gave goes with the playlist, and so does what was counted of it for them and for the owner; of comments
+# that moderation hid it has counted off already.
 TAKE_BACK = """
 INSERT INTO signals (kind, actor_id, user_id, amount, at)
 SELECT 'like', user_id, $2::uuid, -1, at FROM likes WHERE playlist_id = $1
 UNION ALL SELECT 'save', user_id, $2, -1, at FROM saves WHERE playlist_id = $1
-UNION ALL SELECT 'comment', user_id, $2, -1, created_at FROM comments WHERE playlist_id = $1 AND deleted_at IS NULL
+UNION ALL SELECT 'comment', user_id, $2, -1, created_at FROM comments
+WHERE playlist_id = $1 AND deleted_at IS NULL AND hidden_at IS NULL
 """
+# Feeds do not show them any more; looking at them would leave pages empty.
+DELETE_ACTIVITIES = "DELETE FROM activities WHERE playlist_id = $1"
 DELETE_PLAYLIST = "DELETE FROM playlists WHERE playlist_id = $1"
 
 
@@ -119,7 +128,22 @@ async def hold_open_for(connection: Connection, playlist_id: PlaylistId, viewer_
     Raises:
         PlaylistNotFound: There is none, or it is not for them.
     """
+    await hold(connection, playlist_id)
+    return await open_for(connection, playlist_id, viewer_id)
+
+
+async def hold(connection: Connection, playlist_id: PlaylistId) -> None:
+    """Let nobody delete a playlist until the transaction ends; it may be edited."""
     await connection.execute(HOLD_PLAYLIST, playlist_id)
+
+
+async def freeze_open_for(connection: Connection, playlist_id: PlaylistId, viewer_id: UserId) -> Playlist:
+    """Like `open_for`, and lets nobody delete or edit it until the transaction ends; others may do the same.
+
+    Raises:
+        PlaylistNotFound: There is none, or it is not for them.
+    """
+    await connection.execute(FREEZE_PLAYLIST, playlist_id)
     return await open_for(connection, playlist_id, viewer_id)
 
 
@@ -151,6 +175,16 @@ async def own_playlists(
 ) -> list[Playlist]:
     """Return a person's playlists, newest first, those made before `before`; their counts are a moment old."""
     return [to_playlist(row) for row in await connection.fetch(SELECT_OWN, owner_id, before, limit)]
+
+
+async def must_have_room(connection: Connection, owner_id: UserId, most: int) -> None:
+    """Check that a person, whom the transaction has locked, may have another playlist.
+
+    Raises:
+        TooManyPlaylists: They have `most`.
+    """
+    if await connection.fetchval(COUNT_OWN, owner_id, most) >= most:
+        raise TooManyPlaylists(most)
 
 
 async def entries_of(connection: Connection, playlist_id: PlaylistId) -> list[Entry]:
@@ -207,10 +241,11 @@ async def update_playlist(connection: Connection, playlist: Playlist) -> None:
 
 
 async def delete_playlist(connection: Connection, playlist_id: PlaylistId, owner_id: UserId) -> bool:
-    """Delete a playlist of this person's with all that others gave it; say whether there was one."""
+    """Delete a playlist of this person's, what others gave it and what feeds tell of it; say whether there was one."""
     if await connection.fetchval(LOCK_TO_DELETE, playlist_id, owner_id) is None:
         return False
     await connection.execute(TAKE_BACK, playlist_id, owner_id)
+    await connection.execute(DELETE_ACTIVITIES, playlist_id)
     await connection.execute(DELETE_PLAYLIST, playlist_id)
     return True
 

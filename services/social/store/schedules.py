@@ -1,5 +1,6 @@
 """Rows of schedules: whoever comes first makes the job of a time, once."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
@@ -17,7 +18,12 @@ SET every = excluded.every, first_at = excluded.first_at, next_at = excluded.nex
 RETURNING {SCHEDULE}
 """
 DELETE_SCHEDULE = "DELETE FROM schedules WHERE playlist_id = $1 AND user_id = $2"
-SELECT_DUE = "SELECT playlist_id, user_id FROM schedules WHERE next_at <= $1 ORDER BY next_at LIMIT $2"
+SELECT_DUE = """
+SELECT playlist_id, user_id, next_at FROM schedules
+WHERE next_at <= $1 AND ($2::timestamptz IS NULL OR (next_at, playlist_id) > ($2, $3::uuid))
+ORDER BY next_at, playlist_id LIMIT $4
+"""
+COUNT_OTHERS = "SELECT count(*) FROM schedules WHERE user_id = $1 AND playlist_id <> $2"
 # Who is not there any more has nothing made.
 LOCK_DUE = f"""
 SELECT {SCHEDULE},
@@ -28,6 +34,15 @@ FROM schedules WHERE playlist_id = $1 AND next_at <= $2
 FOR UPDATE SKIP LOCKED
 """
 ADVANCE = "UPDATE schedules SET next_at = $2, last_job_id = coalesce($3, last_job_id) WHERE playlist_id = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A playlist whose time has come, with its owner."""
+
+    playlist_id: PlaylistId
+    user_id: UserId
+    next_at: datetime
 
 
 async def find_schedule(connection: Connection, playlist_id: PlaylistId, user_id: UserId) -> Schedule | None:
@@ -50,10 +65,16 @@ async def clear_schedule(connection: Connection, playlist_id: PlaylistId, user_i
     await connection.execute(DELETE_SCHEDULE, playlist_id, user_id)
 
 
-async def due(connection: Connection, now: datetime, limit: int) -> list[tuple[PlaylistId, UserId]]:
-    """Return playlists whose time has come, and their owners, those that wait longest first."""
-    rows = await connection.fetch(SELECT_DUE, now, limit)
-    return [(PlaylistId(row["playlist_id"]), UserId(row["user_id"])) for row in rows]
+async def count_others(connection: Connection, user_id: UserId, playlist_id: PlaylistId) -> int:
+    """Count a person's schedules beside that of a playlist."""
+    return int(await connection.fetchval(COUNT_OTHERS, user_id, playlist_id))
+
+
+async def due(connection: Connection, now: datetime, after: Due | None, limit: int) -> list[Due]:
+    """Return playlists whose time has come, those that wait longest first, those that come after one of them."""
+    next_at, playlist_id = (None, None) if after is None else (after.next_at, after.playlist_id)
+    rows = await connection.fetch(SELECT_DUE, now, next_at, playlist_id, limit)
+    return [Due(PlaylistId(row["playlist_id"]), UserId(row["user_id"]), row["next_at"]) for row in rows]
 
 
 async def lock_due(connection: Connection, playlist_id: PlaylistId, now: datetime) -> tuple[Schedule, bool] | None:

@@ -14,7 +14,7 @@ _OPEN = "kind = 'ENCODER_SWITCH' AND finished_at IS NULL"
 # By how many tracks a second were heard since it began.
 TELL = f"""
 UPDATE jobs SET state = 'EMBEDDING', stage_unit = 'tracks', stage_done = $2, stage_total = $3, stage_at = $4,
-    progress = least(0.99, $2::real / greatest(1, $3)),
+    progress = greatest(progress, least(0.99, $2::real / greatest(1, $3))),
     eta_seconds = CASE WHEN $2 > (request ->> 'done')::int
         THEN extract(epoch FROM now() - created_at) * ($3 - $2) / ($2 - (request ->> 'done')::int) END
 WHERE {_OPEN} AND request ->> 'encoder_id' = $1 AND (stage_done, stage_total) IS DISTINCT FROM ($2, $3)

@@ -18,6 +18,7 @@ SELECT is_listed AND suspended_at IS NULL AND deleted_at IS NULL AS is_listed, d
 FROM users WHERE user_id = $1 FOR NO KEY UPDATE SKIP LOCKED
 """
 DELETE_TOUCHED = "DELETE FROM touched_people WHERE user_id = $1 RETURNING user_id"
+PUT_OFF = "UPDATE touched_people SET since = $2 WHERE user_id = $1"
 SELECT_TASTE = "SELECT version, published_at IS NOT NULL AS is_published, is_listed FROM tastes WHERE user_id = $1"
 SELECT_HEAVIEST = """
 SELECT track_id, score FROM listening WHERE user_id = $1 ORDER BY score DESC, track_id LIMIT $2
@@ -77,6 +78,11 @@ async def take_touched(connection: Connection, user_id: UserId) -> TouchedPerson
     if row is None or await connection.fetchval(DELETE_TOUCHED, user_id) is None:
         return None
     return TouchedPerson(row["is_listed"], row["is_gone"])
+
+
+async def put_off(connection: Connection, user_id: UserId, until: datetime) -> None:
+    """Let others have their turn before somebody who cannot be looked at now."""
+    await connection.execute(PUT_OFF, user_id, until)
 
 
 async def taste_of(connection: Connection, user_id: UserId) -> Taste | None:

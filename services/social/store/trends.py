@@ -111,7 +111,7 @@ async def trends_of(
 
 
 async def _labels(connection: Connection, dimension: Dimension, subjects: Sequence[str]) -> dict[str, str]:
-    if dimension is Dimension.GENRE:
+    if dimension is Dimension.GENRE or not subjects:
         return {subject: subject for subject in subjects}
     return {row["subject"]: row["label"] for row in await connection.fetch(LABELS[dimension], subjects)}
 

@@ -20,13 +20,20 @@ SELECT digest FROM upload_blobs WHERE released_at IS NOT NULL ORDER BY released_
 LOCK_IF_RELEASED = """
 SELECT digest FROM upload_blobs WHERE digest = $1 AND released_at IS NOT NULL FOR UPDATE SKIP LOCKED
 """
+# What else may lie by a digest: windows of an embedding, an export.
+_IS_NOBODYS = """
+    NOT EXISTS (SELECT FROM embeddings WHERE windows_digest = found.digest)
+    AND NOT EXISTS (SELECT FROM data_exports WHERE data_exports.digest = found.digest)
+"""
+SELECT_NOBODYS = f"""
+SELECT digest FROM unnest($1::bytea[]) AS found (digest) WHERE {_IS_NOBODYS} ORDER BY digest
+"""
 DELETE_ROWS = "DELETE FROM upload_blobs WHERE digest = ANY ($1::bytea[])"
 # Only those that nothing knows are taken, and held.
-TAKE_ORPHANS = """
+TAKE_ORPHANS = f"""
 INSERT INTO upload_blobs (digest, released_at)
 SELECT digest, $2 FROM unnest($1::bytea[]) AS found (digest)
-WHERE NOT EXISTS (SELECT FROM embeddings WHERE windows_digest = found.digest)
-    AND NOT EXISTS (SELECT FROM data_exports WHERE data_exports.digest = found.digest)
+WHERE {_IS_NOBODYS}
 ORDER BY digest
 ON CONFLICT (digest) DO NOTHING
 RETURNING digest
@@ -47,6 +54,11 @@ async def lock_released(connection: Connection, limit: int) -> list[bytes]:
 async def lock_if_released(connection: Connection, digest: bytes) -> bool:
     """Say whether nobody refers to a blob any more; then nobody may lend it again until the transaction ends."""
     return await connection.fetchval(LOCK_IF_RELEASED, digest) is not None
+
+
+async def nobodys(connection: Connection, digests: Sequence[bytes]) -> list[bytes]:
+    """Return those of some blobs by which nothing lies but uploads."""
+    return [row["digest"] for row in await connection.fetch(SELECT_NOBODYS, digests)]
 
 
 async def delete_rows(connection: Connection, digests: Sequence[bytes]) -> None:

@@ -6,14 +6,17 @@ from datetime import datetime
 import asyncpg
 
 from services.social.domain.ids import EncoderId, UploadId, UserId
-from services.social.domain.uploads import Upload
+from services.social.domain.uploads import Lent, Upload
 from services.social.errors import UploadNotFound
 from services.social.store.database import LAST_ID, Connection
 from services.social.store.embeddings import Embedding
 
 UPLOAD = "upload_id, user_id, digest, size_bytes, content_type, file_name, created_at, expires_at"
 INSERT_UPLOAD = f"INSERT INTO uploads ({UPLOAD}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-COUNT_RECENT = "SELECT count(*) FROM uploads WHERE user_id = $1 AND created_at > $2"
+SELECT_LENT = """
+SELECT count(*) AS count, coalesce(sum(size_bytes), 0)::bigint AS size_bytes
+FROM uploads WHERE user_id = $1 AND created_at > $2
+"""
 SELECT_UPLOADS = f"""
 SELECT {UPLOAD} FROM uploads
 WHERE upload_id = ANY ($1::uuid[]) AND user_id = $2 AND expires_at > $3 AND swept_at IS NULL
@@ -72,9 +75,11 @@ async def insert_upload(connection: Connection, upload: Upload) -> None:
     )
 
 
-async def count_since(connection: Connection, user_id: UserId, since: datetime) -> int:
-    """Count what a person uploaded since."""
-    return int(await connection.fetchval(COUNT_RECENT, user_id, since))
+async def lent_since(connection: Connection, user_id: UserId, since: datetime) -> Lent:
+    """Count what a person uploaded since, what was deleted meanwhile, too."""
+    row = await connection.fetchrow(SELECT_LENT, user_id, since)
+    assert row is not None, "an aggregate returns a row"
+    return Lent(**row)
 
 
 async def find_uploads(

@@ -7,6 +7,7 @@ from services.social.servicer.blocklists import BlocklistServicer
 from services.social.servicer.catalog import CatalogServicer
 from services.social.servicer.library import LibraryServicer
 from services.social.wiring.parts import Tools, Wired
+from services.social.wiring.uploads import quota_of
 from services.social.workers.refining import Refiner
 
 
@@ -16,9 +17,7 @@ def wire(tools: Tools) -> Wired:
     upload_life = timedelta(days=settings.upload_life_days)
     stats = LibraryStats(tools.database, tools.monotonic)
     servicers = [
-        CatalogServicer(
-            tools.database, settings.uploads_per_user_and_day, upload_life, tools.clock, stats, blobs=tools.blobs
-        ),
+        CatalogServicer(tools.database, quota_of(settings), upload_life, tools.clock, stats, blobs=tools.blobs),
         LibraryServicer(tools.database, stats),
         BlocklistServicer(tools.database, tools.clock),
     ]

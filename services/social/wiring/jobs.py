@@ -20,11 +20,13 @@ def wire(tools: Tools) -> Wired:
     patience = Patience(settings.embed_timeout_s, settings.search_timeout_s)
     composer = Composer(tools.background, tools.embedders, tools.retriever, tools.issuer, patience, tools.clock)
     kinds: dict[Kind, JobKind] = {
-        Kind.GENERATION: Generation(tools.background, composer, tools.clock),
+        Kind.GENERATION: Generation(tools.background, composer, settings.playlists_per_user, tools.clock),
         Kind.EXTENSION: Extension(tools.background, composer, tools.clock),
-        Kind.REGENERATION: Regeneration(tools.background, composer, tools.clock),
+        Kind.REGENERATION: Regeneration(tools.background, composer, settings.playlists_per_user, tools.clock),
     }
-    bounds = WorkerBounds(settings.generation_concurrency, settings.job_lease_s, settings.job_give_up_s)
+    concurrency = settings.generation_concurrency
+    of_person = max(1, concurrency // 2)
+    bounds = WorkerBounds(concurrency, settings.job_lease_s, settings.job_give_up_s, of_person)
     worker = Worker(tools.background, tools.job_kinds, nudges.ended, nudges.due, bounds, tools.clock)
     desk = JobDesk(tools.database, nudges.ended, nudges.due, settings.open_jobs_per_user, tools.clock)
     scheduler = Scheduler(tools.background, nudges.due, tools.clock)

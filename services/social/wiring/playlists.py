@@ -23,9 +23,9 @@ def wire(tools: Tools) -> Wired:
     return Wired(
         [
             PlaylistServicer(tools.database, clock),
-            EditingServicer(tools.database, clock),
+            EditingServicer(tools.database, settings.playlists_per_user, clock),
             EngagementServicer(tools.database, settings.comments_per_user_and_hour, clock),
-            ExchangeServicer(tools.database, readers, settings.public_url, clock),
+            ExchangeServicer(tools.database, readers, settings.public_url, settings.playlists_per_user, clock),
         ],
         sweeps=[Sweep("stream_tokens", _sweep_tokens)],
     )

@@ -9,6 +9,7 @@ from services.social.publisher import Publisher
 from services.social.servicer.work import WorkServicer
 from services.social.store.locks import LaneLocks
 from services.social.wiring.parts import Tools, Wired
+from services.social.workers.letter_keeper import LETTER_SWEEP, LetterKeeper
 from services.social.workers.streams_keeper import StreamKeeper
 
 # What is in the consumer's hands when the process ends; longer, and it is delivered again.
@@ -19,7 +20,7 @@ def wire(tools: Tools) -> Wired:
     """Serve WorkService, and do everything that needs NATS, from when it can be reached."""
     events = EmbedderEvents(tools.background)
     servicer = WorkServicer(tools.database, tools.door, Replayer(tools.database, tools.door, events))
-    return Wired([servicer], [lambda: _on_bus(tools, events)])
+    return Wired([servicer], [lambda: _on_bus(tools, events)], [LETTER_SWEEP])
 
 
 async def _on_bus(tools: Tools, events: EmbedderEvents) -> None:
@@ -27,15 +28,16 @@ async def _on_bus(tools: Tools, events: EmbedderEvents) -> None:
     try:
         keeper = StreamKeeper(tools.background, bus, tools.settings.work_lost_after_s)
         locks = LaneLocks(tools.settings.database_url.get_secret_value())
-        consumer = events.consumer(bus)
+        consumers = [events.consumer(bus), LetterKeeper(tools.background, bus).consumer()]
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Publisher(tools.background, locks, bus, tools.nudges.committed).run())
             tasks.create_task(keeper.run())
-            consuming = tasks.create_task(consumer.run())
+            consuming = {tasks.create_task(consumer.run()) for consumer in consumers}
             try:
                 await asyncio.Event().wait()
             finally:
-                consumer.stop()
-                await asyncio.wait({consuming}, timeout=_CONSUMER_GRACE_S)
+                for consumer in consumers:
+                    consumer.stop()
+                await asyncio.wait(consuming, timeout=_CONSUMER_GRACE_S)
     finally:
         await bus.close()

@@ -1,11 +1,14 @@
 """Finds which tracks are heard by the same people: each day for the tracks that were heard the day before."""
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from services.social.store import pairs
 from services.social.store.database import Database
 from services.social.workers.background import repeat
+
+logger = logging.getLogger(__name__)
 
 _INTERVAL_S = 60.0
 _BATCH_SIZE = 10
@@ -43,6 +46,7 @@ class PairMaker:
             day, through = under_way
             track_ids = await pairs.heard_tracks(connection, day, through, _BATCH_SIZE)
             for track_id in track_ids:
-                await pairs.make_pairs(connection, track_id)
+                if not await pairs.make_pairs(connection, track_id):
+                    logger.warning("pairs_left_out", extra={"track_id": track_id})
             await pairs.move_round(connection, day, track_ids[-1] if track_ids else None)
         return len(track_ids)

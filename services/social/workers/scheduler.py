@@ -17,7 +17,7 @@ from services.social.workers.kinds.regeneration import regeneration_request
 logger = logging.getLogger(__name__)
 
 _INTERVAL_S = 5.0
-_BATCH_SIZE = 50
+_BATCH_SIZE = 500
 
 
 class Scheduler:
@@ -27,12 +27,16 @@ class Scheduler:
         database: The truth.
         due: Rung when a job is due.
         clock: Time of day.
+        batch_size: Schedules that are read at a time.
     """
 
-    def __init__(self, database: Database, due: Nudge, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, database: Database, due: Nudge, clock: Callable[[], datetime], batch_size: int = _BATCH_SIZE
+    ) -> None:
         self._database = database
         self._due = due
         self._clock = clock
+        self._batch_size = batch_size
 
     async def run(self) -> None:
         """Look every 5 s, for ever."""
@@ -44,14 +48,19 @@ class Scheduler:
         Raises:
             DatabaseUnavailable: The next call goes on.
         """
-        now = self._clock()
-        async with self._database.connection() as connection:
-            found = await schedules.due(connection, now, _BATCH_SIZE)
-        for playlist_id, user_id in found:
-            try:
-                await self._make(playlist_id, user_id, now)
-            except Exception:  # the border of this step: what is wrong with one must not hold up the others
-                logger.exception("schedule_failed", extra={"playlist_id": playlist_id})
+        now, last = self._clock(), None
+        is_more = True
+        while is_more:
+            # Behind the last one, and not from the beginning: those that fail stay due.
+            async with self._database.connection() as connection:
+                found = await schedules.due(connection, now, last, self._batch_size)
+            for one in found:
+                try:
+                    await self._make(one.playlist_id, one.user_id, now)
+                except Exception:  # the border of this step: what is wrong with one must not hold up the others
+                    logger.exception("schedule_failed", extra={"playlist_id": one.playlist_id})
+                last = one
+            is_more = len(found) == self._batch_size
 
     async def _make(self, playlist_id: PlaylistId, user_id: UserId, now: datetime) -> None:
         job_id = JobId(new_id())
@@ -65,7 +74,7 @@ class Scheduler:
             await schedules.advance(connection, playlist_id, next_at, job_id if is_wanted else None)
             if not is_wanted:
                 return
-            request = regeneration_request(playlist_id, replace=True)
+            request = regeneration_request(playlist_id, replace=True, is_scheduled=True)
             job = await jobs.insert_job(connection, job_id, Kind.REGENERATION, user_id, request, "")
             await outbox.add(connection, schedule_ran(playlist_id, user_id, job_id, now), events.job_progressed(job))
         self._due.ring()

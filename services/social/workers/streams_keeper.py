@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 import nats.errors
 import nats.js.errors
 
-from services.chassis.bus import EMBED_WORK, EMBEDDER_EVENTS, PROFILES, VECTORS, Bus, embed_track_subject
+from services.chassis.bus import DEAD_LETTERS, EMBED_WORK, EMBEDDER_EVENTS, PROFILES, VECTORS, Bus, embed_track_subject
 from services.chassis.errors import Unavailable
 from services.social.consumer import DURABLE
 from services.social.store import embeddings, encoders, tastes, vector_log, work
 from services.social.store.database import Database
 from services.social.workers.background import repeat
+from services.social.workers.letter_keeper import LetterKeeper
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class StreamKeeper:
     def __init__(self, database: Database, bus: Bus, lost_after_s: float) -> None:
         self._database = database
         self._bus = bus
+        self._letters = LetterKeeper(database, bus)
         self._lost_after = timedelta(seconds=lost_after_s)
         self._find_due_at = 0.0
 
@@ -58,6 +60,8 @@ class StreamKeeper:
             await self._rebuild_vectors(fresh[VECTORS], known.get(VECTORS))
         if fresh.keys() & {EMBED_WORK, EMBEDDER_EVENTS}:
             await self._resend(now, first_sequence=None, most_losses=None)
+        if DEAD_LETTERS in fresh:
+            await self._letters.publish_all_again()
         for name, created_at in fresh.items():
             if name != VECTORS:
                 async with self._database.transaction() as connection:

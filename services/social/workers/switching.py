@@ -22,6 +22,8 @@ from services.social.workers.background import Bells, Nudge
 logger = logging.getLogger(__name__)
 
 _WANT_BATCH_SIZE = 500
+# All tracks are counted for it.
+_TELL_INTERVAL_S = 5.0
 # A channel that was refused tries again after at most 2 s.
 _CONNECT_PATIENCE_S = 3.0
 _CONNECT_INTERVAL_S = 0.2
@@ -54,6 +56,7 @@ class EncoderSwitch:
         self._begun = begun
         self._clock = clock
         self._bells = bells or Bells()
+        self._told_at = float("-inf")
 
     async def begin(self, encoder_id: EncoderId, user_id: UserId) -> Roles:
         """Let an encoder hear the library, to be served when it knows every track: a job of who asks for it.
@@ -130,8 +133,10 @@ class EncoderSwitch:
             is_covered = await encoders.is_covered(connection, candidate)
             read_point = await vector_log.read_point(connection, candidate)
         if not is_covered:
-            async with self._database.transaction() as connection:
-                await switch_jobs.tell(connection, candidate, self._clock())
+            if time.monotonic() >= self._told_at + _TELL_INTERVAL_S:
+                async with self._database.transaction() as connection:
+                    await switch_jobs.tell(connection, candidate, self._clock())
+                self._told_at = time.monotonic()
             return True
         await self._retriever.until_ready(candidate, read_point)
         if candidate not in {encoder.encoder_id for encoder in await self._embedders.describe()}:

@@ -1,5 +1,6 @@
 """Looks at people who did something, or to whom it was done: tells the index of their taste, and gives badges."""
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -11,8 +12,12 @@ from services.social.store import activities, badges, outbox, tastes
 from services.social.store.database import Connection, Database
 from services.social.workers.background import repeat
 
+logger = logging.getLogger(__name__)
+
 _INTERVAL_S = 1.0
 _BATCH_SIZE = 100
+# Whose look failed rests so long, and is in nobody's way meanwhile.
+_PENALTY = timedelta(minutes=1)
 # A taste of fewer tracks is nearly the sound of one of them: what somebody hears could be told from it.
 LEAST_LISTED_TRACKS = 5
 _BADGE = "BADGE"
@@ -44,10 +49,19 @@ class TasteWorker:
                 due = await tastes.touched(connection, self._clock() - self._delay, _BATCH_SIZE)
             looked_at = 0
             for user_id in due:
-                looked_at += await self._look_at(user_id)
+                looked_at += await self._try_to_look_at(user_id)
             total += looked_at
             if len(due) < _BATCH_SIZE or not looked_at:
                 return total
+
+    async def _try_to_look_at(self, user_id: UserId) -> bool:
+        try:
+            return await self._look_at(user_id)
+        except Exception:  # the border of one person's affairs: whatever is wrong with them must not stop the others
+            logger.exception("look_failed", extra={"user_id": user_id})
+        async with self._database.connection() as connection:
+            await tastes.put_off(connection, user_id, self._clock() + _PENALTY)
+        return False
 
     async def _look_at(self, user_id: UserId) -> bool:
         async with self._database.transaction() as connection:

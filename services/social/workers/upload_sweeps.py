@@ -108,6 +108,6 @@ async def is_there(blobs: BlobStore, digest: bytes) -> bool:
 
 async def _delete(connection: Connection, blobs: BlobStore, digests: Sequence[bytes]) -> None:
     # Before the commit: a blob whose deletion failed is tried again, one that is gone may be deleted again.
-    for digest in digests:
+    for digest in await upload_blobs.nobodys(connection, digests):
         await blobs.delete(digest)
     await upload_blobs.delete_rows(connection, digests)

@@ -10,13 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from services.chassis import telemetry
 from services.chassis.errors import DomainError, Internal
 from services.chassis.telemetry import tracing
 from services.social.domain.ids import JobId
-from services.social.domain.jobs import MOST_LOST_WORKERS, Job, Kind, backoff_s, is_transient
+from services.social.domain.jobs import MOST_LOST_WORKERS, Job, Kind, backoff_s, is_given_up, is_transient
 from services.social.store import accounts, job_timings, jobs
 from services.social.store.database import Database
 from services.social.workers.background import Bells, Nudge, raise_if_cancelled, repeat
@@ -37,11 +37,13 @@ class WorkerBounds:
         concurrency: Jobs of one kind at a time: those that hang leave room for the other kinds.
         lease_s: How long a silent worker keeps a job from others; renewed three times within.
         give_up_s: Age at which a job that still fails for lack of something is ended.
+        of_person: Jobs of one kind and one person at a time, of all processes together: those of others find room.
     """
 
     concurrency: int
     lease_s: float
     give_up_s: float
+    of_person: int
 
 
 class Worker:
@@ -95,7 +97,7 @@ class Worker:
     async def _take(self) -> None:
         while kinds := [kind for kind in self._kinds if self._busy[kind] < self._bounds.concurrency]:
             async with self._database.connection() as connection:
-                job = await jobs.claim(connection, self._bounds.lease_s, kinds)
+                job = await jobs.claim(connection, self._bounds.lease_s, kinds, self._bounds.of_person)
             if job is None:
                 return
             self._busy[job.kind] += 1
@@ -163,8 +165,8 @@ class Worker:
     async def _refuse(self, job: Job, error: DomainError) -> None:
         """Give a job back where trying again can help, else end it; where that fails, its lease runs out."""
         fields = {"job_id": job.job_id, "attempt": job.attempt, "reason": error.reason, "detail": error.message}
-        is_too_old = self._clock() - job.created_at > timedelta(seconds=self._bounds.give_up_s)
-        if is_transient(error) and not is_too_old:
+        age_s = (self._clock() - job.created_at).total_seconds()
+        if is_transient(error) and not is_given_up(age_s, job.releases, self._bounds.give_up_s):
             logger.info("job_waits", extra=fields)
             await self._give_back(job, backoff_s(job.releases))
             return

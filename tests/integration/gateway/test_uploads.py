@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from services.chassis.errors import ResourceExhausted
+from services.chassis.errors import ResourceExhausted, Unimplemented
 from tests.integration.gateway.conftest import Gateway, serving_gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -128,6 +128,32 @@ async def test_quota_of_social_is_told(gateway: Gateway) -> None:
     }
 
 
+async def test_beyond_the_quota_nothing_is_read_and_nothing_is_stored(gateway: Gateway) -> None:
+    gateway.social.faults["CheckUpload"] = ResourceExhausted(
+        "100 uploads in 24 hours, limit is 100", reason="UPLOAD_QUOTA_REACHED", value=100, limit=100
+    )
+    # Of the body only the beginning is ever sent: the answer does not wait for the rest.
+    line = await first_line(gateway, "Content-Length: 60000", SONG[:20])
+    assert line.split()[1] == b"429"
+    assert gateway.social.requests["CheckUpload"].size_bytes == 60_000
+    assert gateway.behind.spent() == {"CheckUpload": 1}
+    assert stored(gateway) == []
+
+
+async def test_what_is_left_of_the_quota_bounds_a_body_of_unknown_length(gateway: Gateway) -> None:
+    gateway.social.left_upload_bytes = 50_000
+    response = await gateway.http.post("/uploads", content=slices(SONG), headers=gateway.bearer())
+    error = await refused(gateway, 413, "UPLOAD_TOO_LARGE", response)
+    assert error["limit"] == "50000"
+    assert gateway.social.requests["CheckUpload"].size_bytes == 0
+
+
+async def test_social_of_the_release_before_is_asked_when_the_upload_is_recorded(gateway: Gateway) -> None:
+    gateway.social.faults["CheckUpload"] = Unimplemented("no such method")
+    response = await gateway.http.post("/uploads", content=SONG, headers=gateway.bearer())
+    assert response.status_code == 201
+
+
 async def first_line(gateway: Gateway, head: str, body: bytes) -> bytes:
     """Send a request that may be unfinished, and return the first line of the answer."""
     host, port = gateway.url.removeprefix("http://").split(":")
@@ -159,7 +185,7 @@ async def test_client_that_goes_away_leaves_nothing(gateway: Gateway) -> None:
     async with asyncio.timeout(60):
         while gateway.blobs.exists() and any(path.is_file() for path in gateway.blobs.rglob("*")):
             await asyncio.sleep(0.01)
-    assert gateway.behind.spent() == {}
+    assert "CreateUpload" not in gateway.behind.spent()
 
 
 async def test_megabytes_pass_through_without_being_held(gateway: Gateway) -> None:

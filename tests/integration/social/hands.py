@@ -158,6 +158,18 @@ async def block(sql: Sql, blocker: Hands, blocked: Hands) -> None:
     )
 
 
+async def is_waiting(sql: Sql, statement: str) -> bool:
+    """Say whether a statement with these words waits for a lock in this database."""
+    await sql.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees the same all the time
+    return bool(
+        await sql.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND wait_event_type = 'Lock' AND pid <> pg_backend_pid() AND position($1 IN query) > 0)",
+            statement,
+        )
+    )
+
+
 async def register_tracks(social: Client, count: int = 6) -> list[str]:
     """Register tracks by a new admin, the first person of the mesh; track n lasts 60 + n seconds."""
     admin = await social.sign_up("admin")

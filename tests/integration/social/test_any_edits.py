@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
@@ -18,6 +18,7 @@ from museed.social.v1 import playlists_pb2
 from services.chassis.channel import connect
 from services.chassis.errors import Aborted, NotFound
 from services.social.__main__ import running
+from services.social.domain.ids import new_id
 from services.social.settings import SocialSettings
 from tests.conftest import NatsServer, free_port, fresh_database
 from tests.integration.social.client import Client
@@ -74,11 +75,22 @@ class Model:
     visibility: playlists_pb2.Visibility.ValueType
     entries: list[tuple[str, int]]
     version: int = 1
+    title: str = "By hand"
     likes: set[int] = field(default_factory=set)
     saves: set[int] = field(default_factory=set)
+    comments: dict[str, int] = field(default_factory=dict)
 
     def is_open_to(self, who: int) -> bool:
         return who == self.owner or self.visibility != PRIVATE
+
+
+@dataclass
+class Keyed:
+    """A call with an idempotency key that was answered: what it made, and where."""
+
+    call: Callable[[], Coroutine[Any, Any, set[str]]]
+    made: set[str]
+    playlist_id: str
 
 
 WHO = st.integers(0, 1)
@@ -96,6 +108,7 @@ class PlaylistMachine(RuleBasedStateMachine):
         self.lists: list[Model] = []
         self.gone: list[str] = []
         self.copies: dict[tuple[int, str], str] = {}
+        self.keyed: list[Keyed] = []
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         return self.stage.run(call)
@@ -113,13 +126,15 @@ class PlaylistMachine(RuleBasedStateMachine):
         ]
         assert [one.position for one in shown.entries] == list(range(len(model.entries)))
         found = shown.playlist
-        assert (found.version, found.visibility, found.entry_count) == (
+        assert (found.version, found.title, found.visibility, found.entry_count) == (
             model.version,
+            model.title,
             model.visibility,
             len(model.entries),
         )
         assert found.duration_seconds == sum(60.0 + number for _, number in model.entries)
-        assert (found.like_count, found.save_count) == (len(model.likes), len(model.saves))
+        counts = (found.like_count, found.save_count, found.comment_count)
+        assert counts == (len(model.likes), len(model.saves), len(model.comments))
         assert found.is_liked == (model.owner in model.likes)
 
     def edits(self, who: int, model: Model, call: Coroutine[Any, Any, T]) -> T | None:
@@ -132,21 +147,34 @@ class PlaylistMachine(RuleBasedStateMachine):
 
     @rule(who=WHO, tracks=TRACKS, visibility=st.sampled_from([PRIVATE, UNLISTED, PUBLIC]))
     def create(self, who: int, tracks: list[int], visibility: playlists_pb2.Visibility.ValueType) -> None:
-        made = self.run(self.stage.people[who].create(self.ids(tracks), visibility=visibility))
+        hands, key = self.stage.people[who], new_id()
+        made = self.run(hands.create(self.ids(tracks), visibility=visibility, key=key))
         entries = [(one.entry_id, number) for one, number in zip(made.entries, tracks, strict=True)]
-        self.lists.append(Model(made.playlist.playlist_id, who, visibility, entries))
+        playlist_id = made.playlist.playlist_id
+
+        async def again() -> set[str]:
+            return {(await hands.create(self.ids(tracks), visibility=visibility, key=key)).playlist.playlist_id}
+
+        self.keyed.append(Keyed(again, {playlist_id}, playlist_id))
+        self.lists.append(Model(playlist_id, who, visibility, entries))
         self.check(self.lists[-1])
 
     @precondition(lambda self: self.lists)
     @rule(who=WHO, pick=PICK, tracks=TRACKS.filter(bool), position=st.none() | st.integers(0, 8))
     def add(self, who: int, pick: int, tracks: list[int], position: int | None) -> None:
-        model = self.picked(pick)
-        call = self.stage.people[who].add(model.playlist_id, self.ids(tracks), position)
+        model, hands, key = self.picked(pick), self.stage.people[who], new_id()
+
+        async def again() -> set[str]:
+            added = await hands.add(model.playlist_id, self.ids(tracks), position, key)
+            return {one.entry_id for one in added.entries}
+
+        call = hands.add(model.playlist_id, self.ids(tracks), position, key)
         if (added := self.edits(who, model, call)) is not None:
             place = len(model.entries) if position is None else position
             new = [(one.entry_id, number) for one, number in zip(added.entries, tracks, strict=True)]
             model.entries[place:place] = new
             model.version += 1
+            self.keyed.append(Keyed(again, {entry_id for entry_id, _ in new}, model.playlist_id))
         self.check(model)
 
     @precondition(lambda self: any(model.entries for model in self.lists))
@@ -191,11 +219,12 @@ class PlaylistMachine(RuleBasedStateMachine):
             order = [left.pop([one for _, one in left].index(number)) for number in numbers]
         else:
             call = hands.reorder(model.playlist_id, version, [entry_id for entry_id, _ in order])
-        if is_late and who == model.owner:
+        is_so = order == model.entries
+        if is_late and not is_so and who == model.owner:
             with pytest.raises(Aborted):
                 self.run(call)
         elif self.edits(who, model, call) is not None:
-            model.entries, model.version = order, model.version + 1
+            model.entries, model.version = order, model.version + (not is_so)
         self.check(model)
 
     @precondition(lambda self: self.lists)
@@ -204,7 +233,21 @@ class PlaylistMachine(RuleBasedStateMachine):
         model = self.picked(pick)
         call = self.stage.people[who].update(model.playlist_id, model.version, visibility=visibility)
         if self.edits(who, model, call) is not None:
-            model.visibility, model.version = visibility, model.version + 1
+            model.version += model.visibility != visibility
+            model.visibility = visibility
+        self.check(model)
+
+    @precondition(lambda self: self.lists)
+    @rule(who=WHO, pick=PICK, title=st.sampled_from(["By hand", "Other"]), is_late=st.booleans())
+    def rename(self, who: int, pick: int, title: str, is_late: bool) -> None:
+        model = self.picked(pick)
+        call = self.stage.people[who].update(model.playlist_id, model.version + is_late, title=title)
+        if is_late and title != model.title and who == model.owner:
+            with pytest.raises(Aborted):
+                self.run(call)
+        elif self.edits(who, model, call) is not None:
+            model.version += model.title != title
+            model.title = title
         self.check(model)
 
     @precondition(lambda self: self.lists)
@@ -234,15 +277,21 @@ class PlaylistMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.lists)
     @rule(who=WHO, pick=PICK)
     def copy(self, who: int, pick: int) -> None:
-        model = self.picked(pick)
-        call = self.stage.people[who].copy(model.playlist_id)
-        if not model.is_open_to(who):
+        model, hands, key = self.picked(pick), self.stage.people[who], new_id()
+        known = self.copies.get((who, model.playlist_id))
+        has_copy = known is not None and known not in self.gone
+        call = hands.copy(model.playlist_id, key=key)
+        if not model.is_open_to(who) and not has_copy:
             with pytest.raises(NotFound):
                 self.run(call)
             return
         copied = self.run(call)
-        known = self.copies.get((who, model.playlist_id))
-        if known is not None and known not in self.gone:
+
+        async def again() -> set[str]:
+            return {(await hands.copy(model.playlist_id, key=key)).playlist_id}
+
+        self.keyed.append(Keyed(again, {copied.playlist_id}, copied.playlist_id))
+        if has_copy:
             assert copied.playlist_id == known
             return
         assert copied.copied_from == model.playlist_id
@@ -250,11 +299,61 @@ class PlaylistMachine(RuleBasedStateMachine):
         of_track = {track_id: number for number, track_id in enumerate(self.stage.tracks)}
         made = [(one.entry_id, of_track[one.track_id]) for one in entries]
         assert [number for _, number in made] == [number for _, number in model.entries]
-        self.lists.append(Model(copied.playlist_id, who, PRIVATE, made))
+        self.lists.append(Model(copied.playlist_id, who, PRIVATE, made, title=model.title))
         if who != model.owner:
             self.copies[who, model.playlist_id] = copied.playlist_id
             model.saves.add(who)
         self.check(model)
+
+    @precondition(lambda self: self.lists)
+    @rule(who=WHO, pick=PICK)
+    def comment(self, who: int, pick: int) -> None:
+        model, hands, key = self.picked(pick), self.stage.people[who], new_id()
+
+        async def again() -> set[str]:
+            return {(await hands.comment(model.playlist_id, "Hm", key)).comment_id}
+
+        if not model.is_open_to(who):
+            with pytest.raises(NotFound):
+                self.run(again())
+        else:
+            made = self.run(again())
+            model.comments |= dict.fromkeys(made, who)
+            self.keyed.append(Keyed(again, made, model.playlist_id))
+        self.check(model)
+
+    @precondition(lambda self: any(model.comments for model in self.lists))
+    @rule(who=WHO, pick=PICK)
+    def uncomment(self, who: int, pick: int) -> None:
+        commented = [model for model in self.lists if model.comments]
+        model = commented[pick % len(commented)]
+        comment_id, author = next(iter(model.comments.items()))
+        call = self.stage.people[who].delete_comment(comment_id)
+        if who in (author, model.owner):
+            self.run(call)
+            del model.comments[comment_id]
+            self.gone.append(comment_id)
+        else:
+            with pytest.raises(NotFound):
+                self.run(call)
+        self.check(model)
+
+    @precondition(lambda self: self.keyed)
+    @rule(pick=PICK)
+    def again(self, pick: int) -> None:
+        """The same request comes again, because its answer was lost."""
+        keyed = self.keyed[pick % len(self.keyed)]
+        if keyed.playlist_id in self.gone or keyed.made & set(self.gone):
+            with pytest.raises(NotFound):
+                self.run(keyed.call())
+            return
+        entries = {entry_id for model in self.lists for entry_id, _ in model.entries}
+        answer = self.run(keyed.call())
+        # Entries that were taken out since are not told again.
+        assert answer in (keyed.made, keyed.made & entries)
+        for model in self.lists:
+            if model.playlist_id == keyed.playlist_id:
+                self.check(model)
 
     def teardown(self) -> None:
         for model in self.lists:
@@ -264,7 +363,7 @@ class PlaylistMachine(RuleBasedStateMachine):
                 {model.playlist_id} if model.is_open_to(1 - model.owner) else set()
             )
         for who in self.stage.people:
-            assert self.run(who.batch(self.gone[:100])) == {}
+            assert self.run(who.batch(self.gone[-100:])) == {}
 
 
 def _play(stage: Stage, examples: int, steps: int) -> None:

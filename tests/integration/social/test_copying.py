@@ -6,8 +6,8 @@ import json
 import pytest
 
 from services.chassis.errors import NotFound, PermissionDenied
-from tests.integration.social.conftest import Client, Sql
-from tests.integration.social.hands import PRIVATE, PUBLIC, UNLISTED, Hands, block, tracks
+from tests.integration.social.conftest import Client, Sql, until
+from tests.integration.social.hands import PRIVATE, PUBLIC, UNLISTED, Hands, block, is_waiting, tracks
 
 __all__ = ["tracks"]
 
@@ -102,7 +102,37 @@ async def test_copy_tells_no_uploads_of_others(owner: Hands, other: Hands, track
     others = (await other.copy(source_id)).playlist_id
     assert await copied(own) == ({"seeds": seeds, "length": 5}, 1, 2, None)
     assert await copied(others) == ({"seeds": seeds[1:], "length": 5}, None, 0, None)
-    await other.delete(others)
-    await set_recipe(seeds[:1])
-    bare = (await other.copy(source_id)).playlist_id
-    assert await sql.fetchval("SELECT recipe FROM playlists WHERE playlist_id = $1", bare) is None
+    assert (await other.get(others)).playlist.has_recipe
+    # Nothing is left, or nothing to be like.
+    for kept in (seeds[:1], [seeds[0], seeds[1] | {"weight": -2.0}]):
+        await other.delete(others)
+        await set_recipe(kept)
+        others = (await other.copy(source_id)).playlist_id
+        assert await sql.fetchval("SELECT recipe FROM playlists WHERE playlist_id = $1", others) is None
+        assert not (await other.get(others)).playlist.has_recipe
+        assert (await owner.batch([source_id]))[source_id].has_recipe
+
+
+async def test_copy_comes_back_by_its_key_though_its_source_is_closed_or_gone(owner: Hands, other: Hands) -> None:
+    source_id = (await owner.create(visibility=PUBLIC)).playlist.playlist_id
+    made = await other.copy(source_id, key="a")
+    await owner.show(source_id, PRIVATE)
+    assert await other.copy(source_id, key="a") == made
+    await owner.delete(source_id)
+    assert await other.copy(source_id, key="a") == made
+    with pytest.raises(NotFound) as refusal:
+        await other.copy(source_id, key="b")
+    assert refusal.value.reason == "PLAYLIST_NOT_FOUND"
+
+
+async def test_copy_waits_for_the_edit_that_closes_its_source(
+    owner: Hands, other: Hands, tracks: list[str], sql: Sql
+) -> None:
+    source_id = (await owner.create(tracks[:1], visibility=PUBLIC)).playlist.playlist_id
+    async with sql.transaction():
+        await sql.execute("UPDATE playlists SET visibility = 'PRIVATE' WHERE playlist_id = $1", source_id)
+        copying = asyncio.create_task(other.copy(source_id))
+        await until(lambda: copying.done() or is_waiting(sql, "FOR SHARE"))
+    with pytest.raises(NotFound):
+        await copying
+    assert await sql.fetchval("SELECT count(*) FROM playlists") == 1

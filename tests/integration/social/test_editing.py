@@ -1,14 +1,16 @@
 """Playlists made and edited by hand, over a real socket."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 
 import pytest
 
-from museed.social.v1 import people_events_pb2, playlists_pb2
+from museed.social.v1 import editing_pb2, people_events_pb2, playlists_pb2
 from services.chassis.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from services.social.domain.ids import new_id
-from tests.integration.social.conftest import Client, Sql
-from tests.integration.social.hands import PRIVATE, PUBLIC, UNLISTED, Hands, tracks
+from tests.integration.social.conftest import Client, Sql, until
+from tests.integration.social.hands import PRIVATE, PUBLIC, UNLISTED, Hands, is_waiting, tracks
+from tests.integration.social.test_exchange import M3U8, export
 
 __all__ = ["tracks"]
 
@@ -144,6 +146,66 @@ async def test_order_of_tracks_keeps_equal_ones_in_theirs(owner: Hands, tracks: 
     with pytest.raises(Aborted):
         await owner.reorder_by_tracks(playlist_id, 1, [tracks[0], tracks[0], tracks[1], tracks[2]])
     assert await owner.get(playlist_id) == before
+
+
+async def test_what_is_so_already_is_answered_and_changes_nothing(owner: Hands, tracks: list[str]) -> None:
+    made = await owner.create(tracks[:3])
+    playlist_id, ids = made.playlist.playlist_id, [entry.entry_id for entry in made.entries]
+    order = [ids[2], ids[0], ids[1]]
+    for _ in range(2):
+        assert (await owner.reorder(playlist_id, 1, order)).version == 2
+        assert (await owner.reorder_by_tracks(playlist_id, 1, [tracks[2], tracks[0], tracks[1]])).version == 2
+    for _ in range(2):
+        assert (await owner.update(playlist_id, 2, title="Other", visibility=UNLISTED)).version == 3
+    with pytest.raises(Aborted):
+        await owner.update(playlist_id, 2, title="Other", visibility=PUBLIC)
+    after = await owner.get(playlist_id)
+    assert (after.playlist.title, after.playlist.visibility, after.playlist.version) == ("Other", UNLISTED, 3)
+    assert [entry.entry_id for entry in after.entries] == order
+
+
+async def by_id(who: Hands, shown: playlists_pb2.Playlist) -> tuple[list[str], int]:
+    return _read(await who.get(shown.playlist_id))
+
+
+async def by_slug(who: Hands, shown: playlists_pb2.Playlist) -> tuple[list[str], int]:
+    return _read(await who.by_slug(shown.share_slug))
+
+
+async def as_file(who: Hands, shown: playlists_pb2.Playlist) -> tuple[list[str], int]:
+    lines = (await export(who, shown.playlist_id, M3U8)).content.decode().splitlines()
+    names = [line.removesuffix(".ogg") for line in lines if line.endswith(".ogg")]
+    return names, len(names)
+
+
+def _read(
+    answer: playlists_pb2.GetPlaylistResponse | editing_pb2.GetPlaylistBySlugResponse,
+) -> tuple[list[str], int]:
+    return [entry.track_id for entry in answer.entries], answer.playlist.entry_count
+
+
+@pytest.mark.parametrize("read", [by_id, by_slug, as_file])
+async def test_what_is_read_is_of_one_state_of_the_playlist(
+    owner: Hands,
+    other: Hands,
+    tracks: list[str],
+    sql: Sql,
+    read: Callable[[Hands, playlists_pb2.Playlist], Coroutine[None, None, tuple[list[str], int]]],
+) -> None:
+    made = (await owner.create(tracks[:1], visibility=PUBLIC)).playlist
+    async with sql.transaction():
+        # Whoever reads has seen that it is public, and waits for its entries.
+        await sql.execute("LOCK TABLE playlist_entries IN ACCESS EXCLUSIVE MODE")
+        reading = asyncio.create_task(read(other, made))
+        await until(lambda: is_waiting(sql, "FROM playlist_entries"))
+        await sql.execute("UPDATE playlists SET visibility = 'PRIVATE' WHERE playlist_id = $1", made.playlist_id)
+        await sql.execute(
+            "INSERT INTO playlist_entries (entry_id, playlist_id, track_id, position) VALUES ($1, $2, $3, 1)",
+            new_id(),
+            made.playlist_id,
+            tracks[1],
+        )
+    assert await reading == (["Track 0"] if read is as_file else tracks[:1], 1)
 
 
 async def test_of_reorders_at_once_one_wins(owner: Hands, tracks: list[str]) -> None:

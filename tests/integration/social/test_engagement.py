@@ -9,7 +9,7 @@ from services.social.domain.ids import new_id
 from services.social.settings import SocialSettings
 from services.social.store.database import Database
 from tests.integration.social.conftest import Client, Mesh, Sql, until
-from tests.integration.social.hands import PRIVATE, PUBLIC, UNLISTED, Hands, block
+from tests.integration.social.hands import PRIVATE, PUBLIC, UNLISTED, Hands, block, is_waiting
 from tests.integration.social.test_tallier import tallier
 
 
@@ -57,6 +57,7 @@ async def test_like_that_is_taken_back_leaves_nothing(owner: Hands, other: Hands
     playlist_id = await shared(owner)
     await other.like(playlist_id)
     await tallier(database).catch_up()
+    await until(lambda: _is_counted(sql))
     away = await other.unlike(playlist_id)
     assert (away.like_count, away.is_liked) == (0, False)
     assert (await other.unlike(playlist_id)).like_count == 0
@@ -111,6 +112,50 @@ async def test_what_was_given_goes_with_the_playlist(owner: Hands, other: Hands,
     assert await counts() == [(0, 0, 1, 1), (1, 1, 0, 0)]
     await owner.delete(playlist_id)
     assert await counts() == [(0, 0, 0, 0), (0, 0, 0, 0)]
+
+
+async def test_comment_is_counted_off_once_whoever_takes_it_away(
+    owner: Hands, other: Hands, sql: Sql, database: Database
+) -> None:
+    """Moderation, its author and the deletion of the playlist, in turn and at once."""
+
+    async def left() -> int:
+        await tallier(database).catch_up()
+        await until(lambda: _is_counted(sql))
+        found = await sql.fetchval("SELECT comments FROM person_counts WHERE user_id = $1", other.user_id)
+        return int(found)
+
+    kept_id, playlist_id = await shared(owner), await shared(owner)
+    for number in range(3):
+        await other.comment(kept_id, f"No {number}")
+    await other.comment(playlist_id, "Rude")
+    await sql.execute("UPDATE comments SET hidden_at = now() WHERE text = 'Rude'")
+    await sql.execute(
+        "INSERT INTO signals (kind, actor_id, playlist_id, amount, at) VALUES ('comment', $1, $2, -1, now())",
+        other.user_id,
+        playlist_id,
+    )
+    await owner.delete(playlist_id)
+    assert await left() == 3
+    playlist_id = await shared(owner)
+    comment_id = (await other.comment(playlist_id, "Hm")).comment_id
+    async with sql.transaction():
+        await sql.execute("SELECT FROM comments WHERE comment_id = $1 FOR UPDATE", comment_id)
+        taken = asyncio.create_task(other.delete_comment(comment_id))
+        await until(lambda: is_waiting(sql, "FROM comments AS c WHERE comment_id"))
+        gone = asyncio.create_task(owner.delete(playlist_id))
+        await until(lambda: is_waiting(sql, "playlists WHERE playlist_id = $1"))
+    await asyncio.gather(taken, gone)
+    assert await left() == 3
+
+
+async def test_deleted_playlist_leaves_nothing_that_feeds_look_at(owner: Hands, other: Hands, sql: Sql) -> None:
+    playlist_id, kept_id = await shared(owner), await shared(owner)
+    for each in (playlist_id, kept_id):
+        await asyncio.gather(other.like(each), other.comment(each, "One"), other.copy(each))
+    await owner.delete(playlist_id)
+    rows = await sql.fetch("SELECT kind, playlist_id::text FROM activities ORDER BY kind")
+    assert [tuple(row) for row in rows] == [(kind, kept_id) for kind in ("COMMENTED", "CREATED", "LIKED", "SAVED")]
 
 
 async def test_likes_of_many_at_once_all_count_and_never_wait_for_the_playlist(owner: Hands, social: Client) -> None:
@@ -174,6 +219,9 @@ async def test_comment_is_made_once_changed_and_deleted(owner: Hands, other: Han
     made = await other.comment(playlist_id, " Two\r\nlines ", key="a")
     assert (made.text, made.author_id, made.HasField("edited_at")) == ("Two\nlines", other.user_id, False)
     assert await other.comment(playlist_id, " Two\r\nlines ", key="a") == made
+    await owner.show(playlist_id, PRIVATE)
+    assert await other.comment(playlist_id, " Two\r\nlines ", key="a") == made
+    await owner.show(playlist_id, PUBLIC)
     with pytest.raises(InvalidArgument):
         await other.comment(playlist_id, "Else", key="a")
     changed = await other.edit_comment(made.comment_id, "One line")

@@ -1,4 +1,4 @@
-"""Kinds of jobs side by side: with an older release, with one that is poison, without NATS."""
+"""Kinds of jobs side by side: with an older release, with one that is poison, with those of others."""
 
 import asyncio
 import json
@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from museed.social.v1 import jobs_pb2, jobwork_pb2, jobwork_pb2_grpc
 from services.chassis.errors import FailedPrecondition
 from services.social.domain.ids import JobId, UserId, new_id
 from services.social.domain.jobs import Counted, GenerationRequest, Job, JobState, Kind
@@ -20,8 +19,7 @@ from services.social.store.database import Database
 from services.social.workers.background import Bells, Nudge
 from services.social.workers.kinds import JobKind, Progress
 from services.social.workers.worker import Worker, WorkerBounds
-from tests.conftest import NatsServer
-from tests.integration.social.conftest import TIMEOUT_S, Client, Library, Mesh, Sql, until
+from tests.integration.social.conftest import Sql, until
 
 # What version 0.1.0 says, word for word.
 OLD_JOB = """
@@ -138,6 +136,42 @@ async def test_kind_that_nobody_here_does_is_left_to_others(database: Database, 
         assert await jobs.claim(connection, 15.0, [Kind.ACCOUNT_EXPORT]) is not None
 
 
+async def test_one_person_leaves_room_for_others(database: Database, user_id: UserId, sql: Sql) -> None:
+    other = UserId(new_id())
+    await sql.execute(
+        "INSERT INTO users (user_id, username, username_key, nickname, email, email_key, password_hash, role,"
+        " created_at, updated_at)"
+        " VALUES ($1, 'kim', 'kim', 'Kim', 'k@example.org', 'k@example.org', 'x', 'user', now(), now())",
+        other,
+    )
+    mine = [await insert(database, user_id, Kind.EXTENSION, {}) for _ in range(4)]
+    export = await insert(database, user_id, Kind.ACCOUNT_EXPORT, {})
+    theirs = await insert(database, other, Kind.EXTENSION, {})
+    async with database.connection() as connection:
+
+        async def taken() -> Job | None:
+            return await jobs.claim(connection, 15.0, of_person=2)
+
+        found = [await taken() for _ in range(5)]
+        # The third of the same kind is passed over, of another kind not; then everybody has what they may.
+        assert [None if job is None else job.job_id for job in found] == [
+            mine[0].job_id,
+            mine[1].job_id,
+            export.job_id,
+            theirs.job_id,
+            None,
+        ]
+        # What a dead worker holds counts no longer than its lease; nor does what was given back.
+        await sql.execute("UPDATE jobs SET lease_until = now() - interval '1 s' WHERE job_id = $1", mine[1].job_id)
+        again = await taken()
+        assert again is not None
+        assert again.job_id == mine[1].job_id
+        await jobs.release(connection, again, 60.0)
+        third = await taken()
+        assert third is not None
+        assert third.job_id == mine[2].job_id
+
+
 class Hanging:
     """A kind that never ends."""
 
@@ -197,7 +231,7 @@ async def test_poison_of_some_kinds_leaves_the_others_going(
     for kind in kinds:
         for _ in range(3):
             await insert(database, user_id, kind, generation(PLAIN) if kind is Kind.GENERATION else {})
-    bounds = WorkerBounds(concurrency=2, lease_s=15, give_up_s=600)
+    bounds = WorkerBounds(concurrency=2, lease_s=15, give_up_s=600, of_person=2)
     worker = Worker(database, kinds, Bells(), Nudge(), bounds, lambda: datetime.now(UTC))
     running = asyncio.create_task(worker.run())
 
@@ -215,7 +249,8 @@ async def test_poison_of_some_kinds_leaves_the_others_going(
     await until(lambda: sql.fetchval("SELECT count(*) = 3 FROM jobs WHERE kind = 'ACCOUNT_EXPORT' AND releases > 0"))
     await until(lambda: hanging.count == 2)
     await sql.execute(
-        "UPDATE jobs SET created_at = created_at - interval '11 min', due_at = now() WHERE due_at IS NOT NULL"
+        "UPDATE jobs SET created_at = created_at - interval '11 min', due_at = now(), releases = 8"
+        " WHERE due_at IS NOT NULL"
     )
     await until(lambda: are(Kind.REGENERATION, "FAILED INTERNAL"))
     await until(lambda: are(Kind.ACCOUNT_EXPORT, "FAILED INTERNAL"))
@@ -254,7 +289,7 @@ async def test_worker_times_the_stages_of_what_succeeds(database: Database, user
     kinds: dict[Kind, JobKind] = {Kind.GENERATION: Working(database)}
     for _ in range(2):
         await insert(database, user_id, Kind.GENERATION, generation(PLAIN))
-    bounds = WorkerBounds(concurrency=1, lease_s=15, give_up_s=600)
+    bounds = WorkerBounds(concurrency=1, lease_s=15, give_up_s=600, of_person=1)
     running = asyncio.create_task(Worker(database, kinds, Bells(), Nudge(), bounds, lambda: datetime.now(UTC)).run())
     await until(lambda: sql.fetchval("SELECT coalesce(sum(count), 0) = 2 FROM job_timings"))
     running.cancel()
@@ -262,34 +297,3 @@ async def test_worker_times_the_stages_of_what_succeeds(database: Database, user
     row = await sql.fetchrow("SELECT kind, stage FROM job_timings")
     assert row is not None
     assert tuple(row) == ("GENERATION", "SEARCHING")
-
-
-async def test_wiped_nats_store_loses_no_job_of_any_kind(
-    mesh: Mesh, social: Client, library: Library, nats_server: NatsServer, sql: Sql
-) -> None:
-    person = await social.sign_up("jay")
-    seed = jobs_pb2.GenerationSeed(track_id=library.track_ids[0])
-    playlist_id = (await social.generate(person, seed, length=2)).playlist_id
-    stub = social.stub(jobwork_pb2_grpc.PlaylistJobServiceStub)
-    mesh.retriever.gate.close()
-    extension = await stub.CreateExtensionJob(
-        jobwork_pb2.CreateExtensionJobRequest(idempotency_key=new_id(), playlist_id=playlist_id, count=2),
-        timeout=TIMEOUT_S,
-        metadata=person.metadata,
-    )
-    regeneration = await stub.CreateRegenerationJob(
-        jobwork_pb2.CreateRegenerationJobRequest(idempotency_key=new_id(), playlist_id=playlist_id, replace=True),
-        timeout=TIMEOUT_S,
-        metadata=person.metadata,
-    )
-    under_way = [await social.generate(person, seed, wait_ms=0), extension.job, regeneration.job]
-    await until(lambda: sql.fetchval("SELECT count(*) = 3 FROM jobs WHERE state = 'SEARCHING'"))
-    bus = await mesh.bus("social")
-    for stream in await bus.jetstream.streams_info():
-        await bus.jetstream.delete_stream(stream.config.name or "")
-    mesh.retriever.gate.opened.set()
-    for job in under_way:
-        assert (await social.job(person, job.job_id)).state == jobs_pb2.JOB_STATE_SUCCEEDED
-    await until(lambda: sql.fetchval("SELECT count(*) = 0 FROM outbox"), 3 * TIMEOUT_S)
-    # And what comes afterwards is told on the new streams.
-    assert (await social.generate(person, seed, length=2)).state == jobs_pb2.JOB_STATE_SUCCEEDED

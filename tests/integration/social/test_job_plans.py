@@ -11,6 +11,7 @@ from services.social.domain.ids import new_id
 from services.social.domain.jobs import Kind
 from services.social.store import (
     blocks,
+    dead_letters,
     job_lists,
     jobs,
     remaking,
@@ -25,13 +26,16 @@ from tests.integration.social.conftest import Sql
 ID, NOW = "'01a20150-0000-7000-8000-000000000000'::uuid", "now()"
 DIGEST = r"'\x00'::bytea"
 STATEMENTS: dict[str, tuple[str, list[str]]] = {
-    "claim": (jobs.CLAIM, ["15.0", f"ARRAY{[kind.value for kind in Kind]}::text[]"]),
+    "claim": (jobs.CLAIM, ["15.0", f"ARRAY{[kind.value for kind in Kind]}::text[]", "2"]),
     "count open": (jobs.COUNT_OPEN, [ID]),
     "mine": (job_lists.SELECT_MINE, [ID, ID, "NULL", "20"]),
     "mine, open": (job_lists.SELECT_MINE_OPEN, [ID, ID, "NULL", "20"]),
     "all": (job_lists.SELECT_ALL, [ID, "NULL", "'EXTENSION'", "NULL", "20"]),
     "switch": (switch_jobs.SELECT_ENCODERS, []),
-    "due": (schedules.SELECT_DUE, [NOW, "50"]),
+    "due": (schedules.SELECT_DUE, [NOW, NOW, ID, "50"]),
+    "schedules of a person": (schedules.COUNT_OTHERS, [ID, ID]),
+    "dead letters": (dead_letters.SELECT_SOME, ["''", "100"]),
+    "old dead letters": (dead_letters.DELETE_OLD, [NOW, "100"]),
     "suggestions": (suggestions.SELECT_PAGE, [ID, "'PROPOSED'", "0.5", ID, "20"]),
     "judged": (suggestions.SELECT_JUDGED, [ID, "'ACCEPTED'", "500"]),
     "proposed": (suggestions.DELETE_PROPOSED, [ID]),
@@ -43,6 +47,7 @@ STATEMENTS: dict[str, tuple[str, list[str]]] = {
     "sweep": (uploads.SWEEP, [NOW, "100"]),
     "forget": (uploads.FORGET, [NOW, "100"]),
     "released": (upload_blobs.LOCK_RELEASED, ["100"]),
+    "nobody's": (upload_blobs.SELECT_NOBODYS, [f"ARRAY[{DIGEST}]"]),
     "orphans": (upload_blobs.TAKE_ORPHANS, [f"ARRAY[{DIGEST}]", NOW]),
 }
 

@@ -159,6 +159,8 @@ async def test_own_plays_do_not_lift_ones_own_playlist_and_nobodys_lift_what_is_
     owner, fan, song = await make_person(sql, "owner"), await make_person(sql, "fan"), await make_track(sql, "song")
     playlist_id = await make_playlist(sql, owner)
     await record(database, fan, play(song, NOW - timedelta(hours=3), playlist_id=playlist_id))
+    (told,) = await sql.fetch("SELECT payload FROM outbox WHERE subject = 'museed.social.v1.track_played'")
+    assert people_events_pb2.TrackPlayed.FromString(told["payload"]).playlist_id == "", "it is not for them"
     await sql.execute("UPDATE playlists SET visibility = 'PUBLIC'")
     await record(database, owner, play(song, playlist_id=playlist_id))
     await tallier(database).catch_up()
@@ -200,10 +202,16 @@ async def test_what_is_forgotten_was_never_heard_and_cannot_be_told_again(databa
     assert await record(database, who, *gone) == [PlayOutcome.DUPLICATE] * 3
     assert await figures(sql, who) == before
 
+    forgotten = "SELECT payload, key FROM outbox WHERE subject = 'museed.social.v1.history_deleted'"
+    (row,) = await sql.fetch(forgotten)
+    assert (people_events_pb2.HistoryDeleted.FromString(row["payload"]).user_id, row["key"]) == (who, who)
     await forget_all(database, who, NOW)
+    assert len(await sql.fetch(forgotten)) == 2
     assert await figures(sql, who) == {"tracks": [], "days": [], "months": []}
     assert await sql.fetchval("SELECT count(*) FROM plays") == 0
     assert await record(database, who, *kept, *gone) == [PlayOutcome.DUPLICATE] * 5
+    await forget_all(database, who, NOW)
+    assert len(await sql.fetch(forgotten)) == 2, "nothing was left to forget"
 
 
 async def test_ranges_say_what_was_heard_in_them(database: Database, sql: Sql) -> None:

@@ -542,6 +542,7 @@ AUDITED = {
     "EncoderService/SwitchEncoder": "switch_encoder",
     "EncoderService/RollBackEncoder": "roll_back_encoder",
     "WorkService/ReplayDeadLetters": "replay_dead_letter",
+    "PlaylistJobService/ReplayJobs": "replay_job",
     "ModerationService/DecideReport": "decide_report",
     "ModerationService/ShowContent": "show_playlist, show_comment",
     "ModerationService/SuspendUser": "suspend_user",

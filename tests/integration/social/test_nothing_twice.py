@@ -9,7 +9,7 @@ import hashlib
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ from services.chassis.bus import (
     embed_track_subject,
 )
 from services.chassis.channel import connect
-from services.chassis.errors import Unavailable
+from services.chassis.errors import DomainError, Unavailable
 from services.chassis.telemetry import tracing
 from services.embedder.batcher import Batcher
 from services.embedder.clients import IDEMPOTENT, Work
@@ -42,6 +42,7 @@ from services.embedder.publisher import Publisher
 from services.social.consumer import EMBEDDED, EmbedderEvents
 from services.social.store import work
 from services.social.store.database import Database
+from services.social.workers.letter_keeper import LETTER_SWEEP
 from tests.fakes.encoder import MANIFEST, POISON, FakeEncoder, vector_of
 from tests.fakes.spans import is_child, recorded_spans, trace_of
 from tests.integration.embedder.test_work import song
@@ -339,6 +340,85 @@ async def test_dead_letter_tells_its_track_and_reason_and_is_heard_after_a_repla
         await whole.until_indexed(2)
     assert whole.heard() == 1
     assert await whole.sql.fetchval("SELECT count(*) FROM embedding_failures") == 0
+
+
+async def test_of_ten_tracks_each_one_is_poison_and_exactly_those_are_set_aside_and_heard_after_a_replay(
+    whole: Whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.chassis.bus.consume._MAX_RETRY_DELAY_S", 0.01)
+    names = [f"{number}.wav" for number in range(30)]
+    for number, name in enumerate(names):
+        is_poison = number % 10 == 5
+        song(whole.root, name, seconds=30, level=POISON + number / 1e6 if is_poison else 0.01 * (number + 1))
+    async with whole.embedding():
+        tracks = await whole.register(*names)
+        poison = {track.track_id for track in tracks[5::10]}
+        assert len(poison) == 3
+        # All others are heard, though the poison comes again and again.
+        await whole.until_indexed(27, failed=3)
+        await whole.until_queue_is_empty(await whole.mesh.bus("social"))
+        letters = await whole.letters()
+        assert {letter.track_id for letter in letters} == poison
+        assert len(letters) == 3
+        assert all(letter.payload_bytes for letter in letters)
+        failed = "SELECT track_id::text FROM track_embeddings WHERE state = 'FAILED'"
+        assert {row["track_id"] for row in await whole.sql.fetch(failed)} == poison
+        # The model is mended: nothing but the letters is needed.
+        monkeypatch.setattr("tests.fakes.encoder.POISON", -1.0)
+        assert await whole.replay(*(letter.letter_id for letter in letters)) == [("SENT", "")] * 3
+        await whole.until_indexed(30)
+    assert await whole.letters() == []
+    assert await whole.sql.fetchval("SELECT count(*) FROM embeddings") == 30
+
+
+async def test_letters_outlive_a_lost_store_but_not_their_replay(
+    poisoned: Whole, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = poisoned
+    (letter,) = await whole.letters()
+    bus = await whole.mesh.bus("social")
+    unreadable = await bus.publish(f"museed.dead_letters.{EMBED_WORK}", b"\xff\xff", "dead-1")
+    await until(lambda: whole.sql.fetchval("SELECT count(*) = 2 FROM dead_letters"))
+
+    async def lose() -> None:
+        whole.mesh.nats.kill()
+        shutil.rmtree(whole.mesh.nats.store)
+        whole.mesh.nats.start()
+
+    async def count() -> int:
+        with contextlib.suppress(DomainError):
+            return len(await whole.letters())
+        return -1
+
+    async def are(wanted: int) -> bool:
+        return await count() == wanted
+
+    await lose()
+    await until(lambda: are(2), 60)
+    found = {one.reason: one for one in await whole.letters()}
+    again = found["ENCODING_FAILED"]
+    assert (again.track_id, again.message, again.attempt_count, again.request_id, again.set_aside_at) == (
+        letter.track_id,
+        letter.message,
+        letter.attempt_count,
+        letter.request_id,
+        letter.set_aside_at,
+    )
+    assert await whole.replay(found[""].letter_id) == [("KEPT", "DEAD_LETTER_UNREADABLE")]
+    monkeypatch.setattr("tests.fakes.encoder.POISON", -1.0)
+    assert await whole.replay(again.letter_id) == [("SENT", "")]
+    async with whole.embedding():
+        await whole.until_indexed(2)
+    # What was replayed does not come back; what was kept does.
+    kept = await whole.sql.fetch("SELECT message_id FROM dead_letters")
+    assert [row["message_id"] for row in kept] == ["dead-1"]
+    await lose()
+    await until(lambda: are(1), 60)
+    assert unreadable.stream == DEAD_LETTERS
+    await LETTER_SWEEP.run(database, datetime.now(UTC) + timedelta(days=89))
+    assert await whole.sql.fetchval("SELECT count(*) FROM dead_letters") == 1
+    await LETTER_SWEEP.run(database, datetime.now(UTC) + timedelta(days=91))
+    assert await whole.sql.fetchval("SELECT count(*) FROM dead_letters") == 0
 
 
 async def test_replay_of_what_still_fails_makes_a_letter_of_its_own(poisoned: Whole) -> None:

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from museed.social.v1 import jobs_pb2, jobwork_pb2, jobwork_pb2_grpc
-from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from services.social.domain.ids import new_id
 from services.social.store.database import Database
 from services.social.workers.background import Nudge
@@ -219,6 +219,27 @@ async def test_what_cannot_be_made_again_is_refused(mesh: Mesh, library: Library
     assert (ended.state, ended.failure_reason) == (FAILED, "PLAYLIST_NOT_FOUND")
 
 
+async def test_cancelled_work_leaves_its_playlist_as_it_was(mesh: Mesh, library: Library, desk: Desk, sql: Sql) -> None:
+    mesh.retriever.gate.close()
+    regeneration = await desk.regenerate(wait_ms=0)
+    await mesh.retriever.gate.reached.wait()
+    mesh.retriever.gate.reached.clear()
+    request = jobwork_pb2.CreateExtensionJobRequest(idempotency_key=new_id(), playlist_id=desk.playlist_id)
+    extension = await desk.stub.CreateExtensionJob(request, timeout=TIMEOUT_S, metadata=desk.person.metadata)
+    await mesh.retriever.gate.reached.wait()
+    for job in (regeneration, extension.job):
+        cancel = jobs_pb2.CancelJobRequest(job_id=job.job_id)
+        answer = await desk.client.jobs.CancelJob(cancel, timeout=TIMEOUT_S, metadata=desk.person.metadata)
+        assert answer.job.state == jobs_pb2.JOB_STATE_CANCELLED
+    mesh.retriever.track_ids = library.track_ids[3:]
+    mesh.retriever.gate.opened.set()
+    # Whatever the two attempts still wanted to write, they would have written before this.
+    assert (await desk.regenerate(replace=False)).state == SUCCEEDED
+    assert (await desk.tracks(), await desk.version(), await desk.suggested()) == (library.track_ids[:3], 1, [])
+    for job in (regeneration, extension.job):
+        assert (await desk.client.job(desk.person, job.job_id)).state == jobs_pb2.JOB_STATE_CANCELLED
+
+
 async def test_judgements_move_the_next_suggestions(mesh: Mesh, library: Library, desk: Desk, sql: Sql) -> None:
     ids = library.track_ids
     job = await desk.extend(2)
@@ -298,6 +319,30 @@ async def test_empty_playlist_and_one_that_is_too_long_are_not_extended(
         await desk.extend()
     assert empty.value.reason == "PLAYLIST_EMPTY"
     assert mesh.retriever.extensions == []
+
+
+async def test_track_that_is_not_heard_yet_holds_no_extension_up(
+    mesh: Mesh, library: Library, desk: Desk, sql: Sql
+) -> None:
+    ids = library.track_ids
+    await sql.execute("UPDATE track_embeddings SET state = 'PENDING' WHERE track_id = $1", ids[1])
+    assert (await desk.extend()).state == SUCCEEDED
+    assert list(mesh.retriever.extensions[-1].track_ids) == [ids[0], ids[2]]
+
+
+async def test_extension_of_a_playlist_that_goes_meanwhile_says_so(mesh: Mesh, desk: Desk, sql: Sql) -> None:
+    # Taken back before it began: by then there is no playlist.
+    await sql.execute(
+        "CREATE FUNCTION wait_for_it() RETURNS trigger LANGUAGE plpgsql AS $$"
+        " BEGIN NEW.due_at := now() + interval '1 h'; RETURN NEW; END $$;"
+        "CREATE TRIGGER wait_for_it BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION wait_for_it()"
+    )
+    request = jobwork_pb2.CreateExtensionJobRequest(idempotency_key=new_id(), playlist_id=desk.playlist_id)
+    answer = await desk.stub.CreateExtensionJob(request, timeout=TIMEOUT_S, metadata=desk.person.metadata)
+    await sql.execute("DELETE FROM playlists")
+    await sql.execute("UPDATE jobs SET due_at = now() WHERE finished_at IS NULL")
+    ended = await desk.client.job(desk.person, answer.job.job_id)
+    assert (ended.state, ended.failure_reason) == (FAILED, "PLAYLIST_NOT_FOUND")
 
 
 async def test_what_the_owner_blocks_is_never_chosen(mesh: Mesh, library: Library, desk: Desk, sql: Sql) -> None:
@@ -399,6 +444,11 @@ async def test_schedule_is_set_cleared_and_goes_with_its_playlist(desk: Desk, sq
         with pytest.raises(InvalidArgument) as refusal:
             await desk.schedule(DAILY, first_at)
         assert (refusal.value.reason, refusal.value.field) == ("OUT_OF_RANGE", "first_at")
+    for no_time in (Timestamp(seconds=10**15), Timestamp(seconds=1, nanos=-1)):
+        wrong = jobwork_pb2.SetScheduleRequest(playlist_id=desk.playlist_id, every=DAILY, first_at=no_time)
+        with pytest.raises(InvalidArgument) as refusal:
+            await desk.stub.SetSchedule(wrong, timeout=TIMEOUT_S, metadata=desk.person.metadata)
+        assert (refusal.value.reason, refusal.value.field) == ("MALFORMED", "first_at")
     request = jobwork_pb2.ClearScheduleRequest(playlist_id=desk.playlist_id)
     for _ in range(2):
         await desk.stub.ClearSchedule(request, timeout=TIMEOUT_S, metadata=desk.person.metadata)
@@ -406,6 +456,41 @@ async def test_schedule_is_set_cleared_and_goes_with_its_playlist(desk: Desk, sq
     await desk.schedule(DAILY)
     await sql.execute("DELETE FROM playlists")
     assert await sql.fetchval("SELECT count(*) FROM schedules") == 0
+
+
+async def test_schedules_of_a_person_are_bounded(desk: Desk, library: Library, sql: Sql) -> None:
+    await desk.schedule(DAILY)
+    await sql.execute(
+        "WITH made AS (INSERT INTO playlists (playlist_id, owner_id, title, visibility)"
+        " SELECT gen_random_uuid(), $1, 'More', 'PRIVATE' FROM generate_series(1, 49) RETURNING playlist_id)"
+        " INSERT INTO schedules (playlist_id, user_id, every, next_at)"
+        " SELECT playlist_id, $1, 'DAILY', now() + interval '1 h' FROM made",
+        desk.person.user_id,
+    )
+    await desk.schedule(MONTHLY)  # in the place of its own
+    other = await desk.client.generate(desk.person, jobs_pb2.GenerationSeed(track_id=library.track_ids[0]))
+    with pytest.raises(ResourceExhausted) as refusal:
+        await Desk(desk.client, desk.person, other.playlist_id).schedule(DAILY)
+    assert (refusal.value.reason, refusal.value.value, refusal.value.limit) == ("TOO_MANY_SCHEDULES", "50", "50")
+    assert await sql.fetchval("SELECT count(*) FROM schedules") == 50
+
+
+async def test_scheduled_run_that_fails_is_notified_at_once(
+    mesh: Mesh, desk: Desk, database: Database, sql: Sql
+) -> None:
+    first = datetime.now(UTC) + timedelta(hours=1)
+    await desk.schedule(DAILY, first)
+    await Scheduler(database, Nudge(), lambda: first).step()
+    await until(lambda: sql.fetchval("SELECT count(*) = 0 FROM jobs WHERE finished_at IS NULL"))
+    assert await sql.fetchval("SELECT count(*) FROM notifications") == 0
+    mesh.retriever.failure = FailedPrecondition("no", reason="NOT_TODAY")
+    assert (await desk.regenerate()).state == FAILED
+    assert await sql.fetchval("SELECT count(*) FROM notifications") == 0
+    await Scheduler(database, Nudge(), lambda: first + timedelta(days=1)).step()
+    await until(lambda: sql.fetchval("SELECT count(*) = 0 FROM jobs WHERE finished_at IS NULL"))
+    row = await sql.fetchrow("SELECT kind, subject_id = (SELECT last_job_id FROM schedules) FROM notifications")
+    assert row is not None
+    assert tuple(row) == ("JOB_ENDED", True)
 
 
 async def test_one_schedule_that_fails_leaves_the_others_going(
@@ -420,7 +505,8 @@ async def test_one_schedule_that_fails_leaves_the_others_going(
         "CREATE TRIGGER refuse BEFORE UPDATE ON schedules FOR EACH ROW"
         f" WHEN (OLD.playlist_id = '{desk.playlist_id}') EXECUTE FUNCTION refuse()"
     )
-    await Scheduler(database, Nudge(), lambda: first + timedelta(hours=1)).step()
+    # Read one by one, so that the first one stands in front of the second.
+    await Scheduler(database, Nudge(), lambda: first + timedelta(hours=1), batch_size=1).step()
     assert await sql.fetchval("SELECT request ->> 'target' FROM jobs WHERE kind = 'REGENERATION'") == other.playlist_id
 
 

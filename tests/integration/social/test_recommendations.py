@@ -1,7 +1,8 @@
 """Recommendations: from the index by sound, from the tables by behaviour, for the caller alone."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -12,9 +13,10 @@ from benchmarks.recommendation.methods import pair_weights
 from museed.retriever.v1 import profiles_pb2, profiles_pb2_grpc, retriever_pb2
 from museed.social.v1 import recommendations_pb2, recommendations_pb2_grpc
 from services.chassis.auth import Access, TokenVerifier, require_viewer
-from services.chassis.errors import DomainError, NotFound, Unavailable
-from services.chassis.server import Server
-from services.social.actions.recommending import Recommender
+from services.chassis.errors import Aborted, DomainError, FailedPrecondition, NotFound, Unavailable
+from services.chassis.server import Server, limit_time, time_left_s
+from services.social.actions.history import forget_all
+from services.social.actions.recommending import Popular, Recommender
 from services.social.domain.ids import TrackId, UserId
 from services.social.domain.recommendation import Source
 from services.social.domain.tokens import TokenIssuer, new_signing_key
@@ -42,13 +44,16 @@ class FakeTastes(profiles_pb2_grpc.ProfileServiceServicer):
     failure: DomainError | None = None
     find_requests: list[profiles_pb2.FindProfilesRequest] = field(default_factory=list)
     track_requests: list[profiles_pb2.RecommendTracksRequest] = field(default_factory=list)
+    times_left: list[float] = field(default_factory=list)
+    on_tracks: Callable[[], Awaitable[object]] = lambda: asyncio.sleep(0)
 
     async def FindProfiles(
         self, request: profiles_pb2.FindProfilesRequest, context: object
     ) -> profiles_pb2.FindProfilesResponse:
         self._check(request.profile_id)
         self.find_requests.append(request)
-        found = [(one, cosine) for one, cosine in self.people if one not in request.blocked_profile_ids]
+        blocked = set(request.blocked_profile_ids)
+        found = [(one, cosine) for one, cosine in self.people if one not in blocked][: request.limit]
         return profiles_pb2.FindProfilesResponse(
             profiles=[profiles_pb2.SimilarProfile(profile_id=one, similarity=cosine) for one, cosine in found]
         )
@@ -58,6 +63,8 @@ class FakeTastes(profiles_pb2_grpc.ProfileServiceServicer):
     ) -> profiles_pb2.RecommendTracksResponse:
         self._check(request.profile_id)
         self.track_requests.append(request)
+        self.times_left.append(time_left_s() or 0.0)
+        await self.on_tracks()
         hits = [retriever_pb2.Hit(track_id=one, similarity=cosine) for one, cosine in self.tracks]
         return profiles_pb2.RecommendTracksResponse(hits=hits)
 
@@ -151,6 +158,7 @@ async def test_sound_and_behaviour_are_blended_and_nothing_known_or_blocked_is_i
     who, artist = await make_person(sql, "who"), await make_artist(sql, "Blocked Artist")
     heard, near, both, liked, blocked = [await make_track(sql, name) for name in ("h", "n", "b", "l", "x")]
     banned = await make_track(sql, "banned", artist_id=artist)
+    await sql.execute("UPDATE tracks SET artist = 'somebody else' WHERE track_id = $1", banned)
     await hear_together(database, sql, [heard, both, liked, blocked], 3, "fan")
     await pair(database, sql)
     await record(database, who, play(heard))
@@ -171,7 +179,7 @@ async def test_sound_and_behaviour_are_blended_and_nothing_known_or_blocked_is_i
     request = index.fake.track_requests[0]
     assert (request.profile_id, request.include_known) == (who, False)
     assert list(request.filter.blocked_track_ids) == [blocked]
-    assert list(request.filter.blocked_artists) == ["Blocked Artist"]
+    assert list(request.filter.blocked_artists) == ["somebody else"], "as it stands in their tracks"
 
     natural = await index.recommender.tracks(who, None)
     assert natural.blend == pytest.approx(1 / 11)
@@ -181,8 +189,112 @@ async def test_sound_and_behaviour_are_blended_and_nothing_known_or_blocked_is_i
     alone = await index.recommender.tracks(who, 0.25)
     assert (alone.blend, alone.is_sound_away) == (1.0, True)
     assert {one.track_id for one in alone.tracks} == {both, liked}
-    index.fake.failure = NotFound("nobody", reason="UNKNOWN_PROFILE")
+    index.fake.failure = FailedPrecondition("nothing", reason="NO_TASTE")
     assert not (await index.recommender.tracks(who, 0.25)).is_sound_away
+
+
+async def test_what_is_heard_or_away_is_not_recommended(database: Database, sql: Sql, index: Index) -> None:
+    who = await make_person(sql, "who")
+    heard, new, away = [await make_track(sql, name) for name in ("heard", "new", "away")]
+    await record(database, who, play(heard))
+    await sql.execute("UPDATE tracks SET missing_since = now() WHERE track_id = $1", away)
+    # The index knows no more of a taste than its 1,000 heaviest tracks, and those a moment late.
+    index.fake.tracks = [(heard, 0.9), (away, 0.8), (new, 0.7)]
+    assert [one.track_id for one in (await index.recommender.tracks(who, None)).tracks] == [new]
+    mix = await index.recommender.mix(who, NOW.date())
+    assert [one.track_id for one in mix] == [new]
+    await record(database, who, play(new))
+    assert await index.recommender.mix(who, NOW.date()) == mix, "a mix may be heard"
+
+
+async def test_who_hears_what_leads_to_nothing_is_given_what_many_hear(
+    database: Database, sql: Sql, index: Index
+) -> None:
+    who = await make_person(sql, "who")
+    own, common = await make_track(sql, "own"), await make_track(sql, "common")
+    await record(database, who, play(own))
+    await hear_together(database, sql, [common, own], 2, "one")
+    await Tallier(database, [fold]).catch_up()
+    index.fake.failure = FailedPrecondition("nothing", reason="NO_TASTE")
+    found = await index.recommender.tracks(who, None)
+    assert [(one.track_id, one.source) for one in found.tracks] == [(common, Source.POPULAR)]
+    # Until the index was told of the first play: nobody is given nothing, and no mix is made without it.
+    index.fake.failure = NotFound("nobody", reason="UNKNOWN_PROFILE")
+    found = await index.recommender.tracks(who, None)
+    assert ([one.track_id for one in found.tracks], found.is_sound_away) == ([common], True)
+    with pytest.raises(TastesAway):
+        await index.recommender.mix(who, NOW.date())
+    assert await sql.fetchval("SELECT count(*) FROM mixes") == 0
+
+
+async def test_an_index_that_hangs_leaves_half_of_the_time(database: Database, sql: Sql, index: Index) -> None:
+    who, song = await make_person(sql, "who"), await make_track(sql, "song")
+    await record(database, who, play(song))
+    never = asyncio.Event()
+    index.fake.on_tracks = never.wait
+    limit_time(4.0)
+    found = await index.recommender.tracks(who, None)
+    assert found.is_sound_away
+    assert index.fake.times_left[0] <= 2.0
+
+
+async def test_a_mix_of_what_is_forgotten_meanwhile_is_not_kept(database: Database, sql: Sql, index: Index) -> None:
+    who = await make_person(sql, "who")
+    heard, new = await make_track(sql, "heard"), await make_track(sql, "new")
+    await record(database, who, play(heard))
+    index.fake.tracks = [(new, 0.5)]
+    index.fake.on_tracks = lambda: forget_all(database, who, NOW)
+    with pytest.raises(Aborted):
+        await index.recommender.mix(who, NOW.date())
+    assert await sql.fetchval("SELECT count(*) FROM mixes") == 0
+    assert await index.recommender.mix(who, NOW.date()) == []
+
+
+async def test_what_many_hear_is_asked_for_once_in_a_while(database: Database, sql: Sql) -> None:
+    now = NOW
+    popular = Popular(database, lambda: now)
+    first, second = await asyncio.gather(popular.tracks(), popular.tracks())
+    assert first == second == []
+    song = await make_track(sql, "song")
+    await hear_together(database, sql, [song], 1, "one")
+    await Tallier(database, [fold]).catch_up()
+    now = NOW + timedelta(minutes=4)
+    assert await popular.tracks() == []
+    now = NOW + timedelta(minutes=5)
+    assert await popular.tracks() == [song]
+
+
+async def test_a_track_whose_pairs_take_too_long_stops_no_other(database: Database, sql: Sql) -> None:
+    songs = sorted([await make_track(sql, f"song {number}") for number in range(3)])
+    await hear_together(database, sql, songs, 3, "fan")
+    await sql.execute("INSERT INTO track_pairs VALUES ($1, $2, 0.25)", songs[0], songs[1])
+    # As where the server ends a statement that takes too long.
+    await sql.execute(
+        "CREATE FUNCTION cancel() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'too long' USING ERRCODE = 'query_canceled'; END $$;"
+        f"CREATE TRIGGER cancel BEFORE INSERT ON track_pairs FOR EACH ROW WHEN (NEW.track_id = '{songs[0]}')"
+        " EXECUTE FUNCTION cancel()"
+    )
+    assert await pair(database, sql) == 3
+    rows = await sql.fetch("SELECT track_id::text, count(*) AS pairs FROM track_pairs GROUP BY 1 ORDER BY 1")
+    assert [tuple(row) for row in rows] == [(songs[0], 1), (songs[1], 2), (songs[2], 2)]
+
+
+async def test_nobody_of_many_who_block_somebody_is_found_by_them(database: Database, sql: Sql, index: Index) -> None:
+    who, alike = await make_person(sql, "who"), await make_person(sql, "alike")
+    await sql.execute(
+        "INSERT INTO users (user_id, username, username_key, nickname, email, email_key, role, password_hash,"
+        " created_at, updated_at) SELECT uuidv7(), n, n, n, n, n, 'user', '', now(), now()"
+        " FROM (SELECT 'many' || number AS n FROM generate_series(1, 10100) AS number) AS names"
+    )
+    await sql.execute(
+        "INSERT INTO user_blocks (blocker_id, blocked_id, at) SELECT user_id, $1, now() FROM users"
+        " WHERE username LIKE 'many%'",
+        who,
+    )
+    rows = await sql.fetch("SELECT user_id::text FROM users WHERE username LIKE 'many%'")
+    index.fake.people = [(alike, 0.5), *((row["user_id"], 0.25) for row in rows)]
+    assert await index.recommender.people(who, 100) == [(alike, 0.5)]
 
 
 async def test_who_heard_nothing_is_given_what_many_hear(database: Database, sql: Sql, index: Index) -> None:

@@ -16,8 +16,9 @@ from services.social.clients import (
     connect_embedder,
     connect_retriever,
 )
-from services.social.domain.ids import EncoderId, new_id
+from services.social.domain.ids import EncoderId, UserId, new_id
 from services.social.settings import SocialSettings
+from services.social.store import leaving
 from services.social.store.database import Database
 from services.social.workers.background import Nudge
 from services.social.workers.streams_keeper import StreamKeeper
@@ -474,4 +475,22 @@ async def test_switch_that_an_older_release_ended_is_ended_as_a_job(
     assert not (await job_of_switch(social, library.admin)).HasField("finished_at")
     await sql.execute("UPDATE serving_encoder SET encoder_id = $1, candidate_id = NULL", OTHER_ID)
     await switch.settle()
+    assert (await job_of_switch(social, library.admin)).state == jobs_pb2.JOB_STATE_SUCCEEDED
+
+
+async def test_switch_of_an_admin_who_leaves_goes_on_as_the_meshs(
+    mesh: Mesh, social: Client, library: Library, second: FakeEmbedder, database: Database, sql: Sql
+) -> None:
+    await begun(social, library, sql)
+    job = await job_of_switch(social, library.admin)
+    async with database.transaction() as connection:
+        for statement in leaving.STEPS.values():
+            if "jobs" in statement:
+                await leaving.take(connection, statement, UserId(library.admin.user_id), 1_000)
+    stub = social.stub(jobwork_pb2_grpc.PlaylistJobServiceStub)
+    request = jobwork_pb2.ListJobsRequest(kind=jobs_pb2.JOB_KIND_ENCODER_SWITCH)
+    [left] = (await stub.ListJobs(request, timeout=TIMEOUT_S, metadata=library.admin.metadata)).jobs
+    assert (left.job.job_id, left.user_id, left.job.HasField("finished_at")) == (job.job_id, "", False)
+    await hear(await mesh.bus(), library, NAMES)
+    await until(lambda: is_serving(social, OTHER_ID))
     assert (await job_of_switch(social, library.admin)).state == jobs_pb2.JOB_STATE_SUCCEEDED

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from museed.social.v1 import badges_pb2, badges_pb2_grpc, people_events_pb2
+from museed.social.v1 import badges_pb2, badges_pb2_grpc, people_events_pb2, people_pb2, people_pb2_grpc
 from services.chassis.bus import PROFILES, Bus
 from services.chassis.errors import NotFound
 from services.retriever.profile_consumer import parse_profile
@@ -16,8 +16,9 @@ from services.social.domain.badges import BADGES, Metric
 from services.social.domain.ids import UserId, new_id
 from services.social.domain.ranges import shares
 from services.social.domain.signals import SignalKind
-from services.social.store import badges, signals
+from services.social.store import badges, counts, signals
 from services.social.store.database import Database
+from services.social.store.signals import Signal
 from services.social.workers.streams_keeper import StreamKeeper
 from services.social.workers.taste_worker import TasteWorker, give_badges
 from tests.integration.social.conftest import TIMEOUT_S, Client, Sql, until
@@ -29,6 +30,12 @@ async def look(database: Database, now: datetime = NOW) -> int:
     """Count what was done, and look at whom it touched."""
     await tallier(database).catch_up()
     return await TasteWorker(database, 0.0, lambda: now + timedelta(days=3_650)).catch_up()
+
+
+async def waits(sql: Sql) -> bool:
+    """Whether some transaction waits for another."""
+    text = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(await sql.fetchval(text))
 
 
 async def profiles(sql: Sql, user_id: UserId) -> list[Profile | None]:
@@ -98,8 +105,9 @@ async def test_who_is_busy_or_was_touched_just_now_comes_later(database: Databas
     who, song = await make_person(sql, "who"), await make_track(sql, "song")
     await record(database, who, play(song))
     await tallier(database).catch_up()
-    assert await TasteWorker(database, 10.0, lambda: NOW + timedelta(seconds=9)).catch_up() == 0
-    worker = TasteWorker(database, 10.0, lambda: NOW + timedelta(seconds=10))
+    since = await sql.fetchval("SELECT since FROM touched_people")
+    assert await TasteWorker(database, 10.0, lambda: since + timedelta(seconds=9)).catch_up() == 0
+    worker = TasteWorker(database, 10.0, lambda: since + timedelta(seconds=10))
     async with database.transaction() as connection:
         await connection.execute("SELECT FROM users WHERE user_id = $1 FOR NO KEY UPDATE", who)
         assert await worker.catch_up() == 0
@@ -113,20 +121,73 @@ async def test_a_touch_during_a_look_is_not_lost(database: Database, sql: Sql, m
     await tallier(database).catch_up()
     counting: list[asyncio.Task[int]] = []
 
-    async def is_waiting() -> bool:
-        text = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        return bool(await sql.fetchval(text))
-
     async def count_meanwhile(*_: object) -> None:
         async with database.transaction() as connection:
             await signals.add(connection, SignalKind.COMMENT, NOW, actor_id=who)
         counting.append(asyncio.create_task(tallier(database).catch_up()))
-        await until(is_waiting)
+        await until(lambda: waits(sql))
 
     monkeypatch.setattr("services.social.workers.taste_worker.give_badges", count_meanwhile)
-    assert await TasteWorker(database, 0.0, lambda: NOW).catch_up() == 1
+    assert await TasteWorker(database, 0.0, lambda: NOW + timedelta(days=3_650)).catch_up() == 1
     await asyncio.gather(*counting)
     assert await sql.fetchval("SELECT count(*) FROM touched_people") == 1
+
+
+async def test_what_is_counted_while_a_note_is_taken_is_waited_for(database: Database, sql: Sql) -> None:
+    owner, fan = await make_person(sql, "owner"), await make_person(sql, "fan")
+    playlist_id = await make_playlist(sql, owner)
+    await sql.execute("DELETE FROM signals")
+    await sql.execute("INSERT INTO touched_people VALUES ($1, $2)", fan, NOW)
+    like = Signal(SignalKind.LIKE, fan, playlist_id, None, owner, 1, NOW)
+    worker = TasteWorker(database, 0.0, lambda: NOW + timedelta(days=3_650))
+    async with database.transaction() as connection:
+        await counts.add_to_people(connection, [like])
+        looking = asyncio.create_task(worker.catch_up())
+
+        async def is_decided() -> bool:
+            return looking.done() or await waits(sql)
+
+        await until(is_decided)
+    await looking
+    await worker.catch_up()
+    rows = await sql.fetch("SELECT user_id::text, badge FROM badges WHERE badge <> 'seed_planter' ORDER BY badge")
+    assert [tuple(row) for row in rows] == [(fan, "admirer"), (owner, "curator")]
+
+
+async def test_who_cannot_be_looked_at_keeps_nobody_from_their_turn(database: Database, sql: Sql) -> None:
+    """Whatever is wrong with one person's rows: here the database refuses a badge of theirs."""
+    odd, others = await make_person(sql, "odd"), [await make_person(sql, f"other{number}") for number in range(3)]
+    song = await make_track(sql, "song")
+    for who in (odd, *others):
+        await record(database, who, play(song))
+    await tallier(database).catch_up()
+    await sql.execute("UPDATE touched_people SET since = since - interval '1 day' WHERE user_id = $1", odd)
+    await sql.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'odd'; END $$;"
+        f"CREATE TRIGGER refuse BEFORE INSERT ON badges FOR EACH ROW WHEN (NEW.user_id = '{odd}')"
+        " EXECUTE FUNCTION refuse()"
+    )
+    now = await sql.fetchval("SELECT now()") + timedelta(minutes=5)
+    worker = TasteWorker(database, 0.0, lambda: now)
+    assert await worker.catch_up() == 3
+    assert await worker.catch_up() == 0
+    rows = await sql.fetch("SELECT user_id::text FROM badges")
+    assert sorted(row["user_id"] for row in rows) == sorted(others)
+    assert await profiles(sql, odd) == [], "nothing of a look that failed is told"
+    await sql.execute("DROP TRIGGER refuse ON badges")
+    assert await TasteWorker(database, 0.0, lambda: now + timedelta(minutes=1)).catch_up() == 1
+    assert len(await profiles(sql, odd)) == 1
+
+
+async def test_who_has_left_is_neither_counted_nor_looked_at(database: Database, sql: Sql) -> None:
+    who, song = await make_person(sql, "who"), await make_track(sql, "song")
+    await record(database, who, play(song))
+    await sql.execute("UPDATE users SET deleted_at = now() WHERE user_id = $1", who)
+    await sql.execute("DELETE FROM touched_people")
+    await tallier(database).catch_up()
+    assert await sql.fetchval("SELECT count(*) FROM signals") == 0
+    assert await sql.fetchval("SELECT count(*) FROM person_counts") == 0
+    assert await sql.fetchval("SELECT count(*) FROM touched_people") == 0
 
 
 async def test_a_lost_log_is_told_every_taste_again(database: Database, sql: Sql, bus: Bus) -> None:
@@ -215,6 +276,20 @@ async def test_badges_count_what_people_did(database: Database, sql: Sql) -> Non
     }
 
 
+async def test_copies_are_not_made_and_own_likes_are_nobodys(database: Database, sql: Sql) -> None:
+    who, other = await make_person(sql, "who"), await make_person(sql, "other")
+    own, copy, others = [await make_playlist(sql, owner) for owner in (who, who, other)]
+    await sql.execute("UPDATE playlists SET copied_from = $1 WHERE playlist_id = $2", others, copy)
+    for actor, playlist_id, owner in ((who, own, who), (who, others, other), (other, own, who)):
+        await sql.execute("INSERT INTO likes VALUES ($1, $2, $3)", actor, playlist_id, NOW)
+        async with database.transaction() as connection:
+            await signals.add(connection, SignalKind.LIKE, NOW, actor_id=actor, playlist_id=playlist_id, user_id=owner)
+    await tallier(database).catch_up()
+    async with database.connection() as connection:
+        found = await badges.metrics_of(connection, who)
+    assert [found[one] for one in (Metric.PLAYLISTS, Metric.LIKES_GIVEN, Metric.LIKES_RECEIVED)] == [1, 1, 1]
+
+
 async def test_first_edit_and_first_upload_touch_their_person(social: Client, sql: Sql) -> None:
     admin, who = await social.sign_up("admin"), await social.sign_up("who")
     await social.upload(who)
@@ -237,23 +312,43 @@ async def test_badges_and_picture_are_shown_to_all_but_the_blocked(social: Clien
         who.user_id,
         NOW.date(),
     )
+    await sql.execute("INSERT INTO badges VALUES ($1, 'sharer', 1, $2)", who.user_id, NOW)
     request = badges_pb2.ListBadgesRequest(user_id=who.user_id)
-    found = await stub.ListBadges(request, timeout=TIMEOUT_S)
-    assert [one.name for one in found.badges] == [one.name for one in BADGES]
-    listener = next(one for one in found.badges if one.name == "listener")
-    assert listener.progress == 12
-    assert [(one.tier, one.threshold, one.HasField("earned_at")) for one in listener.tiers] == [
-        (1, 1, True),
-        (2, 100, False),
-        (3, 1_000, False),
-        (4, 10_000, False),
-    ]
+
+    async def seen(metadata: tuple[tuple[str, str], ...] | None) -> tuple[int, list[str], list[str]]:
+        """Progress of one badge, and which are shown as earned, here and on the profile."""
+        found = await stub.ListBadges(request, timeout=TIMEOUT_S, metadata=metadata)
+        assert [one.name for one in found.badges] == [one.name for one in BADGES]
+        listener = next(one for one in found.badges if one.name == "listener")
+        assert [(one.tier, one.threshold) for one in listener.tiers] == [(1, 1), (2, 100), (3, 1_000), (4, 10_000)]
+        earned = [one.name for one in found.badges if any(tier.HasField("earned_at") for tier in one.tiers)]
+        profile = await social.stub(people_pb2_grpc.PeopleServiceStub).GetProfile(
+            people_pb2.GetProfileRequest(user_id=who.user_id), timeout=TIMEOUT_S, metadata=metadata
+        )
+        return listener.progress, earned, sorted(badge.name for badge in profile.profile.badges)
+
+    both = ["listener", "sharer"]
+    # How far one came tells of what is private, too: of plays, of playlists, of uploads.
+    for metadata, progress in ((None, 0), (other.metadata, 0), (who.metadata, 12)):
+        assert await seen(metadata) == (progress, ["sharer", "listener"], both)
     asked = badges_pb2.GetAvatarRequest(user_id=who.user_id)
     jazz, nothing = draw(shares({"Jazz": 12})), draw([])
     for metadata in (None, other.metadata, who.metadata):
         answer = await stub.GetAvatar(asked, timeout=TIMEOUT_S, metadata=metadata)
         assert (answer.svg, answer.etag) == (jazz, etag_of(jazz))
     await sql.execute("UPDATE users SET is_listed = false WHERE user_id = $1", who.user_id)
+    for metadata in (None, other.metadata):
+        assert await seen(metadata) == (0, ["sharer"], ["sharer"])
+    assert await seen(who.metadata) == (12, ["sharer", "listener"], both)
+    track_id = await make_track(sql, "song")
+    playlist_id = await make_playlist(sql, UserId(who.user_id))
+    await sql.execute("UPDATE playlists SET visibility = 'PUBLIC' WHERE playlist_id = $1", playlist_id)
+    await sql.execute(
+        "INSERT INTO playlist_entries (entry_id, playlist_id, position, track_id) VALUES ($1, $2, 0, $3)",
+        new_id(),
+        playlist_id,
+        track_id,
+    )
     for metadata, expected in ((None, nothing), (other.metadata, nothing), (who.metadata, jazz)):
         assert (await stub.GetAvatar(asked, timeout=TIMEOUT_S, metadata=metadata)).svg == expected
     await sql.execute(

@@ -68,6 +68,22 @@ async def test_plays_likes_and_copies_are_counted_and_taken_back(database: Datab
     assert await sql.fetchval("SELECT count(*) FROM trend_plays") == 0
 
 
+async def test_plays_of_ones_own_playlist_are_none_of_the_playlist(database: Database, sql: Sql) -> None:
+    owner, fan = await make_person(sql, "owner"), await make_person(sql, "fan")
+    song = await make_track(sql, "song")
+    playlist_id = await make_playlist(sql, owner)
+    await sql.execute("UPDATE playlists SET visibility = 'PUBLIC'")
+    own = play(song, playlist_id=playlist_id)
+    await record(database, owner, own)
+    await record(database, fan, play(song, playlist_id=playlist_id))
+    await count(database)
+    of_both = {("GENRE", "Rock", 2, 2, 0, 0), ("TRACK", song, 2, 2, 0, 0)}
+    assert await figures(sql) == of_both | {("PLAYLIST", playlist_id, 1, 1, 0, 0)}
+    await forget_plays(database, owner, [own.play_id], NOW)
+    await count(database)
+    assert ("PLAYLIST", playlist_id, 1, 1, 0, 0) in await figures(sql)
+
+
 async def fill(sql: Sql, dimension: str, rows: list[tuple[str, str, int]]) -> None:
     for day, subject, plays in rows:
         await sql.execute(

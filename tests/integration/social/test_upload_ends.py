@@ -97,6 +97,30 @@ async def test_deleted_audio_is_gone_at_once_unless_somebody_else_lent_it(
     assert (info.state.subjects or {}).get(DELETED) == 3
 
 
+async def test_bytes_that_something_else_lies_by_stay_when_an_upload_ends(
+    mesh: Mesh, client: Client, blobs: BlobStore, database: Database, sql: Sql
+) -> None:
+    """Whoever may be lent as a file: windows that an embedder stored, or somebody's export."""
+    await make_library(mesh, client, 1)
+    owner = await client.sign_up()
+    windows, exported, plain = [await blobs.put(name) for name in (b"windows", b"exported", b"plain")]
+    await sql.execute("UPDATE embeddings SET windows_digest = $1", windows)
+    await sql.execute(
+        "INSERT INTO data_exports (export_id, user_id, digest, created_at, expires_at)"
+        " VALUES ($1, $2, $3, now(), now() + interval '7 d')",
+        new_id(),
+        owner.user_id,
+        exported,
+    )
+    await delete(client, owner, await client.upload(owner, windows))
+    for digest in (exported, plain):
+        await client.upload(owner, digest)
+    await expire_uploads(database, NOW + timedelta(days=8))
+    await delete_released(database, blobs)
+    assert [await is_there(blobs, digest) for digest in (windows, exported, plain)] == [True, True, False]
+    assert await sql.fetchval("SELECT count(*) FROM upload_blobs") == 0
+
+
 async def test_audio_that_is_deleted_while_it_is_lent_again_must_be_sent_again(
     client: Client, blobs: BlobStore, database: Database, sql: Sql
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from museed.social.v1 import catalog_pb2
+from museed.social.v1 import catalog_pb2, uploads_pb2, uploads_pb2_grpc
 from services.chassis.blobs import BlobStore, open_blob_store
 from services.chassis.errors import InvalidArgument, NotFound, ResourceExhausted
 from services.social.domain.ids import new_id
@@ -68,6 +68,37 @@ async def test_quota_counts_24_hours_and_one_person(mesh: Mesh, sql: Sql) -> Non
     await social.upload(other)
     await sql.execute("UPDATE uploads SET created_at = created_at - interval '24 hours'")
     await social.upload(person)
+
+
+async def test_quota_of_bytes_is_asked_for_before_and_kept_at_the_end(mesh: Mesh, sql: Sql) -> None:
+    mesh.settings = mesh.settings.model_copy(update={"upload_bytes_per_user_and_day": 2_500})
+    social = await mesh.start()
+    person = await social.sign_up()
+    stub = social.stub(uploads_pb2_grpc.UploadServiceStub)
+
+    async def left(size_bytes: int) -> tuple[int, int]:
+        request = uploads_pb2.CheckUploadRequest(size_bytes=size_bytes)
+        answer = await stub.CheckUpload(request, timeout=TIMEOUT_S, metadata=person.metadata)
+        return answer.left_count, answer.left_bytes
+
+    assert await left(2_500) == (100, 2_500)
+    for _ in range(2):
+        await social.upload(person)  # 1,000 bytes each
+    assert await left(0) == (98, 500)
+    for call in (social.upload(person), left(501)):
+        with pytest.raises(ResourceExhausted) as refusal:
+            await call
+        assert (refusal.value.reason, refusal.value.field, refusal.value.limit) == (
+            "UPLOAD_QUOTA_REACHED",
+            "size_bytes",
+            "2500",
+        )
+    with pytest.raises(InvalidArgument):
+        await left(-1)
+    await sql.execute("UPDATE uploads SET size_bytes = 1_250")
+    with pytest.raises(ResourceExhausted):
+        await left(0)
+    assert await sql.fetchval("SELECT count(*) FROM uploads") == 2
 
 
 async def test_expired_audio_is_swept_unless_somebody_lent_it_again(

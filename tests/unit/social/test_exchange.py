@@ -138,9 +138,11 @@ def test_identifiers_are_read_as_others_write_them() -> None:
     [
         (Format.M3U8, b"#EXTM3U\n\xff\xff", 2),
         (Format.M3U8, b"a\nb\nc\0d", 3),
+        (Format.M3U8, b"#\n" * 100_000 + b"#", 100_001),
         (Format.JSPF, b'{"playlist":\n{]', 2),
         (Format.JSPF, b'{"playlist":\n"\xff"}', 2),
         (Format.JSPF, b"[" * 100_000, 1),
+        (Format.JSPF, b'{"playlist": {"track": [], "more": [' + b"1," * 200_000 + b"1]}}", 1),
         (Format.JSPF, b'{"playlist": {"track": [{"duration": NaN}]}}', 1),
         (Format.JSPF, b'{"playlist": {"track": [{"duration": ' + b"1" * 5_000 + b"}]}}", 1),
         (Format.JSPF, b'{"playlist": {"track": {}}}', 1),
@@ -173,6 +175,11 @@ def test_file_has_a_thousand_rows_at_most(format_: Format, content: bytes) -> No
     assert (refusal.reason, refusal.value, refusal.limit) == ("OUT_OF_RANGE", "1001", "1000")
     shorter = content.replace(b"a.mp3\n", b"", 1).replace(b"{},", b"", 1).replace(b"<track/>", b"", 1)
     assert len(formats.read(format_, shorter).rows) == 1_000
+
+
+def test_comments_of_m3u8_are_as_many_as_its_lines_may_be() -> None:
+    assert formats.read(Format.M3U8, b"#\r\n" * 99_999 + b"a.mp3\r\n").rows[0].title == "a"
+    assert formats.read(Format.M3U8, b"#\n" * 99_999 + b"a.mp3").rows[0].title == "a"
 
 
 def test_file_has_five_million_bytes_at_most() -> None:

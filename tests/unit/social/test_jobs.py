@@ -17,7 +17,7 @@ from services.chassis.errors import (
 )
 from services.social.domain.idempotency import check_key
 from services.social.domain.ids import TrackId, UploadId, new_id
-from services.social.domain.jobs import GenerationRequest, JobState, backoff_s, is_transient, title_after
+from services.social.domain.jobs import GenerationRequest, JobState, backoff_s, is_given_up, is_transient, title_after
 from services.social.domain.playlists import Visibility
 from services.social.domain.recipe import Recipe, Seed, check_recipe, check_seed
 
@@ -166,6 +166,25 @@ def test_only_what_may_pass_is_tried_again(error: DomainError, expected: bool) -
 
 def test_rest_doubles_up_to_15_seconds() -> None:
     assert [backoff_s(count) for count in (0, 1, 2, 3, 4, 5, 6, 1_000)] == [0.5, 1, 2, 4, 8, 15, 15, 15]
+
+
+@pytest.mark.parametrize(
+    ("age_s", "releases", "give_up_s", "expected"),
+    [
+        (1_801, 1_000, 1_800, True),
+        (1_799, 1_000, 1_800, False),
+        # After a night without anything: 0.5 + 1 + 2 + 4 + 8 + 15 + 15 + 15 s.
+        (40_000, 0, 1_800, False),
+        (40_000, 7, 1_800, False),
+        (40_000, 8, 1_800, True),
+        (1.5, 1, 1, False),
+        (1.5, 2, 1, True),
+    ],
+)
+def test_job_is_given_up_when_it_is_old_and_was_tried_for_a_minute(
+    age_s: float, releases: int, give_up_s: float, expected: bool
+) -> None:
+    assert is_given_up(age_s, releases, give_up_s) is expected
 
 
 def test_ids_rise() -> None:

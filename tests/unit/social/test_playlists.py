@@ -25,6 +25,12 @@ def test_edit_changes_what_it_names_and_raises_the_version() -> None:
     )
 
 
+def test_what_is_so_already_stays_whatever_the_version() -> None:
+    for version in (1, 7, 9):
+        assert edited(PLAYLIST, Edit(version, "Title", None, Visibility.PRIVATE), NOW) is PLAYLIST
+        assert edited(PLAYLIST, Edit(version, None, None, None), NOW) is PLAYLIST
+
+
 def test_edit_of_another_version_is_a_conflict() -> None:
     with pytest.raises(Aborted) as refusal:
         edited(PLAYLIST, Edit(6, "New", None, None), NOW)

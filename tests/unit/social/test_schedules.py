@@ -1,6 +1,8 @@
 """When a playlist is made again."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -36,6 +38,18 @@ def test_next_time(every: Period, now: datetime, expected: datetime) -> None:
 def test_day_of_the_month_is_that_of_utc() -> None:
     begun = datetime(2026, 3, 1, 1, 0, tzinfo=timezone(timedelta(hours=9)))
     assert next_after(begun, Period.MONTHLY, begun) == datetime(2026, 3, 28, 16, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("every", [Period.DAILY, Period.WEEKLY])
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
+def test_clocks_that_are_changed_neither_skip_nor_double_a_time(every: Period, zone: str) -> None:
+    place = ZoneInfo(zone)
+    first = datetime(2026, 1, 1, 2, 30, tzinfo=place)
+    found = [first]
+    while found[-1] < datetime(2027, 1, 1, tzinfo=UTC):
+        found.append(next_after(first, every, found[-1].astimezone(place)))
+    apart = {later.astimezone(UTC) - earlier.astimezone(UTC) for earlier, later in pairwise(found)}
+    assert apart == {LONGEST[every]}
 
 
 @given(first=times, every=st.sampled_from(Period), now=times)

@@ -41,14 +41,17 @@ class Extension:
         playlist_id, composer = PlaylistId(job.request["target"]), self._composer
         await progress.enter(JobState.SEARCHING, PROGRESS[JobState.SEARCHING])
         async with self._database.connection() as connection:
+            if await remaking.find_source(connection, playlist_id, job.user_id) is None:
+                raise PlaylistNotFound(playlist_id)
             encoder_id = await encoders.serving(connection)
             track_ids = list(dict.fromkeys(await remaking.tracks_of(connection, playlist_id, MOST_TRACKS)))
             known = await embeddings.progress_of(connection, encoder_id, track_ids)
             accepted = await suggestions.judged(connection, playlist_id, SuggestionState.ACCEPTED, MOST_JUDGED)
             rejected = await suggestions.judged(connection, playlist_id, SuggestionState.REJECTED, MOST_JUDGED)
             blocked = await blocks.blocks_of(connection, job.user_id)
-        # What cannot be embedded says nothing of what goes with it.
-        heard = [one for one in track_ids if one in known and known[one].state is not EmbeddingState.FAILED]
+        # What cannot be embedded says nothing of what goes with it; the rest is waited for where nothing is heard yet.
+        wanted = [one for one in track_ids if one in known and known[one].state is not EmbeddingState.FAILED]
+        heard = [one for one in wanted if known[one].state.is_usable] or wanted
         if not heard:
             raise PlaylistEmpty(playlist_id)
         read_point = await composer.until_indexed(heard, encoder_id)

@@ -19,7 +19,10 @@ class AttemptLost(Exception):
 
 
 async def tell_end(connection: Connection, job: Job, now: datetime) -> None:
-    """Tell that a job has ended; its person is notified of what took longer than a call may wait for it.
+    """Tell that a job has ended; its person is notified of an end for which nobody can have waited.
+
+    That is one which took longer than a call may wait, and a scheduled one that failed: playlists that were made again
+    are seen as such.
 
     Args:
         connection: In the transaction that ends it, which has locked the person.
@@ -27,7 +30,9 @@ async def tell_end(connection: Connection, job: Job, now: datetime) -> None:
         now: Time of day.
     """
     await outbox.add(connection, events.job_progressed(job))
-    if job.kind is not Kind.ACCOUNT_DELETION and now - job.created_at > timedelta(milliseconds=LONGEST_WAIT_MS):
+    is_late = now - job.created_at > timedelta(milliseconds=LONGEST_WAIT_MS)
+    is_unseen = is_late or (job.state is JobState.FAILED and bool(job.request.get("is_scheduled")))
+    if job.kind is not Kind.ACCOUNT_DELETION and is_unseen:
         await activities.notify(
             connection, job.user_id, "JOB_ENDED", now, playlist_id=job.playlist_id, subject_id=job.job_id
         )

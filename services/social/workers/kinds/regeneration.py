@@ -20,9 +20,11 @@ _MOST_TRIES = 3
 _MOST_ENTRIES = 1_000
 
 
-def regeneration_request(playlist_id: PlaylistId, *, replace: bool) -> dict[str, Any]:  # any JSON
+def regeneration_request(
+    playlist_id: PlaylistId, *, replace: bool, is_scheduled: bool = False
+) -> dict[str, Any]:  # any JSON
     """Return what a job is asked for: to replace what was generated in a playlist, or to make another one."""
-    return {"target": playlist_id, "replace": replace}
+    return {"target": playlist_id, "replace": replace} | ({"is_scheduled": True} if is_scheduled else {})
 
 
 class Regeneration:
@@ -31,12 +33,16 @@ class Regeneration:
     Args:
         database: Where playlists are.
         composer: Chooses tracks.
+        playlists_per_user: How many playlists a person may have.
         clock: Time of day.
     """
 
-    def __init__(self, database: Database, composer: Composer, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, database: Database, composer: Composer, playlists_per_user: int, clock: Callable[[], datetime]
+    ) -> None:
         self._database = database
         self._composer = composer
+        self._playlists_per_user = playlists_per_user
         self._clock = clock
 
     async def run(self, job: Job, progress: Progress) -> None:
@@ -92,6 +98,7 @@ class Regeneration:
         now, playlist_id = self._clock(), PlaylistId(new_id())
         async with self._database.transaction() as connection:
             await accounts.lock_person(connection, job.user_id)
+            await playlists.must_have_room(connection, job.user_id, self._playlists_per_user)
             await playlists.insert_playlist(
                 connection,
                 playlist_id,

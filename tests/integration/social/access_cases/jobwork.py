@@ -46,6 +46,10 @@ async def _list_all(world: World) -> jobwork_pb2.ListJobsRequest:
     return jobwork_pb2.ListJobsRequest()
 
 
+async def _replay(world: World) -> jobwork_pb2.ReplayJobsRequest:
+    return jobwork_pb2.ReplayJobsRequest(job_ids=[new_id()])
+
+
 async def _delete_upload(world: World) -> uploads_pb2.DeleteUploadRequest:
     return uploads_pb2.DeleteUploadRequest(upload_id=await upload(world))
 
@@ -60,6 +64,8 @@ CASES: Cases = {
     "PlaylistJobService/GetSchedule": Case(_get, ONLY_OWNER),
     "PlaylistJobService/ListMyJobs": "lists what is the caller's, whoever that is; see test_playlist_jobs",
     "PlaylistJobService/ListJobs": Case(_list_all, ONLY_ADMIN),
+    "PlaylistJobService/ReplayJobs": Case(_replay, ONLY_ADMIN),
+    "UploadService/CheckUpload": "tells of the caller's own quota, whoever that is; see test_uploads",
     "UploadService/ListMyUploads": "lists what is the caller's, whoever that is; see test_uploads",
     "UploadService/DeleteUpload": Case(_delete_upload, ONLY_OWNER),
 }

@@ -80,7 +80,7 @@ class Badge(_message.Message):
     rule: _builtins.str
     """What it is given for, a sentence."""
     progress: _builtins.int
-    """What the tiers ask for, as the person has it now."""
+    """What the tiers ask for, as the person has it now; told to themselves alone, 0 to others."""
     @_builtins.property
     def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___BadgeTier]:
         """Its tiers, lowest first."""

@@ -52,7 +52,8 @@ class BadgeServiceServicer:
     """
 
     def ListBadges(self, request, context):
-        """Lists all badges with what a person has of each. An unknown one is USER_NOT_FOUND.
+        """Lists all badges with what a person has of each. An unknown one is USER_NOT_FOUND. Badges for what somebody hears are
+        not told of people who are not listed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

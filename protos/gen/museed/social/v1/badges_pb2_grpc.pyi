@@ -34,7 +34,9 @@ class BadgeServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BadgeServiceAsyncStub: ...
     ListBadges: _grpc.UnaryUnaryMultiCallable[_badges_pb2.ListBadgesRequest, _badges_pb2.ListBadgesResponse]
-    """Lists all badges with what a person has of each. An unknown one is USER_NOT_FOUND."""
+    """Lists all badges with what a person has of each. An unknown one is USER_NOT_FOUND. Badges for what somebody hears are
+    not told of people who are not listed.
+    """
     GetAvatar: _grpc.UnaryUnaryMultiCallable[_badges_pb2.GetAvatarRequest, _badges_pb2.GetAvatarResponse]
     """Draws a person's taste: the same taste is always the same picture. An unknown one is USER_NOT_FOUND."""
 
@@ -44,7 +46,9 @@ class BadgeServiceAsyncStub(BadgeServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListBadges: _aio.UnaryUnaryMultiCallable[_badges_pb2.ListBadgesRequest, _badges_pb2.ListBadgesResponse]  # type: ignore[assignment]
-    """Lists all badges with what a person has of each. An unknown one is USER_NOT_FOUND."""
+    """Lists all badges with what a person has of each. An unknown one is USER_NOT_FOUND. Badges for what somebody hears are
+    not told of people who are not listed.
+    """
     GetAvatar: _aio.UnaryUnaryMultiCallable[_badges_pb2.GetAvatarRequest, _badges_pb2.GetAvatarResponse]  # type: ignore[assignment]
     """Draws a person's taste: the same taste is always the same picture. An unknown one is USER_NOT_FOUND."""
 
@@ -57,7 +61,9 @@ class BadgeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _badges_pb2.ListBadgesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_badges_pb2.ListBadgesResponse, _abc.Awaitable[_badges_pb2.ListBadgesResponse]]:
-        """Lists all badges with what a person has of each. An unknown one is USER_NOT_FOUND."""
+        """Lists all badges with what a person has of each. An unknown one is USER_NOT_FOUND. Badges for what somebody hears are
+        not told of people who are not listed.
+        """
 
     @_abc_1.abstractmethod
     def GetAvatar(

@@ -36,7 +36,9 @@ class EditingServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EditingServiceAsyncStub: ...
     CreatePlaylist: _grpc.UnaryUnaryMultiCallable[_editing_pb2.CreatePlaylistRequest, _editing_pb2.CreatePlaylistResponse]
-    """Makes a playlist of the caller's, empty or of these tracks."""
+    """Makes a playlist of the caller's, empty or of these tracks. Who has as many as one may (5,000 unless it is set
+    otherwise) gets TOO_MANY_PLAYLISTS, here as in every other way to make one.
+    """
     AddEntries: _grpc.UnaryUnaryMultiCallable[_editing_pb2.AddEntriesRequest, _editing_pb2.AddEntriesResponse]
     """Adds tracks, at the end or at a place. An unknown one is TRACK_NOT_FOUND, and nothing is added."""
     RemoveEntries: _grpc.UnaryUnaryMultiCallable[_editing_pb2.RemoveEntriesRequest, _editing_pb2.RemoveEntriesResponse]
@@ -44,10 +46,12 @@ class EditingServiceStub:
     MoveEntry: _grpc.UnaryUnaryMultiCallable[_editing_pb2.MoveEntryRequest, _editing_pb2.MoveEntryResponse]
     """Puts one entry at another place among what is there now. One that is gone is ENTRY_NOT_FOUND."""
     ReorderEntries: _grpc.UnaryUnaryMultiCallable[_editing_pb2.ReorderEntriesRequest, _editing_pb2.ReorderEntriesResponse]
-    """Puts all entries in this order. Another version is VERSION_CONFLICT, another set of entries MALFORMED."""
+    """Puts all entries in this order. Another version is VERSION_CONFLICT, another set of entries MALFORMED; an order that
+    is so already stays, under whatever version, so that a request may come twice.
+    """
     ReorderByTracks: _grpc.UnaryUnaryMultiCallable[_editing_pb2.ReorderByTracksRequest, _editing_pb2.ReorderByTracksResponse]
     """Puts all entries in the order of these tracks; equal ones keep their order. Another version is VERSION_CONFLICT,
-    other tracks are MALFORMED.
+    other tracks are MALFORMED; an order that is so already stays.
     """
     CopyPlaylist: _grpc.UnaryUnaryMultiCallable[_editing_pb2.CopyPlaylistRequest, _editing_pb2.CopyPlaylistResponse]
     """Saves a playlist that the caller can open as a private one of their own. A second time returns the first copy,
@@ -68,7 +72,9 @@ class EditingServiceAsyncStub(EditingServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreatePlaylist: _aio.UnaryUnaryMultiCallable[_editing_pb2.CreatePlaylistRequest, _editing_pb2.CreatePlaylistResponse]  # type: ignore[assignment]
-    """Makes a playlist of the caller's, empty or of these tracks."""
+    """Makes a playlist of the caller's, empty or of these tracks. Who has as many as one may (5,000 unless it is set
+    otherwise) gets TOO_MANY_PLAYLISTS, here as in every other way to make one.
+    """
     AddEntries: _aio.UnaryUnaryMultiCallable[_editing_pb2.AddEntriesRequest, _editing_pb2.AddEntriesResponse]  # type: ignore[assignment]
     """Adds tracks, at the end or at a place. An unknown one is TRACK_NOT_FOUND, and nothing is added."""
     RemoveEntries: _aio.UnaryUnaryMultiCallable[_editing_pb2.RemoveEntriesRequest, _editing_pb2.RemoveEntriesResponse]  # type: ignore[assignment]
@@ -76,10 +82,12 @@ class EditingServiceAsyncStub(EditingServiceStub):
     MoveEntry: _aio.UnaryUnaryMultiCallable[_editing_pb2.MoveEntryRequest, _editing_pb2.MoveEntryResponse]  # type: ignore[assignment]
     """Puts one entry at another place among what is there now. One that is gone is ENTRY_NOT_FOUND."""
     ReorderEntries: _aio.UnaryUnaryMultiCallable[_editing_pb2.ReorderEntriesRequest, _editing_pb2.ReorderEntriesResponse]  # type: ignore[assignment]
-    """Puts all entries in this order. Another version is VERSION_CONFLICT, another set of entries MALFORMED."""
+    """Puts all entries in this order. Another version is VERSION_CONFLICT, another set of entries MALFORMED; an order that
+    is so already stays, under whatever version, so that a request may come twice.
+    """
     ReorderByTracks: _aio.UnaryUnaryMultiCallable[_editing_pb2.ReorderByTracksRequest, _editing_pb2.ReorderByTracksResponse]  # type: ignore[assignment]
     """Puts all entries in the order of these tracks; equal ones keep their order. Another version is VERSION_CONFLICT,
-    other tracks are MALFORMED.
+    other tracks are MALFORMED; an order that is so already stays.
     """
     CopyPlaylist: _aio.UnaryUnaryMultiCallable[_editing_pb2.CopyPlaylistRequest, _editing_pb2.CopyPlaylistResponse]  # type: ignore[assignment]
     """Saves a playlist that the caller can open as a private one of their own. A second time returns the first copy,
@@ -103,7 +111,9 @@ class EditingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _editing_pb2.CreatePlaylistRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_editing_pb2.CreatePlaylistResponse, _abc.Awaitable[_editing_pb2.CreatePlaylistResponse]]:
-        """Makes a playlist of the caller's, empty or of these tracks."""
+        """Makes a playlist of the caller's, empty or of these tracks. Who has as many as one may (5,000 unless it is set
+        otherwise) gets TOO_MANY_PLAYLISTS, here as in every other way to make one.
+        """
 
     @_abc_1.abstractmethod
     def AddEntries(
@@ -135,7 +145,9 @@ class EditingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _editing_pb2.ReorderEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_editing_pb2.ReorderEntriesResponse, _abc.Awaitable[_editing_pb2.ReorderEntriesResponse]]:
-        """Puts all entries in this order. Another version is VERSION_CONFLICT, another set of entries MALFORMED."""
+        """Puts all entries in this order. Another version is VERSION_CONFLICT, another set of entries MALFORMED; an order that
+        is so already stays, under whatever version, so that a request may come twice.
+        """
 
     @_abc_1.abstractmethod
     def ReorderByTracks(
@@ -144,7 +156,7 @@ class EditingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_editing_pb2.ReorderByTracksResponse, _abc.Awaitable[_editing_pb2.ReorderByTracksResponse]]:
         """Puts all entries in the order of these tracks; equal ones keep their order. Another version is VERSION_CONFLICT,
-        other tracks are MALFORMED.
+        other tracks are MALFORMED; an order that is so already stays.
         """
 
     @_abc_1.abstractmethod

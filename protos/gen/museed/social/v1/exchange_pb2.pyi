@@ -159,14 +159,16 @@ class ImportPlaylistResponse(_message.Message):
     UNMATCHED_FIELD_NUMBER: _builtins.int
     ROW_COUNT_FIELD_NUMBER: _builtins.int
     row_count: _builtins.int
-    """Rows of the file; 0 where the idempotency key was used before."""
+    """Rows of the file."""
     @_builtins.property
     def playlist(self) -> _playlists_pb2.Playlist:
         """The caller's own."""
 
     @_builtins.property
     def unmatched(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnmatchedRow]:
-        """Rows left out, in their order; at most 1,000. Empty where the idempotency key was used before."""
+        """Rows left out, in their order; at most 1,000. Where the idempotency key was used before, those that the library
+        has no track for by now.
+        """
 
     def __init__(
         self,

@@ -58,11 +58,11 @@ class _SchedulePeriodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Schedu
     SCHEDULE_PERIOD_UNSPECIFIED: _SchedulePeriod.ValueType  # 0
     """Refused in a request."""
     SCHEDULE_PERIOD_DAILY: _SchedulePeriod.ValueType  # 1
-    """Every day."""
+    """Every 24 hours, whatever clocks are set to in between."""
     SCHEDULE_PERIOD_WEEKLY: _SchedulePeriod.ValueType  # 2
     """Every 7 days."""
     SCHEDULE_PERIOD_MONTHLY: _SchedulePeriod.ValueType  # 3
-    """Every month, at the day of its beginning or the month's last one."""
+    """Every month, at the day and time of its beginning in UTC, or the month's last day."""
 
 class SchedulePeriod(_SchedulePeriod, metaclass=_SchedulePeriodEnumTypeWrapper):
     """How often."""
@@ -70,11 +70,11 @@ class SchedulePeriod(_SchedulePeriod, metaclass=_SchedulePeriodEnumTypeWrapper):
 SCHEDULE_PERIOD_UNSPECIFIED: SchedulePeriod.ValueType  # 0
 """Refused in a request."""
 SCHEDULE_PERIOD_DAILY: SchedulePeriod.ValueType  # 1
-"""Every day."""
+"""Every 24 hours, whatever clocks are set to in between."""
 SCHEDULE_PERIOD_WEEKLY: SchedulePeriod.ValueType  # 2
 """Every 7 days."""
 SCHEDULE_PERIOD_MONTHLY: SchedulePeriod.ValueType  # 3
-"""Every month, at the day of its beginning or the month's last one."""
+"""Every month, at the day and time of its beginning in UTC, or the month's last day."""
 Global___SchedulePeriod: _TypeAlias = SchedulePeriod  # noqa: Y015
 
 @_typing.final
@@ -685,3 +685,83 @@ class ListJobsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListJobsResponse: _TypeAlias = ListJobsResponse  # noqa: Y015
+
+@_typing.final
+class ReplayJobsRequest(_message.Message):
+    """Which jobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def job_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 100."""
+
+    def __init__(
+        self,
+        *,
+        job_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_ids", b"job_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayJobsRequest: _TypeAlias = ReplayJobsRequest  # noqa: Y015
+
+@_typing.final
+class ReplayJobsResponse(_message.Message):
+    """What became of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOBS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplayedJob]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        jobs: _abc.Iterable[Global___ReplayedJob] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs", b"jobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayJobsResponse: _TypeAlias = ReplayJobsResponse  # noqa: Y015
+
+@_typing.final
+class ReplayedJob(_message.Message):
+    """A job that was to be done again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    NEW_JOB_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job that failed."""
+    new_job_id: _builtins.str
+    """The job in its place; empty where there is none."""
+    reason: _builtins.str
+    """Why there is none: JOB_NOT_FOUND, JOB_NOT_FAILED, JOB_NOT_REPLAYABLE (a switch is begun, an export asked for again;
+    deletions go on by themselves) or OWNER_GONE.
+    """
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        new_job_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "new_job_id", b"new_job_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayedJob: _TypeAlias = ReplayedJob  # noqa: Y015

@@ -81,6 +81,11 @@ class PlaylistJobServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.ListJobsRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.ListJobsResponse.FromString,
                 _registered_method=True)
+        self.ReplayJobs = channel.unary_unary(
+                '/museed.social.v1.PlaylistJobService/ReplayJobs',
+                request_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.ReplayJobsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.ReplayJobsResponse.FromString,
+                _registered_method=True)
 
 
 class PlaylistJobServiceServicer:
@@ -118,7 +123,8 @@ class PlaylistJobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetSchedule(self, request, context):
-        """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE.
+        """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE; more than 50 of a person's are
+        TOO_MANY_SCHEDULES.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,6 +153,14 @@ class PlaylistJobServiceServicer:
 
     def ListJobs(self, request, context):
         """Lists everybody's jobs of the last 30 days, newest first. Admin only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayJobs(self, request, context):
+        """Has jobs that failed done again, each as a new job of its owner's: what they were asked for is kept. Doing it again
+        within 24 hours makes no other. Admin only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -199,6 +213,11 @@ def add_PlaylistJobServiceServicer_to_server(servicer, server):
                     servicer.ListJobs,
                     request_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.ListJobsRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.ListJobsResponse.SerializeToString,
+            ),
+            'ReplayJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayJobs,
+                    request_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.ReplayJobsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.ReplayJobsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -446,6 +465,33 @@ class PlaylistJobService:
             '/museed.social.v1.PlaylistJobService/ListJobs',
             museed_dot_social_dot_v1_dot_jobwork__pb2.ListJobsRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_jobwork__pb2.ListJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.PlaylistJobService/ReplayJobs',
+            museed_dot_social_dot_v1_dot_jobwork__pb2.ReplayJobsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_jobwork__pb2.ReplayJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,7 +46,9 @@ class PlaylistJobServiceStub:
     gone is UPLOAD_GONE.
     """
     SetSchedule: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.SetScheduleRequest, _jobwork_pb2.SetScheduleResponse]
-    """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE."""
+    """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE; more than 50 of a person's are
+    TOO_MANY_SCHEDULES.
+    """
     ClearSchedule: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.ClearScheduleRequest, _jobwork_pb2.ClearScheduleResponse]
     """Ends that; a playlist without a schedule stays so."""
     GetSchedule: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.GetScheduleRequest, _jobwork_pb2.GetScheduleResponse]
@@ -55,6 +57,10 @@ class PlaylistJobServiceStub:
     """Lists the caller's jobs of the last 30 days, newest first."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.ListJobsRequest, _jobwork_pb2.ListJobsResponse]
     """Lists everybody's jobs of the last 30 days, newest first. Admin only."""
+    ReplayJobs: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.ReplayJobsRequest, _jobwork_pb2.ReplayJobsResponse]
+    """Has jobs that failed done again, each as a new job of its owner's: what they were asked for is kept. Doing it again
+    within 24 hours makes no other. Admin only.
+    """
 
 @_typing.type_check_only
 class PlaylistJobServiceAsyncStub(PlaylistJobServiceStub):
@@ -74,7 +80,9 @@ class PlaylistJobServiceAsyncStub(PlaylistJobServiceStub):
     gone is UPLOAD_GONE.
     """
     SetSchedule: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.SetScheduleRequest, _jobwork_pb2.SetScheduleResponse]  # type: ignore[assignment]
-    """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE."""
+    """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE; more than 50 of a person's are
+    TOO_MANY_SCHEDULES.
+    """
     ClearSchedule: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.ClearScheduleRequest, _jobwork_pb2.ClearScheduleResponse]  # type: ignore[assignment]
     """Ends that; a playlist without a schedule stays so."""
     GetSchedule: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.GetScheduleRequest, _jobwork_pb2.GetScheduleResponse]  # type: ignore[assignment]
@@ -83,6 +91,10 @@ class PlaylistJobServiceAsyncStub(PlaylistJobServiceStub):
     """Lists the caller's jobs of the last 30 days, newest first."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.ListJobsRequest, _jobwork_pb2.ListJobsResponse]  # type: ignore[assignment]
     """Lists everybody's jobs of the last 30 days, newest first. Admin only."""
+    ReplayJobs: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.ReplayJobsRequest, _jobwork_pb2.ReplayJobsResponse]  # type: ignore[assignment]
+    """Has jobs that failed done again, each as a new job of its owner's: what they were asked for is kept. Doing it again
+    within 24 hours makes no other. Admin only.
+    """
 
 class PlaylistJobServiceServicer(metaclass=_abc_1.ABCMeta):
     """Work on playlists that are there already, and when it is done again. A foreign playlist is PLAYLIST_NOT_FOUND, more
@@ -129,7 +141,9 @@ class PlaylistJobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _jobwork_pb2.SetScheduleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobwork_pb2.SetScheduleResponse, _abc.Awaitable[_jobwork_pb2.SetScheduleResponse]]:
-        """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE."""
+        """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE; more than 50 of a person's are
+        TOO_MANY_SCHEDULES.
+        """
 
     @_abc_1.abstractmethod
     def ClearSchedule(
@@ -162,5 +176,15 @@ class PlaylistJobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobwork_pb2.ListJobsResponse, _abc.Awaitable[_jobwork_pb2.ListJobsResponse]]:
         """Lists everybody's jobs of the last 30 days, newest first. Admin only."""
+
+    @_abc_1.abstractmethod
+    def ReplayJobs(
+        self,
+        request: _jobwork_pb2.ReplayJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobwork_pb2.ReplayJobsResponse, _abc.Awaitable[_jobwork_pb2.ReplayJobsResponse]]:
+        """Has jobs that failed done again, each as a new job of its owner's: what they were asked for is kept. Doing it again
+        within 24 hours makes no other. Admin only.
+        """
 
 def add_PlaylistJobServiceServicer_to_server(servicer: PlaylistJobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -103,7 +103,7 @@ class Playlist(_message.Message):
     comment_count: _builtins.int
     """Comments; lists are at most a second behind."""
     is_hidden: _builtins.bool
-    """Whether admins hid it: then only its owner and admins get it."""
+    """Whether admins hid it: then only its owner gets it."""
     is_liked: _builtins.bool
     """Whether the caller likes it; unset for guests, and where the answer does not say it."""
     has_recipe: _builtins.bool
@@ -343,7 +343,7 @@ class UpdatePlaylistRequest(_message.Message):
     playlist_id: _builtins.str
     """The playlist."""
     version: _builtins.int
-    """Version that the caller saw; another is ABORTED."""
+    """Version that the caller saw; another is ABORTED, unless the playlist is already as it should become."""
     title: _builtins.str
     """New title."""
     description: _builtins.str

@@ -35,7 +35,7 @@ class _RecommendationSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_
     RECOMMENDATION_SOURCE_BOTH: _RecommendationSource.ValueType  # 3
     """Both."""
     RECOMMENDATION_SOURCE_POPULAR: _RecommendationSource.ValueType  # 4
-    """Nothing is known of the caller yet: it is heard a lot."""
+    """It is heard a lot: nothing is known of the caller yet, or what they hear leads to nothing."""
 
 class RecommendationSource(_RecommendationSource, metaclass=_RecommendationSourceEnumTypeWrapper):
     """How a recommendation came about."""
@@ -49,7 +49,7 @@ RECOMMENDATION_SOURCE_BEHAVIOUR: RecommendationSource.ValueType  # 2
 RECOMMENDATION_SOURCE_BOTH: RecommendationSource.ValueType  # 3
 """Both."""
 RECOMMENDATION_SOURCE_POPULAR: RecommendationSource.ValueType  # 4
-"""Nothing is known of the caller yet: it is heard a lot."""
+"""It is heard a lot: nothing is known of the caller yet, or what they hear leads to nothing."""
 Global___RecommendationSource: _TypeAlias = RecommendationSource  # noqa: Y015
 
 @_typing.final
@@ -202,7 +202,7 @@ class ListRecommendedTracksResponse(_message.Message):
     blend: _builtins.float
     """Part of behaviour that was used, 0 to 1."""
     is_sound_away: _builtins.bool
-    """Whether sound could not be asked now, so that behaviour alone answers."""
+    """Whether sound could not be asked now, or was not told of the caller's taste yet, so that behaviour alone answers."""
     @_builtins.property
     def tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecommendedTrack]:
         """Best first, at most `count`."""

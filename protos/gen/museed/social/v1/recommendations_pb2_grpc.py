@@ -65,7 +65,7 @@ class RecommendationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRecommendedTracks(self, request, context):
-        """Lists tracks that the caller might like: by sound, and by what others hear who hear the same.
+        """Lists tracks that the caller has not heard and might like: by sound, and by what others hear who hear the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

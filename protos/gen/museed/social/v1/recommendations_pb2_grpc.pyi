@@ -38,7 +38,7 @@ class RecommendationServiceStub:
     TASTES_AWAY where tastes cannot be compared now.
     """
     ListRecommendedTracks: _grpc.UnaryUnaryMultiCallable[_recommendations_pb2.ListRecommendedTracksRequest, _recommendations_pb2.ListRecommendedTracksResponse]
-    """Lists tracks that the caller might like: by sound, and by what others hear who hear the same."""
+    """Lists tracks that the caller has not heard and might like: by sound, and by what others hear who hear the same."""
     GetDailyMix: _grpc.UnaryUnaryMultiCallable[_recommendations_pb2.GetDailyMixRequest, _recommendations_pb2.GetDailyMixResponse]
     """Returns the caller's mix of a day; a day's mix stays as it is once it was made."""
 
@@ -52,7 +52,7 @@ class RecommendationServiceAsyncStub(RecommendationServiceStub):
     TASTES_AWAY where tastes cannot be compared now.
     """
     ListRecommendedTracks: _aio.UnaryUnaryMultiCallable[_recommendations_pb2.ListRecommendedTracksRequest, _recommendations_pb2.ListRecommendedTracksResponse]  # type: ignore[assignment]
-    """Lists tracks that the caller might like: by sound, and by what others hear who hear the same."""
+    """Lists tracks that the caller has not heard and might like: by sound, and by what others hear who hear the same."""
     GetDailyMix: _aio.UnaryUnaryMultiCallable[_recommendations_pb2.GetDailyMixRequest, _recommendations_pb2.GetDailyMixResponse]  # type: ignore[assignment]
     """Returns the caller's mix of a day; a day's mix stays as it is once it was made."""
 
@@ -75,7 +75,7 @@ class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommendations_pb2.ListRecommendedTracksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommendations_pb2.ListRecommendedTracksResponse, _abc.Awaitable[_recommendations_pb2.ListRecommendedTracksResponse]]:
-        """Lists tracks that the caller might like: by sound, and by what others hear who hear the same."""
+        """Lists tracks that the caller has not heard and might like: by sound, and by what others hear who hear the same."""
 
     @_abc_1.abstractmethod
     def GetDailyMix(

@@ -20,6 +20,54 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class CheckUploadRequest(_message.Message):
+    """What is about to be lent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    size_bytes: _builtins.int
+    """As announced; 0 where that is not known."""
+    def __init__(
+        self,
+        *,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckUploadRequest: _TypeAlias = CheckUploadRequest  # noqa: Y015
+
+@_typing.final
+class CheckUploadResponse(_message.Message):
+    """What is left of the quota."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEFT_COUNT_FIELD_NUMBER: _builtins.int
+    LEFT_BYTES_FIELD_NUMBER: _builtins.int
+    left_count: _builtins.int
+    """Files, this one too."""
+    left_bytes: _builtins.int
+    """Bytes, of this one too."""
+    def __init__(
+        self,
+        *,
+        left_count: _builtins.int = ...,
+        left_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left_bytes", b"left_bytes", "left_count", b"left_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckUploadResponse: _TypeAlias = CheckUploadResponse  # noqa: Y015
+
+@_typing.final
 class ListMyUploadsRequest(_message.Message):
     """A page of one's own uploads."""
 

@@ -35,6 +35,11 @@ class UploadServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.CheckUpload = channel.unary_unary(
+                '/museed.social.v1.UploadService/CheckUpload',
+                request_serializer=museed_dot_social_dot_v1_dot_uploads__pb2.CheckUploadRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_uploads__pb2.CheckUploadResponse.FromString,
+                _registered_method=True)
         self.ListMyUploads = channel.unary_unary(
                 '/museed.social.v1.UploadService/ListMyUploads',
                 request_serializer=museed_dot_social_dot_v1_dot_uploads__pb2.ListMyUploadsRequest.SerializeToString,
@@ -50,6 +55,14 @@ class UploadServiceStub:
 class UploadServiceServicer:
     """Files that the caller lent as seeds. CatalogService records and returns them.
     """
+
+    def CheckUpload(self, request, context):
+        """Says whether the caller may lend a file now: asked before its bytes are taken. Beyond the quota of 24 hours, of files
+        and of bytes, it is UPLOAD_QUOTA_REACHED, here and where the upload is recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ListMyUploads(self, request, context):
         """Lists the caller's uploads whose audio is still there, newest first.
@@ -69,6 +82,11 @@ class UploadServiceServicer:
 
 def add_UploadServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'CheckUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckUpload,
+                    request_deserializer=museed_dot_social_dot_v1_dot_uploads__pb2.CheckUploadRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_uploads__pb2.CheckUploadResponse.SerializeToString,
+            ),
             'ListMyUploads': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMyUploads,
                     request_deserializer=museed_dot_social_dot_v1_dot_uploads__pb2.ListMyUploadsRequest.FromString,
@@ -90,6 +108,33 @@ def add_UploadServiceServicer_to_server(servicer, server):
 class UploadService:
     """Files that the caller lent as seeds. CatalogService records and returns them.
     """
+
+    @staticmethod
+    def CheckUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.UploadService/CheckUpload',
+            museed_dot_social_dot_v1_dot_uploads__pb2.CheckUploadRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_uploads__pb2.CheckUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ListMyUploads(request,

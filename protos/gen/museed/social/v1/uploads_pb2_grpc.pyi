@@ -33,6 +33,10 @@ class UploadServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UploadServiceAsyncStub: ...
+    CheckUpload: _grpc.UnaryUnaryMultiCallable[_uploads_pb2.CheckUploadRequest, _uploads_pb2.CheckUploadResponse]
+    """Says whether the caller may lend a file now: asked before its bytes are taken. Beyond the quota of 24 hours, of files
+    and of bytes, it is UPLOAD_QUOTA_REACHED, here and where the upload is recorded.
+    """
     ListMyUploads: _grpc.UnaryUnaryMultiCallable[_uploads_pb2.ListMyUploadsRequest, _uploads_pb2.ListMyUploadsResponse]
     """Lists the caller's uploads whose audio is still there, newest first."""
     DeleteUpload: _grpc.UnaryUnaryMultiCallable[_uploads_pb2.DeleteUploadRequest, _uploads_pb2.DeleteUploadResponse]
@@ -45,6 +49,10 @@ class UploadServiceAsyncStub(UploadServiceStub):
     """Files that the caller lent as seeds. CatalogService records and returns them."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    CheckUpload: _aio.UnaryUnaryMultiCallable[_uploads_pb2.CheckUploadRequest, _uploads_pb2.CheckUploadResponse]  # type: ignore[assignment]
+    """Says whether the caller may lend a file now: asked before its bytes are taken. Beyond the quota of 24 hours, of files
+    and of bytes, it is UPLOAD_QUOTA_REACHED, here and where the upload is recorded.
+    """
     ListMyUploads: _aio.UnaryUnaryMultiCallable[_uploads_pb2.ListMyUploadsRequest, _uploads_pb2.ListMyUploadsResponse]  # type: ignore[assignment]
     """Lists the caller's uploads whose audio is still there, newest first."""
     DeleteUpload: _aio.UnaryUnaryMultiCallable[_uploads_pb2.DeleteUploadRequest, _uploads_pb2.DeleteUploadResponse]  # type: ignore[assignment]
@@ -54,6 +62,16 @@ class UploadServiceAsyncStub(UploadServiceStub):
 
 class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
     """Files that the caller lent as seeds. CatalogService records and returns them."""
+
+    @_abc_1.abstractmethod
+    def CheckUpload(
+        self,
+        request: _uploads_pb2.CheckUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_uploads_pb2.CheckUploadResponse, _abc.Awaitable[_uploads_pb2.CheckUploadResponse]]:
+        """Says whether the caller may lend a file now: asked before its bytes are taken. Beyond the quota of 24 hours, of files
+        and of bytes, it is UPLOAD_QUOTA_REACHED, here and where the upload is recorded.
+        """
 
     @_abc_1.abstractmethod
     def ListMyUploads(
