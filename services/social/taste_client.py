@@ -20,10 +20,14 @@ _TIMEOUT_S = 5.0
 _TOKEN_LIFE = timedelta(minutes=1)
 _MOST = 200
 _MOST_PEOPLE = 100
-# An older retriever knows no tastes.
-_AWAY = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.UNIMPLEMENTED, Code.RESOURCE_EXHAUSTED)
-# The index does not know this person, or none of what they hear.
-_NOTHING = (Code.NOT_FOUND, Code.FAILED_PRECONDITION)
+# An older retriever knows no tastes, and what is not found was not told yet.
+_AWAY = (
+    Code.UNAVAILABLE,
+    Code.DEADLINE_EXCEEDED,
+    Code.UNIMPLEMENTED,
+    Code.RESOURCE_EXHAUSTED,
+    Code.NOT_FOUND,
+)
 
 
 def connect_tastes(address: str) -> grpc.aio.Channel:
@@ -49,11 +53,11 @@ class TasteClient:
         """Find at most 100 listed people of a like taste with cosines, most alike first; nobody without a taste.
 
         Args:
-            user_id: For whom.
+            user_id: For whom; somebody who has heard something.
             blocked: Who must not be found, at most 10,000.
 
         Raises:
-            TastesAway: The retriever is away, or still reads.
+            TastesAway: The retriever is away, still reads, or was not told of this taste yet.
             DomainError: What it refuses.
         """
         request = profiles_pb2.FindProfilesRequest(profile_id=user_id, limit=_MOST_PEOPLE, blocked_profile_ids=blocked)
@@ -102,11 +106,11 @@ class TasteClient:
 
 
 def _is_nothing(error: DomainError) -> bool:
-    """Say whether a refusal means that there is no taste.
+    """Say whether a refusal means that there is no taste: none of what the person hears is in the index.
 
     Raises:
         TastesAway: The refusal means that there is nobody to ask now.
     """
     if error.code in _AWAY:
         raise TastesAway(error.reason) from error
-    return error.code in _NOTHING
+    return error.code is Code.FAILED_PRECONDITION

@@ -7,6 +7,7 @@ from services.social.domain.ids import UserId
 from services.social.domain.listening import (
     CLOCK_MARGIN,
     LATEST_REPORT,
+    MOST_PLAYS_OF_DAY,
     HeardPlay,
     Play,
     PlayOutcome,
@@ -38,7 +39,8 @@ async def record_plays(database: Database, user_id: UserId, plays: Sequence[Play
         known = await listening.known_plays(connection, [play.play_id for play in plays])
         recent = [play for play in plays if now - LATEST_REPORT <= play.played_at <= now + CLOCK_MARGIN]
         near = await listening.counted_near(connection, user_id, recent)
-        outcomes = judge(plays, tracks, known, near, now)
+        told = await listening.count_on(connection, user_id, sorted({play.day for play in recent}), MOST_PLAYS_OF_DAY)
+        outcomes = judge(plays, tracks, known, near, told, now)
         from_lists = [play.playlist_id for play in plays if play.playlist_id is not None]
         lists = await listening.played_playlists(connection, from_lists, user_id)
         kept = [

@@ -106,12 +106,14 @@ class Recommender:
         return Recommendations(kept[:MOST_RECOMMENDED], artists, used if heard else 0.0, bool(heard), is_away)
 
     async def people(self, user_id: UserId, count: int) -> list[tuple[UserId, float]]:
-        """Find people of a like taste, with cosines, most alike first.
+        """Find people of a like taste, with cosines, most alike first; nobody for who has heard nothing.
 
         Raises:
             TastesAway: Tastes cannot be compared now.
         """
         async with self._database.connection() as connection:
+            if not await pairs.count_heard(connection, user_id):
+                return []
             excluded = await pairs.excluded_people(connection, user_id)
         found = await self._client.find_people(user_id, excluded)
         async with self._database.connection() as connection:

@@ -1,6 +1,6 @@
 """Says which plays count: heard long enough, once in a while, and not long ago."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +18,8 @@ CLOCK_MARGIN = timedelta(minutes=1)
 # Weights of a person's tracks halve in it.
 HALF_LIFE = timedelta(days=30)
 MOST_PLAYS = 100
+# Of one person on one day in UTC, whether they count or not: one each 17 s.
+MOST_PLAYS_OF_DAY = 5_000
 MOST_HEARD_SECONDS = 86_400.0
 
 
@@ -31,6 +33,7 @@ class PlayOutcome(StrEnum):
     UNKNOWN_TRACK = "UNKNOWN_TRACK"
     IN_FUTURE = "IN_FUTURE"
     TOO_OLD = "TOO_OLD"
+    TOO_MANY = "TOO_MANY"
 
     @property
     def is_kept(self) -> bool:
@@ -107,6 +110,7 @@ def judge(
     tracks: Mapping[TrackId, HeardTrack],
     known: Iterable[str],
     counted: Iterable[tuple[TrackId, datetime]],
+    told: Mapping[date, int],
     now: datetime,
 ) -> list[PlayOutcome]:
     """Say what becomes of one person's plays.
@@ -116,6 +120,7 @@ def judge(
         tracks: Those of them that there are.
         known: Ids of plays that were told before.
         counted: Plays of the person's that count already, at least those within 5 minutes of each new one.
+        told: How many plays of the person's are kept, at least of each day of a new one.
         now: Time of day.
 
     Returns:
@@ -140,9 +145,13 @@ def judge(
     times: defaultdict[TrackId, list[datetime]] = defaultdict(list)
     for track_id, at in counted:
         times[track_id].append(at)
+    kept = Counter(told)
     for number in sorted(waiting, key=lambda one: (plays[one].played_at, one)):
         play = plays[number]
-        if not is_long_enough(play.heard_seconds, tracks[play.track_id].seconds):
+        kept[play.day] += 1
+        if kept[play.day] > MOST_PLAYS_OF_DAY:
+            outcomes[number] = PlayOutcome.TOO_MANY
+        elif not is_long_enough(play.heard_seconds, tracks[play.track_id].seconds):
             outcomes[number] = PlayOutcome.TOO_SHORT
         elif any(abs(play.played_at - at) < REST for at in times[play.track_id]):
             outcomes[number] = PlayOutcome.TOO_SOON

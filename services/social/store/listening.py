@@ -43,6 +43,15 @@ CROSS JOIN LATERAL (
     WHERE user_id = $1 AND played_at >= day.begins AND played_at < day.begins + interval '24 hours' AND counted
 ) AS heard
 """
+COUNT_ON = """
+SELECT day.begins, told.plays FROM unnest($2::timestamptz[]) AS day (begins)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS plays FROM (
+        SELECT FROM plays
+        WHERE user_id = $1 AND played_at >= day.begins AND played_at < day.begins + interval '24 hours' LIMIT $3
+    ) AS kept
+) AS told
+"""
 INSERT_PLAYS = """
 INSERT INTO plays
     (play_id, user_id, track_id, playlist_id, genre, artist_id, played_at, heard_seconds, counted, received_at)
@@ -111,8 +120,13 @@ async def counted_near(
 
 async def counted_on(connection: Connection, user_id: UserId, days: Sequence[date]) -> list[HeardPlay]:
     """Return a person's plays that count of some days."""
-    begins = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days]
-    return [_heard(row) for row in await connection.fetch(SELECT_HEARD_ON, user_id, begins)]
+    return [_heard(row) for row in await connection.fetch(SELECT_HEARD_ON, user_id, _begins(days))]
+
+
+async def count_on(connection: Connection, user_id: UserId, days: Sequence[date], most: int) -> dict[date, int]:
+    """Return how many plays of a person's are kept of each day, at most `most`."""
+    rows = await connection.fetch(COUNT_ON, user_id, _begins(days), most)
+    return {row["begins"].astimezone(UTC).date(): row["plays"] for row in rows}
 
 
 async def insert_plays(
@@ -161,6 +175,10 @@ async def history(
     """Return a person's plays, newest first, those before a time and id."""
     at, play_id = before or (None, None)
     return [_heard(row) for row in await connection.fetch(SELECT_HISTORY, user_id, at, play_id, limit)]
+
+
+def _begins(days: Sequence[date]) -> list[datetime]:
+    return [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days]
 
 
 def _heard(row: asyncpg.Record) -> HeardPlay:

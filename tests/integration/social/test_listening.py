@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 
+from deploy.local.postgres import Postgres
 from museed.social.v1 import listening_pb2, listening_pb2_grpc, people_events_pb2
 from services.chassis.errors import DomainError, NotFound
 from services.social.actions.history import forget_all, forget_plays, record_plays
@@ -13,8 +15,10 @@ from services.social.domain.ids import PlaylistId, TrackId, UserId, new_id
 from services.social.domain.listening import Play, PlayOutcome
 from services.social.domain.ranges import ListeningRange
 from services.social.domain.signals import added
+from services.social.servicer.listening import ListeningServicer
 from services.social.store import charts
 from services.social.store.database import Database
+from tests.conftest import fresh_database
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql, sha
 from tests.integration.social.test_tallier import make_person, make_playlist, tallier
 
@@ -130,6 +134,21 @@ async def test_plays_of_no_track_and_of_another_time_are_left_out(database: Data
         COUNTED,
     ]
     assert await sql.fetchval("SELECT count(*) FROM plays") == 2
+
+
+async def test_a_day_keeps_so_many_plays(database: Database, sql: Sql) -> None:
+    who, song = await make_person(sql, "who"), await make_track(sql, "song")
+    await sql.execute(
+        "INSERT INTO plays SELECT uuidv7(), $1, $2, NULL, 'Rock', NULL, $3::timestamptz - interval '6 hours', 1, false,"
+        " $3 FROM generate_series(1, 4999)",
+        who,
+        song,
+        NOW,
+    )
+    plays = [play(song), play(song, NOW - timedelta(hours=1)), play(song, NOW - timedelta(days=1))]
+    assert await record(database, who, *plays) == [PlayOutcome.TOO_MANY, COUNTED, COUNTED]
+    assert await record(database, who, plays[0]) == [PlayOutcome.TOO_MANY], "it is not kept, and may be told again"
+    assert await sql.fetchval("SELECT count(*) FROM plays") == 5_001
 
 
 async def test_one_of_two_devices_that_tell_the_same_at_once_is_counted(database: Database, sql: Sql) -> None:
@@ -371,3 +390,28 @@ async def test_listening_is_told_of_listed_people(social: Client, sql: Sql) -> N
             )
         assert refusal.value.reason == "USER_NOT_FOUND"
     assert (await stub(social).GetListening(request, timeout=TIMEOUT_S, metadata=who.metadata)).play_count == 1
+
+
+async def test_who_may_see_is_asked_of_the_first_database_and_figures_of_the_replica(
+    postgres: Postgres, migrated: str, database_url: str, sql: Sql
+) -> None:
+    who = await make_person(sql, "who")
+    async with fresh_database(postgres, migrated) as replica_url:
+        behind = await asyncpg.connect(replica_url)
+        database = await Database.connect(database_url, size=2, statement_timeout_ms=10_000, replica_url=replica_url)
+        try:
+            row = await sql.fetchrow("SELECT * FROM users")
+            assert row is not None
+            places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
+            await behind.execute(f"INSERT INTO users ({', '.join(row.keys())}) VALUES ({places})", *row.values())
+            await behind.execute("INSERT INTO daily_listening VALUES ($1, $2, 'Rock', 5, 300)", who, NOW.date())
+            servicer = ListeningServicer(database, lambda: NOW)
+            request = listening_pb2.GetListeningRequest(user_id=who)
+            found = await servicer.GetListening(request, None)  # type: ignore[arg-type]  # nobody asks the context
+            assert found.play_count == 5
+            await sql.execute("UPDATE users SET is_listed = false")
+            with pytest.raises(NotFound):
+                await servicer.GetListening(request, None)  # type: ignore[arg-type]  # nobody asks the context
+        finally:
+            await database.close()
+            await behind.close()

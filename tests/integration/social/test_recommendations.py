@@ -250,11 +250,27 @@ async def test_a_mix_of_what_is_forgotten_meanwhile_is_not_kept(database: Databa
     assert await index.recommender.mix(who, NOW.date()) == []
 
 
+async def test_of_mixes_that_are_made_at_once_one_stays(database: Database, sql: Sql, index: Index) -> None:
+    who, heard = await make_person(sql, "who"), await make_track(sql, "heard")
+    songs = [await make_track(sql, f"song {number}") for number in range(12)]
+    await sql.execute("UPDATE tracks SET artist = title")
+    await record(database, who, play(heard))
+
+    async def another() -> None:
+        index.fake.tracks = [(songs.pop(), 0.5), (songs.pop(), 0.25)]
+
+    index.fake.on_tracks = another
+    mixes = await asyncio.gather(*(index.recommender.mix(who, NOW.date()) for _ in range(5)))
+    assert mixes == [mixes[0]] * 5
+    assert len(mixes[0]) == 2
+    assert await index.recommender.mix(who, NOW.date()) == mixes[0]
+
+
 async def test_what_many_hear_is_asked_for_once_in_a_while(database: Database, sql: Sql) -> None:
     now = NOW
     popular = Popular(database, lambda: now)
-    first, second = await asyncio.gather(popular.tracks(), popular.tracks())
-    assert first == second == []
+    for found in await asyncio.gather(popular.tracks(), popular.tracks()):
+        assert found == []
     song = await make_track(sql, "song")
     await hear_together(database, sql, [song], 1, "one")
     await Tallier(database, [fold]).catch_up()
@@ -293,6 +309,7 @@ async def test_nobody_of_many_who_block_somebody_is_found_by_them(database: Data
         who,
     )
     rows = await sql.fetch("SELECT user_id::text FROM users WHERE username LIKE 'many%'")
+    await record(database, who, play(await make_track(sql, "song")))
     index.fake.people = [(alike, 0.5), *((row["user_id"], 0.25) for row in rows)]
     assert await index.recommender.people(who, 100) == [(alike, 0.5)]
 
@@ -324,16 +341,20 @@ async def test_people_are_found_who_may_be_and_are_not_followed_or_blocked(
     ):
         await sql.execute(f"UPDATE users SET {change} WHERE user_id = $1", people[name])
     index.fake.people = [(people[name], 0.5) for name in names if name != "who"]
+    assert await index.recommender.people(who, 20) == [], "nobody before the first play"
+    assert index.fake.find_requests == []
+    await record(database, who, play(await make_track(sql, "song")))
     assert await index.recommender.people(who, 20) == [(people["alike"], 0.5)]
     assert sorted(index.fake.find_requests[0].blocked_profile_ids) == sorted(
         people[name] for name in ("followed", "blocked", "blocker")
     )
-    index.fake.failure = NotFound("nobody", reason="UNKNOWN_PROFILE")
+    index.fake.failure = FailedPrecondition("nothing", reason="NO_TASTE")
     assert await index.recommender.people(who, 20) == []
-    index.fake.failure = Unavailable("away", reason="INDEX_LOADING")
-    with pytest.raises(TastesAway) as refusal:
-        await index.recommender.people(who, 20)
-    assert refusal.value.reason == "TASTES_AWAY"
+    for failure in (Unavailable("away", reason="INDEX_LOADING"), NotFound("not told", reason="UNKNOWN_PROFILE")):
+        index.fake.failure = failure
+        with pytest.raises(TastesAway) as refusal:
+            await index.recommender.people(who, 20)
+        assert refusal.value.reason == "TASTES_AWAY"
 
 
 async def test_a_days_mix_stays_and_loses_what_is_blocked(database: Database, sql: Sql, index: Index) -> None:

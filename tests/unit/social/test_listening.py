@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from services.social.domain.badges import BADGES, Metric, earned
 from services.social.domain.ids import TrackId
-from services.social.domain.listening import REST, HeardTrack, Play, PlayOutcome, is_long_enough, judge, seconds_of
+from services.social.domain.listening import (
+    MOST_PLAYS_OF_DAY,
+    REST,
+    HeardTrack,
+    Play,
+    PlayOutcome,
+    is_long_enough,
+    judge,
+    seconds_of,
+)
 from services.social.domain.ranges import ListeningRange, Share, first_day, shares
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -48,7 +57,7 @@ def test_plays_of_a_track_that_count_are_five_minutes_apart(sent: list[tuple[Tra
         for number, (track_id, ago) in enumerate(sent)
     ]
     known = [(SONG, NOW - timedelta(seconds=ago)) for ago in before]
-    outcomes = judge(plays, TRACKS, [], known, NOW)
+    outcomes = judge(plays, TRACKS, [], known, {}, NOW)
     for track_id in (SONG, OTHER):
         counted = [
             play.played_at
@@ -68,10 +77,27 @@ def test_plays_of_a_track_that_count_are_five_minutes_apart(sent: list[tuple[Tra
 
 def test_one_id_is_one_play_in_one_request_too() -> None:
     plays = [Play("1", SONG, None, NOW, 60.0), Play("1", OTHER, None, NOW, 60.0), Play("2", OTHER, None, NOW, 60.0)]
-    assert judge(plays, TRACKS, ["2"], [], NOW) == [
+    assert judge(plays, TRACKS, ["2"], [], {}, NOW) == [
         PlayOutcome.COUNTED,
         PlayOutcome.DUPLICATE,
         PlayOutcome.DUPLICATE,
+    ]
+
+
+def test_a_day_has_room_for_so_many_plays() -> None:
+    day_before = NOW - timedelta(days=1)
+    plays = [
+        Play("1", SONG, None, NOW, 60.0),
+        Play("2", OTHER, None, NOW - timedelta(hours=1), 60.0),
+        Play("3", OTHER, None, NOW, 1.0),
+        Play("4", SONG, None, day_before, 60.0),
+    ]
+    told = {NOW.date(): MOST_PLAYS_OF_DAY - 2, day_before.date(): 7}
+    assert judge(plays, TRACKS, [], [], told, NOW) == [
+        PlayOutcome.COUNTED,
+        PlayOutcome.COUNTED,
+        PlayOutcome.TOO_MANY,
+        PlayOutcome.COUNTED,
     ]
 
 

@@ -74,6 +74,8 @@ class _PlayOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PlayOutco
     """It is more than a minute ahead of social's clock."""
     PLAY_OUTCOME_TOO_OLD: _PlayOutcome.ValueType  # 7
     """It is more than 14 days old."""
+    PLAY_OUTCOME_TOO_MANY: _PlayOutcome.ValueType  # 8
+    """5,000 plays of that day in UTC are kept already: it is not."""
 
 class PlayOutcome(_PlayOutcome, metaclass=_PlayOutcomeEnumTypeWrapper):
     """What became of a play."""
@@ -94,6 +96,8 @@ PLAY_OUTCOME_IN_FUTURE: PlayOutcome.ValueType  # 6
 """It is more than a minute ahead of social's clock."""
 PLAY_OUTCOME_TOO_OLD: PlayOutcome.ValueType  # 7
 """It is more than 14 days old."""
+PLAY_OUTCOME_TOO_MANY: PlayOutcome.ValueType  # 8
+"""5,000 plays of that day in UTC are kept already: it is not."""
 Global___PlayOutcome: _TypeAlias = PlayOutcome  # noqa: Y015
 
 @_typing.final
