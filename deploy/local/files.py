@@ -6,11 +6,13 @@ Nothing a file holds can stop it: a file that is no library track becomes a `Ski
 import hashlib
 import math
 import os
-import re
+import signal
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from io import BufferedReader
 
 from deploy.local.audio_hash import audio_hash
@@ -19,14 +21,17 @@ from deploy.local.tags import MAX_TAG_BYTES, TagsError, TagsTooLargeError, clean
 from deploy.local.worker_pool import worker_pool
 from services.chassis.errors import NotFound
 from services.chassis.media import open_below
+from services.social.domain.catalog import title_of
 
-__all__ = ["Candidate", "Reason", "Skipped", "Tally", "TrackFile", "read", "read_all", "scan", "title_of"]
+__all__ = ["Candidate", "Reason", "Skipped", "Tally", "TrackFile", "read", "read_all", "scan"]
 
 MIN_DURATION_S = 30.0
 MAX_SIZE_BYTES = 2 << 30
 
 # Beyond what the interpreter holds: room for the largest tags some times over, and for no bomb.
 _READER_MEMORY_BYTES = 512 << 20
+# Of computing: hashing the largest file twice takes some 20 s on a slow core.
+_READING_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class TrackFile:
         duration_s: By the file's header.
         isrc: International Standard Recording Code without hyphens.
         musicbrainz_recording_id: UUID of the recording.
+        musicbrainz_artist_id: UUID of the artist.
+        musicbrainz_release_id: UUID of the release.
     """
 
     relative_path: str
@@ -66,6 +73,8 @@ class TrackFile:
     duration_s: float
     isrc: str | None
     musicbrainz_recording_id: str | None
+    musicbrainz_artist_id: str | None = None
+    musicbrainz_release_id: str | None = None
 
     @property
     def display_path(self) -> str:
@@ -79,30 +88,97 @@ def read_all(
     workers: int | None = None,
     min_duration_s: float = MIN_DURATION_S,
     max_size_bytes: int = MAX_SIZE_BYTES,
+    reading_s: float = _READING_S,
 ) -> Generator[TrackFile | Skipped, None, None]:
     """Read files in processes whose memory is limited, in the order of the candidates; a bounded number ahead.
+
+    A file that ends the process that reads it, or computes without end, is skipped alone.
 
     Args:
         candidates: What `scan` found.
         workers: Processes; None takes one per core.
         min_duration_s: Shorter recordings are skipped.
         max_size_bytes: Larger files are skipped.
+        reading_s: Seconds of computing that one file may take.
 
     Yields:
         One per candidate. Closing the generator ends the processes.
     """
     count = workers or os.cpu_count() or 1
-    waiting: deque[Future[TrackFile | Skipped]] = deque()
-    pool = worker_pool(count, _READER_MEMORY_BYTES)
+    task = partial(_read_within, reading_s, min_duration_s=min_duration_s, max_size_bytes=max_size_bytes)
+    readers = _Readers(count, task)
     try:
         for candidate in candidates:
-            waiting.append(pool.submit(read, candidate, min_duration_s=min_duration_s, max_size_bytes=max_size_bytes))
-            if len(waiting) >= 8 * count:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            readers.add(candidate)
+            if readers.ahead >= 8 * count:
+                yield readers.take()
+        while readers.ahead:
+            yield readers.take()
     finally:
-        pool.shutdown(cancel_futures=True)
+        readers.close()
+
+
+class _Readers:
+    """Processes that read files. Where one dies, those that were asked meanwhile are read one by one.
+
+    Args:
+        count: Processes.
+        task: Reads a candidate.
+    """
+
+    def __init__(self, count: int, task: Callable[[Candidate], TrackFile | Skipped]) -> None:
+        self._count = count
+        self._task = task
+        self._pool = worker_pool(count, _READER_MEMORY_BYTES)
+        self._waiting: deque[tuple[Candidate, Future[TrackFile | Skipped]]] = deque()
+
+    @property
+    def ahead(self) -> int:
+        """How many were added and not taken."""
+        return len(self._waiting)
+
+    def add(self, candidate: Candidate) -> None:
+        """Have a file read."""
+        try:
+            future = self._pool.submit(self._task, candidate)
+        except BrokenProcessPool:
+            self._pool.shutdown()
+            self._pool = worker_pool(self._count, _READER_MEMORY_BYTES)
+            future = self._pool.submit(self._task, candidate)
+        self._waiting.append((candidate, future))
+
+    def take(self) -> TrackFile | Skipped:
+        """Return what was read of the first file that was not taken."""
+        candidate, future = self._waiting.popleft()
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            return self._alone(candidate)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _alone(self, candidate: Candidate) -> TrackFile | Skipped:
+        pool = worker_pool(1, _READER_MEMORY_BYTES)
+        try:
+            return pool.submit(self._task, candidate).result()
+        except BrokenProcessPool:
+            message = "reading it ended the process that read it, or took too long"
+            return Skipped(candidate.display_path, Reason.READING_FAILED, message)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _read_within(
+    seconds: float, candidate: Candidate, *, min_duration_s: float, max_size_bytes: int
+) -> TrackFile | Skipped:
+    """Read a file in this process, which ends where that takes longer, whatever it computes."""
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        return read(candidate, min_duration_s=min_duration_s, max_size_bytes=max_size_bytes)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def read(
@@ -156,7 +232,7 @@ def _read_open(
         content_type=container.value,
         file_hash=file_hash,
         audio_hash=encoded_hash,
-        title=tags.title or title_of(candidate.relative_path),
+        title=tags.title or clean_text(title_of(candidate.relative_path.encode())),
         artist=tags.artist,
         album=tags.album,
         genre=tags.genre,
@@ -165,6 +241,8 @@ def _read_open(
         duration_s=tags.duration_s,
         isrc=tags.isrc,
         musicbrainz_recording_id=tags.musicbrainz_recording_id,
+        musicbrainz_artist_id=tags.musicbrainz_artist_id,
+        musicbrainz_release_id=tags.musicbrainz_release_id,
     )
 
 
@@ -176,12 +254,3 @@ def _duration_fault(path: str, duration_s: float, min_duration_s: float) -> Skip
     if duration_s < min_duration_s:
         return Skipped(path, Reason.AUDIO_TOO_SHORT, f"audio is {value} s, minimum is {limit} s", value, limit)
     return None
-
-
-def title_of(relative_path: str) -> str:
-    """Make a title of a file's name: no extension, no underscores, no leading track number; never empty."""
-    stem = os.path.splitext(os.path.basename(relative_path))[0]
-    name = clean_text(stem.replace("_", " "))
-    # "03 - Song", "1-03. Song", "03 Song"; but neither "1979" nor "24-7" nor "99 Luftballons".
-    bare = re.sub(r"^(?:\d{1,2}-)?(?:\d{1,3} ?[-.)\]]+(?!\d)|0\d )\s*", "", name)
-    return bare or name or clean_text(relative_path) or "untitled"

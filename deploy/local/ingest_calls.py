@@ -12,6 +12,8 @@ from deploy.local.client import ERROR_FIELDS, ClientError, GatewayClient
 _PAGE_SIZE = 100
 _FILES_PAGE_SIZE = 1_000
 _MOST_PATHS = 500
+# Of a body of 2 MiB.
+_MOST_PATHS_BYTES = 1 << 20
 # A part that was killed is back within seconds.
 _PATIENCE_S = 60.0
 _RETRY_INTERVAL_S = 1.0
@@ -30,7 +32,7 @@ _REGISTER_TRACKS = f"""mutation RegisterTracks($input: RegisterTracksInput!) {{
 
 _ROOT_FILES = """query RootFiles($rootId: ID!, $pageSize: Int!, $pageToken: String) {
   rootFiles(rootId: $rootId, pageSize: $pageSize, pageToken: $pageToken) {
-    files { relativePathBase64 sizeBytes mtimeNs fileHash missingSince } nextPageToken
+    files { relativePathBase64 sizeBytes mtimeNs fileHash audioHash missingSince } nextPageToken
   }
 }"""
 
@@ -57,6 +59,7 @@ class KnownFile:
     size_bytes: int
     mtime_ns: int
     file_hash: bytes
+    audio_hash: bytes
     is_missing: bool
 
 
@@ -104,8 +107,9 @@ def known_files(client: GatewayClient, root_id: str) -> dict[bytes, KnownFile]:
         page = patiently(ask)["rootFiles"]
         for file in page["files"]:
             path = base64.b64decode(file["relativePathBase64"])
-            file_hash, is_missing = bytes.fromhex(file["fileHash"]), file["missingSince"] is not None
-            found[path] = KnownFile(file["sizeBytes"], int(file["mtimeNs"]), file_hash, is_missing)
+            hashes = bytes.fromhex(file["fileHash"]), bytes.fromhex(file["audioHash"])
+            is_missing = file["missingSince"] is not None
+            found[path] = KnownFile(file["sizeBytes"], int(file["mtimeNs"]), *hashes, is_missing)
         token = page["nextPageToken"]
         if token is None:
             return found
@@ -114,11 +118,25 @@ def known_files(client: GatewayClient, root_id: str) -> dict[bytes, KnownFile]:
 def mark_missing(client: GatewayClient, root_id: str, paths: Sequence[bytes]) -> int:
     """Mark files that are gone, and return how many were not marked before."""
     count = 0
-    for start in range(0, len(paths), _MOST_PATHS):
-        encoded = [base64.b64encode(path).decode() for path in paths[start : start + _MOST_PATHS]]
-        request = {"rootId": root_id, "relativePathsBase64": encoded}
+    for batch in _encoded(paths):
+        request = {"rootId": root_id, "relativePathsBase64": batch}
         count += patiently(partial(client.mutate, _MARK_MISSING, request))["markedCount"]
     return count
+
+
+def _encoded(paths: Sequence[bytes]) -> Iterator[list[str]]:
+    """Encode paths, as many at a time as a call takes."""
+    batch: list[str] = []
+    size = 0
+    for path in paths:
+        encoded = base64.b64encode(path).decode()
+        if len(batch) == _MOST_PATHS or size + len(encoded) > _MOST_PATHS_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(encoded)
+        size += len(encoded)
+    if batch:
+        yield batch
 
 
 def progress_of(client: GatewayClient, root_id: str) -> dict[str, int]:

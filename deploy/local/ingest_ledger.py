@@ -17,10 +17,14 @@ from deploy.local.files import MIN_DURATION_S, Candidate, Reason, Skipped, Track
 
 LEDGER = "readings.sqlite3"
 # Of what reading finds: a release that finds something else reads everything again.
-_REVISION = 1
-# Of what a file is, and not of whether it could be opened just now; how long it must be is asked each time.
-_LASTING = frozenset({Reason.NOT_AUDIO, Reason.AUDIO_EMPTY, Reason.AUDIO_TOO_LARGE})
+_REVISION = 2
+# Of what a file is, and not of whether it could be opened just now.
+_LASTING = frozenset(Reason) - {Reason.UNREADABLE, Reason.BAD_NAME}
 _COMMIT_EVERY = 50
+
+# Size, and time of the last change in nanoseconds.
+Stamp = tuple[int, int]
+_Waiting = tuple[Candidate, Stamp | None, TrackFile | Skipped | None]
 
 _CREATE = """
 CREATE TABLE IF NOT EXISTS readings (
@@ -55,30 +59,29 @@ class Ledger:
                 self._connection.commit()
             self._connection.close()
 
-    def find(self, candidate: Candidate) -> TrackFile | Skipped | None:
-        """Return what was read of a file that has not changed since, None where it must be read."""
-        found = _stat(candidate)
-        if self._connection is None or found is None:
+    def find(self, candidate: Candidate, stamp: Stamp | None) -> TrackFile | Skipped | None:
+        """Return what was read of a file of this stamp, None where it must be read."""
+        if self._connection is None or stamp is None:
             return None
-        key = (os.fsencode(candidate.root), candidate.relative_path, found.st_size, found.st_mtime_ns, _REVISION)
         with contextlib.suppress(sqlite3.Error, ValueError, TypeError, KeyError):
-            row = self._connection.execute(_FIND, key).fetchone()
+            row = self._connection.execute(_FIND, _key(candidate, stamp)).fetchone()
             return None if row is None else _reading(json.loads(row[0]))
         return None
 
-    def note(self, candidate: Candidate, reading: TrackFile | Skipped) -> None:
-        """Remember what was read, unless it may be otherwise the next time."""
-        found = _stat(candidate)
-        if self._connection is None or found is None:
+    def note(self, candidate: Candidate, stamp: Stamp | None, reading: TrackFile | Skipped) -> None:
+        """Remember what was read, unless it may be otherwise the next time.
+
+        Args:
+            candidate: The file.
+            stamp: Of the file before it was read; one that has another now was read while it was written.
+            reading: What was read.
+        """
+        if self._connection is None or stamp is None or stamp != stamp_of(candidate):
             return
-        if isinstance(reading, Skipped):
-            if reading.reason not in _LASTING:
-                return
-        elif (reading.size_bytes, reading.mtime_ns) != (found.st_size, found.st_mtime_ns):
+        if isinstance(reading, Skipped) and reading.reason not in _LASTING:
             return
-        key = (os.fsencode(candidate.root), candidate.relative_path, found.st_size, found.st_mtime_ns, _REVISION)
         with contextlib.suppress(sqlite3.Error):
-            self._connection.execute(_STORE, (*key, _text(reading)))
+            self._connection.execute(_STORE, (*_key(candidate, stamp), _text(reading)))
             self._unsaved += 1
             if self._unsaved >= _COMMIT_EVERY:
                 self._connection.commit()
@@ -95,38 +98,50 @@ def readings(
         ledger: What was read before.
         min_duration_s: Shorter recordings are skipped.
     """
-    order: deque[tuple[Candidate, TrackFile | Skipped | None]] = deque()
+    order: deque[_Waiting] = deque()
 
     def unknown() -> Iterator[Candidate]:
         for candidate in candidates:
-            known = ledger.find(candidate)
-            if isinstance(known, TrackFile) and known.duration_s < min_duration_s:
+            stamp = stamp_of(candidate)
+            known = ledger.find(candidate, stamp)
+            if _is_of_other_limit(known, min_duration_s):
                 known = None
-            order.append((candidate, known))
+            order.append((candidate, stamp, known))
             if known is None:
                 yield candidate
 
     with contextlib.closing(read_all(unknown(), min_duration_s=min_duration_s)) as fresh:
         for reading in fresh:
             yield from _remembered(order)
-            candidate, _ = order.popleft()
-            ledger.note(candidate, reading)
+            candidate, stamp, _ = order.popleft()
+            ledger.note(candidate, stamp, reading)
             yield candidate, reading
     yield from _remembered(order)
 
 
-def _remembered(
-    order: deque[tuple[Candidate, TrackFile | Skipped | None]],
-) -> Iterator[tuple[Candidate, TrackFile | Skipped]]:
-    while order and (known := order[0][1]) is not None:
+def stamp_of(candidate: Candidate) -> Stamp | None:
+    """Return a file's size and the time of its last change; None where they cannot be had, or kept in 64 bits."""
+    try:
+        found = os.stat(candidate.root / candidate.relative_path)
+    except (OSError, ValueError):
+        return None
+    return (found.st_size, found.st_mtime_ns) if abs(found.st_mtime_ns) < 1 << 63 else None
+
+
+def _is_of_other_limit(known: TrackFile | Skipped | None, min_duration_s: float) -> bool:
+    """Say whether a file was long enough for another limit, or too short for one: it is asked each time."""
+    if isinstance(known, TrackFile):
+        return known.duration_s < min_duration_s
+    return known is not None and known.reason is Reason.AUDIO_TOO_SHORT and known.limit != f"{min_duration_s:g}"
+
+
+def _remembered(order: deque[_Waiting]) -> Iterator[tuple[Candidate, TrackFile | Skipped]]:
+    while order and (known := order[0][2]) is not None:
         yield order.popleft()[0], known
 
 
-def _stat(candidate: Candidate) -> os.stat_result | None:
-    try:
-        return os.stat(candidate.root / candidate.relative_path)
-    except (OSError, ValueError):
-        return None
+def _key(candidate: Candidate, stamp: Stamp) -> tuple[bytes, str, int, int, int]:
+    return os.fsencode(candidate.root), candidate.relative_path, *stamp, _REVISION
 
 
 def _text(reading: TrackFile | Skipped) -> str:

@@ -59,7 +59,10 @@ class IngestRun:
             if failure.reason.startswith(_ABOUT_THE_FILE)
         }
         self._gone: set[bytes] = set()
-        self._gone_by_hash: dict[bytes, list[bytes]] = {}
+        # Of what is gone, by the file's own bytes and by its audio.
+        self._places: dict[bytes, list[bytes]] = {}
+        self._taken: set[bytes] = set()
+        self._perhaps_moved: list[tuple[TrackFile, SourceTrack | None]] = []
 
     def look_for_missing(self, present: Collection[bytes]) -> None:
         """Find the files that the library knows and the disk does not hold any more.
@@ -78,7 +81,8 @@ class IngestRun:
             return
         for path in sorted(gone):
             self._gone.add(path)
-            self._gone_by_hash.setdefault(self._known[path].file_hash, []).append(path)
+            for digest in (self._known[path].file_hash, self._known[path].audio_hash):
+                self._places.setdefault(digest, []).append(path)
 
     def is_unchanged(self, candidate: Candidate) -> bool:
         """Say whether a file is the one that was registered, by its size and the time of its last change."""
@@ -104,14 +108,21 @@ class IngestRun:
     def add(self, file: TrackFile, said: SourceTrack | None = None) -> None:
         """Register a file, now or with the next ones.
 
+        One that was moved and tagged anew waits until every file was read: another may be the very same as the one
+        that is gone.
+
         Args:
             file: What was read.
             said: What a source says of it, which goes before the file's own tags.
         """
-        path = file.relative_path.encode()
-        previous = b""
-        if path not in self._known and (places := self._gone_by_hash.get(file.file_hash)):
-            previous = places.pop(0)
+        is_new = file.relative_path.encode() not in self._known
+        previous = self._left_by(file.file_hash) if is_new else b""
+        if is_new and not previous and file.audio_hash in self._places:
+            self._perhaps_moved.append((file, said))
+        else:
+            self._add(file, said, previous)
+
+    def _add(self, file: TrackFile, said: SourceTrack | None, previous: bytes) -> None:
         registration = _registration(file, said, previous, self._source)
         size = len(json.dumps(registration))
         if len(self._batch) == _BATCH_SIZE or self._batch_bytes + size > _BATCH_BYTES:
@@ -130,6 +141,8 @@ class IngestRun:
 
     def finish(self) -> IngestReport:
         """Mark what is gone, wait until all is heard or known not to be, and return the report."""
+        for file, said in self._perhaps_moved:
+            self._add(file, said, self._left_by(file.audio_hash))
         self.flush()
         missing = [path for path in sorted(self._gone) if not self._known[path].is_missing]
         calls.mark_missing(self._client, self.report.root_id, missing)
@@ -142,6 +155,14 @@ class IngestRun:
                 self.report.left_out.append((failure.shown, failure.reason, failure.message))
         self.report.seconds = time.monotonic() - self._started
         return self.report
+
+    def _left_by(self, digest: bytes) -> bytes:
+        """Take a place where a file with this digest was, empty where there is none; each is taken once."""
+        for path in self._places.get(digest, []):
+            if path not in self._taken:
+                self._taken.add(path)
+                return path
+        return b""
 
     def _note(self, file: TrackFile, previous: bytes, track: dict[str, Any]) -> None:
         outcome = track["outcome"]
@@ -191,8 +212,10 @@ def _registration(file: TrackFile, said: SourceTrack | None, previous: bytes, so
         "durationSeconds": file.duration_s,
         "isrc": said.isrc or file.isrc,
         "musicbrainzRecordingId": said.musicbrainz_recording_id or file.musicbrainz_recording_id,
+        "musicbrainzArtistId": said.musicbrainz_artist_id or (None if said.artist else file.musicbrainz_artist_id),
+        "musicbrainzReleaseId": said.musicbrainz_release_id or (None if said.album else file.musicbrainz_release_id),
         "licence": said.licence or None,
         "source": said.source,
-        "mtimeNs": str(file.mtime_ns) if file.mtime_ns > 0 else None,
+        "mtimeNs": str(file.mtime_ns) if 0 < file.mtime_ns < 1 << 63 else None,
         "previousPathBase64": base64.b64encode(previous).decode() if previous else None,
     }

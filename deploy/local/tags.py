@@ -31,6 +31,8 @@ _VORBIS = {
     "track": "tracknumber",
     "isrc": "isrc",
     "musicbrainz": "musicbrainz_trackid",
+    "musicbrainz_artist": "musicbrainz_artistid",
+    "musicbrainz_release": "musicbrainz_albumid",
 }
 _ID3 = {
     "title": "TIT2",
@@ -41,6 +43,8 @@ _ID3 = {
     "track": "TRCK",
     "isrc": "TSRC",
     "musicbrainz": "UFID:http://musicbrainz.org",
+    "musicbrainz_artist": "TXXX:MusicBrainz Artist Id",
+    "musicbrainz_release": "TXXX:MusicBrainz Album Id",
 }
 _MP4 = {
     "title": "©nam",
@@ -51,6 +55,8 @@ _MP4 = {
     "track": "trkn",
     "isrc": "----:com.apple.iTunes:ISRC",
     "musicbrainz": "----:com.apple.iTunes:MusicBrainz Track Id",
+    "musicbrainz_artist": "----:com.apple.iTunes:MusicBrainz Artist Id",
+    "musicbrainz_release": "----:com.apple.iTunes:MusicBrainz Album Id",
 }
 _APE = _VORBIS | {"date": "year|date", "track": "track"}
 _ASF = {
@@ -62,6 +68,8 @@ _ASF = {
     "track": "WM/TrackNumber",
     "isrc": "WM/ISRC",
     "musicbrainz": "MusicBrainz/Track Id",
+    "musicbrainz_artist": "MusicBrainz/Artist Id",
+    "musicbrainz_release": "MusicBrainz/Album Id",
 }
 
 _ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
@@ -93,6 +101,8 @@ class Tags:
         duration_s: By the header; 0 if it does not say.
         isrc: International Standard Recording Code without hyphens.
         musicbrainz_recording_id: UUID of the recording.
+        musicbrainz_artist_id: UUID of the artist; None where there are several.
+        musicbrainz_release_id: UUID of the release.
     """
 
     title: str | None
@@ -104,6 +114,8 @@ class Tags:
     duration_s: float
     isrc: str | None
     musicbrainz_recording_id: str | None
+    musicbrainz_artist_id: str | None
+    musicbrainz_release_id: str | None
 
 
 class _BoundedFile:
@@ -186,6 +198,8 @@ def _read(file: _BoundedFile) -> Tags:
         duration_s=length if math.isfinite(length) and length > 0 else 0.0,
         isrc=_matching(_ISRC, fields.get("isrc", "").replace("-", "").upper()),
         musicbrainz_recording_id=_matching(_UUID, fields.get("musicbrainz", "").lower()),
+        musicbrainz_artist_id=_matching(_UUID, fields.get("musicbrainz_artist", "").lower()),
+        musicbrainz_release_id=_matching(_UUID, fields.get("musicbrainz_release", "").lower()),
     )
 
 
@@ -203,7 +217,8 @@ def _fields(tags: Any) -> dict[str, str]:
     if tags is None:
         return {}
     keys = _keys(tags)
-    texts = {field: _text(tags, key.split("|"), ", " if field == "artist" else None) for field, key in keys.items()}
+    # Several artists are one name, and no id.
+    texts = {field: _text(tags, key.split("|"), ", " if "artist" in field else None) for field, key in keys.items()}
     return {field: text for field, text in texts.items() if text}
 
 

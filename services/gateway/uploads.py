@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from urllib.parse import unquote
 
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 # As much as `filetype` looks at.
 _HEAD_BYTES = 8192
 _STALL_S = 30.0
+# Of a whole upload, however steadily it drips.
+_LONGEST_S = 3_600.0
 _MAX_NAME_CHARACTERS = 255
 _UNKNOWN_TYPE = "application/octet-stream"
 
@@ -136,17 +139,21 @@ def _refuse_length(length: str | None, max_bytes: int) -> None:
 
 
 async def _unstalled(request: Request) -> AsyncGenerator[bytes, None]:
-    """Yield the body, and give up on a client that is silent for 30 s."""
+    """Yield the body, and give up on a client that is silent for 30 s, or not done within an hour."""
     chunks = request.stream()
+    ends_at = time.monotonic() + _LONGEST_S
     while True:
+        patience_s = min(_STALL_S, max(0.0, ends_at - time.monotonic()))
         try:
-            async with asyncio.timeout(_STALL_S):
+            async with asyncio.timeout(patience_s):
                 chunk = await anext(chunks)
         except StopAsyncIteration:
             return
         except TimeoutError:
+            is_late = time.monotonic() >= ends_at
+            said, limit = ("not all came within", _LONGEST_S) if is_late else ("nothing came for", _STALL_S)
             raise DeadlineExceeded(
-                f"nothing came for {_STALL_S:.0f} s", reason="UPLOAD_STALLED", field="body", limit=_STALL_S
+                f"{said} {limit:.0f} s", reason="UPLOAD_STALLED", field="body", limit=limit
             ) from None
         except ClientDisconnect:
             raise DeadlineExceeded("the client went away", reason="UPLOAD_STALLED", field="body") from None

@@ -31,14 +31,10 @@ class SeedSound:
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """What a person never wants to hear: tracks, and artists by every spelling of their names."""
+    """What a person is not to be given: tracks, and artists by every spelling of their names."""
 
     track_ids: tuple[TrackId, ...] = ()
     artists: tuple[str, ...] = ()
-
-    def and_tracks(self, more: Sequence[TrackId]) -> "Blocks":
-        """Return these and more tracks, as many as the retriever takes."""
-        return Blocks(tuple(dict.fromkeys([*self.track_ids, *more]))[:MOST_BLOCKED], self.artists)
 
 
 def playlist_request(

@@ -80,6 +80,7 @@ STREAMS: dict[str, StreamConfig] = {
             [
                 "museed.social.v1.badge_earned",
                 "museed.social.v1.comment_added",
+                "museed.social.v1.comment_changed",
                 "museed.social.v1.comment_removed",
                 "museed.social.v1.history_deleted",
                 "museed.social.v1.notification_added",

@@ -84,6 +84,8 @@ class TrackRegistrationInput:
     musicbrainz_recording_id: str | None = field(default=None, description="A UUID.")
     licence: str | None = field(default=None, description="A name or an address, at most 500 characters.")
     source: str | None = field(default=None, description='For example "folder", "fma", "jamendo".')
+    musicbrainz_artist_id: str | None = field(default=None, description="A UUID, where there is one artist.")
+    musicbrainz_release_id: str | None = field(default=None, description="A UUID.")
     mtime_ns: str | None = field(
         default=None, description="When the file was last written: nanoseconds since 1970, as digits."
     )
@@ -117,6 +119,8 @@ class TrackRegistrationInput:
             tags=self.tags or [],
             isrc=self.isrc or "",
             musicbrainz_recording_id=self.musicbrainz_recording_id or "",
+            musicbrainz_artist_id=self.musicbrainz_artist_id or "",
+            musicbrainz_release_id=self.musicbrainz_release_id or "",
             licence=self.licence or "",
             source=self.source or "",
             mtime_ns=_mtime(self.mtime_ns or "0", f"{path}.mtimeNs"),

@@ -29,7 +29,7 @@ ACCESS = {
     f"{_SERVICE}/Search": Access.PUBLIC,
     f"{_SERVICE}/BuildPlaylist": Access.WORKER,
     f"{_SERVICE}/BuildPath": Access.WORKER,
-    f"{_SERVICE}/ExtendPlaylist": Access.USER,
+    f"{_SERVICE}/ExtendPlaylist": Access.WORKER,
     f"{_SERVICE}/DescribeIndex": Access.PUBLIC,
 }
 

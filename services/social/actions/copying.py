@@ -27,7 +27,7 @@ async def copied(
 
     Raises:
         PlaylistNotFound: There is no such playlist, or it is not for them.
-        UserBlocked: Its owner and they are kept apart by a block.
+        UserBlocked: They block its owner; who is blocked by the owner is told PlaylistNotFound.
         TooManyPlaylists: They have as many as they may.
         IdempotencyKeyReused: The key came with another request.
     """

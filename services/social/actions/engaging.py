@@ -7,7 +7,7 @@ from services.social.domain.comments import QUOTA_WINDOW, Comment
 from services.social.domain.ids import CommentId, PlaylistId, UserId, new_id
 from services.social.domain.signals import SignalKind
 from services.social.errors.engagement import CommentNotFound, CommentQuotaReached
-from services.social.events.comments import comment_added, comment_removed
+from services.social.events.comments import comment_added, comment_changed, comment_removed
 from services.social.events.playlists import playlist_liked, playlist_unliked
 from services.social.store import activities, comments, engagement, outbox, playlists, signals
 from services.social.store.claims import Claim
@@ -19,7 +19,7 @@ async def like(connection: Connection, user_id: UserId, playlist_id: PlaylistId,
 
     Raises:
         PlaylistNotFound: It is not for them.
-        UserBlocked: Its owner and they are kept apart by a block.
+        UserBlocked: They block its owner; who is blocked by the owner is told PlaylistNotFound.
     """
     found = await playlists.hold_open_for(connection, playlist_id, user_id)
     await engagement.must_may_act(connection, found, user_id)
@@ -69,7 +69,7 @@ async def add_comment(
 
     Raises:
         PlaylistNotFound: It is not for them.
-        UserBlocked: Its owner and they are kept apart by a block.
+        UserBlocked: They block its owner; who is blocked by the owner is told PlaylistNotFound.
         CommentQuotaReached: They have said enough.
         CommentNotFound: The key made a comment that was deleted since.
         IdempotencyKeyReused: The key came with another request.
@@ -102,7 +102,7 @@ async def edit_comment(
     Raises:
         CommentNotFound: It is deleted, or not theirs.
         PlaylistNotFound: The playlist is not for them any more.
-        UserBlocked: The owner of the playlist and they are kept apart by a block.
+        UserBlocked: They block the owner of the playlist; who is blocked is told PlaylistNotFound.
     """
     found = await _own(connection, comment_id, user_id)
     playlist = await playlists.hold_open_for(connection, found.playlist_id, user_id)
@@ -113,6 +113,7 @@ async def edit_comment(
     if text == locked.text:
         return locked
     await comments.edit_comment(connection, comment_id, text, now)
+    await outbox.add(connection, comment_changed(comment_id, found.playlist_id, user_id, now))
     return await _own(connection, comment_id, user_id)
 
 

@@ -2,21 +2,19 @@
 
 from datetime import datetime
 
-from services.social.domain.ids import PlaylistId, UserId
+from services.social.domain.editing import check_room
+from services.social.domain.ids import EntryId, PlaylistId, UserId, new_id
 from services.social.domain.suggestions import Judgement, SuggestionState
 from services.social.errors import PlaylistNotFound
 from services.social.errors.playlist_jobs import SuggestionNotFound
-from services.social.errors.playlists import PlaylistFull
 from services.social.events.playlists import playlist_changed
-from services.social.store import accounts, outbox, remaking, suggestions
+from services.social.store import accounts, editing, outbox, remaking, suggestions
 from services.social.store.database import Database
-
-_MOST_ENTRIES = 1_000
 
 
 async def judge(
     database: Database, user_id: UserId, playlist_id: PlaylistId, judgement: Judgement, now: datetime
-) -> tuple[int, list[str]]:
+) -> tuple[int, list[EntryId]]:
     """Add what is accepted at the end, and keep what is refused; what was judged before stays as it is.
 
     Args:
@@ -55,12 +53,14 @@ async def judge(
         if not accepted:
             return version, []
         count, position = await remaking.end_of(connection, playlist_id)
-        if count + len(accepted) > _MOST_ENTRIES:
-            raise PlaylistFull(count + len(accepted), _MOST_ENTRIES)
-        added = [(one.track_id, one.similarity) for one in accepted]
+        check_room(count + len(accepted), "accept_track_ids")
         await suggestions.judge(
             connection, playlist_id, [one.track_id for one in accepted], SuggestionState.ACCEPTED, now
         )
-        version, entry_ids = await remaking.append(connection, playlist_id, user_id, added, position, now)
+        added, similarities = [one.track_id for one in accepted], [one.similarity for one in accepted]
+        entry_ids = await editing.add_tracks(
+            connection, playlist_id, user_id, new_id(), added, position, now, similarities
+        )
+        version = await editing.touch(connection, playlist_id, now)
         await outbox.add(connection, playlist_changed(playlist_id, user_id, version, now))
     return version, entry_ids

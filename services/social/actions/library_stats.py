@@ -16,8 +16,8 @@ _KEPT_S = 15.0
 class LibraryStats:
     """Counts of the library, shared by all who ask.
 
-    In a large mesh tracks, people and playlists are the tallier's, about a second old; genres and the index are
-    counted anew when what was counted is 15 s old, once however many ask.
+    In a large mesh tracks, people and playlists are the tallier's, about a second old, as plays always are; genres and
+    the index are counted anew when what was counted is 15 s old, once however many ask.
 
     Args:
         database: The truth.
@@ -40,13 +40,15 @@ class LibraryStats:
         async with self._database.connection() as connection:
             tallied = await counts.counters(connection)
             if max(tallied.values(), default=0) < COUNTED_AT_ONCE:
-                return await stats.count_everything(connection)
+                counted = await stats.count_everything(connection)
+                return replace(counted, plays=tallied.get("plays", 0))
         counted = await self._library()
         return replace(
             counted,
             tracks=tallied.get("tracks", 0),
             users=tallied.get("users", 0),
             playlists=tallied.get("playlists", 0),
+            plays=tallied.get("plays", 0),
         )
 
     async def _library(self) -> Counts:

@@ -82,7 +82,8 @@ async def _write(
     paths = {file.relative_path for file in files} | set(previous.values())
     known = await catalog.files_at(connection, root_id, sorted(paths))
     moved = _moved(files, previous, known)
-    at_place = {path: found for path, found in known.items() if path not in moved.values()}
+    left = set(moved.values())
+    at_place = {path: found for path, found in known.items() if path not in left}
     steps = []
     for file in files:
         place = moved.get(file.relative_path)
@@ -100,21 +101,22 @@ async def _write(
 
 
 def _moved(files: Sequence[TrackFile], previous: dict[bytes, bytes], known: _Known) -> dict[bytes, bytes]:
-    """Return whence files came: the very file was there, is not there any more, and nothing lies at its new place.
+    """Return whence files came: their audio was there, is not there any more, and nothing lies at their new place.
 
     Files may follow each other: what lies at a new place may be moved away itself.
     """
     here = {file.relative_path: file for file in files}
     came: dict[bytes, bytes] = {}
+    left: set[bytes] = set()
     for path, place in previous.items():
-        is_left = place not in here or here[place].file_hash != here[path].file_hash
-        if place in known and known[place][1].file_hash == here[path].file_hash and is_left and path != place:
-            if place not in came.values():
-                came[path] = place
+        audio_hash = here[path].audio_hash
+        is_left = place not in here or here[place].audio_hash != audio_hash
+        if place in known and known[place][1].audio_hash == audio_hash and is_left and place not in left:
+            came[path] = place
+            left.add(place)
     # One that stays because its place is taken keeps its own place taken.
-    while blocked := [path for path in came if path in known and path not in came.values()]:
-        for path in blocked:
-            del came[path]
+    while blocked := [path for path in came if path in known and path not in left]:
+        left -= {came.pop(path) for path in blocked}
     return came
 
 

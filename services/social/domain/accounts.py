@@ -112,6 +112,11 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).strip().casefold())
 
 
+def login_key(login: str) -> str:
+    """Return what a login is looked up by: a folded username or address; what is too long to be one is cut."""
+    return folded(login[: fields.MOST_COMPOSED * LONGEST_EMAIL].replace("\0", ""))[:LONGEST_EMAIL]
+
+
 def check_sign_up(username: str, nickname: str, email: str, password: str) -> NewAccount:
     """Check what somebody signs up with.
 

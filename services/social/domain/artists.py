@@ -1,16 +1,11 @@
 """Artists and albums as the names in files tell them: which tracks are by one, and which are of one album."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
 from services.social.domain.catalog import folder_of
-from services.social.domain.folding import folded
-from services.social.domain.hangul import initials_text, jamo_text
 from services.social.domain.ids import AlbumId, ArtistId, TrackId
-
-# Fits into an entry of an index, with other columns beside it.
-_LONGEST_KEY_BYTES = 800
+from services.social.domain.search_names import key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +56,10 @@ class Named:
     album: str
     relative_path: bytes
     year: int
-
-
-@dataclass(frozen=True, slots=True)
-class SearchName:
-    """A name with everything in which it is looked for."""
-
-    name: str
-    search_name: str
-    search_jamo: str
-    search_initials: str
-
-
-def key_of(name: str) -> str:
-    """Return what names are one by: folded, and no longer than an index takes; empty for no name."""
-    key = folded(name)
-    if len(key.encode()) <= _LONGEST_KEY_BYTES:
-        return key
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    return key.encode()[: _LONGEST_KEY_BYTES - len(digest)].decode("utf-8", "ignore") + digest
+    musicbrainz_artist_id: str | None
+    musicbrainz_release_id: str | None
 
 
 def folder_key(named: Named) -> str:
     """Return what keeps albums of one title apart where nobody is named: the folder; empty where somebody is."""
     return "" if key_of(named.artist) else key_of(folder_of(named.relative_path))
-
-
-def search_name(name: str) -> SearchName:
-    """Return a name with everything in which it is looked for."""
-    plain = folded(name)
-    return SearchName(name, plain, jamo_text([plain]), initials_text([plain]))
-
-
-def track_letters(named: Named) -> tuple[str, str]:
-    """Return the Korean letters, and the first consonants, by which a track is found."""
-    names = list(filter(None, (folded(named.title), folded(named.artist), folded(named.album))))
-    return jamo_text(names), initials_text(names)

@@ -10,9 +10,8 @@ from enum import StrEnum
 
 from services.chassis.errors import DomainError
 from services.social.domain import fields, particulars
-from services.social.domain.folding import folded
-from services.social.domain.hangul import initials_text, jamo_text
 from services.social.domain.ids import TrackId
+from services.social.domain.search_names import track_names
 from services.social.errors import Malformed, Missing
 
 LONGEST_NAME = 500
@@ -23,8 +22,8 @@ MOST_TRACKS_READ = 600
 _LAST_YEAR = 9_999
 _LONGEST_SECONDS = 30 * 24 * 3_600.0
 
-# "01 - ", "1-07. ", "12_": the number of a track, and of a disc before it.
-_LEADING_NUMBER = re.compile(r"^\d{1,2}([-.]\d{1,2})?(\s*[-._)]+\s*|\s+)(?=\D)")
+# "03 - Song", "1-03. Song", "03 Song"; but neither "1979" nor "24-7" nor "99 Luftballons".
+_LEADING_NUMBER = re.compile(r"^(?:\d{1,2}-)?(?:\d{1,3} ?[-.)\]]+(?!\d)|0\d )\s*")
 
 
 class EmbeddingState(StrEnum):
@@ -133,6 +132,8 @@ class Registration:
     source: str = ""
     mtime_ns: int = 0
     previous_path: bytes = b""
+    musicbrainz_artist_id: str = ""
+    musicbrainz_release_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +160,13 @@ class TrackFile:
     source_tags: list[str]
     isrc: str | None
     musicbrainz_recording_id: str | None
+    musicbrainz_artist_id: str | None
+    musicbrainz_release_id: str | None
     licence: str
     source: str
     mtime_ns: int | None = field(compare=False)
-    # These follow from the names.
+    # These follow from the names; None where another release wrote them.
+    artist_key: str | None = field(compare=False)
     search_title: str = field(compare=False)
     search_text: str = field(compare=False)
     search_jamo: str | None = field(compare=False)
@@ -198,7 +202,7 @@ def check_registration(given: Registration) -> TrackFile:
     match = particulars.genre(given.genre, raw_genre)
     if given.previous_path:
         particulars.plain_path(given.previous_path, "previous_path")
-    names = list(filter(None, (folded(title), folded(artist), folded(album))))
+    names = track_names(title, artist, album)
     return TrackFile(
         relative_path=path,
         file_hash=fields.digest(given.file_hash, "file_hash"),
@@ -213,17 +217,20 @@ def check_registration(given: Registration) -> TrackFile:
         is_genre_known=match.is_known,
         year=fields.integer(given.year, "year", 0, _LAST_YEAR),
         header_seconds=fields.number(given.duration_seconds, "duration_seconds", 0, _LONGEST_SECONDS),
-        sub_genres=particulars.sub_genres(given.sub_genres),
+        sub_genres=particulars.sub_genres(given.sub_genres, raw_genre),
         source_tags=particulars.source_tags(given.tags),
         isrc=particulars.isrc(given.isrc),
-        musicbrainz_recording_id=particulars.recording_id(given.musicbrainz_recording_id),
+        musicbrainz_recording_id=particulars.musicbrainz_id(given.musicbrainz_recording_id, "recording"),
+        musicbrainz_artist_id=particulars.musicbrainz_id(given.musicbrainz_artist_id, "artist"),
+        musicbrainz_release_id=particulars.musicbrainz_id(given.musicbrainz_release_id, "release"),
         licence=particulars.licence(given.licence),
         source=particulars.source(given.source),
         mtime_ns=fields.integer(given.mtime_ns, "mtime_ns", 0, 2**63 - 1) or None,
-        search_title=folded(title),
-        search_text=" ".join(names),
-        search_jamo=jamo_text(names),
-        search_initials=initials_text(names),
+        artist_key=names.artist_key,
+        search_title=names.search_title,
+        search_text=names.search_text,
+        search_jamo=names.search_jamo,
+        search_initials=names.search_initials,
     )
 
 
@@ -276,8 +283,8 @@ def title_of(relative_path: bytes) -> str:
     """Return a title for a file that says none: its name without extension, number and underscores; never empty."""
     stem = posixpath.splitext(posixpath.basename(os.fsdecode(relative_path)))[0]
     readable = stem.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("_", " ")
-    cleaned = fields.line(readable[:LONGEST_NAME], "title", longest=LONGEST_NAME * 2)
-    return (_LEADING_NUMBER.sub("", cleaned).strip(" -._") or cleaned or "Untitled")[:LONGEST_NAME]
+    cleaned = " ".join(fields.line(readable[:LONGEST_NAME], "title", longest=LONGEST_NAME * 2).split())
+    return (_LEADING_NUMBER.sub("", cleaned).lstrip(" -._") or cleaned or "Untitled")[:LONGEST_NAME]
 
 
 def folder_of(relative_path: bytes) -> str:

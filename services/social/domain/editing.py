@@ -60,14 +60,14 @@ def check_position(position: int) -> int:
     return fields.integer(position, "position", 0, _LAST_POSITION)
 
 
-def check_room(count: int) -> None:
-    """Check that a playlist may have so many entries.
+def check_room(count: int, field: str = "track_ids") -> None:
+    """Check that a playlist may have so many entries; `field` is what would add them.
 
     Raises:
         PlaylistFull: More than 1,000.
     """
     if count > MOST_ENTRIES:
-        raise PlaylistFull(count, MOST_ENTRIES)
+        raise PlaylistFull(count, MOST_ENTRIES, field)
 
 
 def moved(entries: Sequence[Entry], entry_id: EntryId, position: int) -> list[EntryId]:

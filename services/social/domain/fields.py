@@ -9,6 +9,10 @@ from services.social.errors import Malformed, Missing, OutOfRange
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _CONTROL_BUT_NEWLINE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]+")
 
+# NFC makes one sign of up to four (U+1F82). It takes quadratic time for marks in a row, minutes for a megabyte: nothing
+# longer may be given to it than what could become short enough.
+MOST_COMPOSED = 4
+
 
 def line(value: str, field: str, *, longest: int, is_required: bool = False) -> str:
     """Return one line of text: NFC, no control characters, no space around it.
@@ -17,7 +21,7 @@ def line(value: str, field: str, *, longest: int, is_required: bool = False) -> 
         OutOfRange: More than `longest` characters.
         Missing: Nothing is left, and it is required.
     """
-    cleaned = _CONTROL.sub(" ", unicodedata.normalize("NFC", value)).strip()
+    cleaned = _CONTROL.sub(" ", _composed(value, field, longest)).strip()
     return _bounded(cleaned, field, longest, is_required)
 
 
@@ -27,8 +31,14 @@ def text(value: str, field: str, *, longest: int) -> str:
     Raises:
         OutOfRange: More than `longest` characters.
     """
-    cleaned = _CONTROL_BUT_NEWLINE.sub(" ", unicodedata.normalize("NFC", value).replace("\r\n", "\n")).strip()
+    cleaned = _CONTROL_BUT_NEWLINE.sub(" ", _composed(value, field, longest).replace("\r\n", "\n")).strip()
     return _bounded(cleaned, field, longest, is_required=False)
+
+
+def _composed(value: str, field: str, longest: int) -> str:
+    if len(value) > MOST_COMPOSED * longest:
+        raise OutOfRange(field, len(value), longest, "characters")
+    return unicodedata.normalize("NFC", value)
 
 
 def _bounded(cleaned: str, field: str, longest: int, is_required: bool) -> str:

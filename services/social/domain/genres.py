@@ -74,6 +74,10 @@ _NAMES: dict[str, str] = {
 }
 
 
+# Commas and slashes may also stand inside of a name ("Big Band/Swing").
+_BETWEEN = re.compile(r"[;|\\\0]")
+
+
 @dataclass(frozen=True, slots=True)
 class GenreMatch:
     """A top-level genre; `is_known` is False where it is only the fallback."""
@@ -88,13 +92,19 @@ def match_genre(raw: str) -> GenreMatch:
     A list ("Indie; Folk") takes the first name that belongs somewhere. No tag is Experimental, and a tag that belongs
     nowhere is Pop, both marked as not known.
     """
-    whole = _folded(raw)
-    if not whole:
+    if not _folded(raw):
         return GenreMatch(_WITHOUT_TAG, is_known=False)
-    for name in (whole, *(_folded(part) for part in re.split(r"[;,/|\\\0]", raw))):
-        if name in _GENRE_BY_NAME:
-            return GenreMatch(_GENRE_BY_NAME[name], is_known=True)
+    for one in _BETWEEN.split(raw):
+        for name in (one, *re.split(r"[,/]", one)):
+            if (genre := _GENRE_BY_NAME.get(_folded(name))) is not None:
+                return GenreMatch(genre, is_known=True)
     return GenreMatch(_WITHOUT_MAPPING, is_known=False)
+
+
+def below_top_level(raw: str) -> list[str]:
+    """Return the genres that a file names beside the 16."""
+    names = (one.strip() for one in _BETWEEN.split(raw))
+    return [name for name in names if name and _folded(name) not in _TOP_LEVEL]
 
 
 def _folded(name: str) -> str:
@@ -112,4 +122,5 @@ def _table() -> dict[str, str]:
     return found
 
 
+_TOP_LEVEL = frozenset(map(_folded, GENRES))
 _GENRE_BY_NAME = _table()

@@ -4,10 +4,10 @@ import base64
 import binascii
 import hashlib
 import json
-import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from services.social.errors import Malformed, OutOfRange
@@ -44,15 +44,18 @@ def is_text(value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    """Say whether a key part is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Say whether a key part is a number that a float can hold: JSON knows longer ones."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def is_time(value: object) -> bool:
-    """Say whether a key part is a point in time, in ISO 8601 with its offset."""
+    """Say whether a key part is a point in time, in ISO 8601 with its offset, of the years 1 to 9999 in UTC, too."""
+    if not isinstance(value, str):
+        return False
     try:
-        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
+        moment = datetime.fromisoformat(value)
+        return moment.tzinfo is not None and moment.astimezone(UTC).tzinfo is UTC
+    except (ValueError, OverflowError):
         return False
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from services.social.domain import fields
-from services.social.domain.genres import GENRES, GenreMatch, match_genre
+from services.social.domain.genres import GENRES, GenreMatch, below_top_level, match_genre
 from services.social.domain.ids import is_id
 from services.social.errors import Malformed, Missing, OutOfRange
 
@@ -32,13 +32,16 @@ def genre(given: str, raw_genre: str) -> GenreMatch:
     return GenreMatch(given, is_known=True)
 
 
-def sub_genres(given: Sequence[str]) -> list[str]:
-    """Return genres below the top-level one, each once.
+def sub_genres(given: Sequence[str], raw_genre: str) -> list[str]:
+    """Return genres below the top-level one, each once: those that the source names, else those of the raw genre.
 
     Raises:
-        OutOfRange, Missing: More than 20, or one that is empty or longer than 100 characters.
+        OutOfRange, Missing: More than 20 are given, or one that is empty or longer than 100 characters.
     """
-    return _labels(given, "sub_genres", _MOST_SUB_GENRES)
+    if given:
+        return _labels(given, "sub_genres", _MOST_SUB_GENRES)
+    named = dict.fromkeys(name for name in below_top_level(raw_genre) if len(name) <= _LONGEST_LABEL)
+    return list(named)[:_MOST_SUB_GENRES]
 
 
 def source_tags(given: Sequence[str]) -> list[str]:
@@ -62,16 +65,16 @@ def isrc(given: str) -> str | None:
     return code or None
 
 
-def recording_id(given: str) -> str | None:
-    """Return a MusicBrainz recording id in lower case; None where none is given.
+def musicbrainz_id(given: str, of: str) -> str | None:
+    """Return a MusicBrainz id in lower case; None where none is given.
 
     Raises:
         Malformed: Not a UUID with its hyphens.
     """
-    recording = given.lower()
-    if recording and not is_id(recording):
-        raise Malformed("musicbrainz_recording_id", given[:40], "a UUID")
-    return recording or None
+    found = given.lower()
+    if found and not is_id(found):
+        raise Malformed(f"musicbrainz_{of}_id", given[:40], "a UUID")
+    return found or None
 
 
 def licence(given: str) -> str:

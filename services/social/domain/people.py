@@ -63,6 +63,7 @@ class Counts:
     following: int = 0
     likes_received: int = 0
     saves_received: int = 0
+    likes_given: int = 0
     plays: int = 0
 
 

@@ -1,5 +1,6 @@
 """Playlists that people keep: who may open one, and how it may be edited."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -26,6 +27,7 @@ class Playlist:
     """A list of tracks with an owner. `encoder_id` is empty where a person chose the tracks.
 
     Attributes:
+        is_source_public: Whether others may know what it was copied from: an unlisted one is open to who knows its id.
         listed_at: When it last became public, whether or not it is now.
         has_recipe: Whether it can be made again.
         is_hidden: Whether moderation took it out of sight.
@@ -46,6 +48,7 @@ class Playlist:
     updated_at: datetime
     share_slug: str = ""
     copied_from: PlaylistId | None = None
+    is_source_public: bool = False
     listed_at: datetime | None = None
     has_recipe: bool = False
     is_hidden: bool = False
@@ -64,6 +67,7 @@ class Entry:
         added_by: Who put it there; None where a generation did.
         nearest_seed: Place of the nearest positive seed in the recipe, from 0.
         quantile: Share of random pairs of tracks that are less similar than this one and what is nearest to it.
+        seed_similarities: Cosines to the seeds in the recipe's order; empty where they are not known.
     """
 
     entry_id: EntryId
@@ -75,6 +79,7 @@ class Entry:
     added_by: UserId | None = None
     nearest_seed: int | None = None
     quantile: float | None = None
+    seed_similarities: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True)

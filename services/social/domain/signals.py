@@ -24,8 +24,11 @@ class SignalKind(StrEnum):
     PLAY = "play"
 
 
-# What lifts a playlist in the trends, and by how much; a play by somebody else than its owner.
+# What lifts a playlist in the trends when somebody else than its owner does it, and by how much.
 HEAT = {SignalKind.LIKE: 1.0, SignalKind.COMMENT: 2.0, SignalKind.SAVE: 3.0, SignalKind.PLAY: 0.25}
+# After which half of that is left. No setting: scores are kept in half-lives since `_EPOCH`, and after a change what
+# was written before would lie on top for a year, or be gone.
+HEAT_HALF_LIFE = timedelta(hours=48)
 
 
 def age(at: datetime, half_life: timedelta) -> float:

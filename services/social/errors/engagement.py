@@ -1,15 +1,6 @@
 """Refusals about likes and comments."""
 
-from services.chassis.errors import NotFound, PermissionDenied, ResourceExhausted
-
-
-class UserBlocked(PermissionDenied):
-    """One of both blocks the other."""
-
-    default_reason = "USER_BLOCKED"
-
-    def __init__(self, user_id: str) -> None:
-        super().__init__("one of you blocks the other", field="user_id", value=user_id)
+from services.chassis.errors import NotFound, ResourceExhausted
 
 
 class CommentNotFound(NotFound):

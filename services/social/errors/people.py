@@ -1,19 +1,18 @@
 """Refusals about people and what they are to each other.
 
 DomainError
-├── InvalidArgument
-│   └── OwnAccount            following or blocking oneself
 ├── NotFound
 │   └── UserNotFound          also who is suspended, has left, or blocks the caller
 ├── FailedPrecondition
-│   ├── UserBlocked           following somebody whom one blocks
+│   ├── OwnAccount            following or blocking oneself
+│   ├── UserBlocked           by the caller: who is blocked by another is told that there is no such thing
 │   └── PageExpired           the ranking that a page belongs to is gone
 └── ResourceExhausted
     ├── FollowLimitReached
     └── BlocklistFull
 """
 
-from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
+from services.chassis.errors import FailedPrecondition, NotFound, ResourceExhausted
 
 
 class UserNotFound(NotFound):
@@ -25,7 +24,7 @@ class UserNotFound(NotFound):
         super().__init__("there is no such person", field=field, value=person)
 
 
-class OwnAccount(InvalidArgument):
+class OwnAccount(FailedPrecondition):
     """Nobody follows or blocks themselves."""
 
     default_reason = "OWN_ACCOUNT"
@@ -35,12 +34,12 @@ class OwnAccount(InvalidArgument):
 
 
 class UserBlocked(FailedPrecondition):
-    """The caller blocks this person."""
+    """The caller blocks this person, or whose playlist it is; nobody is told that another blocks them."""
 
     default_reason = "USER_BLOCKED"
 
-    def __init__(self, user_id: str) -> None:
-        super().__init__("you block this person", field="user_id", value=user_id)
+    def __init__(self, value: str, field: str = "user_id") -> None:
+        super().__init__("you block this person: unblock them first", field=field, value=value)
 
 
 class PageExpired(FailedPrecondition):

@@ -26,9 +26,9 @@ class PlaylistFull(FailedPrecondition):
 
     default_reason = "PLAYLIST_FULL"
 
-    def __init__(self, count: int, limit: int) -> None:
+    def __init__(self, count: int, limit: int, field: str) -> None:
         super().__init__(
-            f"the playlist would have {count} entries, limit is {limit}", field="track_ids", value=count, limit=limit
+            f"the playlist would have {count} entries, limit is {limit}", field=field, value=count, limit=limit
         )
 
 

@@ -16,6 +16,14 @@ def comment_added(comment_id: CommentId, playlist_id: PlaylistId, user_id: UserI
     return Event(new_id(), user_id, "museed.social.v1.comment_added", message.SerializeToString())
 
 
+def comment_changed(comment_id: CommentId, playlist_id: PlaylistId, user_id: UserId, now: datetime) -> Event:
+    """Tell that the author of a comment changed it."""
+    message = people_events_pb2.CommentChanged(
+        comment_id=comment_id, playlist_id=playlist_id, user_id=user_id, changed_at=timestamp(now)
+    )
+    return Event(new_id(), user_id, "museed.social.v1.comment_changed", message.SerializeToString())
+
+
 def comment_removed(comment_id: CommentId, playlist_id: PlaylistId, user_id: UserId, now: datetime) -> Event:
     """Tell that a comment is gone, by its author or by the owner of the playlist."""
     message = people_events_pb2.CommentRemoved(

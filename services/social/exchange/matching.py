@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from services.social.domain.folding import folded
+from services.social.domain.folding import folded, sort_name
 from services.social.domain.ids import TrackId
+from services.social.domain.search_names import key_of
 from services.social.exchange.rows import FileRow
 
 # As far as two lengths of one recording lie apart in headers and other programs' figures.
@@ -51,7 +52,7 @@ def names_of(row: FileRow) -> list[tuple[str, str]]:
 
     A title alone says too little, unless there is a length with it.
     """
-    pairs = [(folded(title), folded(artist)) for title, artist in row.readings]
+    pairs = [(sort_name(title), key_of(artist)) for title, artist in row.readings]
     return [(title, artist) for title, artist in dict.fromkeys(pairs) if title and (artist or row.seconds)]
 
 

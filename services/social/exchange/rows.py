@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.social.domain.fields import MOST_COMPOSED
 from services.social.errors import OutOfRange
 
 MOST_BYTES = 5_000_000
@@ -121,7 +122,8 @@ def cleaned(text: object) -> str:
     """Return one line of text, NFC, without control characters and lone surrogates, at most 500 characters."""
     if not isinstance(text, str):
         return ""
-    return unicodedata.normalize("NFC", _UNFIT.sub(" ", text)).strip()[:LONGEST_NAME].strip()
+    said = _UNFIT.sub(" ", text).strip()[: MOST_COMPOSED * LONGEST_NAME]
+    return unicodedata.normalize("NFC", said)[:LONGEST_NAME].strip()
 
 
 def length(seconds: float) -> float:
@@ -129,14 +131,14 @@ def length(seconds: float) -> float:
     return seconds if math.isfinite(seconds) and 0 < seconds <= _LONGEST_SECONDS else 0.0
 
 
-def check_size(content: bytes) -> None:
-    """Check how large a file is.
+def check_size(content: bytes, field: str = "content") -> None:
+    """Check how large a file is; `field` is what makes it so.
 
     Raises:
         OutOfRange: More than 5,000,000 bytes.
     """
     if len(content) > MOST_BYTES:
-        raise OutOfRange("content", len(content), MOST_BYTES, "bytes")
+        raise OutOfRange(field, len(content), MOST_BYTES, "bytes")
 
 
 def check_rows(count: int) -> None:

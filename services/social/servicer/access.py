@@ -95,8 +95,8 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.ADMIN: "ListTrends ExportTrends",
     },
     "PlaylistJobService": {
-        Access.USER: "CreateExtensionJob ListSuggestions JudgeSuggestions CreateRegenerationJob SetSchedule "
-        "ClearSchedule GetSchedule ListMyJobs",
+        Access.USER: "CreateExtensionJob ListSuggestions JudgeSuggestions CreateRegenerationJob GetRecipe "
+        "SetSchedule ClearSchedule GetSchedule ListMyJobs",
         Access.ADMIN: "ListJobs ReplayJobs",
     },
     "ViewService": {

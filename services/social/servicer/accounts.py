@@ -10,13 +10,12 @@ from services.chassis import auth
 from services.chassis.auth import require_viewer
 from services.social.domain import fields
 from services.social.domain.accounts import (
-    LONGEST_EMAIL,
     LONGEST_PASSWORD,
     REFRESH_LIFE,
     RefreshVerdict,
     check_sign_up,
-    folded,
     judge_refresh,
+    login_key,
 )
 from services.social.domain.ids import SessionId, UserId, is_id, new_id
 from services.social.domain.mail_tokens import MailTokens, Purpose
@@ -28,9 +27,9 @@ from services.social.errors import BadCredentials
 from services.social.errors.credentials import AccountSuspended
 from services.social.errors.sessions import SessionEnded
 from services.social.events.accounts import user_signed_up
-from services.social.servicer import account_messages
+from services.social.servicer import account_messages, keys
 from services.social.servicer.account_messages import SessionStarter, origin_of
-from services.social.store import accounts, credentials, mail, outbox, sessions
+from services.social.store import accounts, credentials, mail, outbox, profiles, sessions
 from services.social.store.database import Database
 from services.social.store.quotas import Quotas
 from services.social.workers.background import Nudge
@@ -94,7 +93,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         context: grpc.aio.ServicerContext[accounts_pb2.LogInRequest, accounts_pb2.LogInResponse],
     ) -> accounts_pb2.LogInResponse:
         """Start a session; an unknown person takes as long as a wrong password and gets the same answer."""
-        login = folded(request.login.replace("\0", ""))[:LONGEST_EMAIL]
+        login = login_key(request.login)
         # Counted before it is known to fail: of many guesses at once none goes past the bound.
         await self._counts.take(self._quotas.log_ins, login)
         async with self._database.connection() as connection:
@@ -173,10 +172,12 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         request: accounts_pb2.BatchGetUsersRequest,
         context: grpc.aio.ServicerContext[accounts_pb2.BatchGetUsersRequest, accounts_pb2.BatchGetUsersResponse],
     ) -> accounts_pb2.BatchGetUsersResponse:
-        """Return people by id, as everybody may see them."""
+        """Return people by id, without those whom the caller may not see."""
         fields.count(len(request.user_ids), "user_ids", _MOST_USERS)
+        wanted = [UserId(one) for one in set(request.user_ids) if is_id(one)]
         async with self._database.connection() as connection:
-            people = await accounts.find_people(connection, [UserId(one) for one in request.user_ids if is_id(one)])
+            seen = await profiles.find_visible(connection, keys.viewer_id(), wanted)
+            people = await accounts.find_people(connection, list(seen))
         return accounts_pb2.BatchGetUsersResponse(users=[account_messages.user(person) for person in people])
 
     async def GetJwks(

@@ -128,6 +128,7 @@ class CatalogServicer(CatalogIngest, CatalogUploads):
             indexed_count=counts.indexed,
             user_count=counts.users,
             playlist_count=counts.playlists,
+            play_count=counts.plays,
             genres=[
                 catalog_pb2.GenreCount(genre=genre.name, track_count=genre.tracks)
                 for genre in counts.genres

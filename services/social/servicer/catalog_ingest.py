@@ -74,6 +74,8 @@ class CatalogIngest(catalog_pb2_grpc.CatalogServiceServicer):
                 track.source,
                 track.mtime_ns,
                 track.previous_path,
+                track.musicbrainz_artist_id,
+                track.musicbrainz_release_id,
             )
             for track in request.tracks
         ]
@@ -107,6 +109,8 @@ class CatalogIngest(catalog_pb2_grpc.CatalogServiceServicer):
         key = paging.decode_token(scope, request.page_token, [paging.is_time, is_id])
         before = None if key is None else (datetime.fromisoformat(str(key[0])), TrackId(str(key[1])))
         async with self._database.connection() as connection:
+            if root_id is not None and not await catalog.root_exists(connection, root_id):
+                raise RootNotFound(root_id)
             found = await stats.failed_tracks(connection, root_id, before, size + 1)
         page = paging.cut(found, size, scope, lambda one: (one.failed_at.isoformat(), one.track_id))
         return catalog_pb2.ListFailedTracksResponse(

@@ -102,8 +102,10 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
             found.description,
             [replace(row, address=self._address(secret, track_id)) if secret else row for track_id, row in rows],
         )
+        content = formats.write(format_, written)
+        check_size(content, "format")
         return exchange_pb2.ExportPlaylistResponse(
-            content=formats.write(format_, written),
+            content=content,
             content_type=formats.CONTENT_TYPES[format_],
             file_name=formats.file_name(found.title, format_),
         )

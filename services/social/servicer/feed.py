@@ -8,11 +8,13 @@ from museed.social.v1 import feed_pb2, feed_pb2_grpc, playlists_pb2
 from services.chassis.auth import require_viewer
 from services.social.domain import paging
 from services.social.domain.ids import PlaylistId, UserId
+from services.social.domain.visibility import may_open, thing_of
 from services.social.errors.people import PageExpired
-from services.social.servicer import keys, people_messages
+from services.social.servicer import keys
 from services.social.servicer.people import check_visible
-from services.social.store import feed, listings, trending
-from services.social.store.database import Connection, Database
+from services.social.servicer.playlist_messages import to_playlist
+from services.social.store import engagement, feed, listings, playlists, trending
+from services.social.store.database import LAST_ID, Connection, Database
 from services.social.wire import timestamp
 
 _LARGEST_NUMBER = 2**31
@@ -79,7 +81,7 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
     ) -> feed_pb2.ListLatestResponse:
         """List public playlists, those made public last first."""
         viewer_id, size, scope = keys.viewer_id(), keys.page_size(request.page_size), "ListLatest"
-        before = keys.time_key(scope, request.page_token, keys.LAST_ID)
+        before = keys.time_key(scope, request.page_token, LAST_ID)
         async with self._database.reading() as connection:
             found = await listings.latest(connection, viewer_id, before, size + 1)
             page = paging.cut(found, size, scope, lambda one: (one.at.isoformat(), one.playlist_id))
@@ -129,13 +131,11 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
 async def _playlists(
     connection: Connection, viewer_id: UserId | None, playlist_ids: Sequence[PlaylistId]
 ) -> dict[PlaylistId, playlists_pb2.Playlist]:
-    """Return playlists by id, in this order; what was deleted in between is missing."""
-    cards = await listings.cards(connection, viewer_id, playlist_ids)
-    return {
-        one: people_messages.playlist(cards[one], is_liked=None if viewer_id is None else cards[one].is_liked)
-        for one in playlist_ids
-        if one in cards
-    }
+    """Return playlists by id, in this order; what was deleted or closed since they were listed is missing."""
+    found = await playlists.find_playlists(connection, playlist_ids)
+    seen = {one.playlist_id: one for one in found if may_open(thing_of(one), viewer_id)}
+    liked = await engagement.liked_among(connection, viewer_id, list(seen))
+    return {one: to_playlist(seen[one], viewer_id, one in liked) for one in playlist_ids if one in seen}
 
 
 def _activity(found: feed.Activity) -> feed_pb2.Activity:

@@ -7,10 +7,10 @@ from services.social.domain import paging
 from services.social.domain.ids import UserId, is_id
 from services.social.errors import Missing
 from services.social.errors.people import UserNotFound
+from services.social.store.database import LAST_ID
 
 DEFAULT_PAGE, LARGEST_PAGE = 20, 100
-# Above and below every id.
-LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+# Below every id.
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 

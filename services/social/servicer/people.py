@@ -118,11 +118,12 @@ class PeopleServicer(people_pb2_grpc.PeopleServiceServicer):
         now = self._clock()
         async with self._database.transaction() as connection:
             locked = await follows.lock_two(connection, me, other)
-            if locked is None or not locked["is_active"] or await follows.blocks(connection, other, me):
+            between = await follows.blocks_between(connection, me, other)
+            if between.by_first:
+                raise UserBlocked(other)
+            if locked is None or not locked["is_active"] or between.by_second:
                 raise UserNotFound(other)
             before = (await follows.relations(connection, me, [other]))[other]
-            if before.is_blocked:
-                raise UserBlocked(other)
             if not before.is_following:
                 await self._begin_to_follow(connection, me, other, now)
             after = (await follows.relations(connection, me, [other]))[other]
@@ -142,7 +143,11 @@ class PeopleServicer(people_pb2_grpc.PeopleServiceServicer):
             if since is not None:
                 await follows.signal_follow(connection, me, other, since, -1)
                 await outbox.add(connection, user_unfollowed(me, other, now))
-            elif locked is None or not locked["is_active"] or await follows.blocks(connection, other, me):
+            elif (
+                locked is None
+                or not locked["is_active"]
+                or (await follows.blocks_between(connection, me, other)).by_second
+            ):
                 raise UserNotFound(other)
             after = (await follows.relations(connection, me, [other]))[other]
         return people_pb2.UnfollowResponse(relation=people_messages.relation(after))
@@ -159,7 +164,7 @@ class PeopleServicer(people_pb2_grpc.PeopleServiceServicer):
             locked = await follows.lock_two(connection, me, other)
             if locked is None or not locked["is_there"]:
                 raise UserNotFound(other)
-            if not await follows.blocks(connection, me, other):
+            if not (await follows.blocks_between(connection, me, other)).by_first:
                 if await follows.count_blocked(connection, me, MOST_BLOCKED) >= MOST_BLOCKED:
                     raise BlocklistFull(MOST_BLOCKED)
                 await follows.insert_block(connection, me, other, now)

@@ -1,10 +1,9 @@
-"""Translates people, and playlists as lists show them, to messages."""
+"""Translates people to messages."""
 
 from collections.abc import Sequence
 
-from museed.social.v1 import accounts_pb2, badges_pb2, listening_pb2, people_pb2, playlists_pb2
+from museed.social.v1 import accounts_pb2, badges_pb2, listening_pb2, people_pb2
 from services.social.domain.badges import tells_of_listening
-from services.social.domain.feed import Card
 from services.social.domain.people import GenreCount, Member, Profile, Relation
 from services.social.wire import timestamp
 
@@ -50,6 +49,7 @@ def profile(found: Profile, *, is_own: bool) -> people_pb2.Profile:
         ],
         relation=relation(found.relation),
         is_listed=found.is_listed,
+        liked_playlist_count=counts.likes_given,
     )
 
 
@@ -57,28 +57,3 @@ def genre_shares(counts: Sequence[GenreCount]) -> list[listening_pb2.GenreShare]
     """Return counts with their parts of the whole."""
     whole = sum(each.count for each in counts)
     return [listening_pb2.GenreShare(genre=each.genre, count=each.count, share=each.count / whole) for each in counts]
-
-
-def playlist(card: Card, *, is_liked: bool | None) -> playlists_pb2.Playlist:
-    """Return a playlist as lists show it; `is_liked` is None for a guest."""
-    return playlists_pb2.Playlist(
-        playlist_id=card.playlist_id,
-        owner_id=card.owner_id,
-        title=card.title,
-        description=card.description,
-        visibility=playlists_pb2.Visibility.Value(f"VISIBILITY_{card.visibility.value}"),
-        entry_count=card.entry_count,
-        duration_seconds=card.duration_seconds,
-        encoder_id=card.encoder_id,
-        version=card.version,
-        created_at=timestamp(card.created_at),
-        updated_at=timestamp(card.updated_at),
-        share_slug=card.share_slug,
-        copied_from=card.copied_from or "",
-        like_count=card.like_count,
-        save_count=card.save_count,
-        comment_count=card.comment_count,
-        listed_at=None if card.listed_at is None else timestamp(card.listed_at),
-        is_hidden=card.is_hidden,
-        is_liked=is_liked,
-    )

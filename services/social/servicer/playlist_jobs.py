@@ -26,7 +26,8 @@ from services.social.domain.suggestions import (
 from services.social.errors import Malformed, Missing, OutOfRange, PlaylistNotFound
 from services.social.errors.playlist_jobs import NoRecipe, PlaylistEmpty, TooManySchedules, UploadGone
 from services.social.servicer.desk import JobDesk, to_wait_s
-from services.social.servicer.recipe_messages import to_filter
+from services.social.servicer.playlist_messages import playlist_id_of
+from services.social.servicer.recipe_messages import recipe_message, to_filter
 from services.social.store import accounts, encoders, job_lists, jobs, remaking, schedules, uploads
 from services.social.store import suggestions as rows
 from services.social.store.database import Connection
@@ -57,7 +58,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         ],
     ) -> jobwork_pb2.CreateExtensionJobResponse:
         """Ask for tracks that go with a playlist."""
-        user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
+        user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
         key, wait_s = check_key(request.idempotency_key), to_wait_s(request.wait_ms)
         count = fields.integer(request.count, "count", 0, MOST_SUGGESTIONS) or DEFAULT_SUGGESTIONS
         wanted = extension_request(playlist_id, count, check_filter(to_filter(request.filter), "filter"))
@@ -83,11 +84,11 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         context: grpc.aio.ServicerContext[jobwork_pb2.ListSuggestionsRequest, jobwork_pb2.ListSuggestionsResponse],
     ) -> jobwork_pb2.ListSuggestionsResponse:
         """List what was suggested, best first."""
-        user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
+        user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
         state = _suggestion_state(request.state)
         size = paging.page_size(request.page_size, _PAGE_SIZE, _LARGEST_PAGE)
         scope = f"suggestions {playlist_id} {state}"
-        key = paging.decode_token(scope, request.page_token, [paging.is_number, is_id])
+        key = paging.decode_token(scope, request.page_token, [_is_cosine, is_id])
         after = None if key is None else (float(key[0]), str(key[1]))
         async with self._desk.database.connection() as connection:
             await _own(connection, playlist_id, user_id)
@@ -103,7 +104,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         context: grpc.aio.ServicerContext[jobwork_pb2.JudgeSuggestionsRequest, jobwork_pb2.JudgeSuggestionsResponse],
     ) -> jobwork_pb2.JudgeSuggestionsResponse:
         """Add suggestions, or refuse them."""
-        user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
+        user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
         judgement = check_judgement(request.accept_track_ids, request.reject_track_ids)
         version, entry_ids = await judge(self._desk.database, user_id, playlist_id, judgement, self._desk.clock())
         return jobwork_pb2.JudgeSuggestionsResponse(version=version, entry_ids=entry_ids)
@@ -116,7 +117,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         ],
     ) -> jobwork_pb2.CreateRegenerationJobResponse:
         """Ask for a playlist to be made again."""
-        user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
+        user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
         key, wait_s = check_key(request.idempotency_key), to_wait_s(request.wait_ms)
         wanted = regeneration_request(playlist_id, replace=request.replace)
 
@@ -136,13 +137,26 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         ended = await self._desk.until_ended(job, wait_s)
         return jobwork_pb2.CreateRegenerationJobResponse(job=self._desk.message(ended))
 
+    async def GetRecipe(
+        self,
+        request: jobwork_pb2.GetRecipeRequest,
+        context: grpc.aio.ServicerContext[jobwork_pb2.GetRecipeRequest, jobwork_pb2.GetRecipeResponse],
+    ) -> jobwork_pb2.GetRecipeResponse:
+        """Return what a playlist was made from."""
+        user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
+        async with self._desk.database.connection() as connection:
+            source = await _own(connection, playlist_id, user_id)
+        if source.recipe is None:
+            raise NoRecipe(playlist_id)
+        return jobwork_pb2.GetRecipeResponse(recipe=recipe_message(source.recipe), encoder_id=source.encoder_id)
+
     async def SetSchedule(
         self,
         request: jobwork_pb2.SetScheduleRequest,
         context: grpc.aio.ServicerContext[jobwork_pb2.SetScheduleRequest, jobwork_pb2.SetScheduleResponse],
     ) -> jobwork_pb2.SetScheduleResponse:
         """Have a playlist made again and again."""
-        user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
+        user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
         every = _period(request.every)
         given = moment(request.first_at, "first_at") if request.HasField("first_at") else None
         first_at = check_first(given, every, self._desk.clock())
@@ -164,7 +178,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         context: grpc.aio.ServicerContext[jobwork_pb2.ClearScheduleRequest, jobwork_pb2.ClearScheduleResponse],
     ) -> jobwork_pb2.ClearScheduleResponse:
         """End that."""
-        user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
+        user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
         async with self._desk.database.transaction() as connection:
             await accounts.lock_person(connection, user_id)
             await _own(connection, playlist_id, user_id)
@@ -177,7 +191,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         context: grpc.aio.ServicerContext[jobwork_pb2.GetScheduleRequest, jobwork_pb2.GetScheduleResponse],
     ) -> jobwork_pb2.GetScheduleResponse:
         """Return the schedule of a playlist."""
-        user_id, playlist_id = UserId(require_viewer().user_id), _playlist_id(request.playlist_id)
+        user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
         async with self._desk.database.connection() as connection:
             await _own(connection, playlist_id, user_id)
             found = await schedules.find_schedule(connection, playlist_id, user_id)
@@ -252,10 +266,9 @@ async def _own(connection: Connection, playlist_id: PlaylistId, user_id: UserId)
     return found
 
 
-def _playlist_id(given: str) -> PlaylistId:
-    if not is_id(given):
-        raise PlaylistNotFound(given)
-    return PlaylistId(given)
+def _is_cosine(value: object) -> bool:
+    """Say whether a number can be one, as far as rounding goes; the column is a `real`, which has no longer ones."""
+    return paging.is_number(value) and isinstance(value, int | float) and abs(value) < 2
 
 
 def _suggestion_state(value: jobwork_pb2.SuggestionState.ValueType) -> SuggestionState:

@@ -49,6 +49,7 @@ def to_playlist(found: Playlist, viewer_id: UserId | None, is_liked: bool | None
         is_liked: Whether the viewer likes it; None where that is not said.
     """
     is_public = found.visibility is Visibility.PUBLIC
+    is_source_told = found.owner_id == viewer_id or found.is_source_public
     has_link = found.owner_id == viewer_id or found.visibility is not Visibility.PRIVATE
     return playlists_pb2.Playlist(
         playlist_id=found.playlist_id,
@@ -63,7 +64,7 @@ def to_playlist(found: Playlist, viewer_id: UserId | None, is_liked: bool | None
         created_at=timestamp(found.created_at),
         updated_at=timestamp(found.updated_at),
         share_slug=found.share_slug if has_link else "",
-        copied_from=found.copied_from or "",
+        copied_from=(found.copied_from or "") if is_source_told else "",
         like_count=found.likes,
         save_count=found.saves,
         comment_count=found.comments,
@@ -97,4 +98,5 @@ def to_entry(found: Entry) -> playlists_pb2.PlaylistEntry:
         added_by=found.added_by or "",
         nearest_seed=found.nearest_seed,
         quantile=found.quantile,
+        seed_similarities=found.seed_similarities,
     )

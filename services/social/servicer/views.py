@@ -22,7 +22,9 @@ _SEEN: dict[int, _Seen] = {
     access_pb2.THING_KIND_NOTIFICATION: views.notifications_seen,
     access_pb2.THING_KIND_ACTIVITY: views.activities_seen,
     access_pb2.THING_KIND_USER: views.people_seen,
+    access_pb2.THING_KIND_COMMENT: views.comments_seen,
 }
+_KINDS = "PLAYLIST, JOB, NOTIFICATION, ACTIVITY, USER or COMMENT"
 
 
 class ViewServicer(access_pb2_grpc.ViewServiceServicer):
@@ -43,7 +45,7 @@ class ViewServicer(access_pb2_grpc.ViewServiceServicer):
         ids: defaultdict[int, set[str]] = defaultdict(set)
         for number, thing in enumerate(request.things):
             if thing.kind not in _SEEN:
-                raise Malformed(f"things[{number}].kind", thing.kind, "PLAYLIST, JOB, NOTIFICATION, ACTIVITY or USER")
+                raise Malformed(f"things[{number}].kind", thing.kind, _KINDS)
             if is_id(thing.id):
                 ids[thing.kind].add(thing.id)
         viewer_id = keys.viewer_id()

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from services.social.sources.genre_maps import key_of, own_map
 from services.social.sources.rows import (
     LONGEST_LINE_BYTES,
+    MUSICBRAINZ_IDS,
     LeftOut,
     Line,
     Reason,
@@ -142,7 +143,7 @@ def _track(given: dict[str, Any], head: Head) -> SourceTrack:
         tags=_texts(given, "tags"),
         year=_year(given.get("year")),
         isrc=_text(given, "isrc").replace("-", "").upper(),
-        musicbrainz_recording_id=_text(given, "musicbrainz_recording_id").lower(),
+        **{name: _text(given, name).lower() for name in MUSICBRAINZ_IDS},
         licence=_text(given, "licence"),
     )
 

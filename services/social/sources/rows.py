@@ -13,6 +13,7 @@ LONGEST_PATH_BYTES = 4_096
 LONGEST_TEXT = 500
 MOST_SUB_GENRES, MOST_TAGS, LONGEST_TAG = 20, 50, 100
 LAST_YEAR = 9_999
+MUSICBRAINZ_IDS = ("musicbrainz_recording_id", "musicbrainz_artist_id", "musicbrainz_release_id")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
@@ -65,7 +66,7 @@ class SourceTrack:
         tags: At most 50 of 1 to 100 characters.
         year: Of release.
         isrc: 12 characters without hyphens.
-        musicbrainz_recording_id: A UUID.
+        musicbrainz_recording_id: A UUID, as the other two.
         licence: Name or address.
     """
 
@@ -81,6 +82,8 @@ class SourceTrack:
     year: int = 0
     isrc: str = ""
     musicbrainz_recording_id: str = ""
+    musicbrainz_artist_id: str = ""
+    musicbrainz_release_id: str = ""
     licence: str = ""
 
 
@@ -122,8 +125,9 @@ def checked(track: SourceTrack, place: str) -> SourceTrack | LeftOut:
         return _field(place, f"year is {str(track.year)[:20]}, limit is {LAST_YEAR}")
     if track.isrc and not _ISRC.fullmatch(track.isrc):
         return _field(place, f"isrc is {track.isrc[:40]!r}: 12 characters like KRA301900001 are expected")
-    if track.musicbrainz_recording_id and not _UUID.fullmatch(track.musicbrainz_recording_id):
-        return _field(place, f"musicbrainz_recording_id is {track.musicbrainz_recording_id[:40]!r}: a UUID is expected")
+    for name in MUSICBRAINZ_IDS:
+        if (given := getattr(track, name)) and not _UUID.fullmatch(given):
+            return _field(place, f"{name} is {given[:40]!r}: a UUID is expected")
     if not all(_is_encodable(getattr(track, field.name)) for field in fields(track)):
         return _field(place, "a text holds half of a surrogate pair")
     return track

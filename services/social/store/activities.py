@@ -31,12 +31,6 @@ DELETE_OLD = """
     RETURNING activity_id
 """
 
-FORGET = """
-    DELETE FROM activities
-    WHERE activity_id IN (SELECT activity_id FROM activities WHERE actor_id = $1 ORDER BY activity_id DESC LIMIT $2)
-    RETURNING activity_id
-"""
-
 
 async def record(
     connection: Connection,
@@ -81,8 +75,3 @@ async def notify(
 async def delete_old(connection: Connection, before: str, limit: int) -> int:
     """Forget activities with lower ids; return how many of at most `limit`."""
     return len(await connection.fetch(DELETE_OLD, before, limit))
-
-
-async def forget(connection: Connection, user_id: UserId, limit: int) -> int:
-    """Forget what a person did; return how many of at most `limit`."""
-    return len(await connection.fetch(FORGET, user_id, limit))

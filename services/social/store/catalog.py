@@ -38,9 +38,12 @@ _TYPES = {
     "source_tags": "text",
     "isrc": "text",
     "musicbrainz_recording_id": "uuid",
+    "musicbrainz_artist_id": "uuid",
+    "musicbrainz_release_id": "uuid",
     "licence": "text",
     "source": "text",
     "mtime_ns": "bigint",
+    "artist_key": "text",
     "search_title": "text",
     "search_text": "text",
     "search_jamo": "text",
@@ -60,7 +63,7 @@ INSERT_TRACKS = f"""
 INSERT INTO tracks (root_id, track_id, {FILE_COLUMNS})
 SELECT $1, given.track_id, {_GIVEN_VALUES} FROM unnest($2::uuid[], {_GIVEN_ARRAYS}) AS given (track_id, {FILE_COLUMNS})
 """
-# What follows from the names is made anew (see refining).
+# Artist and album are looked up anew (see refining).
 UPDATE_TRACKS = f"""
 UPDATE tracks
 SET ({FILE_COLUMNS}, refined, missing_since, updated_at) = ROW ({_GIVEN_VALUES}, 0, NULL, now())

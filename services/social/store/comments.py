@@ -1,5 +1,6 @@
 """Rows of comments."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
@@ -7,7 +8,7 @@ import asyncpg
 from services.social.domain.comments import Comment
 from services.social.domain.ids import CommentId, PlaylistId, UserId
 from services.social.store.database import LAST_ID, Connection
-from services.social.store.visibility import blocked
+from services.social.store.visibility import blocked, openable
 
 COMMENT = """
     c.comment_id, c.playlist_id, c.user_id AS author_id, c.text, c.created_at, c.edited_at,
@@ -15,14 +16,30 @@ COMMENT = """
 """
 SELECT_COMMENT = f"SELECT {COMMENT} FROM comments AS c WHERE comment_id = $1"
 LOCK_COMMENT = f"{SELECT_COMMENT} FOR NO KEY UPDATE"
-# What was deleted or hidden, what was said by those who are suspended, and by those whom a block keeps apart from the
-# viewer, is left out; of hidden ones the author still sees their own, and admins see all.
+
+
+def _shown(viewer: str, is_admin: str) -> str:
+    """Return a condition on comments `c` and users `u`, their authors, of a playlist that the viewer may open.
+
+    What was deleted or hidden, what was said by those who are suspended, and by those whom a block keeps apart from the
+    viewer, is left out; of hidden ones the author still sees their own, and admins see all.
+    """
+    return f"""(
+        c.deleted_at IS NULL AND (c.hidden_at IS NULL OR c.user_id = {viewer} OR {is_admin})
+        AND u.suspended_at IS NULL AND u.deleted_at IS NULL AND NOT {blocked("c.user_id", viewer)}
+    )"""
+
+
 SELECT_COMMENTS = f"""
 SELECT {COMMENT} FROM comments AS c LEFT JOIN users AS u USING (user_id)
-WHERE c.playlist_id = $1 AND c.comment_id < coalesce($2, '{LAST_ID}'::uuid) AND c.deleted_at IS NULL
-    AND (c.hidden_at IS NULL OR c.user_id = $4::uuid OR $5)
-    AND u.suspended_at IS NULL AND u.deleted_at IS NULL AND NOT {blocked("c.user_id", "$4::uuid")}
+WHERE c.playlist_id = $1 AND c.comment_id < coalesce($2, '{LAST_ID}'::uuid) AND {_shown("$4::uuid", "$5")}
 ORDER BY c.comment_id DESC LIMIT $3
+"""
+SHOWN = f"""
+SELECT c.comment_id FROM comments AS c LEFT JOIN users AS u USING (user_id)
+JOIN playlists AS p ON p.playlist_id = c.playlist_id JOIN users AS o ON o.user_id = p.owner_id
+WHERE c.comment_id = ANY ($2::uuid[]) AND {openable("$1::uuid")}
+    AND {_shown("$1::uuid", "EXISTS (SELECT FROM users WHERE user_id = $1::uuid AND role = 'admin')")}
 """
 # Reads no more rows than the quota, whatever somebody has said in all.
 COUNT_SINCE = """
@@ -61,6 +78,11 @@ async def comments_of(
     """Return what was said of a playlist, newest first, before a comment, as somebody sees it."""
     rows = await connection.fetch(SELECT_COMMENTS, playlist_id, before, limit, viewer_id, is_admin)
     return [_comment(row) for row in rows]
+
+
+async def shown(connection: Connection, viewer_id: UserId | None, comment_ids: Sequence[str]) -> set[str]:
+    """Return those of these comments that the lists of their playlists show to somebody."""
+    return {row["comment_id"] for row in await connection.fetch(SHOWN, viewer_id, comment_ids)}
 
 
 async def count_since(connection: Connection, user_id: UserId, since: datetime, most: int) -> int:

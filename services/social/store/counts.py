@@ -2,10 +2,10 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from services.social.domain.ids import PlaylistId, UserId
-from services.social.domain.signals import HEAT, SignalKind, added
+from services.social.domain.signals import HEAT, HEAT_HALF_LIFE, SignalKind, added
 from services.social.store.database import Connection
 from services.social.store.signals import Signal
 
@@ -65,6 +65,8 @@ TOUCH_PEOPLE = """
     ON CONFLICT (user_id) DO UPDATE SET since = known.since
 """
 
+OWNERS = "SELECT playlist_id, owner_id FROM playlists WHERE playlist_id = ANY($1::uuid[])"
+
 LOCK_HEAT = "SELECT playlist_id, score FROM playlist_heat WHERE playlist_id = ANY($1::uuid[]) FOR UPDATE"
 
 SET_HEAT = """
@@ -116,12 +118,15 @@ async def add_to_people(connection: Connection, batch: Sequence[Signal]) -> None
         await connection.execute(TOUCH_PEOPLE, people)
 
 
-async def add_heat(connection: Connection, batch: Sequence[Signal], half_life: timedelta) -> None:
-    """Keep the score by which playlists are popular; see `signals.added`."""
+async def add_heat(connection: Connection, batch: Sequence[Signal]) -> None:
+    """Keep the score by which playlists are popular, with others than their owners; see `signals.added`."""
+    hot = [(one.playlist_id, one) for one in batch if one.playlist_id is not None and one.kind in HEAT]
+    owners = await connection.fetch(OWNERS, sorted({playlist_id for playlist_id, _ in hot}))
+    owner_of: Mapping[PlaylistId, UserId] = {row["playlist_id"]: row["owner_id"] for row in owners}
     of_playlists: defaultdict[PlaylistId, list[tuple[float, datetime]]] = defaultdict(list)
-    for signal in batch:
-        if signal.playlist_id is not None and signal.kind in HEAT:
-            of_playlists[signal.playlist_id].append((HEAT[signal.kind] * signal.amount, signal.at))
+    for playlist_id, signal in hot:
+        if playlist_id in owner_of and signal.actor_id != owner_of[playlist_id]:
+            of_playlists[playlist_id].append((HEAT[signal.kind] * signal.amount, signal.at))
     if not of_playlists:
         return
     rows = await connection.fetch(LOCK_HEAT, sorted(of_playlists))
@@ -130,7 +135,7 @@ async def add_heat(connection: Connection, batch: Sequence[Signal], half_life: t
     for playlist_id, steps in of_playlists.items():
         score = before.get(playlist_id)
         for weight, at in steps:
-            score = added(score, weight, at, half_life)
+            score = added(score, weight, at, HEAT_HALF_LIFE)
         after[playlist_id] = score
     kept = sorted((playlist_id, score) for playlist_id, score in after.items() if score is not None)
     await connection.execute(SET_HEAT, [each[0] for each in kept], [each[1] for each in kept])

@@ -95,6 +95,7 @@ async def add_tracks(
     track_ids: Sequence[TrackId],
     after: int,
     now: datetime,
+    similarities: Sequence[float] | None = None,
 ) -> list[EntryId]:
     """Add entries behind the last one.
 
@@ -106,6 +107,7 @@ async def add_tracks(
         track_ids: In playing order.
         after: How many entries there are.
         now: Time of day.
+        similarities: Of each track to the playlist, where that was asked for.
 
     Raises:
         TrackNotFound: One is not in the library; names its place.
@@ -120,7 +122,7 @@ async def add_tracks(
             "track_id": track_id,
             "position": after + number,
             "is_seed": False,
-            "similarity": None,
+            "similarity": None if similarities is None else similarities[number],
             "seed_similarities": [],
             "shared_tags": [],
             "added_by": added_by,

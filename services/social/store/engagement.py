@@ -8,11 +8,12 @@ from services.social.domain.accounts import Person, Role
 from services.social.domain.ids import PlaylistId, UserId
 from services.social.domain.playlists import Playlist
 from services.social.domain.visibility import may_act, thing_of
-from services.social.errors.engagement import UserBlocked
+from services.social.errors import PlaylistNotFound
+from services.social.errors.people import UserBlocked
+from services.social.store import follows
 from services.social.store.database import Connection
 from services.social.store.visibility import blocked
 
-IS_BLOCKED = f"SELECT {blocked('$1::uuid', '$2::uuid')}"
 LIKED_AMONG = "SELECT playlist_id FROM likes WHERE user_id = $1 AND playlist_id = ANY ($2::uuid[])"
 INSERT_LIKE = """
 INSERT INTO likes (user_id, playlist_id, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING user_id
@@ -51,11 +52,14 @@ async def must_may_act(connection: Connection, playlist: Playlist, user_id: User
     """Check that somebody may do something about a playlist that they may open.
 
     Raises:
-        UserBlocked: Its owner and they are kept apart by a block.
+        UserBlocked: They block its owner.
+        PlaylistNotFound: Its owner blocks them, of which they are not told.
     """
-    is_block_between = bool(await connection.fetchval(IS_BLOCKED, playlist.owner_id, user_id))
-    if not may_act(thing_of(playlist), user_id, is_block_between=is_block_between):
-        raise UserBlocked(playlist.owner_id)
+    between = await follows.blocks_between(connection, user_id, playlist.owner_id)
+    if between.by_first:
+        raise UserBlocked(playlist.playlist_id, "playlist_id")
+    if not may_act(thing_of(playlist), user_id, is_block_between=between.by_second):
+        raise PlaylistNotFound(playlist.playlist_id)
 
 
 async def liked_among(

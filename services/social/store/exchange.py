@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from services.social.domain.folding import folded
 from services.social.domain.ids import PlaylistId, TrackId
 from services.social.exchange.matching import LENGTH_TOLERANCE_S, Candidate, Way, names_of
 from services.social.exchange.rows import FileRow, TrackRow
@@ -18,7 +17,7 @@ FROM playlist_entries AS e JOIN tracks AS t USING (track_id) WHERE e.playlist_id
 
 # Files of one recording are few; what is beyond 20 of them changes nothing.
 _CANDIDATE = """
-    t.track_id, t.artist, t.album, t.header_seconds AS seconds,
+    t.track_id, t.album, t.header_seconds AS seconds,
     coalesce(t.musicbrainz_recording_id::text, t.isrc, encode(t.audio_hash, 'hex')) AS identity
 """
 SELECT_BY_RECORDING = f"""
@@ -32,15 +31,12 @@ SELECT row.number, found.* FROM unnest($1::int[], $2::text[]) AS row (number, is
     SELECT {_CANDIDATE} FROM tracks AS t WHERE t.isrc = row.isrc ORDER BY t.track_id LIMIT 20
 ) AS found
 """
-# The key of an artist is not there yet where a track was registered by a release that knows no keys: then the text of
-# names, which begins with title and artist, says whether it is worth a look.
 SELECT_BY_NAME = f"""
 SELECT row.number, found.* FROM unnest($1::int[], $2::text[], $3::text[], $4::float8[])
     AS row (number, title, artist, seconds) CROSS JOIN LATERAL (
     SELECT {_CANDIDATE} FROM tracks AS t
     WHERE t.search_title = row.title
-        AND (row.artist = '' OR t.artist_key = row.artist
-            OR (t.artist_key IS NULL AND starts_with(t.search_text, row.title || ' ' || row.artist)))
+        AND (row.artist = '' OR t.artist_key = row.artist)
         AND (row.seconds = 0 OR abs(t.header_seconds - row.seconds) <= $5)
     ORDER BY t.track_id LIMIT 20
 ) AS found
@@ -73,11 +69,8 @@ async def candidates(connection: Connection, rows: Sequence[FileRow]) -> dict[in
         for title, artist in names_of(row)
     ]
     if names:
-        wanted = {(number, artist) for number, _, artist, _ in names}
         for row in await connection.fetch(SELECT_BY_NAME, *_columns(names), LENGTH_TOLERANCE_S):
-            number = row["number"]
-            if (number, folded(row["artist"])) in wanted or (number, "") in wanted:
-                found[number].append(_candidate(Way.NAME, row))
+            found[row["number"]].append(_candidate(Way.NAME, row))
     return found
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 
 from services.social.domain.ids import UserId
 from services.social.domain.people import Edge, Member, Relation
 from services.social.domain.signals import SignalKind
+from services.social.errors.sessions import SessionEnded
 from services.social.store import signals
 from services.social.store.database import Connection
 from services.social.store.visibility import blocked
@@ -27,7 +29,10 @@ RELATIONS = """
         EXISTS (SELECT FROM user_blocks WHERE blocker_id = $1 AND blocked_id = other.user_id) AS is_blocked
     FROM unnest($2::uuid[]) AS other (user_id)
 """
-BLOCKS = "SELECT EXISTS (SELECT FROM user_blocks WHERE blocker_id = $1 AND blocked_id = $2)"
+BLOCKS_BETWEEN = """
+    SELECT EXISTS (SELECT FROM user_blocks WHERE blocker_id = $1 AND blocked_id = $2) AS by_first,
+        EXISTS (SELECT FROM user_blocks WHERE blocker_id = $2 AND blocked_id = $1) AS by_second
+"""
 # Bounded by what is allowed, not by what is there.
 COUNT_FOLLOWED = "SELECT count(*) FROM (SELECT FROM follows WHERE follower_id = $1 LIMIT $2) AS followed"
 COUNT_BLOCKED = "SELECT count(*) FROM (SELECT FROM user_blocks WHERE blocker_id = $1 LIMIT $2) AS blocked"
@@ -54,24 +59,28 @@ BLOCKED = f"""
     WHERE b.blocker_id = $1 AND u.deleted_at IS NULL AND b.at <= $2 AND (b.at < $2 OR b.blocked_id > $3)
     ORDER BY b.at DESC, b.blocked_id LIMIT $4
 """
-FORGET_FOLLOWS = """
-    DELETE FROM follows WHERE (follower_id, followee_id) IN (
-        SELECT follower_id, followee_id FROM follows WHERE follower_id = $1
-        UNION ALL SELECT follower_id, followee_id FROM follows WHERE followee_id = $1 LIMIT $2
-    ) RETURNING follower_id, followee_id, at
-"""
-FORGET_BLOCKS = """
-    DELETE FROM user_blocks WHERE (blocker_id, blocked_id) IN (
-        SELECT blocker_id, blocked_id FROM user_blocks WHERE blocker_id = $1
-        UNION ALL SELECT blocker_id, blocked_id FROM user_blocks WHERE blocked_id = $1 LIMIT $2
-    ) RETURNING at
-"""
+
+
+class BlocksBetween(NamedTuple):
+    """Who of two people blocks the other."""
+
+    by_first: bool
+    by_second: bool
 
 
 async def lock_two(connection: Connection, user_id: UserId, other_id: UserId) -> asyncpg.Record | None:
-    """Let nobody else change what these people are to each other; return `is_active` and `is_there` of the other."""
-    rows = await connection.fetch(LOCK_PEOPLE, [user_id, other_id])
-    return next((row for row in rows if row["user_id"] == other_id), None)
+    """Let nobody else change what a person who acts and another are to each other.
+
+    Returns:
+        `is_active` and `is_there` of the other.
+
+    Raises:
+        SessionEnded: Who acts has left, is suspended, or is not known here.
+    """
+    rows = {row["user_id"]: row for row in await connection.fetch(LOCK_PEOPLE, [user_id, other_id])}
+    if user_id not in rows or not rows[user_id]["is_active"]:
+        raise SessionEnded
+    return rows.get(other_id)
 
 
 async def relations(connection: Connection, viewer_id: UserId, others: Sequence[UserId]) -> dict[UserId, Relation]:
@@ -82,9 +91,11 @@ async def relations(connection: Connection, viewer_id: UserId, others: Sequence[
     }
 
 
-async def blocks(connection: Connection, blocker_id: UserId, blocked_id: UserId) -> bool:
-    """Say whether one person blocks another."""
-    return bool(await connection.fetchval(BLOCKS, blocker_id, blocked_id))
+async def blocks_between(connection: Connection, first_id: UserId, second_id: UserId) -> BlocksBetween:
+    """Say which of two people blocks the other."""
+    row = await connection.fetchrow(BLOCKS_BETWEEN, first_id, second_id)
+    assert row is not None, "it has no FROM"
+    return BlocksBetween(*row)
 
 
 async def count_followed(connection: Connection, user_id: UserId, most: int) -> int:
@@ -135,19 +146,6 @@ async def following(
 async def blocked_by(connection: Connection, user_id: UserId, after: tuple[datetime, str], limit: int) -> list[Edge]:
     """Return whom a person blocks, newest first, after the last one shown."""
     return [_edge(row) for row in await connection.fetch(BLOCKED, user_id, *after, limit)]
-
-
-async def forget(connection: Connection, user_id: UserId, limit: int) -> int:
-    """Forget follows and blocks of and to a person, counted like those that end; return how many of at most `limit`.
-
-    Whoever calls it runs in a transaction.
-    """
-    ended = await connection.fetch(FORGET_FOLLOWS, user_id, limit)
-    for row in ended:
-        await signal_follow(connection, row["follower_id"], row["followee_id"], row["at"], -1)
-    if len(ended) == limit:
-        return limit
-    return len(ended) + len(await connection.fetch(FORGET_BLOCKS, user_id, limit - len(ended)))
 
 
 async def signal_follow(

@@ -1,17 +1,11 @@
 """Lists of playlists that everybody may see: the latest, a person's, those that a person likes."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from services.social.domain.feed import Card
 from services.social.domain.ids import PlaylistId, UserId
-from services.social.domain.playlists import Visibility
 from services.social.store.database import Connection
 from services.social.store.visibility import blocked, listed, openable
-
-# Above every key: where a list that goes backwards starts.
-LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 # $1 is the viewer, NULL for a guest.
 LATEST = f"""
@@ -35,17 +29,6 @@ _LIKED = """
 LIKED = _LIKED.format(condition=listed("$1::uuid"))
 # What one likes oneself, also where a link alone opens it.
 OWN_LIKED = _LIKED.format(condition=f"{openable('$1::uuid')} AND NOT {blocked('p.owner_id', '$1::uuid')}")
-
-CARDS = """
-    SELECT p.playlist_id, p.owner_id, p.title, p.description, p.visibility, p.hidden_at IS NOT NULL AS is_hidden,
-        coalesce(p.encoder_id, '') AS encoder_id, p.version, p.entry_count, p.duration_seconds, p.share_slug,
-        p.copied_from, coalesce(c.likes, 0) AS like_count, coalesce(c.saves, 0) AS save_count,
-        coalesce(c.comments, 0) AS comment_count,
-        EXISTS (SELECT FROM likes WHERE user_id = $1::uuid AND playlist_id = p.playlist_id) AS is_liked,
-        p.created_at, p.updated_at, p.listed_at
-    FROM playlists AS p LEFT JOIN playlist_counts AS c ON c.playlist_id = p.playlist_id
-    WHERE p.playlist_id = ANY ($2::uuid[])
-"""
 
 
 class Listed(NamedTuple):
@@ -75,13 +58,3 @@ async def liked_by(
     """Return what a person likes, liked last first, after the last one shown."""
     statement = OWN_LIKED if viewer_id == user_id else LIKED
     return [Listed(*row) for row in await connection.fetch(statement, viewer_id, user_id, *after, limit)]
-
-
-async def cards(
-    connection: Connection, viewer_id: UserId | None, playlist_ids: Sequence[PlaylistId]
-) -> dict[PlaylistId, Card]:
-    """Return playlists as lists show them; whether the viewer may see them was decided by the list."""
-    rows = await connection.fetch(CARDS, viewer_id, playlist_ids)
-    return {
-        PlaylistId(row["playlist_id"]): Card(**{**row, "visibility": Visibility(row["visibility"])}) for row in rows
-    }

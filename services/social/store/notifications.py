@@ -10,12 +10,14 @@ from services.social.domain.notifications import Notification, NotificationKind
 from services.social.store.database import Connection
 from services.social.store.visibility import blocked
 
-# Who did it is in sight, without a block either way, and what it was done to is still there.
+# Who did it is in sight, without a block either way; what it was done to is still there, and it was not undone.
 _FROM = """
     FROM notifications AS n
     LEFT JOIN users AS u ON u.user_id = n.actor_id
     LEFT JOIN playlists AS p ON p.playlist_id = n.playlist_id
     LEFT JOIN comments AS c ON c.comment_id = n.comment_id
+    LEFT JOIN follows AS f ON f.follower_id = n.actor_id AND f.followee_id = n.user_id
+    LEFT JOIN likes AS l ON l.user_id = n.actor_id AND l.playlist_id = n.playlist_id
 """
 _SHOWN = f"""(
     (n.actor_id IS NULL OR (
@@ -24,6 +26,7 @@ _SHOWN = f"""(
     ))
     AND (n.playlist_id IS NULL OR p.playlist_id IS NOT NULL)
     AND (n.comment_id IS NULL OR (c.comment_id IS NOT NULL AND c.deleted_at IS NULL AND c.hidden_at IS NULL))
+    AND (n.kind <> 'FOLLOWED' OR f.at IS NOT NULL) AND (n.kind <> 'LIKED' OR l.at IS NOT NULL)
 )"""
 _COLUMNS = """
     n.notification_id, n.kind, n.actor_id, n.playlist_id, n.comment_id, n.subject_id, n.badge, n.at, n.read_at
@@ -66,11 +69,6 @@ DELETE_OLD = """
         SELECT notification_id FROM notifications WHERE notification_id < $1 ORDER BY notification_id LIMIT $2
     ) RETURNING notification_id
 """
-FORGET = """
-    DELETE FROM notifications WHERE notification_id IN (
-        SELECT notification_id FROM notifications WHERE user_id = $1 ORDER BY notification_id DESC LIMIT $2
-    ) RETURNING notification_id
-"""
 _MARK_BATCH = 5_000
 
 
@@ -106,11 +104,6 @@ async def mark_read_up_to(connection: Connection, user_id: UserId, last_id: str,
 async def delete_old(connection: Connection, before: str, limit: int) -> int:
     """Forget notifications with lower ids; return how many of at most `limit`."""
     return len(await connection.fetch(DELETE_OLD, before, limit))
-
-
-async def forget(connection: Connection, user_id: UserId, limit: int) -> int:
-    """Forget what a person was told of; return how many of at most `limit`."""
-    return len(await connection.fetch(FORGET, user_id, limit))
 
 
 def _notification(row: asyncpg.Record) -> Notification:

@@ -19,6 +19,8 @@ from services.social.store.database import LAST_ID, Connection
 PLAYLIST_COLUMNS = """
     p.playlist_id, p.owner_id, p.title, p.description, p.visibility, coalesce(p.encoder_id, '') AS encoder_id,
     p.version, p.entry_count, p.duration_seconds, p.created_at, p.updated_at, p.share_slug, p.copied_from,
+    EXISTS (SELECT FROM playlists AS source WHERE source.playlist_id = p.copied_from AND source.visibility = 'PUBLIC')
+        AS is_source_public,
     p.listed_at, p.hidden_at IS NOT NULL AS is_hidden,
     p.recipe IS NOT NULL AS has_recipe, o.suspended_at IS NULL AND o.deleted_at IS NULL AS is_owner_active
 """
@@ -56,13 +58,14 @@ LOCK_PLAYLIST = "SELECT FROM playlists WHERE playlist_id = $1 FOR NO KEY UPDATE"
 HOLD_PLAYLIST = "SELECT FROM playlists WHERE playlist_id = $1 FOR KEY SHARE"
 FREEZE_PLAYLIST = "SELECT FROM playlists WHERE playlist_id = $1 FOR SHARE"
 SELECT_ENTRIES = """
-SELECT entry_id, track_id, position, is_seed, similarity, shared_tags, added_by, nearest_seed, quantile
+SELECT entry_id, track_id, position, is_seed, similarity, shared_tags, added_by, nearest_seed, quantile,
+    seed_similarities
 FROM playlist_entries WHERE playlist_id = $1 ORDER BY position
 """
 INSERT_PLAYLIST = """
 INSERT INTO playlists
-    (playlist_id, owner_id, title, visibility, recipe, encoder_id, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+    (playlist_id, owner_id, title, description, visibility, recipe, encoder_id, created_at, updated_at)
+VALUES ($1, $2, $3, $8, $4, $5, $6, $7, $7)
 """
 # One statement, so that their number is counted once.
 INSERT_ENTRIES = """
@@ -203,10 +206,11 @@ async def insert_playlist(
     encoder_id: EncoderId,
     tracks: Sequence[ChosenTrack],
     now: datetime,
+    description: str = "",
 ) -> None:
     """Add a generated playlist with its entries in playing order."""
     await connection.execute(
-        INSERT_PLAYLIST, playlist_id, owner_id, title, visibility.value, recipe.to_json(), encoder_id, now
+        INSERT_PLAYLIST, playlist_id, owner_id, title, visibility.value, recipe.to_json(), encoder_id, now, description
     )
     entries = [
         {"entry_id": new_id(), "position": position, "added_by": None, **asdict(track)}

@@ -23,7 +23,8 @@ FIND_NAME = f"SELECT {MEMBER}, u.is_listed FROM users AS u WHERE u.username_key 
 FOUND = f"SELECT u.user_id FROM users AS u WHERE u.user_id = ANY ($2::uuid[]) AND {_FOUND}"
 
 COUNTS = """
-    SELECT user_id, playlists, public_playlists, followers, following, likes_received, saves_received, plays
+    SELECT user_id, playlists, public_playlists, followers, following, likes_received, saves_received, likes_given,
+        plays
     FROM person_counts WHERE user_id = ANY ($1::uuid[])
 """
 # One statement, so that what is counted meanwhile is neither missed nor told twice.
@@ -35,7 +36,7 @@ COUNTS_NOW = """
         (SELECT count(*) FROM follows WHERE follower_id = $1)::int AS following,
         greatest(0, coalesce(c.likes_received, 0) + coalesce(more.likes, 0))::int AS likes_received,
         greatest(0, coalesce(c.saves_received, 0) + coalesce(more.saves, 0))::int AS saves_received,
-        coalesce(c.plays, 0) AS plays
+        coalesce(c.likes_given, 0) AS likes_given, coalesce(c.plays, 0) AS plays
     FROM (
         SELECT
             sum(amount) FILTER (WHERE kind = 'playlist_count') AS playlists,

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 from services.social.domain.ids import EncoderId, PlaylistId, TrackId, UserId, new_id
-from services.social.domain.playlists import ChosenTrack, Visibility
+from services.social.domain.playlists import ChosenTrack
 from services.social.domain.recipe import Recipe
 from services.social.store import playlists
 from services.social.store.database import Connection
 
 SELECT_SOURCE = """
-SELECT title, visibility, version, recipe FROM playlists WHERE playlist_id = $1 AND owner_id = $2
+SELECT title, description, coalesce(encoder_id, '') AS encoder_id, version, recipe FROM playlists
+WHERE playlist_id = $1 AND owner_id = $2
 """
 LOCK_VERSION = "SELECT version FROM playlists WHERE playlist_id = $1 AND owner_id = $2 FOR NO KEY UPDATE"
 SELECT_ADDED = """
@@ -31,9 +31,6 @@ UPDATE_RECIPE = """
 UPDATE playlists SET recipe = $2, encoder_id = $3, version = version + 1, updated_at = $4 WHERE playlist_id = $1
 RETURNING version
 """
-RAISE_VERSION = """
-UPDATE playlists SET version = version + 1, updated_at = $2 WHERE playlist_id = $1 RETURNING version
-"""
 SELECT_TRACKS = "SELECT track_id FROM playlist_entries WHERE playlist_id = $1 ORDER BY position LIMIT $2"
 SELECT_END = """
 SELECT count(*) AS count, coalesce(max(position) + 1, 0) AS position FROM playlist_entries WHERE playlist_id = $1
@@ -45,7 +42,8 @@ class Source:
     """A playlist as it was when it began to be made again; `recipe` is None where a person put it together."""
 
     title: str
-    visibility: Visibility
+    description: str
+    encoder_id: EncoderId
     version: int
     recipe: Recipe | None
 
@@ -56,7 +54,7 @@ async def find_source(connection: Connection, playlist_id: PlaylistId, owner_id:
     if row is None:
         return None
     recipe = None if row["recipe"] is None else Recipe.from_json(row["recipe"])
-    return Source(row["title"], Visibility(row["visibility"]), row["version"], recipe)
+    return Source(row["title"], row["description"], EncoderId(row["encoder_id"]), row["version"], recipe)
 
 
 async def lock_version(connection: Connection, playlist_id: PlaylistId, owner_id: UserId) -> int | None:
@@ -111,44 +109,3 @@ async def end_of(connection: Connection, playlist_id: PlaylistId) -> tuple[int, 
     row = await connection.fetchrow(SELECT_END, playlist_id)
     assert row is not None, "an aggregate returns a row"
     return row["count"], row["position"]
-
-
-async def append(
-    connection: Connection,
-    playlist_id: PlaylistId,
-    user_id: UserId,
-    tracks: Sequence[tuple[TrackId, float | None]],
-    position: int,
-    now: datetime,
-) -> tuple[int, list[str]]:
-    """Add tracks, each with its similarity, in a person's name.
-
-    Args:
-        connection: In a transaction that has locked the playlist.
-        playlist_id: Which.
-        user_id: Who adds them.
-        tracks: In playing order, at least one.
-        position: Of the first.
-        now: Time of day.
-
-    Returns:
-        The version that the playlist has now, and the ids of the entries.
-    """
-    entries: list[dict[str, Any]] = [
-        {
-            "entry_id": new_id(),
-            "track_id": track_id,
-            "position": position + place,
-            "is_seed": False,
-            "similarity": similarity,
-            "seed_similarities": [],
-            "shared_tags": [],
-            "added_by": user_id,
-            "nearest_seed": None,
-            "quantile": None,
-        }
-        for place, (track_id, similarity) in enumerate(tracks)
-    ]
-    await playlists.insert_entries(connection, playlist_id, entries, now)
-    version = int(await connection.fetchval(RAISE_VERSION, playlist_id, now))
-    return version, [entry["entry_id"] for entry in entries]

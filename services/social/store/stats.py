@@ -47,13 +47,14 @@ class GenreCount:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much of everything there is; all 16 genres, most tracks first."""
+    """How much of everything there is; all 16 genres, most tracks first. Plays are counted by the tallier alone."""
 
     tracks: int
     indexed: int
     users: int
     playlists: int
     genres: list[GenreCount]
+    plays: int = 0
 
 
 @dataclass(frozen=True, slots=True)

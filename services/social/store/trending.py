@@ -8,7 +8,7 @@ from services.social.store.database import Connection
 from services.social.store.visibility import listed
 
 # Whoever makes a generation holds it until the commit.
-MAKER_LOCK = "SELECT pg_try_advisory_xact_lock(7305805, 2)"
+MAKER_LOCK = "SELECT pg_try_advisory_xact_lock(7305805, 3)"
 NEWEST = "SELECT generation, made_at FROM trending_generations ORDER BY generation DESC LIMIT 1"
 GENERATION = "SELECT generation, made_at FROM trending_generations WHERE generation = $1"
 INSERT_GENERATION = "INSERT INTO trending_generations (made_at) VALUES ($1) RETURNING generation"

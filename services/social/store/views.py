@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from services.social.domain.ids import UserId
-from services.social.store import feed, notifications, profiles
+from services.social.store import comments, feed, notifications, profiles
 from services.social.store.database import Connection
 from services.social.store.visibility import openable
 
@@ -32,6 +32,11 @@ async def notifications_seen(connection: Connection, viewer_id: UserId | None, i
 async def activities_seen(connection: Connection, viewer_id: UserId | None, ids: Sequence[str]) -> set[str]:
     """Return the activities that belong in the viewer's feed."""
     return {activity.activity_id for activity in await feed.seen(connection, viewer_id, ids)}
+
+
+async def comments_seen(connection: Connection, viewer_id: UserId | None, ids: Sequence[str]) -> set[str]:
+    """Return the comments that the viewer finds below playlists that they may open."""
+    return await comments.shown(connection, viewer_id, ids)
 
 
 async def people_seen(connection: Connection, viewer_id: UserId | None, ids: Sequence[str]) -> set[str]:

@@ -21,12 +21,7 @@ _BATCH_SIZE = 1_000
 def wire(tools: Tools) -> Wired:
     """Serve people, feeds, notifications and views; make rankings; forget what is old."""
     settings = tools.settings
-    trends = TrendMaker(
-        tools.background,
-        tools.clock,
-        timedelta(seconds=settings.trending_interval_s),
-        timedelta(hours=settings.trending_half_life_hours),
-    )
+    trends = TrendMaker(tools.background, tools.clock, timedelta(seconds=settings.trending_interval_s))
     return Wired(
         [
             PeopleServicer(tools.database, tools.clock),

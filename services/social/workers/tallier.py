@@ -1,7 +1,6 @@
 """Counts what people do, a moment later and exactly once: signals are taken out and applied in one transaction."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
 
 from services.social.store import counts, signals
 from services.social.store.database import Connection, Database
@@ -13,6 +12,13 @@ _BATCH_SIZE = 5000
 
 # Applies a batch, in the order in which it was told, in the transaction that took it out.
 Fold = Callable[[Connection, Sequence[Signal]], Awaitable[None]]
+# Counts of the whole, of playlists and of people, and what is popular.
+STANDARD_FOLDS: Sequence[Fold] = (
+    counts.add_to_counters,
+    counts.add_to_playlists,
+    counts.add_to_people,
+    counts.add_heat,
+)
 
 
 class Tallier:
@@ -49,16 +55,3 @@ class Tallier:
                 for fold in self._folds:
                     await fold(connection, taken)
         return len(taken)
-
-
-def standard_folds(half_life: timedelta) -> list[Fold]:
-    """Return the folds for counts of the whole, of playlists and of people, and for what is popular.
-
-    Args:
-        half_life: Of popularity.
-    """
-
-    async def heat(connection: Connection, batch: Sequence[Signal]) -> None:
-        await counts.add_heat(connection, batch, half_life)
-
-    return [counts.add_to_counters, counts.add_to_playlists, counts.add_to_people, heat]

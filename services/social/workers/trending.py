@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from services.social.domain.signals import age
+from services.social.domain.signals import HEAT_HALF_LIFE, age
 from services.social.store import trending
 from services.social.store.database import Database
 from services.social.workers.background import repeat
@@ -22,16 +22,12 @@ class TrendMaker:
         database: Where heat and rankings are.
         clock: Time of day.
         every: Pause between two rankings.
-        half_life: Of popularity.
     """
 
-    def __init__(
-        self, database: Database, clock: Callable[[], datetime], every: timedelta, half_life: timedelta
-    ) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime], every: timedelta) -> None:
         self._database = database
         self._clock = clock
         self._every = every
-        self._half_life = half_life
 
     async def run(self) -> None:
         """Make rankings for ever, until cancelled."""
@@ -48,7 +44,7 @@ class TrendMaker:
 
     async def sweep(self, database: Database, now: datetime) -> None:
         """Forget the popularity of what nobody cares for any more."""
-        cold = age(now, self._half_life) - _HALF_LIVES_KEPT
+        cold = age(now, HEAT_HALF_LIFE) - _HALF_LIVES_KEPT
         async with database.connection() as connection:
             while await trending.delete_cold(connection, cold, _BATCH_SIZE) == _BATCH_SIZE:
                 pass

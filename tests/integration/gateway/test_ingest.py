@@ -35,6 +35,8 @@ async def test_everything_that_a_source_says_reaches_social(gateway: Gateway) ->
         "tags": ["loud"],
         "isrc": "KRA301900001",
         "musicbrainzRecordingId": UNKNOWN,
+        "musicbrainzArtistId": UNKNOWN[:-1] + "1",
+        "musicbrainzReleaseId": UNKNOWN[:-1] + "2",
         "licence": "CC BY",
         "source": "fma",
         "mtimeNs": MTIME,
@@ -45,6 +47,7 @@ async def test_everything_that_a_source_says_reaches_social(gateway: Gateway) ->
     first, bare = gateway.social.requests["RegisterTracks"].tracks
     assert (first.genre, list(first.sub_genres), list(first.tags)) == ("Rock", ["Punk", "Garage"], ["loud"])
     assert (first.isrc, first.musicbrainz_recording_id) == ("KRA301900001", UNKNOWN)
+    assert (first.musicbrainz_artist_id[-1], first.musicbrainz_release_id[-1]) == ("1", "2")
     assert (first.licence, first.source, first.mtime_ns) == ("CC BY", "fma", int(MTIME))
     assert first.previous_path == b"caf\xe9.mp3"
     assert (bare.genre, list(bare.tags), bare.mtime_ns, bare.previous_path) == ("", [], 0, b"")

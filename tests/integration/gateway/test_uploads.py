@@ -175,6 +175,19 @@ async def test_silent_client_is_given_up_and_leaves_nothing(gateway: Gateway, mo
     assert stored(gateway) == []
 
 
+async def test_client_that_drips_is_given_up_in_the_end(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.uploads._LONGEST_S", 0.5)
+
+    async def drops() -> AsyncIterator[bytes]:
+        for start in range(0, 400, 10):
+            yield SONG[start : start + 10]
+            await asyncio.sleep(0.05)
+
+    response = await gateway.http.post("/uploads", content=drops(), headers=gateway.bearer())
+    assert (response.status_code, response.json()["error"]["limit"]) == (408, "0.5")
+    assert stored(gateway) == []
+
+
 async def test_client_that_goes_away_leaves_nothing(gateway: Gateway) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield SONG

@@ -45,6 +45,38 @@ def test_a_tag_that_inflates_to_gigabytes_is_a_file_that_cannot_be_read(tmp_path
     assert isinstance(good, TrackFile)
 
 
+class Deadly(str):
+    """A path that ends whichever process it is sent to."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os._exit, (9,)
+
+
+def test_file_that_ends_its_reader_is_left_out_alone(tmp_path: Path) -> None:
+    for number in range(12):
+        write_recording(tmp_path / f"{number}.wav", "wav")
+    candidates = [Candidate(tmp_path, f"{number}.wav") for number in range(12)]
+    candidates[3] = Candidate(tmp_path, Deadly("3.wav"))
+    results = list(read_all(candidates, workers=1, min_duration_s=1.0))
+    assert [result.display_path for result in results] == [f"{number}.wav" for number in range(12)]
+    assert results[3] == Skipped(
+        "3.wav", Reason.READING_FAILED, "reading it ended the process that read it, or took too long"
+    )
+    assert all(isinstance(result, TrackFile) for result in results if result is not results[3])
+
+
+def test_file_that_takes_too_long_is_left_out_alone(tmp_path: Path) -> None:
+    header = write_recording(tmp_path / "good.wav", "wav").read_bytes()[:44]
+    size = (2 << 30) - 4_096
+    with (tmp_path / "long.wav").open("wb") as file:
+        file.write(header[:40] + size.to_bytes(4, "little"))
+        file.truncate(44 + size)
+    candidates = [Candidate(tmp_path, name) for name in ("good.wav", "long.wav", "good.wav")]
+    results = list(read_all(candidates, workers=2, min_duration_s=1.0, reading_s=0.5))
+    assert [result.reason for result in results if isinstance(result, Skipped)] == [Reason.READING_FAILED]
+    assert isinstance(results[1], Skipped)
+
+
 def test_readers_end_when_the_reading_is_closed_or_killed(tmp_path: Path) -> None:
     for number in range(50):
         write_recording(tmp_path / f"{number}.wav", "wav")

@@ -193,7 +193,7 @@ async def test_a_path_leads_from_end_to_end_with_exactly_the_length(guarded: Ret
 
 
 async def test_an_accepted_suggestion_is_a_reason_for_the_next(guarded: Retriever, social: Social) -> None:
-    metadata = bearing(social.accounts.signer.token())
+    metadata = bearing(social.accounts.signer.job_token())
     request = retriever_pb2.ExtendPlaylistRequest(track_ids=["t0"], accepted_track_ids=["unknown", "t5"])
     response = await guarded.stub.ExtendPlaylist(request, timeout=30, metadata=metadata)
     assert len(response.suggestions) == 6
@@ -228,7 +228,7 @@ async def test_suggestions_are_neither_in_the_playlist_nor_rejected(guarded: Ret
     request = retriever_pb2.ExtendPlaylistRequest(
         track_ids=["t0", "t1"], accepted_track_ids=["t1"], rejected_track_ids=["t2", "unknown"], count=10
     )
-    metadata = bearing(social.accounts.signer.token())
+    metadata = bearing(social.accounts.signer.job_token())
     response = await guarded.stub.ExtendPlaylist(request, timeout=30, metadata=metadata)
     assert {track.track_id for track in response.suggestions} == {"t3", "t4", "t5", "t6", "t7"}
     assert {each.rule: each.count for each in response.removed} == {"excluded": 1, "seed": 2}

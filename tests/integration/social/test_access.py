@@ -1,5 +1,6 @@
 """Every RPC for every kind of caller: the table is generated from the contracts, so a new RPC is in it at once."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from museed.social.v1 import catalog_pb2, work_pb2, work_pb2_grpc
 from services.chassis.auth import Access
 from services.chassis.errors import DomainError, PermissionDenied, Unauthenticated, Unimplemented
+from services.chassis.scopes import Scope
 from services.social.domain.accounts import Role
 from services.social.domain.ids import JobId, SessionId, UserId, new_id
 from services.social.domain.tokens import SigningKey, TokenIssuer, new_signing_key
@@ -17,7 +19,17 @@ from services.social.wiring.contracts import contract_services
 from tests.integration.social.conftest import TIMEOUT_S, Client, Mesh, Sql
 
 METHODS: list[MethodDescriptor] = [method for service in contract_services() for method in service.methods]
-CALLERS = ["guest", "user", "admin", "job", "forged", "expired", "unsigned", "wrong kind", "nonsense"]
+# API tokens by what they may: of a person, and of an admin.
+SCOPES = {"reader": Scope.READ, "writer": Scope.WRITE, "keeper": Scope.ADMIN}
+CALLERS = ["guest", "user", "admin", "job", *SCOPES, "forged", "expired", "unsigned", "wrong kind", "nonsense"]
+# First words of names: a new one has to say here whether it changes anything, because tokens may one or the other.
+READS = {"Get", "List", "Batch", "Search", "Can", "Count", "Export", "Resolve"}
+WRITES = {
+    "Add", "Block", "Cancel", "Change", "Check", "Clear", "Copy", "Create", "Decide", "Delete", "Edit", "Exchange",
+    "Filter", "Follow", "Import", "Judge", "Like", "Log", "Mark", "Move", "Record", "Refresh", "Register", "Reinstate",
+    "Remove", "Reorder", "Replay", "Report", "Request", "Reset", "Revoke", "Roll", "Rotate", "Set", "Show", "Sign",
+    "Suspend", "Switch", "Unblock", "Unfollow", "Unlike", "Update", "Verify",
+}  # fmt: skip
 
 
 def tokens(issuer: TokenIssuer, users: dict[str, str]) -> dict[str, str]:
@@ -32,6 +44,9 @@ def tokens(issuer: TokenIssuer, users: dict[str, str]) -> dict[str, str]:
         "user": signed,
         "admin": issuer.access_token(admin, Role.ADMIN, SessionId(new_id()), now)[0],
         "job": issuer.job_token(user, JobId(new_id()), now, timedelta(minutes=1)),
+        "reader": issuer.api_access_token(user, Role.USER, SessionId(new_id()), frozenset({Scope.READ}), now)[0],
+        "writer": issuer.api_access_token(user, Role.USER, SessionId(new_id()), frozenset({Scope.WRITE}), now)[0],
+        "keeper": issuer.api_access_token(admin, Role.ADMIN, SessionId(new_id()), frozenset({Scope.ADMIN}), now)[0],
         "forged": forger.access_token(admin, Role.ADMIN, SessionId(new_id()), now)[0],
         "expired": issuer.access_token(admin, Role.ADMIN, SessionId(new_id()), now - timedelta(hours=1))[0],
         "unsigned": unsigned,
@@ -42,10 +57,22 @@ def tokens(issuer: TokenIssuer, users: dict[str, str]) -> dict[str, str]:
     }
 
 
-def expected(access: Access, caller: str) -> type[DomainError] | None:
+def verb_of(rpc: str) -> str:
+    """The first word of an RPC's name."""
+    found = re.match("[A-Z][a-z]+", rpc.rpartition("/")[2])
+    assert found is not None
+    return found[0]
+
+
+def expected(rpc: str, caller: str) -> type[DomainError] | None:
     """Who is let in: None where the RPC itself decides."""
+    access = ACCESS[rpc]
     if caller in ("forged", "expired", "unsigned", "wrong kind", "nonsense"):
         return Unauthenticated
+    if caller in SCOPES:
+        needed = Scope.READ if verb_of(rpc) in READS else Scope.WRITE
+        needed = Scope.ADMIN if access is Access.ADMIN else needed
+        return None if SCOPES[caller] is needed and access is not Access.SESSION else PermissionDenied
     if access is Access.PUBLIC:
         return None
     if caller == "guest":
@@ -57,7 +84,7 @@ def expected(access: Access, caller: str) -> type[DomainError] | None:
 
 def refused_at_the_door(error: DomainError) -> bool:
     doors = {"LOGIN_REQUIRED", "PERMISSION_DENIED", "TOKEN_INVALID", "TOKEN_EXPIRED", "SESSION_REVOKED"}
-    return error.reason in doors
+    return error.reason in doors | {"SCOPE_MISSING", "SESSION_REQUIRED"}
 
 
 async def wrong_at_the_door(social: Client, sql: Sql, people: dict[str, str]) -> list[str]:
@@ -84,7 +111,7 @@ async def wrong_at_the_door(social: Client, sql: Sql, people: dict[str, str]) ->
                 await call(request_type(), timeout=TIMEOUT_S, metadata=metadata)
             except DomainError as error:
                 got = type(error) if refused_at_the_door(error) else None
-            if got is not expected(ACCESS[name], caller):
+            if got is not expected(name, caller):
                 wrong.append(f"{name} as {caller}: {got}")
     return wrong
 
@@ -110,6 +137,11 @@ async def test_rpc_without_a_row_is_refused(social: Client, monkeypatch: pytest.
     monkeypatch.delitem(ACCESS, "/museed.social.v1.CatalogService/GetStats")
     with pytest.raises(PermissionDenied):
         await social.catalog.GetStats(catalog_pb2.GetStatsRequest(), timeout=TIMEOUT_S)
+
+
+def test_each_verb_says_whether_it_changes_anything() -> None:
+    assert not READS & WRITES
+    assert {verb_of(name) for name in ACCESS} <= READS | WRITES
 
 
 def test_all_contracts_of_social_are_in_the_table() -> None:

@@ -239,6 +239,21 @@ async def test_people_are_found_by_id_without_their_address(social: Client) -> N
     assert "example.org" not in str(answer)
 
 
+async def test_people_out_of_sight_are_not_found_by_id(social: Client, sql: Sql) -> None:
+    ann, blocked, suspended, gone = [await social.sign_up() for _ in range(4)]
+    await sql.execute("INSERT INTO user_blocks VALUES ($1, $2, now())", ann.user_id, blocked.user_id)
+    await sql.execute("UPDATE users SET suspended_at = now() WHERE user_id = $1", suspended.user_id)
+    await sql.execute("UPDATE users SET deleted_at = now() WHERE user_id = $1", gone.user_id)
+    request = accounts_pb2.BatchGetUsersRequest(user_ids=[one.user_id for one in (ann, blocked, suspended, gone)])
+
+    async def found_by(metadata: tuple[tuple[str, str], ...] | None) -> set[str]:
+        answer = await social.accounts.BatchGetUsers(request, timeout=TIMEOUT_S, metadata=metadata)
+        return {user.user_id for user in answer.users}
+
+    assert await found_by(None) == await found_by(ann.metadata) == {ann.user_id, blocked.user_id}
+    assert await found_by(blocked.metadata) == {blocked.user_id}
+
+
 async def test_two_processes_share_keys_and_tokens(mesh: Mesh) -> None:
     first = await mesh.start()
     mesh.settings = mesh.settings.model_copy(update={"listen": f"127.0.0.1:{free_port()}"})

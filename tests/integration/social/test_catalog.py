@@ -343,8 +343,12 @@ async def test_registrations_and_results_at_once_leave_nobody_waiting(ingest: In
     names = [f"song {number}" for number in range(12)]
     tracks = await ingest.register(*(registration(name) for name in names))
 
+    # All wait for the lock of their root: at once they would be more than there are connections.
+    places = asyncio.Semaphore(6)
+
     async def copy(name: str, number: int) -> str:
-        copies = await ingest.register(registration(f"{name} {number}", audio_hash=sha(f"audio {name}")))
+        async with places:
+            copies = await ingest.register(registration(f"{name} {number}", audio_hash=sha(f"audio {name}")))
         return copies[0].track_id
 
     ids = await asyncio.gather(
@@ -429,6 +433,11 @@ async def test_progress_failures_and_media_are_told(ingest: Ingest) -> None:
         token = page.next_page_token
     assert told == ["bad 1.ogg NOT_AUDIO number 1", "bad 0.ogg NOT_AUDIO number 0"]
     assert token == ""
+    with pytest.raises(NotFound) as nowhere:
+        await ingest.social.catalog.ListFailedTracks(
+            catalog_pb2.ListFailedTracksRequest(root_id=new_id()), timeout=TIMEOUT_S, metadata=ingest.admin.metadata
+        )
+    assert nowhere.value.reason == "ROOT_NOT_FOUND"
     good = (await ingest.register(registration("a")))[0]
     media = await ingest.social.catalog.GetTrackMedia(
         catalog_pb2.GetTrackMediaRequest(track_id=good.track_id), timeout=TIMEOUT_S

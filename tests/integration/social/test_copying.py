@@ -5,8 +5,10 @@ import json
 
 import pytest
 
-from services.chassis.errors import NotFound, PermissionDenied
-from tests.integration.social.conftest import Client, Sql, until
+from museed.social.v1.feed_pb2 import ListLatestRequest
+from museed.social.v1.feed_pb2_grpc import FeedServiceStub
+from services.chassis.errors import FailedPrecondition, NotFound
+from tests.integration.social.conftest import TIMEOUT_S, Client, Sql, until
 from tests.integration.social.hands import PRIVATE, PUBLIC, UNLISTED, Hands, block, is_waiting, tracks
 
 __all__ = ["tracks"]
@@ -53,6 +55,22 @@ async def test_copy_is_ones_own_and_made_once(owner: Hands, other: Hands, tracks
     assert [row["kind"] for row in kinds] == ["SAVED"]
 
 
+async def test_copy_of_what_a_link_alone_opens_tells_others_no_link(
+    social: Client, owner: Hands, other: Hands, tracks: list[str]
+) -> None:
+    source_id = (await owner.create(tracks[:2], "By link", UNLISTED)).playlist.playlist_id
+    copy_id = (await other.copy(source_id)).playlist_id
+    await other.show(copy_id, PUBLIC)
+    guest = Hands(social, None)
+    assert (await other.get(copy_id)).playlist.copied_from == source_id
+    assert (await guest.get(copy_id)).playlist.copied_from == ""
+    assert (await owner.batch([copy_id]))[copy_id].copied_from == ""
+    latest = FeedServiceStub(social.channel).ListLatest(ListLatestRequest(), timeout=TIMEOUT_S)
+    assert [one.copied_from for one in (await latest).playlists] == [""]
+    await owner.show(source_id, PUBLIC)
+    assert (await guest.get(copy_id)).playlist.copied_from == source_id
+
+
 async def test_own_playlist_is_copied_anew_and_is_no_save(owner: Hands, tracks: list[str]) -> None:
     source_id = (await owner.create(tracks[:2])).playlist.playlist_id
     first, second = await owner.copy(source_id, key="a"), await owner.copy(source_id, key="b")
@@ -67,9 +85,13 @@ async def test_copy_needs_an_open_playlist_and_no_block(owner: Hands, other: Han
         await other.copy(playlist_id)
     await owner.show(playlist_id, UNLISTED)
     await block(sql, owner, other)
-    with pytest.raises(PermissionDenied) as refusal:
+    with pytest.raises(NotFound) as unseen:
         await other.copy(playlist_id)
-    assert refusal.value.reason == "USER_BLOCKED"
+    assert unseen.value.reason == "PLAYLIST_NOT_FOUND"
+    await block(sql, other, owner)
+    with pytest.raises(FailedPrecondition) as refusal:
+        await other.copy(playlist_id)
+    assert (refusal.value.reason, refusal.value.field) == ("USER_BLOCKED", "playlist_id")
     await sql.execute("DELETE FROM user_blocks")
     assert (await other.copy(playlist_id)).copied_from == playlist_id
 

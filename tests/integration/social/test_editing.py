@@ -49,6 +49,25 @@ async def test_playlist_is_made_once_by_its_key_and_read_back_whole(owner: Hands
     assert await sql.fetchval("SELECT count(*) FROM playlists") == 1
 
 
+async def test_same_key_many_times_at_once_does_it_once(
+    owner: Hands, other: Hands, tracks: list[str], sql: Sql
+) -> None:
+    made = await asyncio.gather(*(owner.create(tracks[:2], visibility=PUBLIC, key="k") for _ in range(5)))
+    assert len({one.SerializeToString() for one in made}) == 1
+    playlist_id = made[0].playlist.playlist_id
+    added = await asyncio.gather(*(owner.add(playlist_id, tracks[2:4], 0, key="k") for _ in range(5)))
+    assert {tuple(entry.entry_id for entry in one.entries) for one in added} == {
+        tuple(entry.entry_id for entry in added[0].entries)
+    }
+    copied = await asyncio.gather(*(owner.copy(playlist_id, key="k") for _ in range(5)))
+    commented = await asyncio.gather(*(other.comment(playlist_id, "Hm", "k") for _ in range(5)))
+    assert len({one.playlist_id for one in copied}) == len({one.comment_id for one in commented}) == 1
+    shown = await owner.get(playlist_id)
+    assert (track_ids(shown), shown.playlist.version) == ([tracks[2], tracks[3], tracks[0], tracks[1]], 2)
+    assert shown.playlist.comment_count == 1
+    assert await sql.fetchval("SELECT count(*) FROM playlists") == 2
+
+
 async def test_empty_playlist_lasts_no_time_and_becomes_public(owner: Hands) -> None:
     made = (await owner.create()).playlist
     assert (made.entry_count, made.duration_seconds, made.visibility) == (0, 0.0, PRIVATE)

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from services.chassis.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted
+from museed.social.v1 import people_events_pb2
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from services.social.domain.ids import new_id
 from services.social.settings import SocialSettings
 from services.social.store.database import Database
@@ -56,6 +57,7 @@ async def _is_counted(sql: Sql) -> bool:
 async def test_like_that_is_taken_back_leaves_nothing(owner: Hands, other: Hands, sql: Sql, database: Database) -> None:
     playlist_id = await shared(owner)
     await other.like(playlist_id)
+    # Where the service's own tallier is at it, this one finds nothing to do.
     await tallier(database).catch_up()
     await until(lambda: _is_counted(sql))
     away = await other.unlike(playlist_id)
@@ -195,17 +197,22 @@ async def test_block_either_way_forbids_to_act_but_not_to_take_back(owner: Hands
     playlist_id = await shared(owner)
     await other.like(playlist_id)
     comment = await other.comment(playlist_id, "First")
-    for blocker, blocked in ((owner, other), (other, owner)):
+    nobody, own = (NotFound, "PLAYLIST_NOT_FOUND"), (FailedPrecondition, "USER_BLOCKED")
+    # Who blocks knows of it; who is blocked is not told.
+    either, other_way = (owner, other), (other, owner)
+    for blocks, (error, reason) in (([either], nobody), ([other_way], own), ([either, other_way], own)):
         await sql.execute("DELETE FROM user_blocks")
-        await block(sql, blocker, blocked)
+        for pair in blocks:
+            await block(sql, *pair)
         for attempt in (
             other.like(playlist_id),
             other.comment(playlist_id, "Second"),
             other.edit_comment(comment.comment_id, "Third"),
         ):
-            with pytest.raises(PermissionDenied) as refusal:
+            with pytest.raises(error) as refusal:
                 await attempt
-            assert refusal.value.reason == "USER_BLOCKED"
+            assert (refusal.value.reason, refusal.value.field) == (reason, "playlist_id")
+            assert ("block" in refusal.value.message) == (reason == "USER_BLOCKED")
     assert list((await owner.comments(playlist_id)).comments) == []
     assert list((await owner.likers(playlist_id)).likers) == []
     assert (await other.get(playlist_id)).playlist.comment_count == 1
@@ -238,6 +245,28 @@ async def test_comment_is_made_once_changed_and_deleted(owner: Hands, other: Han
     with pytest.raises(NotFound):
         await other.edit_comment(made.comment_id, "Again")
     assert await sql.fetchval("SELECT text FROM comments") == ""
+
+
+async def test_comments_are_told_when_they_come_change_and_go(owner: Hands, other: Hands, sql: Sql) -> None:
+    # The publisher empties the outbox: keep what is written.
+    await sql.execute(
+        "CREATE TABLE told AS SELECT * FROM outbox WHERE false;"
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO told SELECT NEW.*;"
+        " RETURN NULL; END $$;"
+        "CREATE TRIGGER keep AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION keep()"
+    )
+    comment = await other.comment(await shared(owner), "One")
+    for _ in range(2):
+        await other.edit_comment(comment.comment_id, "Two")
+    await other.delete_comment(comment.comment_id)
+    rows = await sql.fetch("SELECT subject, payload FROM told WHERE position('comment' IN subject) > 0 ORDER BY id")
+    assert [row["subject"].rsplit(".", 1)[1] for row in rows] == ["comment_added", "comment_changed", "comment_removed"]
+    changed = people_events_pb2.CommentChanged.FromString(rows[1]["payload"])
+    assert (changed.comment_id, changed.playlist_id, changed.user_id) == (
+        comment.comment_id,
+        comment.playlist_id,
+        other.user_id,
+    )
 
 
 async def test_owner_of_the_playlist_deletes_any_comment_and_nobody_else_does(

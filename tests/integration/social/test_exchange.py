@@ -201,7 +201,19 @@ async def test_export_is_of_what_the_caller_may_open(admin: Hands, owner: Hands,
     assert refusal.value.field == "links"
 
 
-async def test_thousand_rows_find_their_tracks_by_index(admin: Hands, owner: Hands, sql: Sql) -> None:
+async def test_file_that_could_not_be_read_again_is_not_written(admin: Hands, owner: Hands, sql: Sql) -> None:
+    tracks = await register(admin, {"title": "Song"})
+    made = (await owner.create(tracks * 500)).playlist
+    await owner.add(made.playlist_id, tracks * 500)
+    await sql.execute("UPDATE tracks SET relative_path = $1", "곡".encode() * 1_365)
+    assert len((await export(owner, made.playlist_id, M3U8)).content) < 5_000_000
+    for format_ in (JSPF, XSPF):
+        with pytest.raises(InvalidArgument) as refusal:
+            await export(owner, made.playlist_id, format_)
+        assert (refusal.value.reason, refusal.value.field, refusal.value.limit) == ("OUT_OF_RANGE", "format", "5000000")
+
+
+async def test_thousand_rows_find_their_tracks(admin: Hands, owner: Hands, sql: Sql) -> None:
     files: Sequence[dict[str, object]] = [{"title": f"Song {number}"} for number in range(500)]
     tracks = await register(admin, *files)
     rows: list[dict[str, object]] = [

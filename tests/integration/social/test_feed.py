@@ -1,6 +1,8 @@
 import asyncio
+import json
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,20 +13,26 @@ from services.chassis.errors import InvalidArgument, Unauthenticated
 from services.social.domain.activities import ActivityKind, first_id_of
 from services.social.domain.ids import PlaylistId, UserId
 from services.social.store import activities
-from services.social.store.database import Database
-from services.social.store.feed import NEWEST, FeedPlan, read_feed
+from services.social.store.database import LAST_ID, Database
+from services.social.store.feed import OF_ALL, OF_EACH, FeedPlan, read_feed
 from services.social.wiring.people import forgetting
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql
 from tests.integration.social.people_steps import NOW, feeds, follow_in_tables, like, make_person, show
 from tests.integration.social.test_people import make_people
 
 # The same feed gathered in every way: one by one, by walking through all, and by a walk that is soon over.
-PLANS = [FeedPlan(), FeedPlan(few=0), FeedPlan(few=0, walk=3), FeedPlan(few=0, walk=3, rounds=1)]
+PLANS = [
+    FeedPlan(),
+    FeedPlan(more=2),
+    FeedPlan(few=0),
+    FeedPlan(few=0, walk=3),
+    FeedPlan(few=0, walk=3, rounds=1),
+]
 
 
 async def pages(database: Database, viewer: str, size: int, plan: FeedPlan) -> list[str]:
     """The whole feed, page by page."""
-    found, before = list[str](), NEWEST
+    found, before = list[str](), LAST_ID
     while True:
         async with database.connection() as connection:
             page = await read_feed(connection, UserId(viewer), before, size, plan)
@@ -103,7 +111,7 @@ async def test_pages_together_are_the_feed_whatever_is_added_meanwhile(database:
         await sql.execute("DELETE FROM activities")
         for step in before:
             await scene.act(*step)
-        expected, found, cursor, more = await scene.oracle(), list[str](), NEWEST, list(meanwhile)
+        expected, found, cursor, more = await scene.oracle(), list[str](), LAST_ID, list(meanwhile)
         while True:
             async with database.connection() as connection:
                 page = await read_feed(connection, UserId(scene.viewer), cursor, size, plan)
@@ -147,13 +155,80 @@ async def test_feed_of_five_thousand_is_the_same_in_every_way(database: Database
     )
     expected = [str(row["activity_id"]) for row in rows]
     for plan in (FeedPlan(), FeedPlan(few=0, walk=100), FeedPlan(few=5_000)):
-        found, before = list[str](), NEWEST
+        found, before = list[str](), LAST_ID
         async with database.connection() as connection:
             for _ in range(3):
                 page = await read_feed(connection, UserId(viewer), before, 100, plan)
                 assert page.last_id is not None
                 found, before = found + [one.activity_id for one in page.items], page.last_id
         assert found == expected
+
+
+async def test_few_rows_are_read_of_many_people_who_do_much(database: Database, sql: Sql) -> None:
+    viewer, owner = await make_person(sql, "viewer"), await make_person(sql, "owner")
+    many = await make_people(sql, 300)
+    await sql.execute(
+        "INSERT INTO follows (follower_id, followee_id, at) SELECT $1, id, now() FROM unnest($2::uuid[]) AS id",
+        viewer,
+        many,
+    )
+    playlist_id = await show(sql, owner)
+    await sql.execute(
+        "INSERT INTO activities (activity_id, actor_id, kind, playlist_id, comment_id, at)"
+        " SELECT uuidv7(), id, 'SAVED', $2, uuidv7(), now() FROM unnest($1::uuid[]) AS id, generate_series(1, 30)",
+        many,
+        playlist_id,
+    )
+    await sql.execute("ANALYZE")
+    await sql.execute(f"PREPARE each AS {OF_EACH}")
+    answer = await sql.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE each('{viewer}', '{LAST_ID}', 20)")
+    # One of each person, and a page of each of as many people as a page has places.
+    assert 300 < rows_read(json.loads(answer)[0]["Plan"], "activities") <= 300 + 20 * 20
+
+
+async def test_walk_asks_of_each_activity_once_whether_its_actor_is_followed(database: Database, sql: Sql) -> None:
+    viewer, owner = await make_person(sql, "viewer"), await make_person(sql, "owner")
+    many = await make_people(sql, 2_000)
+    # Most follow few, so that nobody is expected to follow many.
+    await sql.execute(
+        "INSERT INTO follows (follower_id, followee_id, at) SELECT $1, id, now() FROM unnest($2::uuid[]) AS id"
+        " UNION ALL SELECT one, other, now() FROM unnest($2) AS one, unnest($3::uuid[]) AS other WHERE one <> other",
+        viewer,
+        many[:1_500],
+        many[-4:],
+    )
+    await sql.execute(
+        "INSERT INTO activities (activity_id, actor_id, kind, playlist_id, comment_id, at)"
+        " SELECT uuidv7(), id, 'SAVED', $2, uuidv7(), now() FROM unnest($1::uuid[]) AS id",
+        many,
+        await show(sql, owner),
+    )
+    await sql.execute("ANALYZE; SET plan_cache_mode = force_generic_plan")
+    await sql.execute(f"PREPARE walk AS {OF_ALL}")
+    answer = await sql.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE walk('{viewer}', '{LAST_ID}', 20, 1000)")
+    plan = json.loads(answer)[0]["Plan"]
+    # The last 500 are followed by nobody but each other.
+    assert rows_read(plan, "activities") == 520
+    assert rows_read(plan, "follows") <= 520
+    assert "Rows Removed by Join Filter" not in answer
+
+
+def rows_read(plan: dict[str, Any], table: str) -> float:
+    """Rows that a plan really read of a table."""
+    own = plan["Actual Rows"] * plan["Actual Loops"] if plan.get("Relation Name") == table else 0
+    return float(own + sum(rows_read(part, table) for part in plan.get("Plans", [])))
+
+
+async def test_first_page_looks_far_behind_what_is_out_of_sight(database: Database, sql: Sql) -> None:
+    scene = await make_scene(database, sql)
+    await scene.act(0, 0)
+    [shown] = await scene.oracle()
+    for _ in range(100):
+        await scene.act(0, 2)
+    async with database.connection() as connection:
+        page = await read_feed(connection, UserId(scene.viewer), LAST_ID, 5)
+    assert [one.activity_id for one in page.items] == [shown]
+    assert page.last_id is None
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Artists, albums, genres: made of the names in files, found as people type them, listed page by page."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -89,6 +90,10 @@ async def test_names_are_found_as_people_type_them(shelf: Shelf) -> None:
     for query, names in (("sigur ros", ["Sigur Rós"]), ("아이우", ["아이유"]), ("ㅇㅇㅇ", ["아이유"]), ("nobody", [])):
         assert [each.name for each in await shelf.artists(query)] == names, query
     assert [each.title for each in await shelf.albums("pallete")] == ["Palette"]
+    for typed in ("palette 아이유", "ㅍㄹㅌ", "팔레트 palete"):
+        request = catalog_pb2.SearchTracksRequest(query=typed)
+        found = await shelf.social.catalog.SearchTracks(request, timeout=TIMEOUT_S)
+        assert [track.title for track in found.tracks] == ["팔레트"], typed
     (iu,) = await shelf.artists("아이유")
     assert [each.title for each in await shelf.albums(artist_id=iu.artist_id)] == ["Palette", "Real"]
     assert await shelf.albums("takk", artist_id=iu.artist_id) == []
@@ -160,6 +165,67 @@ async def test_retagged_track_changes_its_artist_and_nobody_is_left_over(shelf: 
     (details,) = await shelf.details(track.track_id)
     (takk,) = await shelf.albums("takk")
     assert (details.artist_id, details.album_id) == (takk.artist_id, takk.album_id)
+
+
+async def test_artist_and_album_are_spelt_as_files_spell_them_now(shelf: Shelf, sql: Sql) -> None:
+    """A correction of one file changes nothing as long as another is spelt as before."""
+    await shelf.social.register(shelf.admin, shelf.root_id, [file("a/2.ogg", "Glósóli", "Sigur rós", "TAKK", 2006)])
+    await until_refined(sql)
+    assert [each.name for each in await shelf.artists("sigur")] == ["Sigur Rós"]
+    assert [(each.title, each.year) for each in await shelf.albums("takk")] == [("Takk...", 2006)]
+    await shelf.social.register(shelf.admin, shelf.root_id, [file("a/1.ogg", "Hoppípolla", "Sigur rós", "TAKK", 2006)])
+    await until_refined(sql)
+    assert [each.name for each in await shelf.artists("sigur")] == ["Sigur rós"]
+    assert [(each.title, each.year) for each in await shelf.albums("takk")] == [("TAKK", 2006)]
+
+
+async def test_artists_and_albums_are_known_by_what_their_files_say(shelf: Shelf, sql: Sql) -> None:
+    one, other, release = new_id(), new_id(), new_id()
+
+    async def known_by(path: str, title: str, artist_id: str, release_id: str) -> tuple[str, str]:
+        said = file(path, title, "아이유", "Real", 2010)
+        said.musicbrainz_artist_id, said.musicbrainz_release_id = artist_id, release_id
+        await shelf.social.register(shelf.admin, shelf.root_id, [said])
+        await until_refined(sql)
+        (artist,), (album,) = await shelf.artists("아이유"), await shelf.albums("real")
+        return artist.musicbrainz_artist_id, album.musicbrainz_release_id
+
+    assert await known_by("IU/Real/01.ogg", "좋은 날", one, release) == (one, release)
+    # The first is believed as long as a file says it.
+    assert await known_by("IU/Real/02.ogg", "이게 아닌데", other, "") == (one, release)
+    assert await known_by("IU/Real/01.ogg", "좋은 날", other, release) == (other, release)
+    assert await known_by("IU/Real/01.ogg", "좋은 날", "", "") == (other, release)
+
+
+async def test_no_name_is_too_long_to_be_listed_found_and_paged(shelf: Shelf, sql: Sql) -> None:
+    """Four bytes a letter, or eighteen letters for one sign: nothing of it may hold up the tracks that follow."""
+    rare = random.Random(0)
+    han = "".join(chr(rare.randrange(0x20000, 0x2A6D0)) for _ in range(500))
+    ligatures = "".join(chr(rare.randrange(0xFBEA, 0xFDC7)) for _ in range(499)) + "\ufdfa"
+    names = [han, ligatures, "\ufdfa" * 500, han[::-1]]
+    tracks = [
+        file(f"long {n}.ogg", name, other, names[n - 1], 0)
+        for n, (name, other) in enumerate(zip(names, names[::-1], strict=True))
+    ]
+    answers = await shelf.social.register(
+        shelf.admin, shelf.root_id, [*tracks, file("after.ogg", "After", "Takako", "After", 0)]
+    )
+    assert {answer.outcome for answer in answers} == {catalog_pb2.REGISTRATION_OUTCOME_CREATED}
+    await until_refined(sql)
+    assert [each.title for each in await shelf.albums("after")] == ["After"]
+
+    async def of_tracks(token: str) -> tuple[list[str], str]:
+        request = catalog_pb2.SearchTracksRequest(page_size=1, page_token=token)
+        answer = await shelf.social.catalog.SearchTracks(request, timeout=TIMEOUT_S)
+        return [track.title for track in answer.tracks], answer.next_page_token
+
+    async def of_artists(token: str) -> tuple[list[str], str]:
+        request = library_pb2.SearchArtistsRequest(page_size=1, page_token=token)
+        answer = await shelf.stub.SearchArtists(request, timeout=TIMEOUT_S)
+        return [artist.name for artist in answer.artists], answer.next_page_token
+
+    assert len(await pages(of_tracks)) == len(FILES) + 5
+    assert len(await pages(of_artists)) == 3 + 4
 
 
 async def test_other_korean_names_have_their_own_artist(shelf: Shelf, sql: Sql) -> None:

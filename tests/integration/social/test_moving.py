@@ -1,5 +1,7 @@
 """What a second look at a folder finds: moved, written again, back again; ids and vectors stay where they belong."""
 
+import itertools
+
 from museed.social.v1 import catalog_pb2
 from tests.integration.social.conftest import Client, Library, Sql, registration, sha, until
 
@@ -60,6 +62,30 @@ async def test_files_that_change_places_keep_their_tracks(social: Client, librar
     assert len(after) == len(library.track_ids)
 
 
+async def test_file_that_was_tagged_anew_on_its_way_keeps_its_track_and_its_vector(
+    social: Client, library: Library, sql: Sql
+) -> None:
+    old = library.track_ids[0]
+    vectors = await sql.fetchval("SELECT count(*) FROM embeddings")
+    again = at("New/first.ogg", "Track 0", previous="Track 0.ogg", title="Other", file_hash=sha("other bytes"))
+    (moved,) = await social.register(library.admin, library.root_id, [again])
+    assert (moved.outcome, moved.track_id) == (MOVED, old)
+    assert (await social.track(old)).title == "Other"
+    assert await sql.fetchval("SELECT count(*) FROM embeddings") == vectors
+    assert await sql.fetchval("SELECT count(*) FROM embedding_work") == 0
+
+
+async def test_long_chain_of_moves_is_one_step_each(social: Client, library: Library, sql: Sql) -> None:
+    """Each file takes the place of the one before; the first finds its place taken, and so all stay."""
+    names = [f"chain {number:03}" for number in range(500)]
+    root_id = await social.register_root(library.admin, "/chain")
+    await social.register(library.admin, root_id, [at(f"{name}.ogg", name) for name in [*names[1:], "taken"][:500]])
+    moves = [at(f"{a}.ogg", b, previous=f"{b}.ogg") for a, b in itertools.pairwise(["taken", *names[1:]])]
+    answers = await social.register(library.admin, root_id, moves)
+    assert len(answers) == 499
+    assert {one.outcome for one in answers} == {REPLACED}
+
+
 async def test_what_is_no_move_is_a_new_track(social: Client, library: Library, sql: Sql) -> None:
     other_root = await social.register_root(library.admin, "/other")
     before = await paths(sql)
@@ -68,7 +94,7 @@ async def test_what_is_no_move_is_a_new_track(social: Client, library: Library, 
         library.admin,
         library.root_id,
         [
-            at("b.ogg", "Track 1", previous="Track 1.ogg", file_hash=sha("other bytes")),
+            at("b.ogg", "Track 1", previous="Track 1.ogg", audio_hash=sha("other audio")),
             at("c.ogg", "Track 2", previous="nowhere.ogg"),
             # A copy: the file is still there.
             at("d.ogg", "Track 3", previous="Track 3.ogg"),

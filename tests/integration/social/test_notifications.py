@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from museed.social.v1 import notifications_pb2
+from museed.social.v1 import notifications_pb2, people_pb2
 from services.chassis.errors import InvalidArgument
 from services.social.domain.activities import first_id_of
 from services.social.domain.ids import UserId, new_id
@@ -11,7 +11,18 @@ from services.social.store import activities, notifications
 from services.social.store.database import Database
 from services.social.wiring.people import forgetting
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql
-from tests.integration.social.people_steps import NOW, block, follow, make_person, notes, show
+from tests.integration.social.hands import Hands
+from tests.integration.social.people_steps import (
+    NOW,
+    block,
+    follow,
+    follow_in_tables,
+    like,
+    make_person,
+    notes,
+    people,
+    show,
+)
 
 
 async def listed(client: Client, who: Person, size: int = 0, *, unread_only: bool = False) -> list[str]:
@@ -90,6 +101,7 @@ async def test_who_is_blocked_or_gone_and_what_is_deleted_is_not_told_of(
     await follow(social, bob, ann.user_id)
     await follow(social, eve, ann.user_id)
     playlist_id = await show(sql, ann.user_id)
+    await like(sql, bob.user_id, playlist_id)
     async with database.transaction() as connection:
         for kind in (NotificationKind.LIKED, NotificationKind.LIKED, NotificationKind.SAVED):
             await activities.notify(
@@ -115,11 +127,36 @@ async def test_who_is_blocked_or_gone_and_what_is_deleted_is_not_told_of(
             )
     assert await sql.fetchval("SELECT count(*) FROM notifications WHERE kind = 'COMMENTED'") == 0
     await sql.execute("DELETE FROM user_blocks")
+    # The block has ended that bob follows.
+    assert len(await listed(social, ann)) == 3
+    await follow_in_tables(sql, bob.user_id, ann.user_id)
+    assert len(await listed(social, ann)) == 4
     await sql.execute("UPDATE users SET suspended_at = now() WHERE user_id = $1", eve.user_id)
     assert len(await listed(social, ann)) == 3
     await sql.execute("DELETE FROM playlists WHERE playlist_id = $1", playlist_id)
     assert len(await listed(social, ann)) == 1
     assert await unread(social, ann) == 1
+
+
+async def test_what_is_undone_is_not_told_of_until_it_is_done_again(
+    database: Database, social: Client, sql: Sql
+) -> None:
+    ann, bob = await social.sign_up("ann"), await social.sign_up("bob")
+    playlist_id = await show(sql, ann.user_id)
+    hands = Hands(social, bob)
+    await hands.like(playlist_id)
+    await follow(social, bob, ann.user_id)
+    both = await listed(social, ann)
+    assert len(both) == await unread(social, ann) == 2
+    await hands.unlike(playlist_id)
+    assert await listed(social, ann) == both[:1]
+    await people(social).Unfollow(
+        people_pb2.UnfollowRequest(user_id=ann.user_id), timeout=TIMEOUT_S, metadata=bob.metadata
+    )
+    assert (await listed(social, ann), await unread(social, ann)) == ([], 0)
+    await hands.like(playlist_id)
+    await follow(social, bob, ann.user_id)
+    assert (await listed(social, ann), await unread(social, ann)) == (both, 2)
 
 
 async def test_each_notification_is_an_event_and_kinds_have_their_subject(
@@ -157,5 +194,3 @@ async def test_old_notifications_are_forgotten(database: Database, sql: Sql) -> 
         )
     await forgetting(notifications.delete_old, 90)(database, NOW)
     assert [str(row[0]) for row in await sql.fetch("SELECT notification_id FROM notifications")] == [ids[1]]
-    async with database.connection() as connection:
-        assert await notifications.forget(connection, ann, 10) == 1

@@ -1,14 +1,19 @@
 import asyncio
-import uuid
 
 import pytest
 
 from museed.social.v1 import people_events_pb2, people_pb2
-from services.chassis.errors import DomainError, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
+from services.chassis.errors import (
+    DomainError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unauthenticated,
+)
 from services.social.domain.ids import new_id
 from services.social.domain.people import MOST_BLOCKED, MOST_FOLLOWED
 from services.social.errors.people import FollowLimitReached
-from services.social.store import follows
 from services.social.store.database import Database
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql, until
 from tests.integration.social.people_steps import (
@@ -161,9 +166,14 @@ async def test_who_is_blocked_can_block_too_and_sees_whom_they_block(social: Cli
     ann, bob = await social.sign_up("ann"), await social.sign_up("bob")
     await block(social, ann, bob.user_id)
     assert await block(social, bob, ann.user_id) == RELATION(is_blocked=True)
-    await unblock(social, ann, bob.user_id)
-    with pytest.raises(NotFound):
+    # One's own block is told before it; theirs is not, and is known to be there only from who is not there.
+    with pytest.raises(FailedPrecondition) as own:
         await follow(social, ann, bob.user_id)
+    assert own.value.reason == "USER_BLOCKED"
+    await unblock(social, ann, bob.user_id)
+    with pytest.raises(NotFound) as unseen:
+        await follow(social, ann, bob.user_id)
+    assert (unseen.value.reason, unseen.value.message) == ("USER_NOT_FOUND", "there is no such person")
     request = people_pb2.ListBlockedUsersRequest()
     answer = await people(social).ListBlockedUsers(request, timeout=TIMEOUT_S, metadata=bob.metadata)
     assert [each.user.username for each in answer.blocked] == ["ann"]
@@ -177,7 +187,7 @@ async def test_oneself_nobody_and_who_is_out_of_sight_cannot_be_followed(social:
     await sql.execute("UPDATE users SET suspended_at = now() WHERE user_id = $1", suspended)
     await sql.execute("UPDATE users SET deleted_at = now() WHERE user_id = $1", gone)
     for call in (follow, unfollow, block, unblock):
-        with pytest.raises(InvalidArgument) as own:
+        with pytest.raises(FailedPrecondition) as own:
             await call(social, ann, ann.user_id)
         assert (own.value.reason, own.value.metadata["field"]) == ("OWN_ACCOUNT", "user_id")
         for nobody in (new_id(), "nonsense", gone):
@@ -193,6 +203,20 @@ async def test_oneself_nobody_and_who_is_out_of_sight_cannot_be_followed(social:
     # Of those whom one followed before, following ends all the same.
     await follow_in_tables(sql, ann.user_id, suspended)
     assert await unfollow(social, ann, suspended) == RELATION()
+
+
+async def test_who_has_left_or_is_suspended_follows_and_blocks_nobody(social: Client, sql: Sql) -> None:
+    ann, bob = await social.sign_up("ann"), await social.sign_up("bob")
+    # The token is good until the process hears that the session has ended.
+    for column in ("suspended_at", "deleted_at"):
+        await sql.execute(f"UPDATE users SET {column} = now() WHERE user_id = $1", ann.user_id)
+        for call in (follow, unfollow, block, unblock):
+            with pytest.raises(Unauthenticated) as ended:
+                await call(social, ann, bob.user_id)
+            assert ended.value.reason == "SESSION_REVOKED"
+        await sql.execute(f"UPDATE users SET {column} = NULL")
+    for table in ("follows", "user_blocks", "activities", "notifications"):
+        assert await sql.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 
 async def test_nobody_follows_or_blocks_more_than_the_limit_also_in_two_calls_at_once(social: Client, sql: Sql) -> None:
@@ -259,24 +283,6 @@ async def test_lists_of_followers_have_everybody_once_in_pages_newest_first(soci
     await sql.execute("UPDATE users SET deleted_at = now() WHERE user_id = $1", fans[5])
     assert await followers(social, None, star, 2) == ["fan06", "fan02", "fan03", "fan00", "fan01"]
     assert await following(social, None, star, 2) == ["fan06", "fan02", "fan03", "fan00", "fan01"]
-
-
-async def test_forgetting_a_person_ends_their_follows_and_counts_them(database: Database, sql: Sql) -> None:
-    ann, bob, eve = [await make_person(sql, name) for name in ("ann", "bob", "eve")]
-    for follower, followee in ((ann, bob), (bob, ann), (eve, ann), (eve, bob)):
-        await follow_in_tables(sql, follower, followee)
-    await sql.execute("INSERT INTO user_blocks (blocker_id, blocked_id, at) VALUES ($1, $2, now())", eve, ann)
-    await sql.execute("DELETE FROM signals")
-    async with database.transaction() as connection:
-        assert await follows.forget(connection, ann, 2) == 2
-        assert await follows.forget(connection, ann, 2) == 2
-        assert await follows.forget(connection, ann, 2) == 0
-    rows = await sql.fetch("SELECT actor_id, user_id, amount, at FROM signals")
-    gone = {(str(row["actor_id"]), str(row["user_id"]), row["amount"], row["at"]) for row in rows}
-    assert gone == {(ann, bob, -1, NOW), (bob, ann, -1, NOW), (eve, ann, -1, NOW)}
-    left = await sql.fetchrow("SELECT follower_id, followee_id FROM follows")
-    assert left is not None
-    assert tuple(left) == (uuid.UUID(eve), uuid.UUID(bob))
 
 
 async def test_nobody_is_told_of_themselves_of_the_same_twice_or_across_a_block(social: Client, sql: Sql) -> None:

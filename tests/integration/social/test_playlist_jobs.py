@@ -15,6 +15,7 @@ from services.social.store.database import Database
 from services.social.workers.background import Nudge
 from services.social.workers.scheduler import Scheduler
 from tests.integration.social.conftest import TIMEOUT_S, Client, Library, Mesh, Person, Sql, until
+from tests.integration.social.fakes import ENCODER_ID
 
 SUCCEEDED = jobs_pb2.JOB_STATE_SUCCEEDED
 FAILED = jobs_pb2.JOB_STATE_FAILED
@@ -164,11 +165,45 @@ async def test_what_was_generated_is_replaced_and_what_a_person_added_stays(
 async def test_another_playlist_is_made_and_the_first_stays(mesh: Mesh, library: Library, desk: Desk, sql: Sql) -> None:
     ids = library.track_ids
     mesh.retriever.track_ids = [ids[4], ids[3]]
+    await sql.execute("UPDATE playlists SET description = 'Of rain'")
     job = await desk.regenerate(replace=False)
     assert job.state == SUCCEEDED
     assert job.playlist_id != desk.playlist_id
     assert await desk.tracks(job.playlist_id) == [ids[0], ids[4], ids[3]]
     assert (await desk.tracks(), await desk.version()) == (ids[:3], 1)
+    assert (await desk.client.playlist(desk.person, job.playlist_id)).playlist.description == "Of rain"
+
+
+async def test_recipe_is_read_as_it_was_followed(mesh: Mesh, library: Library, desk: Desk, sql: Sql) -> None:
+    ids = library.track_ids
+
+    async def recipe(playlist_id: str, who: Person = desk.person) -> jobwork_pb2.GetRecipeResponse:
+        request = jobwork_pb2.GetRecipeRequest(playlist_id=playlist_id)
+        return await desk.stub.GetRecipe(request, timeout=TIMEOUT_S, metadata=who.metadata)
+
+    seeds = [jobs_pb2.GenerationSeed(track_id=ids[0], weight=2.0), jobs_pb2.GenerationSeed(track_id=ids[1])]
+    rock = jobs_pb2.TrackFilter(genres=["Rock"])
+    made = await desk.client.generate(desk.person, *seeds, length=3, temperature=0.5, filter=rock)
+    assert made.state == SUCCEEDED
+    found = await recipe(made.playlist_id)
+    assert [(seed.track_id, seed.weight) for seed in found.recipe.seeds] == [(ids[0], 2.0), (ids[1], 1.0)]
+    assert (found.recipe.length, found.recipe.temperature, found.encoder_id) == (3, 0.5, ENCODER_ID)
+    assert list(found.recipe.filter.genres) == ["Rock"]
+    assert found.recipe.HasField("random_seed")
+    shown = await desk.client.playlist(desk.person, made.playlist_id)
+    stored = await sql.fetch(
+        "SELECT seed_similarities FROM playlist_entries WHERE playlist_id = $1 ORDER BY position", made.playlist_id
+    )
+    assert [list(entry.seed_similarities) for entry in shown.entries] == [row["seed_similarities"] for row in stored]
+    assert any(entry.seed_similarities for entry in shown.entries)
+    await sql.execute(
+        "UPDATE playlists SET recipe = NULL, visibility = 'PUBLIC' WHERE playlist_id = $1", desk.playlist_id
+    )
+    with pytest.raises(FailedPrecondition) as refusal:
+        await recipe(desk.playlist_id)
+    assert refusal.value.reason == "NO_RECIPE"
+    with pytest.raises(NotFound):
+        await recipe(desk.playlist_id, library.admin)
 
 
 async def test_list_that_is_edited_meanwhile_is_begun_again_and_given_up_after_three_times(
@@ -293,6 +328,15 @@ async def test_wrong_judgements_change_nothing(library: Library, desk: Desk, sql
         assert wrong.value.field == field
     assert await sql.fetchval("SELECT count(*) FROM suggestions WHERE state = 'PROPOSED'") == 2
     assert (await desk.tracks(), await desk.version()) == (ids[:3], 1)
+    await sql.execute(
+        "INSERT INTO playlist_entries (entry_id, playlist_id, track_id, position)"
+        " SELECT gen_random_uuid(), $1, $2, place FROM generate_series(3, 999) AS place",
+        desk.playlist_id,
+        ids[0],
+    )
+    with pytest.raises(FailedPrecondition) as full:
+        await desk.judge(accept=[ids[3]])
+    assert (full.value.reason, full.value.field, full.value.limit) == ("PLAYLIST_FULL", "accept_track_ids", "1000")
 
 
 async def test_same_suggestion_accepted_many_times_at_once_is_added_once(library: Library, desk: Desk) -> None:
@@ -354,6 +398,7 @@ async def test_what_the_owner_blocks_is_never_chosen(mesh: Mesh, library: Librar
         artist_id,
     )
     await sql.execute("INSERT INTO blocked_artists VALUES ($1, $2, now())", desk.person.user_id, artist_id)
+    await sql.execute("UPDATE tracks SET missing_since = now() WHERE track_id = $1", ids[4])
     for track_id, spelling in ((ids[4], "The Band"), (ids[5], "THE BÄND")):
         await sql.execute(
             "UPDATE tracks SET artist = $2, artist_id = $3, refined = 1 WHERE track_id = $1",
@@ -365,7 +410,7 @@ async def test_what_the_owner_blocks_is_never_chosen(mesh: Mesh, library: Librar
     job = await desk.client.generate(desk.person, jobs_pb2.GenerationSeed(track_id=ids[0]), filter=wanted)
     assert job.state == SUCCEEDED
     told_filter = mesh.retriever.requests[-1].filter
-    assert (list(told_filter.blocked_track_ids), list(told_filter.genres)) == ([ids[2]], ["Rock"])
+    assert (list(told_filter.blocked_track_ids), list(told_filter.genres)) == ([ids[2], ids[4]], ["Rock"])
     assert list(told_filter.blocked_artists) == ["Nobody", "THE BÄND", "The Band"]
     # They are not part of the recipe.
     recipe = await sql.fetchval("SELECT recipe::text FROM playlists WHERE playlist_id = $1", job.playlist_id)
@@ -375,7 +420,7 @@ async def test_what_the_owner_blocks_is_never_chosen(mesh: Mesh, library: Librar
     assert list(mesh.retriever.extensions[-1].filter.blocked_artists) == ["Nobody", "THE BÄND", "The Band"]
     path = jobs_pb2.PathEnd(to_track_id=ids[1])
     await desk.client.generate(desk.person, jobs_pb2.GenerationSeed(track_id=ids[0]), path=path, length=3)
-    assert list(mesh.retriever.paths[-1].filter.blocked_track_ids) == [ids[2]]
+    assert list(mesh.retriever.paths[-1].filter.blocked_track_ids) == [ids[2], ids[4]]
 
 
 async def test_schedule_runs_once_whoever_runs_it_and_missed_times_collapse(

@@ -1,6 +1,6 @@
 """Every read of playlists, likes, comments, tokens and tracks has an index for it, whatever its parameters."""
 
-from services.social.store import comments, editing, engagement, exchange, playlists, stream_tokens
+from services.social.store import comments, editing, engagement, exchange, follows, playlists, stream_tokens
 from tests.integration.social.conftest import Sql
 
 STATEMENTS = {
@@ -9,7 +9,9 @@ STATEMENTS = {
     "batch": playlists.SELECT_PLAYLISTS,
     "own": playlists.SELECT_OWN,
     "entries": playlists.SELECT_ENTRIES,
+    "count own": playlists.COUNT_OWN,
     "take back": playlists.TAKE_BACK,
+    "delete activities": playlists.DELETE_ACTIVITIES,
     "unknown tracks": editing.UNKNOWN_TRACKS,
     "renumber": editing.RENUMBER,
     "delete entries": editing.DELETE_ENTRIES,
@@ -17,7 +19,7 @@ STATEMENTS = {
     "liked among": engagement.LIKED_AMONG,
     "likers": engagement.SELECT_LIKERS,
     "copy": engagement.SELECT_COPY,
-    "blocked": engagement.IS_BLOCKED,
+    "blocks between": follows.BLOCKS_BETWEEN,
     "comments": comments.SELECT_COMMENTS,
     "comments since": comments.COUNT_SINCE,
     "rows of a file": exchange.SELECT_ROWS,

@@ -1,3 +1,4 @@
+from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from museed.social.v1 import feed_pb2, people_pb2, playlists_pb2
 from services.chassis.errors import InvalidArgument, NotFound
 from services.social.domain.ids import UserId, new_id
+from services.social.store import listings
 from services.social.store.database import Database
 from tests.integration.social.conftest import TIMEOUT_S, Client, Library, Person, Sql
 from tests.integration.social.people_steps import (
@@ -50,12 +52,14 @@ async def test_profile_has_all_figures(social: Client, sql: Sql) -> None:
             "INSERT INTO badges VALUES ($1, $2, $3, $4)", ann.user_id, badge, tier, NOW + timedelta(minutes=minute)
         )
     await sql.execute(
-        "INSERT INTO person_counts (user_id, likes_received, saves_received, plays) VALUES ($1, 7, 3, 10)",
+        "INSERT INTO person_counts (user_id, likes_received, saves_received, likes_given, plays)"
+        " VALUES ($1, 7, 3, 5, 10)",
         ann.user_id,
     )
     found = await by_name(social, "aNN")
     assert (found.user.user_id, found.user.username, found.user.nickname) == (ann.user_id, "Ann", "Ann")
     assert (found.likes_received, found.saves_received, found.play_count) == (7, 3, 10)
+    assert found.liked_playlist_count == 5
     assert found.top_genre == "Jazz"
     assert shares(found.listened) == [("Jazz", 5, 0.5), ("Rock", 4, 0.4), ("Pop", 1, 0.1)]
     assert [(one.name, one.tier) for one in found.badges] == [("sharer", 1), ("loyal", 3), ("gardener", 2)]
@@ -70,6 +74,7 @@ async def test_profile_has_all_figures(social: Client, sql: Sql) -> None:
     request = people_pb2.BatchGetProfilesRequest(user_ids=[ann.user_id])
     answer = await people(social).BatchGetProfiles(request, timeout=TIMEOUT_S)
     assert (answer.profiles[0].play_count, answer.profiles[0].top_genre) == (0, "")
+    assert answer.profiles[0].liked_playlist_count == 5
 
 
 async def test_genres_of_what_one_made_are_those_of_public_originals(
@@ -233,6 +238,29 @@ async def test_lists_have_what_is_public_once_in_pages_of_any_size(social: Clien
     await sql.execute("UPDATE users SET suspended_at = now() WHERE user_id = $1", bob)
     assert await latest(social, None) == [others]
     assert await liked(social, ann, ann.user_id) == [others]
+
+
+async def test_what_is_closed_while_a_list_is_read_is_not_told(
+    social: Client, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await social.sign_up("ann"), await social.sign_up("bob")
+    closed, left = await show(sql, bob.user_id, 2), await show(sql, bob.user_id, 1)
+    for playlist_id in (closed, left):
+        await like(sql, ann.user_id, playlist_id)
+
+    def closing(read: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        async def run(*given: object) -> object:
+            found = await read(*given)
+            await sql.execute("UPDATE playlists SET visibility = 'PRIVATE' WHERE playlist_id = $1", closed)
+            return found
+
+        return run
+
+    for name in ("latest", "of_person", "liked_by"):
+        monkeypatch.setattr(listings, name, closing(getattr(listings, name)))
+    for read in (latest(social, ann), of_person(social, ann, bob.user_id), liked(social, None, ann.user_id)):
+        await sql.execute("UPDATE playlists SET visibility = 'PUBLIC'")
+        assert await read == [left]
 
 
 async def test_a_block_takes_playlists_out_of_lists_both_ways(social: Client, sql: Sql) -> None:

@@ -134,6 +134,22 @@ async def test_token_is_good_for_its_own_question_only(social: Client) -> None:
         assert (refusal.value.reason, refusal.value.field) == ("MALFORMED", "page_token")
 
 
+async def test_vowel_signs_belong_to_their_words(social: Client) -> None:
+    admin = await social.sign_up()
+    root_id = await social.register_root(admin)
+    names = ["हिन्दी गाना", "हम दिल दे चुके सनम", "รักแท้ยังมีอยู่", "ที่ว่าง", "தமிழ் பாடல்"]
+    await social.register(admin, root_id, [registration(name, artist="", album="") for name in names])
+    for typed, meant in (
+        ("हिन्दी", ["हिन्दी गाना"]),
+        ("गान", ["हिन्दी गाना"]),
+        ("चुकी सनम", ["हम दिल दे चुके सनम"]),
+        ("ยังมีอยู่", ["รักแท้ยังมีอยู่"]),
+        ("ทีว่าง", ["ที่ว่าง"]),
+        ("பாடல்", ["தமிழ் பாடல்"]),
+    ):
+        assert await titles(social, typed) == meant, typed
+
+
 async def test_sizes_and_lengths_have_limits(social: Client) -> None:
     with pytest.raises(InvalidArgument) as negative:
         await page(social, "", page_size=-1)

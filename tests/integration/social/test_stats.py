@@ -33,6 +33,8 @@ async def test_little_is_counted_at_once(database: Database, sql: Sql, root_id: 
     assert (found.tracks, found.users, found.playlists, found.indexed) == (3, 0, 0, 0)
     assert found.genres[0] == GenreCount("Rock", 3, 1)
     assert len(found.genres) == 16
+    await sql.execute("UPDATE counters SET value = 5 WHERE name = 'plays'")
+    assert (await stats.read()).plays == 5
 
 
 async def test_much_is_counted_by_the_tallier_and_genres_now_and_then(
@@ -52,5 +54,7 @@ async def test_much_is_counted_by_the_tallier_and_genres_now_and_then(
     now = 114.9
     found = await stats.read()
     assert (found.users, found.genres[0]) == (8, GenreCount("Rock", 3, 1))
+    await sql.execute("UPDATE counters SET value = 5 WHERE name = 'plays'")
+    assert (await stats.read()).plays == 5
     now = 115.0
     assert (await stats.read()).genres[:2] == [GenreCount("Pop", 4, 1), GenreCount("Rock", 3, 1)]

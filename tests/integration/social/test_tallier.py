@@ -9,7 +9,7 @@ from services.social.domain.ids import PlaylistId, UserId, new_id
 from services.social.domain.signals import SignalKind, faded
 from services.social.store import counts, signals
 from services.social.store.database import Connection, Database
-from services.social.workers.tallier import Tallier, standard_folds
+from services.social.workers.tallier import STANDARD_FOLDS, Tallier
 from tests.integration.social.conftest import Sql
 
 HALF_LIFE = timedelta(hours=48)
@@ -39,7 +39,7 @@ async def make_playlist(sql: Sql, owner_id: UserId) -> PlaylistId:
 
 
 def tallier(database: Database) -> Tallier:
-    return Tallier(database, standard_folds(HALF_LIFE))
+    return Tallier(database, STANDARD_FOLDS)
 
 
 async def like(

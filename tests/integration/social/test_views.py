@@ -12,10 +12,12 @@ from services.social.domain.visibility import Thing, may_open
 from services.social.store import activities
 from services.social.store.database import Database
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql
+from tests.integration.social.hands import Hands
 from tests.integration.social.people_steps import (
     NOW,
     block,
     follow,
+    follow_in_tables,
     make_person,
     make_playlist,
     profile,
@@ -25,7 +27,7 @@ from tests.integration.social.people_steps import (
 
 PLAYLIST, JOB = access_pb2.THING_KIND_PLAYLIST, access_pb2.THING_KIND_JOB
 NOTIFICATION, ACTIVITY = access_pb2.THING_KIND_NOTIFICATION, access_pb2.THING_KIND_ACTIVITY
-USER = access_pb2.THING_KIND_USER
+USER, COMMENT = access_pb2.THING_KIND_USER, access_pb2.THING_KIND_COMMENT
 Named = tuple["access_pb2.ThingKind.ValueType", str]
 
 
@@ -110,6 +112,7 @@ async def test_own_jobs_and_notifications_and_the_own_feed_are_seen(
     await follow(social, ann, bob.user_id)
     await follow(social, eve, bob.user_id)
     playlist_id = await show(sql, eve.user_id)
+    await follow_in_tables(sql, bob.user_id, ann.user_id)
     async with database.transaction() as connection:
         me = UserId(bob.user_id)
         await activities.record(connection, ActivityKind.SAVED, me, NOW, playlist_id=playlist_id)
@@ -125,6 +128,38 @@ async def test_own_jobs_and_notifications_and_the_own_feed_are_seen(
     assert await can_view(social, None, *things) == [False, False, False]
     await block(social, ann, bob.user_id)
     assert await can_view(social, ann, *things) == [True, False, False]
+
+
+async def test_comments_are_seen_as_below_their_playlists(social: Client, sql: Sql) -> None:
+    admin = await social.sign_up("admin")
+    owner, author, other, blocked = [await social.sign_up(name) for name in ("owner", "author", "other", "blocked")]
+    callers = [None, *(Hands(social, who) for who in (admin, owner, author, other, blocked))]
+    playlist_id = await show(sql, owner.user_id)
+    comment_id = (await Hands(social, author).comment(playlist_id, "Hm")).comment_id
+
+    async def check(*seen_by: Person | None) -> None:
+        for hands in callers:
+            who = None if hands is None else hands.person
+            seen = await can_view(social, who, (COMMENT, comment_id), (COMMENT, new_id()))
+            assert seen == [who in seen_by, False]
+            if any(seen):
+                listed = (await (hands or Hands(social, None)).comments(playlist_id)).comments
+                assert [one.comment_id for one in listed] == [comment_id]
+
+    await check(None, admin, owner, author, other, blocked)
+    await block(social, author, blocked.user_id)
+    await check(None, admin, owner, author, other)
+    for statement, seen_by in (
+        ("UPDATE comments SET hidden_at = {}", [admin, author]),
+        ("UPDATE comments SET deleted_at = {}", []),
+        ("UPDATE users SET suspended_at = {} WHERE username = 'author'", []),
+        ("UPDATE users SET suspended_at = {} WHERE username = 'owner'", [owner]),
+    ):
+        await sql.execute(statement.format("now()"))
+        await check(*seen_by)
+        await sql.execute(statement.format("NULL"))
+    await sql.execute("UPDATE playlists SET visibility = 'PRIVATE'")
+    await check(owner)
 
 
 async def test_answers_come_in_the_order_of_the_request_whatever_is_asked_twice(social: Client, sql: Sql) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local import tags
 from deploy.local.audio_hash import audio_hash
-from deploy.local.files import Candidate, Reason, Skipped, TrackFile, read, title_of
+from deploy.local.files import Candidate, Reason, Skipped, TrackFile, read
 from tests.fixtures.recordings import make_samples, remove_tags, write_recording, write_tags
 
 
@@ -135,26 +135,3 @@ def test_a_file_that_changes_meanwhile_is_skipped(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("deploy.local.files.audio_hash", append_meanwhile)
     assert read_at(path) == Skipped("a.wav", Reason.UNREADABLE, "file changed while it was read")
-
-
-@pytest.mark.parametrize(
-    ("path", "title"),
-    [
-        ("album/Some_Song.mp3", "Some Song"),
-        ("01 - Song.mp3", "Song"),
-        ("03 Song.mp3", "Song"),
-        ("12. Song.mp3", "Song"),
-        ("1-03 - Song.mp3", "Song"),
-        ("07_-_song_of__joy.ogg", "song of joy"),
-        ("1979.mp3", "1979"),
-        ("24-7.mp3", "24-7"),
-        ("99 Luftballons.mp3", "99 Luftballons"),
-        ("05.mp3", "05"),
-        ("Vol. 1.5.flac", "Vol. 1.5"),
-        ("a/_.mp3", "a/_.mp3"),
-        ("\u1100\u1161.mp3", "가"),
-        (".mp3", ".mp3"),
-    ],
-)
-def test_titles_are_made_of_names(path: str, title: str) -> None:
-    assert title_of(path) == title

@@ -72,6 +72,47 @@ def test_how_long_a_track_must_be_is_asked_each_time(tmp_path: Path, read_paths:
     assert isinstance(walk(music, ledger)[0], TrackFile)
 
 
+def test_short_file_is_remembered_for_the_length_that_was_asked(tmp_path: Path, read_paths: list[str]) -> None:
+    music, ledger = tmp_path / "music", tmp_path / "ledger"
+    music.mkdir()
+    write_recording(music / "a.wav", "wav")
+    for min_duration_s, reads in ((1_000.0, 1), (1_000.0, 1), (900.0, 2), (900.0, 2), (0.5, 3)):
+        (found,) = walk(music, ledger, min_duration_s)
+        assert isinstance(found, Skipped) == (min_duration_s > 1)
+        assert len(read_paths) == reads
+
+
+def test_file_of_a_time_beyond_what_can_be_kept_is_read_each_time(tmp_path: Path, read_paths: list[str]) -> None:
+    music, ledger = tmp_path / "music", tmp_path / "ledger"
+    music.mkdir()
+    write_recording(music / "a.wav", "wav")
+    os.utime(music / "a.wav", ns=(0, 1 << 63))
+    if os.stat(music / "a.wav").st_mtime_ns < 1 << 63:
+        pytest.skip("this file system keeps no such times")
+    assert isinstance(walk(music, ledger)[0], TrackFile)
+    assert isinstance(walk(music, ledger)[0], TrackFile)
+    assert read_paths == ["a.wav"] * 2
+
+
+def test_what_is_written_while_it_is_read_is_read_again(
+    tmp_path: Path, read_paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    music, ledger = tmp_path / "music", tmp_path / "ledger"
+    music.mkdir()
+    whole = write_recording(tmp_path / "whole.wav", "wav").read_bytes()
+    (music / "a.wav").write_bytes(b"begun")
+    real = ingest_ledger.read_all
+
+    def read_all(candidates, *, min_duration_s):  # type: ignore[no-untyped-def]  # as the real one
+        for reading in real(candidates, min_duration_s=min_duration_s):
+            (music / "a.wav").write_bytes(whole)  # the copy ends before the reading is noted
+            yield reading
+
+    monkeypatch.setattr(ingest_ledger, "read_all", read_all)
+    assert isinstance(walk(music, ledger)[0], Skipped)
+    assert isinstance(walk(music, ledger)[0], TrackFile)
+
+
 @pytest.mark.parametrize("data", [b"this is no database " * 100, b""])
 def test_ledger_that_is_none_remembers_nothing_or_begins_again(
     tmp_path: Path, read_paths: list[str], data: bytes

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.local import ingest_ledger, ingest_run
+from deploy.local import ingest_calls, ingest_ledger, ingest_run
 from deploy.local.client import ClientError
 from deploy.local.files import Candidate, TrackFile, read
 from deploy.local.ingest import ingest_folder
@@ -22,7 +22,7 @@ from deploy.local.ingest_ledger import Ledger
 from deploy.local.ingest_report import IngestReport, write_report
 from deploy.local.ingest_sources import ingest_rows
 from services.social.sources.rows import LeftOut, Reason, SourceTrack
-from tests.fixtures.recordings import make_samples, write_recording
+from tests.fixtures.recordings import make_samples, write_recording, write_tags
 
 
 class Silent:
@@ -52,6 +52,7 @@ class FakeLibrary:
                     "sizeBytes": file["sizeBytes"],
                     "mtimeNs": file["mtimeNs"] or "0",
                     "fileHash": file["fileHash"],
+                    "audioHash": file["audioHash"],
                     "missingSince": "2026-01-01" if path in self.missing else None,
                 }
                 for path, file in self.files.items()
@@ -80,7 +81,7 @@ class FakeLibrary:
     def _register(self, track: dict[str, Any]) -> dict[str, Any]:
         path, previous = track["relativePath"].encode(), base64.b64decode(track["previousPathBase64"] or "")
         before = self.files.get(path)
-        if previous in self.files and self.files[previous]["fileHash"] == track["fileHash"]:
+        if previous in self.files and self.files[previous]["audioHash"] == track["audioHash"]:
             before, outcome = self.files.pop(previous), "MOVED"
             self.missing.discard(previous)
         elif before is None:
@@ -187,6 +188,29 @@ def test_file_that_was_moved_is_told_once_and_a_copy_of_it_is_new(
     assert library.missing == set()
 
 
+def test_file_that_was_moved_and_tagged_anew_is_told_once_and_the_very_same_goes_first(
+    tmp_path: Path, opened: list[str], recordings: list[Path]
+) -> None:
+    music, library = fill(tmp_path / "music", recordings, "a.flac", "b.flac"), FakeLibrary()
+    for name, seed in (("a", 1), ("b", 2)):
+        write_tags(write_recording(music / f"{name}.flac", "flac", make_samples(seed=seed)), title=name)
+    ingest(library, music)
+    (music / "a.flac").rename(music / "y.flac")
+    (music / "b.flac").rename(music / "x.flac")
+    shutil.copy2(music / "y.flac", music / "w.flac")
+    for name in ("w", "x"):
+        write_tags(music / f"{name}.flac", title="Other")
+    report = ingest(library, music)
+    assert report.outcomes == {"MOVED": 2, "CREATED": 1}
+    assert sorted(report.changes) == [
+        ("w.flac", "CREATED", ""),
+        ("x.flac", "MOVED", "b.flac"),
+        ("y.flac", "MOVED", "a.flac"),
+    ]
+    assert library.files[b"x.flac"]["title"] == "Other"
+    assert library.missing == set()
+
+
 def test_file_that_comes_back_as_it_was_is_not_missing_any_more(
     tmp_path: Path, opened: list[str], recordings: list[Path]
 ) -> None:
@@ -263,6 +287,29 @@ def test_batches_stay_below_what_a_body_may_hold(
     assert ingest_said(library, music, *rows).outcomes == {"CREATED": 4}
     assert [len(batch) for batch in library.batches] == [2, 2]
     assert all(len(json.dumps(batch)) < 11_000 for batch in library.batches)
+
+
+def test_time_beyond_what_the_library_keeps_is_not_told(
+    tmp_path: Path, opened: list[str], recordings: list[Path]
+) -> None:
+    music, library = fill(tmp_path / "music", recordings, "a.wav", "b.wav"), FakeLibrary()
+    os.utime(music / "a.wav", ns=(0, 1 << 63))
+    if os.stat(music / "a.wav").st_mtime_ns < 1 << 63:
+        pytest.skip("this file system keeps no such times")
+    ingest(library, music)
+    assert library.files[b"a.wav"]["mtimeNs"] is None
+    assert library.files[b"b.wav"]["mtimeNs"] is not None
+
+
+def test_missing_paths_are_told_in_calls_that_a_body_can_hold() -> None:
+    library = FakeLibrary()
+    sizes = []
+    library.mutate = lambda document, input: sizes.append(input["relativePathsBase64"]) or {"markedCount": 1}  # type: ignore
+    paths = [b"%04d" % number + b"x" * 4_000 for number in range(300)] + [b"%04d" % number for number in range(600)]
+    assert ingest_calls.mark_missing(library, "root", paths) == len(sizes)  # type: ignore[arg-type]  # a fake
+    assert [base64.b64decode(path) for batch in sizes for path in batch] == paths
+    assert all(len(batch) <= 500 and sum(map(len, batch)) <= 1 << 20 for batch in sizes)
+    assert ingest_calls.mark_missing(library, "root", []) == 0  # type: ignore[arg-type]  # a fake
 
 
 def test_folder_that_is_none_is_refused(tmp_path: Path) -> None:

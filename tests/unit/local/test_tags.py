@@ -15,6 +15,7 @@ from deploy.local.tags import TagsError, TagsTooLargeError, clean_text, read_tag
 from tests.fixtures.recordings import TAGGED_FORMATS, write_recording, write_tags
 
 RECORDING_ID = "b1a9c0e9-d987-4042-ae91-78d6a3267d69"
+ARTIST_ID, RELEASE_ID = "83d91898-7763-47d7-b03b-b92132375c47", "f5093c06-23e3-404f-aeaa-40f72885ee3a"
 
 
 def read_from(path: Path, name: str | None = None) -> tags.Tags:
@@ -43,19 +44,27 @@ def test_identifiers_are_read_where_they_are_well_formed(tmp_path: Path) -> None
     ogg = write_recording(tmp_path / "a.ogg", "ogg")
     file = mutagen.File(ogg)
     file["isrc"], file["musicbrainz_trackid"] = "us-rc1-76-07839", RECORDING_ID.upper()
+    file["musicbrainz_artistid"], file["musicbrainz_albumid"] = ARTIST_ID, RELEASE_ID
     file.save()
     mp3 = write_recording(tmp_path / "a.mp3", "mp3")
     id3 = ID3()
     id3.add(TSRC(encoding=3, text=["not an isrc"]))
     id3.add(UFID(owner="http://musicbrainz.org", data=RECORDING_ID.encode()))
+    id3.add(TXXX(encoding=3, desc="MusicBrainz Artist Id", text=[ARTIST_ID, RELEASE_ID]))
+    id3.add(TXXX(encoding=3, desc="MusicBrainz Album Id", text=[RELEASE_ID]))
     id3.save(mp3)
     m4a = write_recording(tmp_path / "a.m4a", "m4a")
     file = mutagen.File(m4a)
     file["----:com.apple.iTunes:ISRC"] = [b"USRC17607839"]
     file["----:com.apple.iTunes:MusicBrainz Track Id"] = [RECORDING_ID.encode()]
+    file["----:com.apple.iTunes:MusicBrainz Artist Id"] = [ARTIST_ID.encode()]
+    file["----:com.apple.iTunes:MusicBrainz Album Id"] = [b"none"]
     file.save()
     read = [(found.isrc, found.musicbrainz_recording_id) for found in map(read_from, (ogg, mp3, m4a))]
     assert read == [("USRC17607839", RECORDING_ID), (None, RECORDING_ID), ("USRC17607839", RECORDING_ID)]
+    # Several artists are nobody's id.
+    ids = [(found.musicbrainz_artist_id, found.musicbrainz_release_id) for found in map(read_from, (ogg, mp3, m4a))]
+    assert ids == [(ARTIST_ID, RELEASE_ID), (None, RELEASE_ID), (ARTIST_ID, None)]
 
 
 def test_several_artists_are_joined_and_of_several_titles_the_first_is_taken(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from services.social.domain.accounts import (
     check_sign_up,
     folded,
     judge_refresh,
+    login_key,
 )
 from services.social.domain.ids import SessionId, UserId
 
@@ -28,6 +29,11 @@ def test_sign_up_is_cleaned_and_nickname_falls_back_to_username() -> None:
 def test_names_compare_without_case_and_unicode_form() -> None:
     decomposed = unicodedata.normalize("NFD", "Ünal@Ä.de")
     assert folded(decomposed) == folded("ünal@ä.DE") == "ünal@ä.de"
+
+
+def test_login_is_cut_before_it_is_folded(normalized: list[int]) -> None:
+    assert login_key("A\0" + "e\u0301" * 200_000) == "a" + "é" * 253
+    assert max(normalized) <= 4 * 254
 
 
 @pytest.mark.parametrize(

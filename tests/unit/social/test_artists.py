@@ -1,11 +1,12 @@
 """Names that are one, and keys that fit."""
 
-from services.social.domain.artists import Named, folder_key, key_of, search_name, track_letters
+from services.social.domain.artists import Named, folder_key
 from services.social.domain.ids import TrackId
+from services.social.domain.search_names import key_of, search_name, track_names
 
 
 def named(artist: str = "", path: bytes = b"Some Folder/a.ogg") -> Named:
-    return Named(TrackId("t"), "좋은 날", artist, "리얼 Real", path, 2010)
+    return Named(TrackId("t"), "좋은 날", artist, "리얼 Real", path, 2010, None, None)
 
 
 def test_names_are_one_whatever_their_case_and_form() -> None:
@@ -27,7 +28,7 @@ def test_folder_tells_albums_apart_only_where_nobody_is_named() -> None:
 
 
 def test_track_is_found_by_the_letters_of_all_its_names() -> None:
-    jamo, initials = track_letters(named("아이유"))
-    assert jamo == "ㅈㅗㅎㅇㅡㄴ ㄴㅏㄹ ㅈㅗㅎㅇㅡㄴㄴㅏㄹ ㅇㅏㅇㅣㅇㅠ ㄹㅣㅇㅓㄹ real ㄹㅣㅇㅓㄹreal"
-    assert initials == "ㅈㅇ ㄴ ㅈㅇㄴ ㅇㅇㅇ ㄹㅇ"
+    names = track_names("좋은 날", "아이유", "리얼 Real")
+    assert names.search_jamo == "ㅈㅗㅎㅇㅡㄴ ㄴㅏㄹ ㅈㅗㅎㅇㅡㄴㄴㅏㄹ ㅇㅏㅇㅣㅇㅠ ㄹㅣㅇㅓㄹ real ㄹㅣㅇㅓㄹreal"
+    assert names.search_initials == "ㅈㅇ ㄴ ㅈㅇㄴ ㅇㅇㅇ ㄹㅇ"
     assert search_name("IU").search_name == "iu"

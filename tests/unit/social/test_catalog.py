@@ -55,13 +55,16 @@ def test_registration_is_kept_with_what_follows_from_it() -> None:
         is_genre_known=True,
         year=1980,
         header_seconds=61.5,
-        sub_genres=[],
+        sub_genres=["Post-Punk"],
         source_tags=[],
         isrc=None,
         musicbrainz_recording_id=None,
+        musicbrainz_artist_id=None,
+        musicbrainz_release_id=None,
         licence="",
         source="",
         mtime_ns=None,
+        artist_key="band",
         search_title="song",
         search_text="song band album",
         search_jamo="",
@@ -101,6 +104,8 @@ def test_what_a_source_says_is_kept() -> None:
         ({"isrc": "KR1381001057A"}, "isrc", "MALFORMED"),
         ({"isrc": "KRA38100105٧"}, "isrc", "MALFORMED"),
         ({"musicbrainz_recording_id": "0f5ab3c46a3c4d3c9f6e0d1c3b8f5b11"}, "musicbrainz_recording_id", "MALFORMED"),
+        ({"musicbrainz_artist_id": "x"}, "musicbrainz_artist_id", "MALFORMED"),
+        ({"musicbrainz_release_id": "x"}, "musicbrainz_release_id", "MALFORMED"),
         ({"sub_genres": ["a"] * 21}, "sub_genres", "OUT_OF_RANGE"),
         ({"sub_genres": ["a" * 101]}, "sub_genres", "OUT_OF_RANGE"),
         ({"tags": ["a"] * 51}, "tags", "OUT_OF_RANGE"),
@@ -116,6 +121,21 @@ def test_what_a_source_cannot_say_is_refused(changes: dict[str, object], field: 
     with pytest.raises(DomainError) as refusal:
         check_registration(replace(SAID, **changes))  # type: ignore[arg-type]  # any field
     assert (refusal.value.field, refusal.value.reason) == (field, reason)
+
+
+@pytest.mark.parametrize(
+    ("raw_genre", "names"),
+    [
+        ("Rock", []),
+        ("", []),
+        ("Indie; rock ;Zeuhl; Indie", ["Indie", "Zeuhl"]),
+        ("Big Band/Swing", ["Big Band/Swing"]),
+        ("x" * 101 + ";y", ["y"]),
+        (";".join(f"g{number}" for number in range(30)), [f"g{number}" for number in range(20)]),
+    ],
+)
+def test_genres_beside_the_sixteen_are_sub_genres(raw_genre: str, names: list[str]) -> None:
+    assert check_registration(replace(GIVEN, raw_genre=raw_genre)).sub_genres == names
 
 
 def test_only_what_indexes_know_is_their_news() -> None:
@@ -136,8 +156,14 @@ def test_text_becomes_nfc_on_one_line() -> None:
     [
         (b"a/01 - Some_Song.ogg", "Some Song"),
         (b"1-07. Intro.flac", "Intro"),
-        (b"12_night.mp3", "night"),
-        (b"99 Luftballons.mp3", "Luftballons"),
+        (b"03 Song.mp3", "Song"),
+        (b"12. Song.mp3", "Song"),
+        (b"07_-_song_of__joy.ogg", "song of joy"),
+        (b"24-7.mp3", "24-7"),
+        (b"Vol. 1.5.flac", "Vol. 1.5"),
+        (b"Wait....mp3", "Wait..."),
+        ("\u1100\u1161.mp3".encode(), "가"),
+        (b"99 Luftballons.mp3", "99 Luftballons"),
         (b"1999.mp3", "1999"),
         (b"07.mp3", "07"),
         (b".hidden", "hidden"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.social.domain.folding import folded, like_pattern, query_words
+from services.social.domain.folding import folded, like_pattern, query_words, sort_name
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,10 @@ from services.social.domain.folding import folded, like_pattern, query_words
         ("ガンダム", "カンタム"),
         ("ﬁne №5", "fine no5"),
         ("!!!", "!!!"),
+        ("हिन्दी गाना", "हिनदी गाना"),
+        ("รักแท้ยังมีอยู่", "รักแทยังมีอย"),
+        ("தமிழ் பாடல்", "தமிழ பாடல"),
+        ("I ❤\ufe0f 1\ufe0f\u20e3", "i 1"),
         ("", ""),
     ],
 )
@@ -33,6 +37,15 @@ def test_unicode_form_and_repetition_change_nothing(text: str) -> None:
     once = folded(text)
     assert folded(unicodedata.normalize("NFD", text)) == folded(unicodedata.normalize("NFC", text))
     assert folded(once) == once
+
+
+def test_names_are_cut_where_lists_are_ordered_by_them() -> None:
+    assert sort_name("Café  del\tMar") == "cafe del mar"
+    for sign in ("a", "é", "한", "𠀀", "ﷺ", "a "):
+        name = sort_name(sign * 500)
+        assert 0 < len(name.encode()) <= 1_000
+        assert folded(sign * 500).startswith(name)
+        assert sort_name(name) == name
 
 
 def test_query_words_are_different_and_at_most_eight() -> None:

@@ -40,6 +40,9 @@ def test_no_tag_is_experimental_and_an_unknown_one_pop_and_both_are_marked() -> 
 
 def test_first_known_of_a_list_counts() -> None:
     assert match_genre("Zeuhl; Techno, Rock") == GenreMatch("Electronic", is_known=True)
+    # Not "indie folk", "folk metal" or "ambient electronic".
+    names = ("Indie; Folk", "Folk;Metal", "Ambient|Electronic", "Pop/Rock", "Big Band/Swing", "Rock, Jazz")
+    assert [match_genre(name).genre for name in names] == ["Pop", "Folk", "Experimental", "Pop", "Jazz", "Rock"]
 
 
 def test_case_accents_and_punctuation_do_not_matter() -> None:

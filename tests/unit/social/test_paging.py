@@ -93,3 +93,18 @@ def test_time_needs_its_offset() -> None:
     assert not is_time("2026-01-02T03:04:05")
     assert not is_time("yesterday")
     assert not is_time(5)
+
+
+@pytest.mark.parametrize("edge", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_time_that_is_none_in_utc_is_refused(edge: str) -> None:
+    assert not is_time(edge)
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), float("inf"), float("nan"), True, "1"])
+def test_number_that_no_float_holds_is_refused(number: object) -> None:
+    assert not is_number(number)
+
+
+@pytest.mark.parametrize("number", [-3.25, 0, 2**63, 1e308])
+def test_number_that_a_float_holds_is_taken(number: float) -> None:
+    assert is_number(number)

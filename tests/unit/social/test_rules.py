@@ -13,6 +13,7 @@ from services.social.domain.playlists import Visibility
 from services.social.domain.recipe import Recipe, Seed, check_recipe
 from services.social.domain.rules import Arrangement, NumberRange, Rules, TrackFilter, check_filter
 from services.social.retriever_requests import Blocks, filter_message
+from services.social.servicer.recipe_messages import recipe_message, to_recipe
 
 TRACK = TrackId("0199aaaa-0000-7000-8000-000000000001")
 OTHER = TrackId("0199aaaa-0000-7000-8000-000000000002")
@@ -139,6 +140,17 @@ def test_one_seed_at_least_is_not_negative() -> None:
     with pytest.raises(InvalidArgument) as refusal:
         recipe(Rules(), Seed(TRACK, None, -1.0), Seed(OTHER, None, -2.0))
     assert refusal.value.field == "recipe.seeds[0].weight"
+
+
+def test_what_is_written_of_a_recipe_is_read_as_the_same() -> None:
+    # What was drawn counts as fixed for who sends it again.
+    rules = replace(EVERYTHING, is_seed_drawn=False)
+    kept = Recipe((Seed(TRACK, None, 2.0), Seed(None, UploadId(OTHER), -0.5)), 30, 4, False, 0.25, (OTHER,), rules)
+    assert to_recipe(recipe_message(kept)) == kept
+    bare = Recipe((SEED,), 25, 3, True, None, ())
+    assert to_recipe(recipe_message(bare)) == bare
+    path = Recipe((SEED,), 10, 3, True, None, (), Rules(path_to=OTHER))
+    assert to_recipe(recipe_message(path)) == path
 
 
 def test_texts_are_cleaned() -> None:

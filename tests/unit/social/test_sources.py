@@ -116,6 +116,7 @@ def test_manifest_has_its_own_genre_map() -> None:
         "tags": "아이유",
         "isrc": "KR-A30-10-00001",
         "sub_genres": ["dance pop"],
+        "musicbrainz_artist_id": "B9545342-1E6D-4DAE-84AC-013374AD8D7C",
         "unknown": {"x": 1},
     }
     stream = io.BytesIO(b"\xef\xbb\xbf" + "\r\n".join(json.dumps(line) for line in (head, row)).encode())
@@ -132,6 +133,7 @@ def test_manifest_has_its_own_genre_map() -> None:
             tags=("아이유",),
             year=2010,
             isrc="KRA301000001",
+            musicbrainz_artist_id="b9545342-1e6d-4dae-84ac-013374ad8d7c",
         )
     ]
 
@@ -157,6 +159,7 @@ def test_manifest_lines_are_left_out_with_their_reason() -> None:
         {"path": "b.mp3", "tags": ["t"] * 51},
         {"path": "b.mp3", "isrc": "nonsense"},
         {"path": "b.mp3", "musicbrainz_recording_id": "nonsense"},
+        {"path": "b.mp3", "musicbrainz_artist_id": "nonsense"},
         '{"path": "c.mp3", "title": "' + "t" * (1 << 20) + '"}',
         "[" * 100_000,
         '{"path": "d.mp3", "year": ' + "9" * 5_000 + "}",
@@ -166,7 +169,7 @@ def test_manifest_lines_are_left_out_with_their_reason() -> None:
         "NOT_JSON",
         "ROW_INVALID",
         *["PATH_INVALID"] * 7,
-        *["FIELD_INVALID"] * 8,
+        *["FIELD_INVALID"] * 9,
         "LINE_TOO_LONG",
         "NOT_JSON",
         "NOT_JSON",

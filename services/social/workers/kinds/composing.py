@@ -101,7 +101,7 @@ class Composer:
         ends = [] if recipe.rules.path_to is None else [recipe.rules.path_to]
         read_point = await self.until_indexed([*recipe.track_ids, *ends], encoder_id)
         async with self._database.connection() as connection:
-            blocked = (await blocks.blocks_of(connection, job.user_id)).and_tracks(without)
+            blocked = await blocks.blocks_of(connection, job.user_id, without)
         tracks = await self.retriever.build_playlist(
             followed,
             [

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from services.social import events
+from services.social.domain.editing import MOST_ENTRIES
 from services.social.domain.ids import PlaylistId, TrackId, UserId, new_id
 from services.social.domain.jobs import Job
 from services.social.domain.playlists import Visibility
@@ -17,7 +18,6 @@ from services.social.workers.kinds.composing import Composer, Composition
 from services.social.workers.kinds.progress import Progress
 
 _MOST_TRIES = 3
-_MOST_ENTRIES = 1_000
 
 
 def regeneration_request(
@@ -61,7 +61,7 @@ class Regeneration:
             except UploadNotFound as error:
                 raise UploadGone(error.value or "") from error
             if not is_replacing:
-                await self._make_another(job, source.title, made, progress)
+                await self._make_another(job, source, made, progress)
                 return
             if await self._replace(job, playlist_id, source.version, kept, made, progress):
                 return
@@ -88,13 +88,13 @@ class Regeneration:
             if found != version:
                 return False
             changed = await remaking.replace_generated(
-                connection, playlist_id, made.recipe, made.encoder_id, fresh[: _MOST_ENTRIES - len(kept)], now
+                connection, playlist_id, made.recipe, made.encoder_id, fresh[: MOST_ENTRIES - len(kept)], now
             )
             await outbox.add(connection, playlist_changed(playlist_id, job.user_id, changed, now))
             await progress.succeed(connection, playlist_id)
         return True
 
-    async def _make_another(self, job: Job, title: str, made: Composition, progress: Progress) -> None:
+    async def _make_another(self, job: Job, source: remaking.Source, made: Composition, progress: Progress) -> None:
         now, playlist_id = self._clock(), PlaylistId(new_id())
         async with self._database.transaction() as connection:
             await accounts.lock_person(connection, job.user_id)
@@ -103,12 +103,13 @@ class Regeneration:
                 connection,
                 playlist_id,
                 UserId(job.user_id),
-                title,
+                source.title,
                 Visibility.PRIVATE,
                 made.recipe,
                 made.encoder_id,
                 made.tracks,
                 now,
+                source.description,
             )
             await outbox.add(connection, events.playlist_created(playlist_id, job.user_id, now))
             await progress.succeed(connection, playlist_id)

@@ -42,6 +42,10 @@ async def _get(world: World) -> jobwork_pb2.GetScheduleRequest:
     return jobwork_pb2.GetScheduleRequest(playlist_id=await generated(world))
 
 
+async def _recipe(world: World) -> jobwork_pb2.GetRecipeRequest:
+    return jobwork_pb2.GetRecipeRequest(playlist_id=await generated(world))
+
+
 async def _list_all(world: World) -> jobwork_pb2.ListJobsRequest:
     return jobwork_pb2.ListJobsRequest()
 
@@ -59,6 +63,7 @@ CASES: Cases = {
     "PlaylistJobService/ListSuggestions": Case(_suggestions, ONLY_OWNER),
     "PlaylistJobService/JudgeSuggestions": Case(_judge, ONLY_OWNER),
     "PlaylistJobService/CreateRegenerationJob": Case(_regenerate, ONLY_OWNER),
+    "PlaylistJobService/GetRecipe": Case(_recipe, ONLY_OWNER),
     "PlaylistJobService/SetSchedule": Case(_set, ONLY_OWNER),
     "PlaylistJobService/ClearSchedule": Case(_clear, ONLY_OWNER),
     "PlaylistJobService/GetSchedule": Case(_get, ONLY_OWNER),

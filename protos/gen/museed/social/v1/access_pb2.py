@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmuseed/social/v1/access.proto\x12\x10museed.social.v1\">\n\x05Thing\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.museed.social.v1.ThingKind\x12\n\n\x02id\x18\x02 \x01(\t\"9\n\x0e\x43\x61nViewRequest\x12\'\n\x06things\x18\x01 \x03(\x0b\x32\x17.museed.social.v1.Thing\"#\n\x0f\x43\x61nViewResponse\x12\x10\n\x08\x63\x61n_view\x18\x01 \x03(\x08*\x9f\x01\n\tThingKind\x12\x1a\n\x16THING_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13THING_KIND_PLAYLIST\x10\x01\x12\x12\n\x0eTHING_KIND_JOB\x10\x02\x12\x1b\n\x17THING_KIND_NOTIFICATION\x10\x03\x12\x17\n\x13THING_KIND_ACTIVITY\x10\x04\x12\x13\n\x0fTHING_KIND_USER\x10\x05\x32]\n\x0bViewService\x12N\n\x07\x43\x61nView\x12 .museed.social.v1.CanViewRequest\x1a!.museed.social.v1.CanViewResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmuseed/social/v1/access.proto\x12\x10museed.social.v1\">\n\x05Thing\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.museed.social.v1.ThingKind\x12\n\n\x02id\x18\x02 \x01(\t\"9\n\x0e\x43\x61nViewRequest\x12\'\n\x06things\x18\x01 \x03(\x0b\x32\x17.museed.social.v1.Thing\"#\n\x0f\x43\x61nViewResponse\x12\x10\n\x08\x63\x61n_view\x18\x01 \x03(\x08*\xb7\x01\n\tThingKind\x12\x1a\n\x16THING_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13THING_KIND_PLAYLIST\x10\x01\x12\x12\n\x0eTHING_KIND_JOB\x10\x02\x12\x1b\n\x17THING_KIND_NOTIFICATION\x10\x03\x12\x17\n\x13THING_KIND_ACTIVITY\x10\x04\x12\x13\n\x0fTHING_KIND_USER\x10\x05\x12\x16\n\x12THING_KIND_COMMENT\x10\x06\x32]\n\x0bViewService\x12N\n\x07\x43\x61nView\x12 .museed.social.v1.CanViewRequest\x1a!.museed.social.v1.CanViewResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,13 +32,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'museed.social.v1.access_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_THINGKIND']._serialized_start=212
-  _globals['_THINGKIND']._serialized_end=371
+  _globals['_THINGKIND']._serialized_end=395
   _globals['_THING']._serialized_start=51
   _globals['_THING']._serialized_end=113
   _globals['_CANVIEWREQUEST']._serialized_start=115
   _globals['_CANVIEWREQUEST']._serialized_end=172
   _globals['_CANVIEWRESPONSE']._serialized_start=174
   _globals['_CANVIEWRESPONSE']._serialized_end=209
-  _globals['_VIEWSERVICE']._serialized_start=373
-  _globals['_VIEWSERVICE']._serialized_end=466
+  _globals['_VIEWSERVICE']._serialized_start=397
+  _globals['_VIEWSERVICE']._serialized_end=490
 # @@protoc_insertion_point(module_scope)

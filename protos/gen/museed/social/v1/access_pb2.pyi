@@ -37,6 +37,8 @@ class _ThingKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ThingKind.V
     """An activity of the feed."""
     THING_KIND_USER: _ThingKind.ValueType  # 5
     """A person."""
+    THING_KIND_COMMENT: _ThingKind.ValueType  # 6
+    """A comment."""
 
 class ThingKind(_ThingKind, metaclass=_ThingKindEnumTypeWrapper):
     """Kind of a thing."""
@@ -53,6 +55,8 @@ THING_KIND_ACTIVITY: ThingKind.ValueType  # 4
 """An activity of the feed."""
 THING_KIND_USER: ThingKind.ValueType  # 5
 """A person."""
+THING_KIND_COMMENT: ThingKind.ValueType  # 6
+"""A comment."""
 Global___ThingKind: _TypeAlias = ThingKind  # noqa: Y015
 
 @_typing.final

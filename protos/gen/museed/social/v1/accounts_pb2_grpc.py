@@ -117,7 +117,7 @@ class AccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetUsers(self, request, context):
-        """Returns people by id; unknown ids are left out.
+        """Returns people by id; unknown ones, and whom PeopleService would not show the caller, are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,7 @@ class AccountServiceStub:
     GetViewer: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetViewerRequest, _accounts_pb2.GetViewerResponse]
     """Returns the caller's own account."""
     BatchGetUsers: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.BatchGetUsersRequest, _accounts_pb2.BatchGetUsersResponse]
-    """Returns people by id; unknown ids are left out."""
+    """Returns people by id; unknown ones, and whom PeopleService would not show the caller, are left out."""
     GetJwks: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetJwksRequest, _accounts_pb2.GetJwksResponse]
     """Returns the public keys of access tokens."""
     ListRevokedSessions: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListRevokedSessionsRequest, _accounts_pb2.ListRevokedSessionsResponse]
@@ -66,7 +66,7 @@ class AccountServiceAsyncStub(AccountServiceStub):
     GetViewer: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetViewerRequest, _accounts_pb2.GetViewerResponse]  # type: ignore[assignment]
     """Returns the caller's own account."""
     BatchGetUsers: _aio.UnaryUnaryMultiCallable[_accounts_pb2.BatchGetUsersRequest, _accounts_pb2.BatchGetUsersResponse]  # type: ignore[assignment]
-    """Returns people by id; unknown ids are left out."""
+    """Returns people by id; unknown ones, and whom PeopleService would not show the caller, are left out."""
     GetJwks: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetJwksRequest, _accounts_pb2.GetJwksResponse]  # type: ignore[assignment]
     """Returns the public keys of access tokens."""
     ListRevokedSessions: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListRevokedSessionsRequest, _accounts_pb2.ListRevokedSessionsResponse]  # type: ignore[assignment]
@@ -121,7 +121,7 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _accounts_pb2.BatchGetUsersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.BatchGetUsersResponse, _abc.Awaitable[_accounts_pb2.BatchGetUsersResponse]]:
-        """Returns people by id; unknown ids are left out."""
+        """Returns people by id; unknown ones, and whom PeopleService would not show the caller, are left out."""
 
     @_abc_1.abstractmethod
     def GetJwks(

@@ -395,6 +395,8 @@ class TrackRegistration(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     MTIME_NS_FIELD_NUMBER: _builtins.int
     PREVIOUS_PATH_FIELD_NUMBER: _builtins.int
+    MUSICBRAINZ_ARTIST_ID_FIELD_NUMBER: _builtins.int
+    MUSICBRAINZ_RELEASE_ID_FIELD_NUMBER: _builtins.int
     relative_path: _builtins.bytes
     """Path below the root: the file system's own bytes, at most 4,096."""
     file_hash: _builtins.bytes
@@ -430,9 +432,13 @@ class TrackRegistration(_message.Message):
     mtime_ns: _builtins.int
     """When the file was last written, in nanoseconds since 1970; 0 when not known."""
     previous_path: _builtins.bytes
-    """Path below the root at which the same file was registered before, where it is not there any more: its track moves
-    here and keeps its id. Empty means that it is not known to have moved.
+    """Path below the root at which the same audio was registered before, where it is not there any more: its track moves
+    here and keeps its id, whatever its tags. Empty means that it is not known to have moved.
     """
+    musicbrainz_artist_id: _builtins.str
+    """MusicBrainz id of the artist, a UUID; empty when unknown, or where there are several."""
+    musicbrainz_release_id: _builtins.str
+    """MusicBrainz id of the release, a UUID; empty when unknown."""
     @_builtins.property
     def sub_genres(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Genres below the top-level one, at most 20 of 1 to 100 characters."""
@@ -464,10 +470,12 @@ class TrackRegistration(_message.Message):
         source: _builtins.str = ...,
         mtime_ns: _builtins.int = ...,
         previous_path: _builtins.bytes = ...,
+        musicbrainz_artist_id: _builtins.str = ...,
+        musicbrainz_release_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "content_type", b"content_type", "duration_seconds", b"duration_seconds", "file_hash", b"file_hash", "genre", b"genre", "isrc", b"isrc", "licence", b"licence", "mtime_ns", b"mtime_ns", "musicbrainz_recording_id", b"musicbrainz_recording_id", "previous_path", b"previous_path", "raw_genre", b"raw_genre", "relative_path", b"relative_path", "size_bytes", b"size_bytes", "source", b"source", "sub_genres", b"sub_genres", "tags", b"tags", "title", b"title", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "content_type", b"content_type", "duration_seconds", b"duration_seconds", "file_hash", b"file_hash", "genre", b"genre", "isrc", b"isrc", "licence", b"licence", "mtime_ns", b"mtime_ns", "musicbrainz_artist_id", b"musicbrainz_artist_id", "musicbrainz_recording_id", b"musicbrainz_recording_id", "musicbrainz_release_id", b"musicbrainz_release_id", "previous_path", b"previous_path", "raw_genre", b"raw_genre", "relative_path", b"relative_path", "size_bytes", b"size_bytes", "source", b"source", "sub_genres", b"sub_genres", "tags", b"tags", "title", b"title", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1080,6 +1088,7 @@ class GetStatsResponse(_message.Message):
     USER_COUNT_FIELD_NUMBER: _builtins.int
     PLAYLIST_COUNT_FIELD_NUMBER: _builtins.int
     GENRES_FIELD_NUMBER: _builtins.int
+    PLAY_COUNT_FIELD_NUMBER: _builtins.int
     track_count: _builtins.int
     """Tracks of the library."""
     indexed_count: _builtins.int
@@ -1088,6 +1097,8 @@ class GetStatsResponse(_message.Message):
     """Accounts."""
     playlist_count: _builtins.int
     """Playlists."""
+    play_count: _builtins.int
+    """Plays that count, as of a moment ago."""
     @_builtins.property
     def genres(self) -> _containers.RepeatedCompositeFieldContainer[Global___GenreCount]:
         """Tracks of each genre, most first."""
@@ -1100,10 +1111,11 @@ class GetStatsResponse(_message.Message):
         user_count: _builtins.int = ...,
         playlist_count: _builtins.int = ...,
         genres: _abc.Iterable[Global___GenreCount] | None = ...,
+        play_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["genres", b"genres", "indexed_count", b"indexed_count", "playlist_count", b"playlist_count", "track_count", b"track_count", "user_count", b"user_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["genres", b"genres", "indexed_count", b"indexed_count", "play_count", b"play_count", "playlist_count", b"playlist_count", "track_count", b"track_count", "user_count", b"user_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -118,7 +118,7 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListFailedTracks(self, request, context):
-        """Lists tracks that could not be embedded, newest first. Admin only.
+        """Lists tracks that could not be embedded, newest first. An unknown root is ROOT_NOT_FOUND. Admin only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,7 +167,7 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetStats(self, request, context):
-        """Counts tracks, users, playlists and the tracks of each genre.
+        """Counts tracks, users, playlists, plays and the tracks of each genre.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,7 @@ class CatalogServiceStub:
     GetIngestProgress: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetIngestProgressRequest, _catalog_pb2.GetIngestProgressResponse]
     """Counts a root's tracks by embedding state. Admin only."""
     ListFailedTracks: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListFailedTracksRequest, _catalog_pb2.ListFailedTracksResponse]
-    """Lists tracks that could not be embedded, newest first. Admin only."""
+    """Lists tracks that could not be embedded, newest first. An unknown root is ROOT_NOT_FOUND. Admin only."""
     SearchTracks: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SearchTracksRequest, _catalog_pb2.SearchTracksResponse]
     """Finds tracks by title, artist or album; empty text lists by title."""
     BatchGetTracks: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.BatchGetTracksRequest, _catalog_pb2.BatchGetTracksResponse]
@@ -54,7 +54,7 @@ class CatalogServiceStub:
     GetUpload: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetUploadRequest, _catalog_pb2.GetUploadResponse]
     """Returns an upload of the caller's own."""
     GetStats: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetStatsRequest, _catalog_pb2.GetStatsResponse]
-    """Counts tracks, users, playlists and the tracks of each genre."""
+    """Counts tracks, users, playlists, plays and the tracks of each genre."""
 
 @_typing.type_check_only
 class CatalogServiceAsyncStub(CatalogServiceStub):
@@ -68,7 +68,7 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     GetIngestProgress: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetIngestProgressRequest, _catalog_pb2.GetIngestProgressResponse]  # type: ignore[assignment]
     """Counts a root's tracks by embedding state. Admin only."""
     ListFailedTracks: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListFailedTracksRequest, _catalog_pb2.ListFailedTracksResponse]  # type: ignore[assignment]
-    """Lists tracks that could not be embedded, newest first. Admin only."""
+    """Lists tracks that could not be embedded, newest first. An unknown root is ROOT_NOT_FOUND. Admin only."""
     SearchTracks: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SearchTracksRequest, _catalog_pb2.SearchTracksResponse]  # type: ignore[assignment]
     """Finds tracks by title, artist or album; empty text lists by title."""
     BatchGetTracks: _aio.UnaryUnaryMultiCallable[_catalog_pb2.BatchGetTracksRequest, _catalog_pb2.BatchGetTracksResponse]  # type: ignore[assignment]
@@ -82,7 +82,7 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     GetUpload: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetUploadRequest, _catalog_pb2.GetUploadResponse]  # type: ignore[assignment]
     """Returns an upload of the caller's own."""
     GetStats: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetStatsRequest, _catalog_pb2.GetStatsResponse]  # type: ignore[assignment]
-    """Counts tracks, users, playlists and the tracks of each genre."""
+    """Counts tracks, users, playlists, plays and the tracks of each genre."""
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tracks of the library, uploads, and where their bytes lie."""
@@ -117,7 +117,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.ListFailedTracksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.ListFailedTracksResponse, _abc.Awaitable[_catalog_pb2.ListFailedTracksResponse]]:
-        """Lists tracks that could not be embedded, newest first. Admin only."""
+        """Lists tracks that could not be embedded, newest first. An unknown root is ROOT_NOT_FOUND. Admin only."""
 
     @_abc_1.abstractmethod
     def SearchTracks(
@@ -173,6 +173,6 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.GetStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.GetStatsResponse, _abc.Awaitable[_catalog_pb2.GetStatsResponse]]:
-        """Counts tracks, users, playlists and the tracks of each genre."""
+        """Counts tracks, users, playlists, plays and the tracks of each genre."""
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

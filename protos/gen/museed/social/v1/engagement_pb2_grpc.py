@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class EngagementServiceStub:
-    """Likes and comments of playlists. What the caller may not open is PLAYLIST_NOT_FOUND; where one of both blocks the
-    other, writing is USER_BLOCKED, but for taking back what one gave.
+    """Likes and comments of playlists. What the caller may not open is PLAYLIST_NOT_FOUND. Writing about a playlist of
+    somebody whom the caller blocks is USER_BLOCKED, of somebody who blocks the caller PLAYLIST_NOT_FOUND, but for taking
+    back what one gave.
     """
 
     def __init__(self, channel):
@@ -74,8 +75,9 @@ class EngagementServiceStub:
 
 
 class EngagementServiceServicer:
-    """Likes and comments of playlists. What the caller may not open is PLAYLIST_NOT_FOUND; where one of both blocks the
-    other, writing is USER_BLOCKED, but for taking back what one gave.
+    """Likes and comments of playlists. What the caller may not open is PLAYLIST_NOT_FOUND. Writing about a playlist of
+    somebody whom the caller blocks is USER_BLOCKED, of somebody who blocks the caller PLAYLIST_NOT_FOUND, but for taking
+    back what one gave.
     """
 
     def LikePlaylist(self, request, context):
@@ -175,8 +177,9 @@ def add_EngagementServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EngagementService:
-    """Likes and comments of playlists. What the caller may not open is PLAYLIST_NOT_FOUND; where one of both blocks the
-    other, writing is USER_BLOCKED, but for taking back what one gave.
+    """Likes and comments of playlists. What the caller may not open is PLAYLIST_NOT_FOUND. Writing about a playlist of
+    somebody whom the caller blocks is USER_BLOCKED, of somebody who blocks the caller PLAYLIST_NOT_FOUND, but for taking
+    back what one gave.
     """
 
     @staticmethod

@@ -27,8 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EngagementServiceStub:
-    """Likes and comments of playlists. What the caller may not open is PLAYLIST_NOT_FOUND; where one of both blocks the
-    other, writing is USER_BLOCKED, but for taking back what one gave.
+    """Likes and comments of playlists. What the caller may not open is PLAYLIST_NOT_FOUND. Writing about a playlist of
+    somebody whom the caller blocks is USER_BLOCKED, of somebody who blocks the caller PLAYLIST_NOT_FOUND, but for taking
+    back what one gave.
     """
 
     @_typing.overload
@@ -54,8 +55,9 @@ class EngagementServiceStub:
 
 @_typing.type_check_only
 class EngagementServiceAsyncStub(EngagementServiceStub):
-    """Likes and comments of playlists. What the caller may not open is PLAYLIST_NOT_FOUND; where one of both blocks the
-    other, writing is USER_BLOCKED, but for taking back what one gave.
+    """Likes and comments of playlists. What the caller may not open is PLAYLIST_NOT_FOUND. Writing about a playlist of
+    somebody whom the caller blocks is USER_BLOCKED, of somebody who blocks the caller PLAYLIST_NOT_FOUND, but for taking
+    back what one gave.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -77,8 +79,9 @@ class EngagementServiceAsyncStub(EngagementServiceStub):
     """Lists who likes a playlist, newest first."""
 
 class EngagementServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Likes and comments of playlists. What the caller may not open is PLAYLIST_NOT_FOUND; where one of both blocks the
-    other, writing is USER_BLOCKED, but for taking back what one gave.
+    """Likes and comments of playlists. What the caller may not open is PLAYLIST_NOT_FOUND. Writing about a playlist of
+    somebody whom the caller blocks is USER_BLOCKED, of somebody who blocks the caller PLAYLIST_NOT_FOUND, but for taking
+    back what one gave.
     """
 
     @_abc_1.abstractmethod

@@ -26,17 +26,17 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from museed.social.v1 import jobs_pb2 as museed_dot_social_dot_v1_dot_jobs__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emuseed/social/v1/jobwork.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmuseed/social/v1/jobs.proto\"\x98\x01\n\x19\x43reateExtensionJobRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x12\x0f\n\x07wait_ms\x18\x04 \x01(\x05\x12-\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1d.museed.social.v1.TrackFilter\"@\n\x1a\x43reateExtensionJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.museed.social.v1.Job\"\x96\x01\n\nSuggestion\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32!.museed.social.v1.SuggestionState\x12\x12\n\nsimilarity\x18\x03 \x01(\x02\x12\x30\n\x0csuggested_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x86\x01\n\x16ListSuggestionsRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32!.museed.social.v1.SuggestionState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"e\n\x17ListSuggestionsResponse\x12\x31\n\x0bsuggestions\x18\x01 \x03(\x0b\x32\x1c.museed.social.v1.Suggestion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"b\n\x17JudgeSuggestionsRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x18\n\x10\x61\x63\x63\x65pt_track_ids\x18\x02 \x03(\t\x12\x18\n\x10reject_track_ids\x18\x03 \x03(\t\">\n\x18JudgeSuggestionsResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x11\n\tentry_ids\x18\x02 \x03(\t\"n\n\x1c\x43reateRegenerationJobRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x02 \x01(\t\x12\x0f\n\x07replace\x18\x03 \x01(\x08\x12\x0f\n\x07wait_ms\x18\x04 \x01(\x05\"C\n\x1d\x43reateRegenerationJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.museed.social.v1.Job\"\x92\x01\n\x08Schedule\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12/\n\x05\x65very\x18\x02 \x01(\x0e\x32 .museed.social.v1.SchedulePeriod\x12+\n\x07next_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0blast_job_id\x18\x04 \x01(\t\"\x88\x01\n\x12SetScheduleRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12/\n\x05\x65very\x18\x02 \x01(\x0e\x32 .museed.social.v1.SchedulePeriod\x12,\n\x08\x66irst_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x13SetScheduleResponse\x12,\n\x08schedule\x18\x01 \x01(\x0b\x32\x1a.museed.social.v1.Schedule\"+\n\x14\x43learScheduleRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\"\x17\n\x15\x43learScheduleResponse\")\n\x12GetScheduleRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\"C\n\x13GetScheduleResponse\x12,\n\x08schedule\x18\x01 \x01(\x0b\x32\x1a.museed.social.v1.Schedule\"M\n\x11ListMyJobsRequest\x12\x11\n\topen_only\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"R\n\x12ListMyJobsResponse\x12#\n\x04jobs\x18\x01 \x03(\x0b\x32\x15.museed.social.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8c\x01\n\x0fListJobsRequest\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.museed.social.v1.JobKind\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.museed.social.v1.JobState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"?\n\x08OwnedJob\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.museed.social.v1.Job\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"U\n\x10ListJobsResponse\x12(\n\x04jobs\x18\x01 \x03(\x0b\x32\x1a.museed.social.v1.OwnedJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11ReplayJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\"A\n\x12ReplayJobsResponse\x12+\n\x04jobs\x18\x01 \x03(\x0b\x32\x1d.museed.social.v1.ReplayedJob\"A\n\x0bReplayedJob\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\nnew_job_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t*\x90\x01\n\x0fSuggestionState\x12 \n\x1cSUGGESTION_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19SUGGESTION_STATE_PROPOSED\x10\x01\x12\x1d\n\x19SUGGESTION_STATE_ACCEPTED\x10\x02\x12\x1d\n\x19SUGGESTION_STATE_REJECTED\x10\x03*\x85\x01\n\x0eSchedulePeriod\x12\x1f\n\x1bSCHEDULE_PERIOD_UNSPECIFIED\x10\x00\x12\x19\n\x15SCHEDULE_PERIOD_DAILY\x10\x01\x12\x1a\n\x16SCHEDULE_PERIOD_WEEKLY\x10\x02\x12\x1b\n\x17SCHEDULE_PERIOD_MONTHLY\x10\x03\x32\xf1\x07\n\x12PlaylistJobService\x12o\n\x12\x43reateExtensionJob\x12+.museed.social.v1.CreateExtensionJobRequest\x1a,.museed.social.v1.CreateExtensionJobResponse\x12\x66\n\x0fListSuggestions\x12(.museed.social.v1.ListSuggestionsRequest\x1a).museed.social.v1.ListSuggestionsResponse\x12i\n\x10JudgeSuggestions\x12).museed.social.v1.JudgeSuggestionsRequest\x1a*.museed.social.v1.JudgeSuggestionsResponse\x12x\n\x15\x43reateRegenerationJob\x12..museed.social.v1.CreateRegenerationJobRequest\x1a/.museed.social.v1.CreateRegenerationJobResponse\x12Z\n\x0bSetSchedule\x12$.museed.social.v1.SetScheduleRequest\x1a%.museed.social.v1.SetScheduleResponse\x12`\n\rClearSchedule\x12&.museed.social.v1.ClearScheduleRequest\x1a\'.museed.social.v1.ClearScheduleResponse\x12Z\n\x0bGetSchedule\x12$.museed.social.v1.GetScheduleRequest\x1a%.museed.social.v1.GetScheduleResponse\x12W\n\nListMyJobs\x12#.museed.social.v1.ListMyJobsRequest\x1a$.museed.social.v1.ListMyJobsResponse\x12Q\n\x08ListJobs\x12!.museed.social.v1.ListJobsRequest\x1a\".museed.social.v1.ListJobsResponse\x12W\n\nReplayJobs\x12#.museed.social.v1.ReplayJobsRequest\x1a$.museed.social.v1.ReplayJobsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emuseed/social/v1/jobwork.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmuseed/social/v1/jobs.proto\"\x98\x01\n\x19\x43reateExtensionJobRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x12\x0f\n\x07wait_ms\x18\x04 \x01(\x05\x12-\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x1d.museed.social.v1.TrackFilter\"@\n\x1a\x43reateExtensionJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.museed.social.v1.Job\"\x96\x01\n\nSuggestion\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32!.museed.social.v1.SuggestionState\x12\x12\n\nsimilarity\x18\x03 \x01(\x02\x12\x30\n\x0csuggested_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x86\x01\n\x16ListSuggestionsRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32!.museed.social.v1.SuggestionState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"e\n\x17ListSuggestionsResponse\x12\x31\n\x0bsuggestions\x18\x01 \x03(\x0b\x32\x1c.museed.social.v1.Suggestion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"b\n\x17JudgeSuggestionsRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x18\n\x10\x61\x63\x63\x65pt_track_ids\x18\x02 \x03(\t\x12\x18\n\x10reject_track_ids\x18\x03 \x03(\t\">\n\x18JudgeSuggestionsResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x11\n\tentry_ids\x18\x02 \x03(\t\"n\n\x1c\x43reateRegenerationJobRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x02 \x01(\t\x12\x0f\n\x07replace\x18\x03 \x01(\x08\x12\x0f\n\x07wait_ms\x18\x04 \x01(\x05\"C\n\x1d\x43reateRegenerationJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.museed.social.v1.Job\"\'\n\x10GetRecipeRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\"Q\n\x11GetRecipeResponse\x12(\n\x06recipe\x18\x01 \x01(\x0b\x32\x18.museed.social.v1.Recipe\x12\x12\n\nencoder_id\x18\x02 \x01(\t\"\x92\x01\n\x08Schedule\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12/\n\x05\x65very\x18\x02 \x01(\x0e\x32 .museed.social.v1.SchedulePeriod\x12+\n\x07next_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0blast_job_id\x18\x04 \x01(\t\"\x88\x01\n\x12SetScheduleRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12/\n\x05\x65very\x18\x02 \x01(\x0e\x32 .museed.social.v1.SchedulePeriod\x12,\n\x08\x66irst_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x13SetScheduleResponse\x12,\n\x08schedule\x18\x01 \x01(\x0b\x32\x1a.museed.social.v1.Schedule\"+\n\x14\x43learScheduleRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\"\x17\n\x15\x43learScheduleResponse\")\n\x12GetScheduleRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\"C\n\x13GetScheduleResponse\x12,\n\x08schedule\x18\x01 \x01(\x0b\x32\x1a.museed.social.v1.Schedule\"M\n\x11ListMyJobsRequest\x12\x11\n\topen_only\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"R\n\x12ListMyJobsResponse\x12#\n\x04jobs\x18\x01 \x03(\x0b\x32\x15.museed.social.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8c\x01\n\x0fListJobsRequest\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.museed.social.v1.JobKind\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.museed.social.v1.JobState\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"?\n\x08OwnedJob\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.museed.social.v1.Job\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"U\n\x10ListJobsResponse\x12(\n\x04jobs\x18\x01 \x03(\x0b\x32\x1a.museed.social.v1.OwnedJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11ReplayJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\"A\n\x12ReplayJobsResponse\x12+\n\x04jobs\x18\x01 \x03(\x0b\x32\x1d.museed.social.v1.ReplayedJob\"A\n\x0bReplayedJob\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\nnew_job_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t*\x90\x01\n\x0fSuggestionState\x12 \n\x1cSUGGESTION_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19SUGGESTION_STATE_PROPOSED\x10\x01\x12\x1d\n\x19SUGGESTION_STATE_ACCEPTED\x10\x02\x12\x1d\n\x19SUGGESTION_STATE_REJECTED\x10\x03*\x85\x01\n\x0eSchedulePeriod\x12\x1f\n\x1bSCHEDULE_PERIOD_UNSPECIFIED\x10\x00\x12\x19\n\x15SCHEDULE_PERIOD_DAILY\x10\x01\x12\x1a\n\x16SCHEDULE_PERIOD_WEEKLY\x10\x02\x12\x1b\n\x17SCHEDULE_PERIOD_MONTHLY\x10\x03\x32\xc7\x08\n\x12PlaylistJobService\x12o\n\x12\x43reateExtensionJob\x12+.museed.social.v1.CreateExtensionJobRequest\x1a,.museed.social.v1.CreateExtensionJobResponse\x12\x66\n\x0fListSuggestions\x12(.museed.social.v1.ListSuggestionsRequest\x1a).museed.social.v1.ListSuggestionsResponse\x12i\n\x10JudgeSuggestions\x12).museed.social.v1.JudgeSuggestionsRequest\x1a*.museed.social.v1.JudgeSuggestionsResponse\x12x\n\x15\x43reateRegenerationJob\x12..museed.social.v1.CreateRegenerationJobRequest\x1a/.museed.social.v1.CreateRegenerationJobResponse\x12T\n\tGetRecipe\x12\".museed.social.v1.GetRecipeRequest\x1a#.museed.social.v1.GetRecipeResponse\x12Z\n\x0bSetSchedule\x12$.museed.social.v1.SetScheduleRequest\x1a%.museed.social.v1.SetScheduleResponse\x12`\n\rClearSchedule\x12&.museed.social.v1.ClearScheduleRequest\x1a\'.museed.social.v1.ClearScheduleResponse\x12Z\n\x0bGetSchedule\x12$.museed.social.v1.GetScheduleRequest\x1a%.museed.social.v1.GetScheduleResponse\x12W\n\nListMyJobs\x12#.museed.social.v1.ListMyJobsRequest\x1a$.museed.social.v1.ListMyJobsResponse\x12Q\n\x08ListJobs\x12!.museed.social.v1.ListJobsRequest\x1a\".museed.social.v1.ListJobsResponse\x12W\n\nReplayJobs\x12#.museed.social.v1.ReplayJobsRequest\x1a$.museed.social.v1.ReplayJobsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'museed.social.v1.jobwork_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUGGESTIONSTATE']._serialized_start=2243
-  _globals['_SUGGESTIONSTATE']._serialized_end=2387
-  _globals['_SCHEDULEPERIOD']._serialized_start=2390
-  _globals['_SCHEDULEPERIOD']._serialized_end=2523
+  _globals['_SUGGESTIONSTATE']._serialized_start=2367
+  _globals['_SUGGESTIONSTATE']._serialized_end=2511
+  _globals['_SCHEDULEPERIOD']._serialized_start=2514
+  _globals['_SCHEDULEPERIOD']._serialized_end=2647
   _globals['_CREATEEXTENSIONJOBREQUEST']._serialized_start=115
   _globals['_CREATEEXTENSIONJOBREQUEST']._serialized_end=267
   _globals['_CREATEEXTENSIONJOBRESPONSE']._serialized_start=269
@@ -55,36 +55,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEREGENERATIONJOBREQUEST']._serialized_end=1002
   _globals['_CREATEREGENERATIONJOBRESPONSE']._serialized_start=1004
   _globals['_CREATEREGENERATIONJOBRESPONSE']._serialized_end=1071
-  _globals['_SCHEDULE']._serialized_start=1074
-  _globals['_SCHEDULE']._serialized_end=1220
-  _globals['_SETSCHEDULEREQUEST']._serialized_start=1223
-  _globals['_SETSCHEDULEREQUEST']._serialized_end=1359
-  _globals['_SETSCHEDULERESPONSE']._serialized_start=1361
-  _globals['_SETSCHEDULERESPONSE']._serialized_end=1428
-  _globals['_CLEARSCHEDULEREQUEST']._serialized_start=1430
-  _globals['_CLEARSCHEDULEREQUEST']._serialized_end=1473
-  _globals['_CLEARSCHEDULERESPONSE']._serialized_start=1475
-  _globals['_CLEARSCHEDULERESPONSE']._serialized_end=1498
-  _globals['_GETSCHEDULEREQUEST']._serialized_start=1500
-  _globals['_GETSCHEDULEREQUEST']._serialized_end=1541
-  _globals['_GETSCHEDULERESPONSE']._serialized_start=1543
-  _globals['_GETSCHEDULERESPONSE']._serialized_end=1610
-  _globals['_LISTMYJOBSREQUEST']._serialized_start=1612
-  _globals['_LISTMYJOBSREQUEST']._serialized_end=1689
-  _globals['_LISTMYJOBSRESPONSE']._serialized_start=1691
-  _globals['_LISTMYJOBSRESPONSE']._serialized_end=1773
-  _globals['_LISTJOBSREQUEST']._serialized_start=1776
-  _globals['_LISTJOBSREQUEST']._serialized_end=1916
-  _globals['_OWNEDJOB']._serialized_start=1918
-  _globals['_OWNEDJOB']._serialized_end=1981
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1983
-  _globals['_LISTJOBSRESPONSE']._serialized_end=2068
-  _globals['_REPLAYJOBSREQUEST']._serialized_start=2070
-  _globals['_REPLAYJOBSREQUEST']._serialized_end=2106
-  _globals['_REPLAYJOBSRESPONSE']._serialized_start=2108
-  _globals['_REPLAYJOBSRESPONSE']._serialized_end=2173
-  _globals['_REPLAYEDJOB']._serialized_start=2175
-  _globals['_REPLAYEDJOB']._serialized_end=2240
-  _globals['_PLAYLISTJOBSERVICE']._serialized_start=2526
-  _globals['_PLAYLISTJOBSERVICE']._serialized_end=3535
+  _globals['_GETRECIPEREQUEST']._serialized_start=1073
+  _globals['_GETRECIPEREQUEST']._serialized_end=1112
+  _globals['_GETRECIPERESPONSE']._serialized_start=1114
+  _globals['_GETRECIPERESPONSE']._serialized_end=1195
+  _globals['_SCHEDULE']._serialized_start=1198
+  _globals['_SCHEDULE']._serialized_end=1344
+  _globals['_SETSCHEDULEREQUEST']._serialized_start=1347
+  _globals['_SETSCHEDULEREQUEST']._serialized_end=1483
+  _globals['_SETSCHEDULERESPONSE']._serialized_start=1485
+  _globals['_SETSCHEDULERESPONSE']._serialized_end=1552
+  _globals['_CLEARSCHEDULEREQUEST']._serialized_start=1554
+  _globals['_CLEARSCHEDULEREQUEST']._serialized_end=1597
+  _globals['_CLEARSCHEDULERESPONSE']._serialized_start=1599
+  _globals['_CLEARSCHEDULERESPONSE']._serialized_end=1622
+  _globals['_GETSCHEDULEREQUEST']._serialized_start=1624
+  _globals['_GETSCHEDULEREQUEST']._serialized_end=1665
+  _globals['_GETSCHEDULERESPONSE']._serialized_start=1667
+  _globals['_GETSCHEDULERESPONSE']._serialized_end=1734
+  _globals['_LISTMYJOBSREQUEST']._serialized_start=1736
+  _globals['_LISTMYJOBSREQUEST']._serialized_end=1813
+  _globals['_LISTMYJOBSRESPONSE']._serialized_start=1815
+  _globals['_LISTMYJOBSRESPONSE']._serialized_end=1897
+  _globals['_LISTJOBSREQUEST']._serialized_start=1900
+  _globals['_LISTJOBSREQUEST']._serialized_end=2040
+  _globals['_OWNEDJOB']._serialized_start=2042
+  _globals['_OWNEDJOB']._serialized_end=2105
+  _globals['_LISTJOBSRESPONSE']._serialized_start=2107
+  _globals['_LISTJOBSRESPONSE']._serialized_end=2192
+  _globals['_REPLAYJOBSREQUEST']._serialized_start=2194
+  _globals['_REPLAYJOBSREQUEST']._serialized_end=2230
+  _globals['_REPLAYJOBSRESPONSE']._serialized_start=2232
+  _globals['_REPLAYJOBSRESPONSE']._serialized_end=2297
+  _globals['_REPLAYEDJOB']._serialized_start=2299
+  _globals['_REPLAYEDJOB']._serialized_end=2364
+  _globals['_PLAYLISTJOBSERVICE']._serialized_start=2650
+  _globals['_PLAYLISTJOBSERVICE']._serialized_end=3745
 # @@protoc_insertion_point(module_scope)

@@ -362,6 +362,56 @@ class CreateRegenerationJobResponse(_message.Message):
 Global___CreateRegenerationJobResponse: _TypeAlias = CreateRegenerationJobResponse  # noqa: Y015
 
 @_typing.final
+class GetRecipeRequest(_message.Message):
+    """Whose recipe."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLIST_ID_FIELD_NUMBER: _builtins.int
+    playlist_id: _builtins.str
+    """The playlist."""
+    def __init__(
+        self,
+        *,
+        playlist_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["playlist_id", b"playlist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRecipeRequest: _TypeAlias = GetRecipeRequest  # noqa: Y015
+
+@_typing.final
+class GetRecipeResponse(_message.Message):
+    """What a playlist was made from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPE_FIELD_NUMBER: _builtins.int
+    ENCODER_ID_FIELD_NUMBER: _builtins.int
+    encoder_id: _builtins.str
+    """Encoder whose ear chose the tracks."""
+    @_builtins.property
+    def recipe(self) -> _jobs_pb2.Recipe:
+        """Its seeds in the order that entries count them in, and its rules; what was left to chance as it fell."""
+
+    def __init__(
+        self,
+        *,
+        recipe: _jobs_pb2.Recipe | None = ...,
+        encoder_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recipe", b"recipe"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "recipe", b"recipe"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRecipeResponse: _TypeAlias = GetRecipeResponse  # noqa: Y015
+
+@_typing.final
 class Schedule(_message.Message):
     """When a playlist is made again: what was generated is replaced, what a person added stays."""
 

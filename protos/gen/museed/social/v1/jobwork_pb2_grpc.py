@@ -56,6 +56,11 @@ class PlaylistJobServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.CreateRegenerationJobRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.CreateRegenerationJobResponse.FromString,
                 _registered_method=True)
+        self.GetRecipe = channel.unary_unary(
+                '/museed.social.v1.PlaylistJobService/GetRecipe',
+                request_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.GetRecipeRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.GetRecipeResponse.FromString,
+                _registered_method=True)
         self.SetSchedule = channel.unary_unary(
                 '/museed.social.v1.PlaylistJobService/SetSchedule',
                 request_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.SetScheduleRequest.SerializeToString,
@@ -117,6 +122,13 @@ class PlaylistJobServiceServicer:
     def CreateRegenerationJob(self, request, context):
         """Makes a playlist of the caller's once more from its recipe. One without a recipe is NO_RECIPE; one whose upload is
         gone is UPLOAD_GONE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRecipe(self, request, context):
+        """Returns what a playlist of the caller's was made from. One without a recipe is NO_RECIPE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,6 +200,11 @@ def add_PlaylistJobServiceServicer_to_server(servicer, server):
                     servicer.CreateRegenerationJob,
                     request_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.CreateRegenerationJobRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.CreateRegenerationJobResponse.SerializeToString,
+            ),
+            'GetRecipe': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRecipe,
+                    request_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.GetRecipeRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.GetRecipeResponse.SerializeToString,
             ),
             'SetSchedule': grpc.unary_unary_rpc_method_handler(
                     servicer.SetSchedule,
@@ -330,6 +347,33 @@ class PlaylistJobService:
             '/museed.social.v1.PlaylistJobService/CreateRegenerationJob',
             museed_dot_social_dot_v1_dot_jobwork__pb2.CreateRegenerationJobRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_jobwork__pb2.CreateRegenerationJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRecipe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.PlaylistJobService/GetRecipe',
+            museed_dot_social_dot_v1_dot_jobwork__pb2.GetRecipeRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_jobwork__pb2.GetRecipeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,8 @@ class PlaylistJobServiceStub:
     """Makes a playlist of the caller's once more from its recipe. One without a recipe is NO_RECIPE; one whose upload is
     gone is UPLOAD_GONE.
     """
+    GetRecipe: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.GetRecipeRequest, _jobwork_pb2.GetRecipeResponse]
+    """Returns what a playlist of the caller's was made from. One without a recipe is NO_RECIPE."""
     SetSchedule: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.SetScheduleRequest, _jobwork_pb2.SetScheduleResponse]
     """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE; more than 50 of a person's are
     TOO_MANY_SCHEDULES.
@@ -79,6 +81,8 @@ class PlaylistJobServiceAsyncStub(PlaylistJobServiceStub):
     """Makes a playlist of the caller's once more from its recipe. One without a recipe is NO_RECIPE; one whose upload is
     gone is UPLOAD_GONE.
     """
+    GetRecipe: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.GetRecipeRequest, _jobwork_pb2.GetRecipeResponse]  # type: ignore[assignment]
+    """Returns what a playlist of the caller's was made from. One without a recipe is NO_RECIPE."""
     SetSchedule: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.SetScheduleRequest, _jobwork_pb2.SetScheduleResponse]  # type: ignore[assignment]
     """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE; more than 50 of a person's are
     TOO_MANY_SCHEDULES.
@@ -134,6 +138,14 @@ class PlaylistJobServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes a playlist of the caller's once more from its recipe. One without a recipe is NO_RECIPE; one whose upload is
         gone is UPLOAD_GONE.
         """
+
+    @_abc_1.abstractmethod
+    def GetRecipe(
+        self,
+        request: _jobwork_pb2.GetRecipeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobwork_pb2.GetRecipeResponse, _abc.Awaitable[_jobwork_pb2.GetRecipeResponse]]:
+        """Returns what a playlist of the caller's was made from. One without a recipe is NO_RECIPE."""
 
     @_abc_1.abstractmethod
     def SetSchedule(

@@ -70,7 +70,7 @@ class Album(_message.Message):
     title: _builtins.str
     """Title as the files say it."""
     artist_id: _builtins.str
-    """Its artist; empty when unknown or several."""
+    """Its artist; empty when unknown."""
     year: _builtins.int
     """Year of release, 0 when unknown."""
     musicbrainz_release_id: _builtins.str

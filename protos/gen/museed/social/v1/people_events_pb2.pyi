@@ -366,6 +366,42 @@ class CommentAdded(_message.Message):
 Global___CommentAdded: _TypeAlias = CommentAdded  # noqa: Y015
 
 @_typing.final
+class CommentChanged(_message.Message):
+    """Subject museed.social.v1.comment_changed: the author of a comment changed what it says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMENT_ID_FIELD_NUMBER: _builtins.int
+    PLAYLIST_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_FIELD_NUMBER: _builtins.int
+    comment_id: _builtins.str
+    """The comment."""
+    playlist_id: _builtins.str
+    """The playlist."""
+    user_id: _builtins.str
+    """Who wrote it."""
+    @_builtins.property
+    def changed_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        comment_id: _builtins.str = ...,
+        playlist_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        changed_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "comment_id", b"comment_id", "playlist_id", b"playlist_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommentChanged: _TypeAlias = CommentChanged  # noqa: Y015
+
+@_typing.final
 class CommentRemoved(_message.Message):
     """Subject museed.social.v1.comment_removed: a comment is deleted or hidden."""
 

@@ -118,7 +118,7 @@ class PeopleServiceServicer:
 
     def Follow(self, request, context):
         """Follows a person; whom one follows already stays so. Oneself is OWN_ACCOUNT, somebody whom the caller blocks
-        USER_BLOCKED, more than 5,000 FOLLOW_LIMIT_REACHED.
+        USER_BLOCKED, somebody who blocks the caller USER_NOT_FOUND, more than 5,000 FOLLOW_LIMIT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,7 @@ class PeopleServiceStub:
     """Lists whom a person follows, newest first."""
     Follow: _grpc.UnaryUnaryMultiCallable[_people_pb2.FollowRequest, _people_pb2.FollowResponse]
     """Follows a person; whom one follows already stays so. Oneself is OWN_ACCOUNT, somebody whom the caller blocks
-    USER_BLOCKED, more than 5,000 FOLLOW_LIMIT_REACHED.
+    USER_BLOCKED, somebody who blocks the caller USER_NOT_FOUND, more than 5,000 FOLLOW_LIMIT_REACHED.
     """
     Unfollow: _grpc.UnaryUnaryMultiCallable[_people_pb2.UnfollowRequest, _people_pb2.UnfollowResponse]
     """Ends following; whom one does not follow stays so."""
@@ -76,7 +76,7 @@ class PeopleServiceAsyncStub(PeopleServiceStub):
     """Lists whom a person follows, newest first."""
     Follow: _aio.UnaryUnaryMultiCallable[_people_pb2.FollowRequest, _people_pb2.FollowResponse]  # type: ignore[assignment]
     """Follows a person; whom one follows already stays so. Oneself is OWN_ACCOUNT, somebody whom the caller blocks
-    USER_BLOCKED, more than 5,000 FOLLOW_LIMIT_REACHED.
+    USER_BLOCKED, somebody who blocks the caller USER_NOT_FOUND, more than 5,000 FOLLOW_LIMIT_REACHED.
     """
     Unfollow: _aio.UnaryUnaryMultiCallable[_people_pb2.UnfollowRequest, _people_pb2.UnfollowResponse]  # type: ignore[assignment]
     """Ends following; whom one does not follow stays so."""
@@ -134,7 +134,7 @@ class PeopleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_people_pb2.FollowResponse, _abc.Awaitable[_people_pb2.FollowResponse]]:
         """Follows a person; whom one follows already stays so. Oneself is OWN_ACCOUNT, somebody whom the caller blocks
-        USER_BLOCKED, more than 5,000 FOLLOW_LIMIT_REACHED.
+        USER_BLOCKED, somebody who blocks the caller USER_NOT_FOUND, more than 5,000 FOLLOW_LIMIT_REACHED.
         """
 
     @_abc_1.abstractmethod

@@ -25,35 +25,35 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n museed/social/v1/playlists.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x04\n\x08Playlist\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x10\n\x08owner_id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x30\n\nvisibility\x18\x05 \x01(\x0e\x32\x1c.museed.social.v1.Visibility\x12\x13\n\x0b\x65ntry_count\x18\x06 \x01(\x05\x12\x18\n\x10\x64uration_seconds\x18\x07 \x01(\x01\x12\x12\n\nencoder_id\x18\x08 \x01(\t\x12\x0f\n\x07version\x18\t \x01(\x03\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nshare_slug\x18\x0c \x01(\t\x12\x13\n\x0b\x63opied_from\x18\r \x01(\t\x12\x12\n\nlike_count\x18\x0e \x01(\x05\x12\x12\n\nsave_count\x18\x0f \x01(\x05\x12\x15\n\rcomment_count\x18\x10 \x01(\x05\x12-\n\tlisted_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tis_hidden\x18\x12 \x01(\x08\x12\x15\n\x08is_liked\x18\x13 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\nhas_recipe\x18\x14 \x01(\x08\x42\x0b\n\t_is_liked\"\xf5\x01\n\rPlaylistEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x10\n\x08track_id\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x05\x12\x0f\n\x07is_seed\x18\x04 \x01(\x08\x12\x17\n\nsimilarity\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x13\n\x0bshared_tags\x18\x06 \x03(\t\x12\x10\n\x08\x61\x64\x64\x65\x64_by\x18\x07 \x01(\t\x12\x19\n\x0cnearest_seed\x18\x08 \x01(\x05H\x01\x88\x01\x01\x12\x15\n\x08quantile\x18\t \x01(\x02H\x02\x88\x01\x01\x42\r\n\x0b_similarityB\x0f\n\r_nearest_seedB\x0b\n\t_quantile\")\n\x12GetPlaylistRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\"u\n\x13GetPlaylistResponse\x12,\n\x08playlist\x18\x01 \x01(\x0b\x32\x1a.museed.social.v1.Playlist\x12\x30\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1f.museed.social.v1.PlaylistEntry\"?\n\x16ListMyPlaylistsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"a\n\x17ListMyPlaylistsResponse\x12-\n\tplaylists\x18\x01 \x03(\x0b\x32\x1a.museed.social.v1.Playlist\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb7\x01\n\x15UpdatePlaylistRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x12\n\x05title\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0b\x64\x65scription\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x30\n\nvisibility\x18\x05 \x01(\x0e\x32\x1c.museed.social.v1.VisibilityB\x08\n\x06_titleB\x0e\n\x0c_description\"F\n\x16UpdatePlaylistResponse\x12,\n\x08playlist\x18\x01 \x01(\x0b\x32\x1a.museed.social.v1.Playlist\",\n\x15\x44\x65letePlaylistRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\"\x18\n\x16\x44\x65letePlaylistResponse*p\n\nVisibility\x12\x1a\n\x16VISIBILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12VISIBILITY_PRIVATE\x10\x01\x12\x17\n\x13VISIBILITY_UNLISTED\x10\x02\x12\x15\n\x11VISIBILITY_PUBLIC\x10\x03\x32\x9f\x03\n\x0fPlaylistService\x12Z\n\x0bGetPlaylist\x12$.museed.social.v1.GetPlaylistRequest\x1a%.museed.social.v1.GetPlaylistResponse\x12\x66\n\x0fListMyPlaylists\x12(.museed.social.v1.ListMyPlaylistsRequest\x1a).museed.social.v1.ListMyPlaylistsResponse\x12\x63\n\x0eUpdatePlaylist\x12\'.museed.social.v1.UpdatePlaylistRequest\x1a(.museed.social.v1.UpdatePlaylistResponse\x12\x63\n\x0e\x44\x65letePlaylist\x12\'.museed.social.v1.DeletePlaylistRequest\x1a(.museed.social.v1.DeletePlaylistResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n museed/social/v1/playlists.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x04\n\x08Playlist\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x10\n\x08owner_id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x30\n\nvisibility\x18\x05 \x01(\x0e\x32\x1c.museed.social.v1.Visibility\x12\x13\n\x0b\x65ntry_count\x18\x06 \x01(\x05\x12\x18\n\x10\x64uration_seconds\x18\x07 \x01(\x01\x12\x12\n\nencoder_id\x18\x08 \x01(\t\x12\x0f\n\x07version\x18\t \x01(\x03\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nshare_slug\x18\x0c \x01(\t\x12\x13\n\x0b\x63opied_from\x18\r \x01(\t\x12\x12\n\nlike_count\x18\x0e \x01(\x05\x12\x12\n\nsave_count\x18\x0f \x01(\x05\x12\x15\n\rcomment_count\x18\x10 \x01(\x05\x12-\n\tlisted_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tis_hidden\x18\x12 \x01(\x08\x12\x15\n\x08is_liked\x18\x13 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\nhas_recipe\x18\x14 \x01(\x08\x42\x0b\n\t_is_liked\"\x90\x02\n\rPlaylistEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x10\n\x08track_id\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x05\x12\x0f\n\x07is_seed\x18\x04 \x01(\x08\x12\x17\n\nsimilarity\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x13\n\x0bshared_tags\x18\x06 \x03(\t\x12\x10\n\x08\x61\x64\x64\x65\x64_by\x18\x07 \x01(\t\x12\x19\n\x0cnearest_seed\x18\x08 \x01(\x05H\x01\x88\x01\x01\x12\x15\n\x08quantile\x18\t \x01(\x02H\x02\x88\x01\x01\x12\x19\n\x11seed_similarities\x18\n \x03(\x02\x42\r\n\x0b_similarityB\x0f\n\r_nearest_seedB\x0b\n\t_quantile\")\n\x12GetPlaylistRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\"u\n\x13GetPlaylistResponse\x12,\n\x08playlist\x18\x01 \x01(\x0b\x32\x1a.museed.social.v1.Playlist\x12\x30\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1f.museed.social.v1.PlaylistEntry\"?\n\x16ListMyPlaylistsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"a\n\x17ListMyPlaylistsResponse\x12-\n\tplaylists\x18\x01 \x03(\x0b\x32\x1a.museed.social.v1.Playlist\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb7\x01\n\x15UpdatePlaylistRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x12\n\x05title\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0b\x64\x65scription\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x30\n\nvisibility\x18\x05 \x01(\x0e\x32\x1c.museed.social.v1.VisibilityB\x08\n\x06_titleB\x0e\n\x0c_description\"F\n\x16UpdatePlaylistResponse\x12,\n\x08playlist\x18\x01 \x01(\x0b\x32\x1a.museed.social.v1.Playlist\",\n\x15\x44\x65letePlaylistRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\"\x18\n\x16\x44\x65letePlaylistResponse*p\n\nVisibility\x12\x1a\n\x16VISIBILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12VISIBILITY_PRIVATE\x10\x01\x12\x17\n\x13VISIBILITY_UNLISTED\x10\x02\x12\x15\n\x11VISIBILITY_PUBLIC\x10\x03\x32\x9f\x03\n\x0fPlaylistService\x12Z\n\x0bGetPlaylist\x12$.museed.social.v1.GetPlaylistRequest\x1a%.museed.social.v1.GetPlaylistResponse\x12\x66\n\x0fListMyPlaylists\x12(.museed.social.v1.ListMyPlaylistsRequest\x1a).museed.social.v1.ListMyPlaylistsResponse\x12\x63\n\x0eUpdatePlaylist\x12\'.museed.social.v1.UpdatePlaylistRequest\x1a(.museed.social.v1.UpdatePlaylistResponse\x12\x63\n\x0e\x44\x65letePlaylist\x12\'.museed.social.v1.DeletePlaylistRequest\x1a(.museed.social.v1.DeletePlaylistResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'museed.social.v1.playlists_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VISIBILITY']._serialized_start=1535
-  _globals['_VISIBILITY']._serialized_end=1647
+  _globals['_VISIBILITY']._serialized_start=1562
+  _globals['_VISIBILITY']._serialized_end=1674
   _globals['_PLAYLIST']._serialized_start=88
   _globals['_PLAYLIST']._serialized_end=629
   _globals['_PLAYLISTENTRY']._serialized_start=632
-  _globals['_PLAYLISTENTRY']._serialized_end=877
-  _globals['_GETPLAYLISTREQUEST']._serialized_start=879
-  _globals['_GETPLAYLISTREQUEST']._serialized_end=920
-  _globals['_GETPLAYLISTRESPONSE']._serialized_start=922
-  _globals['_GETPLAYLISTRESPONSE']._serialized_end=1039
-  _globals['_LISTMYPLAYLISTSREQUEST']._serialized_start=1041
-  _globals['_LISTMYPLAYLISTSREQUEST']._serialized_end=1104
-  _globals['_LISTMYPLAYLISTSRESPONSE']._serialized_start=1106
-  _globals['_LISTMYPLAYLISTSRESPONSE']._serialized_end=1203
-  _globals['_UPDATEPLAYLISTREQUEST']._serialized_start=1206
-  _globals['_UPDATEPLAYLISTREQUEST']._serialized_end=1389
-  _globals['_UPDATEPLAYLISTRESPONSE']._serialized_start=1391
-  _globals['_UPDATEPLAYLISTRESPONSE']._serialized_end=1461
-  _globals['_DELETEPLAYLISTREQUEST']._serialized_start=1463
-  _globals['_DELETEPLAYLISTREQUEST']._serialized_end=1507
-  _globals['_DELETEPLAYLISTRESPONSE']._serialized_start=1509
-  _globals['_DELETEPLAYLISTRESPONSE']._serialized_end=1533
-  _globals['_PLAYLISTSERVICE']._serialized_start=1650
-  _globals['_PLAYLISTSERVICE']._serialized_end=2065
+  _globals['_PLAYLISTENTRY']._serialized_end=904
+  _globals['_GETPLAYLISTREQUEST']._serialized_start=906
+  _globals['_GETPLAYLISTREQUEST']._serialized_end=947
+  _globals['_GETPLAYLISTRESPONSE']._serialized_start=949
+  _globals['_GETPLAYLISTRESPONSE']._serialized_end=1066
+  _globals['_LISTMYPLAYLISTSREQUEST']._serialized_start=1068
+  _globals['_LISTMYPLAYLISTSREQUEST']._serialized_end=1131
+  _globals['_LISTMYPLAYLISTSRESPONSE']._serialized_start=1133
+  _globals['_LISTMYPLAYLISTSRESPONSE']._serialized_end=1230
+  _globals['_UPDATEPLAYLISTREQUEST']._serialized_start=1233
+  _globals['_UPDATEPLAYLISTREQUEST']._serialized_end=1416
+  _globals['_UPDATEPLAYLISTRESPONSE']._serialized_start=1418
+  _globals['_UPDATEPLAYLISTRESPONSE']._serialized_end=1488
+  _globals['_DELETEPLAYLISTREQUEST']._serialized_start=1490
+  _globals['_DELETEPLAYLISTREQUEST']._serialized_end=1534
+  _globals['_DELETEPLAYLISTRESPONSE']._serialized_start=1536
+  _globals['_DELETEPLAYLISTRESPONSE']._serialized_end=1560
+  _globals['_PLAYLISTSERVICE']._serialized_start=1677
+  _globals['_PLAYLISTSERVICE']._serialized_end=2092
 # @@protoc_insertion_point(module_scope)

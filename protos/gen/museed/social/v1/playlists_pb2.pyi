@@ -95,7 +95,9 @@ class Playlist(_message.Message):
     share_slug: _builtins.str
     """Last part of its link, 22 characters of A–Z, a–z, 0–9, "-" and "_"."""
     copied_from: _builtins.str
-    """Playlist that it was saved from, which may be gone; empty for an original."""
+    """Playlist that it was saved from, which may be gone; empty for an original, and to others than its owner where the
+    source is not public.
+    """
     like_count: _builtins.int
     """Likes; lists are at most a second behind."""
     save_count: _builtins.int
@@ -169,6 +171,7 @@ class PlaylistEntry(_message.Message):
     ADDED_BY_FIELD_NUMBER: _builtins.int
     NEAREST_SEED_FIELD_NUMBER: _builtins.int
     QUANTILE_FIELD_NUMBER: _builtins.int
+    SEED_SIMILARITIES_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """The place."""
     track_id: _builtins.str
@@ -191,6 +194,10 @@ class PlaylistEntry(_message.Message):
     def shared_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tags shared with a seed."""
 
+    @_builtins.property
+    def seed_similarities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Cosines to the seeds in the recipe's order; empty where they are not known."""
+
     def __init__(
         self,
         *,
@@ -203,10 +210,11 @@ class PlaylistEntry(_message.Message):
         added_by: _builtins.str = ...,
         nearest_seed: _builtins.int | None = ...,
         quantile: _builtins.float | None = ...,
+        seed_similarities: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_nearest_seed", b"_nearest_seed", "_quantile", b"_quantile", "_similarity", b"_similarity", "nearest_seed", b"nearest_seed", "quantile", b"quantile", "similarity", b"similarity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_nearest_seed", b"_nearest_seed", "_quantile", b"_quantile", "_similarity", b"_similarity", "added_by", b"added_by", "entry_id", b"entry_id", "is_seed", b"is_seed", "nearest_seed", b"nearest_seed", "position", b"position", "quantile", b"quantile", "shared_tags", b"shared_tags", "similarity", b"similarity", "track_id", b"track_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_nearest_seed", b"_nearest_seed", "_quantile", b"_quantile", "_similarity", b"_similarity", "added_by", b"added_by", "entry_id", b"entry_id", "is_seed", b"is_seed", "nearest_seed", b"nearest_seed", "position", b"position", "quantile", b"quantile", "seed_similarities", b"seed_similarities", "shared_tags", b"shared_tags", "similarity", b"similarity", "track_id", b"track_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__nearest_seed: _TypeAlias = _typing.Literal["nearest_seed"]  # noqa: Y015
     _WhichOneofArgType__nearest_seed: _TypeAlias = _typing.Literal["_nearest_seed", b"_nearest_seed"]  # noqa: Y015
