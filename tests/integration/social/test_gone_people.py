@@ -44,7 +44,6 @@ _HARMLESS = {
     "BlocklistService/UnblockArtist",
     "NotificationService/MarkRead",
     "JobService/CancelJob",
-    "UploadService/CheckUpload",
     "ApiTokenService/RevokeApiToken",
     "ExchangeService/RevokeStreamToken",
     # Only counts; CreateUpload refuses.
