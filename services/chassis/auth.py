@@ -190,6 +190,9 @@ class Revocations:
         self._fetch = fetch
         self.interval_s = interval_s
         self._ended: frozenset[str] = frozenset()
+        self._is_read = False
+        self._failed_at = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
 
     def __contains__(self, session_id: str) -> bool:
         return session_id in self._ended
@@ -197,11 +200,32 @@ class Revocations:
     async def run(self) -> None:
         """Follow social for ever. While it is away the last list stays: nobody can log out without it either."""
         while True:
-            try:
-                self._ended = frozenset(await self._fetch())
-            except DomainError as error:
-                logger.warning("revocations_stale", extra={"reason": error.reason})
+            await self._read()
             await asyncio.sleep(self.interval_s)
+
+    async def be_read(self) -> None:
+        """Wait for the first list, once for all who want it: a process that has just begun believes no session unasked.
+
+        Raises:
+            Unavailable: KEYS_UNAVAILABLE: social cannot be asked now.
+        """
+        if not self._is_read and time.monotonic() - self._failed_at >= _KEYS_AWAY_S:
+            if self._reading is None:
+                # In a context of its own, as keys are asked for.
+                self._reading = asyncio.create_task(self._read(), context=contextvars.Context())
+            await asyncio.shield(self._reading)
+        if not self._is_read:
+            raise _keys_unavailable()
+
+    async def _read(self) -> None:
+        try:
+            self._ended = frozenset(await self._fetch())
+            self._is_read = True
+        except DomainError as error:
+            self._failed_at = time.monotonic()
+            logger.warning("revocations_stale", extra={"reason": error.reason})
+        finally:
+            self._reading = None
 
 
 class TokenVerifier:
@@ -227,7 +251,8 @@ class TokenVerifier:
 
         Raises:
             Unauthenticated: TOKEN_INVALID, TOKEN_EXPIRED or SESSION_REVOKED.
-            Unavailable: KEYS_UNAVAILABLE: the token's key is not known and social cannot be asked now.
+            Unavailable: KEYS_UNAVAILABLE: the token's key, or whether its session has ended, is not known, and social
+                cannot be asked now.
         """
         try:
             key = await self._key(str(jwt.get_unverified_header(token).get("kid", "")))
@@ -245,6 +270,8 @@ class TokenVerifier:
             raise Unauthenticated("the token has expired, refresh it", reason="TOKEN_EXPIRED") from error
         except (jwt.PyJWTError, KeyError, ValueError) as error:
             raise Unauthenticated("the token is not valid", reason="TOKEN_INVALID") from error
+        if found.session_id and isinstance(self._revoked, Revocations):
+            await self._revoked.be_read()
         if found.session_id and found.session_id in self._revoked:
             raise Unauthenticated("the session has ended, log in again", reason="SESSION_REVOKED")
         return found
@@ -255,9 +282,7 @@ class TokenVerifier:
         if key_id in self._keys:
             return self._keys[key_id]
         if self._is_social_away:
-            raise Unavailable(
-                "tokens cannot be verified now", reason="KEYS_UNAVAILABLE", retry_after_ms=int(1000 * _KEYS_AWAY_S)
-            )
+            raise _keys_unavailable()
         raise jwt.InvalidKeyError("unknown key id")
 
     async def _ask(self) -> None:
@@ -283,6 +308,12 @@ class TokenVerifier:
         finally:
             self._asked_at = time.monotonic()
             self._refreshing = None
+
+
+def _keys_unavailable() -> Unavailable:
+    return Unavailable(
+        "tokens cannot be verified now", reason="KEYS_UNAVAILABLE", retry_after_ms=int(1000 * _KEYS_AWAY_S)
+    )
 
 
 def _viewer_of(claims: Mapping[str, Any]) -> Viewer:

@@ -44,6 +44,7 @@ class AudioStreams:
         Raises:
             Unauthenticated: Neither a signed address nor a good token, or the session has ended.
             PermissionDenied: SIGNATURE_INVALID or URL_EXPIRED.
+            Unavailable: Tokens cannot be verified now.
             NotFound: No such track, or no such file any more.
             FailedPrecondition: MEDIA_CHANGED.
         """
@@ -100,6 +101,8 @@ class AudioStreams:
         if "signature" in request.query_params:
             await authenticator.bind(None)
             grant = self._parts.signer.verify(track_id, request.query_params)
+            if grant.session_id:
+                await authenticator.revocations.be_read()
             if grant.session_id in authenticator.revocations:
                 raise Unauthenticated("the session has ended, log in again", reason="SESSION_REVOKED")
             return grant.session_id

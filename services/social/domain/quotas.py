@@ -55,6 +55,7 @@ class AccountQuotas:
         sign_ups_of_client: Sign-ups tried from one network.
         sign_ups: Sign-ups tried in the mesh.
         mails: Mails asked for to one address.
+        mails_of_client: Mails asked for from one network, to whatever address.
     """
 
     log_ins: Quota
@@ -62,6 +63,7 @@ class AccountQuotas:
     sign_ups_of_client: Quota
     sign_ups: Quota
     mails: Quota
+    mails_of_client: Quota
 
     @classmethod
     def of(cls, settings: AccountSettings) -> "AccountQuotas":
@@ -79,8 +81,16 @@ class AccountQuotas:
             ),
             sign_ups=Quota("sign_up", settings.sign_ups_per_hour, _HOUR, SignUpQuotaReached),
             mails=Quota("mail", settings.mails_per_address_and_hour, _HOUR, MailQuotaReached),
+            mails_of_client=Quota("mail_client", settings.mails_per_client_and_hour, _HOUR, MailQuotaReached),
         )
 
     def all(self) -> tuple[Quota, ...]:
         """Return every bound."""
-        return (self.log_ins, self.passwords, self.sign_ups_of_client, self.sign_ups, self.mails)
+        return (
+            self.log_ins,
+            self.passwords,
+            self.sign_ups_of_client,
+            self.sign_ups,
+            self.mails,
+            self.mails_of_client,
+        )

@@ -36,13 +36,13 @@ class SignUpQuotaReached(ResourceExhausted):
 
 
 class MailQuotaReached(ResourceExhausted):
-    """An address got as many mails in an hour as it may."""
+    """As many mails were asked for in an hour as may be: to one address, or from one network."""
 
     default_reason = "MAIL_QUOTA_REACHED"
 
     def __init__(self, limit: int, retry_after_ms: int) -> None:
         super().__init__(
-            f"{limit} mails an hour are sent to an address; wait {retry_after_ms // 1000} s",
+            f"{limit} mails an hour is the limit; wait {retry_after_ms // 1000} s",
             field="email",
             limit=limit,
             retry_after_ms=retry_after_ms,

@@ -1,6 +1,6 @@
 """Refusals about what is kept of a person."""
 
-from services.chassis.errors import FailedPrecondition, NotFound, Unavailable
+from services.chassis.errors import FailedPrecondition, NotFound
 
 
 class ExportNotFound(NotFound):
@@ -28,12 +28,3 @@ class NoBlobStore(FailedPrecondition):
 
     def __init__(self) -> None:
         super().__init__("this mesh has no blob store, where an export would lie")
-
-
-class StillCounting(Unavailable):
-    """What was deleted is not counted yet, and counting would bring back a row of the person's."""
-
-    default_reason = "STILL_COUNTING"
-
-    def __init__(self) -> None:
-        super().__init__("what was deleted is being counted", retry_after_ms=500)

@@ -5,6 +5,7 @@ import smtplib
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from email.message import EmailMessage
 
 from services.social.errors.mail import MailAway, MailRefused
 from services.social.mail.mail import Mail, composed
@@ -61,16 +62,20 @@ class SmtpMail:
         try:
             with self._connected() as server:
                 self._enter(server)
-                server.send_message(message, from_addr=self._sender, to_addrs=[mail.to_address])
+                self._hand_over(server, message, mail.to_address)
+        except (smtplib.SMTPException, OSError) as error:
+            raise MailAway(_said(error)) from error
+
+    def _hand_over(self, server: smtplib.SMTP, message: EmailMessage, to_address: str) -> None:
+        try:
+            server.send_message(message, from_addr=self._sender, to_addrs=[to_address])
         except smtplib.SMTPRecipientsRefused as error:
             raise _told([code for code, _ in error.recipients.values()]) from error
         except smtplib.SMTPResponseException as error:
             raise _told([error.smtp_code]) from error
-        # The server cannot what the mail needs: addresses beyond ASCII, a log-in, TLS.
+        # The server cannot what the mail needs: addresses beyond ASCII.
         except (smtplib.SMTPNotSupportedError, ValueError) as error:
             raise MailRefused(type(error).__name__) from error
-        except (smtplib.SMTPException, OSError) as error:
-            raise MailAway(type(error).__name__) from error
 
     def _connected(self) -> smtplib.SMTP:
         host, port = self._relay.host, self._relay.port
@@ -85,6 +90,12 @@ class SmtpMail:
             server.starttls(context=ssl.create_default_context())
         if relay.username:
             server.login(relay.username, relay.password)
+
+
+def _said(error: Exception) -> str:
+    """Return what went wrong before the mail was spoken of: a wrong password is no mail's fault."""
+    code = f" {error.smtp_code}" if isinstance(error, smtplib.SMTPResponseException) else ""
+    return f"{type(error).__name__}{code}"
 
 
 def _told(codes: list[int]) -> MailAway | MailRefused:

@@ -28,7 +28,8 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.ADMIN: "ListStreams ListDeadLetters ReplayDeadLetters",
     },
     "SessionService": {
-        Access.USER: "ListSessions RevokeSession RevokeOtherSessions",
+        Access.USER: "ListSessions",
+        Access.SESSION: "RevokeSession RevokeOtherSessions",
     },
     "CredentialService": {
         Access.PUBLIC: "RequestPasswordReset ResetPassword VerifyEmail",

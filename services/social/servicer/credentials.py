@@ -7,6 +7,7 @@ from datetime import datetime
 import grpc
 
 from museed.social.v1 import sessions_pb2, sessions_pb2_grpc
+from services.chassis import auth
 from services.chassis.auth import require_viewer
 from services.social.domain.accounts import Login, check_email, check_password, check_profile, folded
 from services.social.domain.ids import UserId
@@ -129,11 +130,12 @@ class CredentialServicer(sessions_pb2_grpc.CredentialServiceServicer):
         user_id, now = UserId(require_viewer().user_id), self._clock()
         async with self._database.transaction() as connection:
             await accounts.lock_person(connection, user_id)
+            before = await accounts.find_person(connection, user_id)
             await credentials.update_profile(connection, user_id, edit, now)
             person = await accounts.find_person(connection, user_id)
-            if person is None:
-                raise BadCredentials
-            await outbox.add(connection, user_changed(user_id, now))
+            assert person is not None, "their row is locked"
+            if person != before:
+                await outbox.add(connection, user_changed(user_id, now))
         return sessions_pb2.UpdateProfileResponse(viewer=account_messages.viewer(person))
 
     async def RequestPasswordReset(
@@ -145,6 +147,8 @@ class CredentialServicer(sessions_pb2_grpc.CredentialServiceServicer):
     ) -> sessions_pb2.RequestPasswordResetResponse:
         """Promise a link to an address; whose it is, if anybody's, is looked up when the mail is sent."""
         email = check_email(request.email)
+        if auth.client():
+            await self._counts.take(self._quotas.mails_of_client, auth.client())
         if await self._counts.has_taken(self._quotas.mails, folded(email)):
             async with self._database.transaction() as connection:
                 await mail.promise(connection, MailKind.RESET, email, self._clock(), None)
@@ -173,7 +177,8 @@ class CredentialServicer(sessions_pb2_grpc.CredentialServiceServicer):
                 raise MailTokenRefused
             await self._set_password(connection, person.user_id, password_hash, Ending.PASSWORD_RESET, now)
             # The link came by mail, so the address is theirs.
-            await credentials.has_verified_email(connection, person.user_id, used[1], now)
+            if await credentials.has_verified_email(connection, person.user_id, used[1], now):
+                await outbox.add(connection, user_changed(person.user_id, now))
             await mail.promise(connection, MailKind.PASSWORD_CHANGED, person.email, now, person.user_id)
         self._mailed.ring()
         return sessions_pb2.ResetPasswordResponse()

@@ -15,6 +15,7 @@ class AccountSettings(Settings):
     sign_ups_per_client_and_hour: int = Field(100, ge=1, le=1_000_000)
     sign_ups_per_hour: int = Field(1_000, ge=1, le=1_000_000)
     mails_per_address_and_hour: int = Field(3, ge=1, le=1_000)
+    mails_per_client_and_hour: int = Field(100, ge=1, le=1_000_000)
     # "console:", "file:///folder", "smtp://user:password@host:port" or "smtps://…"; empty sends no mail.
     mail_url: SecretStr = SecretStr("")
     mail_from: str = Field("museed@localhost", max_length=254)

@@ -25,6 +25,10 @@ UPDATE playlists
 SET hidden_at = NULL, hidden_from = NULL, visibility = hidden_from, version = version + 1, updated_at = $2
 WHERE playlist_id = $1 AND hidden_at IS NOT NULL RETURNING version
 """
+# Nobody deletes the playlist, and counts its comments off, between.
+HOLD_PLAYLIST_OF = """
+SELECT FROM playlists WHERE playlist_id = (SELECT playlist_id FROM comments WHERE comment_id = $1) FOR KEY SHARE
+"""
 # One that was hidden before is not told of again. What a deleted one said is gone.
 HIDE_COMMENT = """
 UPDATE comments SET hidden_at = $2 WHERE comment_id = $1 AND hidden_at IS NULL AND deleted_at IS NULL
@@ -75,16 +79,19 @@ async def show_playlist(connection: Connection, playlist_id: PlaylistId, now: da
 
 async def hide_comment(connection: Connection, comment_id: CommentId, now: datetime) -> Written | None:
     """Take a comment out of sight; None where it was not seen before."""
+    await connection.execute(HOLD_PLAYLIST_OF, comment_id)
     return _written(await connection.fetchrow(HIDE_COMMENT, comment_id, now))
 
 
 async def show_comment(connection: Connection, comment_id: CommentId) -> Written | None:
     """Show a comment again; None where it is not hidden."""
+    await connection.execute(HOLD_PLAYLIST_OF, comment_id)
     return _written(await connection.fetchrow(SHOW_COMMENT, comment_id))
 
 
 async def delete_comment(connection: Connection, comment_id: CommentId, now: datetime) -> Written | None:
     """Delete a comment with what it said; None where it was not seen before."""
+    await connection.execute(HOLD_PLAYLIST_OF, comment_id)
     row = await connection.fetchrow(DELETE_COMMENT, comment_id, now)
     return None if row is None or row["hidden_at"] is not None else _written(row)
 

@@ -118,7 +118,6 @@ SELECT user_id FROM users AS u WHERE {_UNDONE} ORDER BY deleted_at LIMIT $1 FOR 
 """
 # Asked again once the rows are locked: who locked them before may have begun the deletion since the first look.
 SELECT_UNDONE = f"SELECT user_id FROM users AS u WHERE user_id = ANY ($1::uuid[]) AND {_UNDONE}"
-UNCOUNTED = "SELECT EXISTS (SELECT FROM signals WHERE user_id = $1)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +136,6 @@ async def anonymise(connection: Connection, user_id: UserId, now: datetime) -> N
     """Take a person's names, address and password away; what they were is free for others."""
     await connection.execute(ANONYMISE, user_id, now)
     await connection.execute(EXPIRE_EXPORTS, user_id, now)
-
-
-async def is_uncounted(connection: Connection, user_id: UserId) -> bool:
-    """Say whether something of a person's waits to be counted."""
-    return bool(await connection.fetchval(UNCOUNTED, user_id))
 
 
 async def undone_deletions(connection: Connection, limit: int) -> list[UserId]:

@@ -78,7 +78,7 @@ async def reset(client: Client, token: str, password: str) -> None:
 
 
 async def until_ended(client: Client, who: Person) -> None:
-    """Wait until a process refuses somebody's access token; how often it asks is in tests/unit/chassis/test_auth.py."""
+    """Wait until a process refuses an access token; how often it asks: tests/unit/chassis/test_revocations.py."""
 
     async def is_over() -> bool:
         try:

@@ -84,6 +84,15 @@ async def test_no_scope_decides_over_the_account(social: Client) -> None:
         with pytest.raises(PermissionDenied) as refusal:
             await call
         assert refusal.value.reason == "SESSION_REQUIRED"
+    stub: sessions_pb2_grpc.SessionServiceAsyncStub = social.stub(sessions_pb2_grpc.SessionServiceStub)
+    one, others = sessions_pb2.RevokeSessionRequest(session_id=new_id()), sessions_pb2.RevokeOtherSessionsRequest()
+    for ending in (
+        stub.RevokeSession(one, timeout=TIMEOUT_S, metadata=program.metadata),
+        stub.RevokeOtherSessions(others, timeout=TIMEOUT_S, metadata=program.metadata),
+    ):
+        with pytest.raises(PermissionDenied) as refusal:
+            await ending
+        assert refusal.value.reason == "SESSION_REQUIRED"
     change = sessions_pb2.ChangePasswordRequest(current_password=admin.password, new_password="another long one")
     with pytest.raises(PermissionDenied):
         await credentials(social).ChangePassword(change, timeout=TIMEOUT_S, metadata=program.metadata)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from museed.social.v1 import accounts_pb2, people_events_pb2, sessions_pb2
+from services.chassis import auth
 from services.chassis.errors import (
     AlreadyExists,
     DomainError,
@@ -372,3 +373,49 @@ async def test_profile_changes_field_by_field_and_is_told(started: Client, mesh:
         return people_events_pb2.UserChanged.FromString(message.data or b"").user_id == jay.user_id
 
     await until(told)
+
+
+async def test_resets_of_one_network_are_bounded_whatever_the_address(mesh: Mesh, mailbox: Mailbox, sql: Sql) -> None:
+    mesh.settings = mesh.settings.model_copy(update={"mails_per_client_and_hour": 2})
+    social = await mesh.start()
+    await social.sign_up("jay")
+
+    async def ask(email: str, network: str) -> None:
+        request = sessions_pb2.RequestPasswordResetRequest(email=email)
+        metadata = ((auth.CLIENT_HEADER, network),)
+        await credentials(social).RequestPasswordReset(request, timeout=TIMEOUT_S, metadata=metadata)
+
+    for number in range(2):
+        await ask(f"nobody{number}@example.org", "192.0.2.0/24")
+    for email in ("nobody@example.org", "jay@example.org"):
+        with pytest.raises(ResourceExhausted) as refusal:
+            await ask(email, "192.0.2.0/24")
+        assert (refusal.value.reason, refusal.value.limit) == ("MAIL_QUOTA_REACHED", "2")
+    assert await sql.fetchval("SELECT count(*) FROM quota_windows WHERE scope = 'mail'") == 3
+    await ask("jay@example.org", "198.51.100.0/24")
+    await mailbox.mail("jay@example.org", RESET)
+
+
+async def test_what_changes_nothing_is_not_told_and_a_reset_tells_what_it_verified(
+    mesh: Mesh, mailbox: Mailbox, sql: Sql
+) -> None:
+    await sql.execute("CREATE TABLE told AS TABLE outbox WITH NO DATA")
+    await sql.execute(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO told SELECT NEW.*; RETURN NEW; END $$"
+    )
+    await sql.execute("CREATE TRIGGER keep AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION keep()")
+    social = await mesh.start()
+    jay = await social.sign_up("jay")
+    count = "SELECT count(*) FROM told WHERE subject = 'museed.social.v1.user_changed'"
+    for nickname, told in (("jay", 0), ("Jay", 1), ("Jay", 1)):
+        request = sessions_pb2.UpdateProfileRequest(nickname=nickname)
+        await credentials(social).UpdateProfile(request, timeout=TIMEOUT_S, metadata=jay.metadata)
+        assert await sql.fetchval(count) == told
+    for told in (2, 2):  # the second verifies nothing
+        await ask_reset(social, "jay@example.org")
+        await reset(social, await mailbox.token("jay@example.org", RESET, told - 1), NEW)
+        assert await sql.fetchval(count) == told
+        await sql.execute("DELETE FROM quota_windows")
+        for file in mailbox.folder.glob("*.eml"):
+            file.unlink()

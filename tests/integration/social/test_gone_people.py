@@ -36,7 +36,7 @@ from tests.integration.social.test_ownership import CASES, METHODS, call_of, rpc
 
 __all__ = ["world"]
 
-# What takes something away, or marks it, and adds nothing that would stay.
+# What asks, marks or takes something away, and adds nothing that would stay.
 _HARMLESS = {
     "AccountService/LogOut",
     "SessionService/RevokeSession",

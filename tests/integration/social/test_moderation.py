@@ -318,7 +318,7 @@ async def test_what_was_hidden_is_shown_again_as_it_was(social: Client, admin: P
     public, unlisted = await playlist_of(sql, ann), await playlist_of(sql, ann, "UNLISTED")
     comment_id = await comment_of(sql, eve, public)
     await sql.execute("INSERT INTO playlist_counts (playlist_id, comments) VALUES ($1, 1)", public)
-    told = "SELECT array_agg(notification_id) FROM notifications WHERE kind <> 'REPORT_DECIDED'"
+    told = "SELECT array_agg(notification_id) FROM notifications WHERE kind NOT IN ('REPORT_DECIDED', 'BADGE')"
     place = "SELECT visibility, listed_at FROM playlists WHERE playlist_id = ANY ($1::uuid[]) ORDER BY playlist_id"
     before, was_told = await sql.fetch(place, [public, unlisted]), await sql.fetchval(told)
     acts = await sql.fetch("SELECT * FROM activities ORDER BY activity_id")

@@ -89,7 +89,7 @@ async def test_what_is_promised_is_done_by_a_statement(sql: Sql) -> None:
     """The table of fates, the export and the deletion say the same."""
     exported = {name.partition(".")[0] for name, named in NAMED.items() if named.is_exported}
     assert exported - {"users"} | {"account", "playlist_entries", "suggestions"} == set(privacy.EXPORTED)
-    statements = " ".join((*leaving.STEPS.values(), *leaving.LAST_STEPS.values()))
+    statements = " ".join(leaving.STEPS.values())
     taken = set(re.findall(r"(?:DELETE FROM|UPDATE) (\w+)", statements))
     at_once = {"users", "data_exports"}
     assert {name.partition(".")[0] for name, named in NAMED.items() if named.fate is not Fate.KEPT} <= taken | at_once
@@ -307,7 +307,7 @@ async def test_deletion_goes_on_where_it_stopped(database: Database, sql: Sql) -
     ann, bob = [await _person(sql, name) for name in ("ann", "bob")]
     await furnish(sql, ann, bob)
     untouched = await rows_of(sql, bob)
-    for statement in (*leaving.STEPS.values(), *leaving.LAST_STEPS.values()):
+    for statement in leaving.STEPS.values():
         for _ in range(20):
             async with database.transaction() as connection:
                 if not await leaving.take(connection, statement, UserId(ann), 1):

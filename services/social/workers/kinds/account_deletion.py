@@ -3,8 +3,7 @@
 from services.social import events
 from services.social.domain.ids import UserId
 from services.social.domain.jobs import Counted, Job, JobState
-from services.social.errors.privacy import StillCounting
-from services.social.store import accounts, leaving, outbox, privacy
+from services.social.store import accounts, leaving, outbox
 from services.social.store.database import Database
 from services.social.workers.kinds.progress import Progress
 
@@ -28,16 +27,10 @@ class AccountDeletion:
 
         Raises:
             AttemptLost: The job is not this worker's any more.
-            StillCounting: What was deleted waits to be counted; the next attempt ends it.
         """
         for number, statement in enumerate(leaving.STEPS.values()):
             share = 0.05 + 0.9 * number / len(leaving.STEPS)
             await progress.enter(JobState.ARRANGING, share, Counted("tables", number, len(leaving.STEPS)))
-            await self._exhaust(statement, job.user_id)
-        async with self._database.connection() as connection:
-            if await privacy.is_uncounted(connection, job.user_id):
-                raise StillCounting
-        for statement in leaving.LAST_STEPS.values():
             await self._exhaust(statement, job.user_id)
         async with self._database.transaction() as connection:
             await accounts.lock_anybody(connection, job.user_id)

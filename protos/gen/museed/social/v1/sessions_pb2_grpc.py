@@ -264,7 +264,8 @@ class CredentialServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RequestPasswordReset(self, request, context):
-        """Sends a link that sets another password, where somebody has this address. The answer never says whether.
+        """Sends a link that sets another password, where somebody has this address. The answer never says whether. Too many
+        from one network are MAIL_QUOTA_REACHED, whatever the addresses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -103,7 +103,9 @@ class CredentialServiceStub:
     UpdateProfile: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.UpdateProfileRequest, _sessions_pb2.UpdateProfileResponse]
     """Changes what others see of the caller; an unset field stays."""
     RequestPasswordReset: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.RequestPasswordResetRequest, _sessions_pb2.RequestPasswordResetResponse]
-    """Sends a link that sets another password, where somebody has this address. The answer never says whether."""
+    """Sends a link that sets another password, where somebody has this address. The answer never says whether. Too many
+    from one network are MAIL_QUOTA_REACHED, whatever the addresses.
+    """
     ResetPassword: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.ResetPasswordRequest, _sessions_pb2.ResetPasswordResponse]
     """Sets another password by a link's token: every session and API token of the person ends. A token that is unknown,
     expired or used before is MAIL_TOKEN_REFUSED.
@@ -131,7 +133,9 @@ class CredentialServiceAsyncStub(CredentialServiceStub):
     UpdateProfile: _aio.UnaryUnaryMultiCallable[_sessions_pb2.UpdateProfileRequest, _sessions_pb2.UpdateProfileResponse]  # type: ignore[assignment]
     """Changes what others see of the caller; an unset field stays."""
     RequestPasswordReset: _aio.UnaryUnaryMultiCallable[_sessions_pb2.RequestPasswordResetRequest, _sessions_pb2.RequestPasswordResetResponse]  # type: ignore[assignment]
-    """Sends a link that sets another password, where somebody has this address. The answer never says whether."""
+    """Sends a link that sets another password, where somebody has this address. The answer never says whether. Too many
+    from one network are MAIL_QUOTA_REACHED, whatever the addresses.
+    """
     ResetPassword: _aio.UnaryUnaryMultiCallable[_sessions_pb2.ResetPasswordRequest, _sessions_pb2.ResetPasswordResponse]  # type: ignore[assignment]
     """Sets another password by a link's token: every session and API token of the person ends. A token that is unknown,
     expired or used before is MAIL_TOKEN_REFUSED.
@@ -180,7 +184,9 @@ class CredentialServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sessions_pb2.RequestPasswordResetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sessions_pb2.RequestPasswordResetResponse, _abc.Awaitable[_sessions_pb2.RequestPasswordResetResponse]]:
-        """Sends a link that sets another password, where somebody has this address. The answer never says whether."""
+        """Sends a link that sets another password, where somebody has this address. The answer never says whether. Too many
+        from one network are MAIL_QUOTA_REACHED, whatever the addresses.
+        """
 
     @_abc_1.abstractmethod
     def ResetPassword(
