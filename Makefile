@@ -42,7 +42,11 @@ test-long: install-dev ## Run the long forms of the suites
 	@$(PYTEST) -m long
 
 .PHONY: check
-check: install-dev ## Check format, lint, types, imports, contracts and generated files; run the unit tests
+check: lint ## Check all that can be checked without running services: lint, and the unit tests
+	@$(PYTEST) -n 2 tests/unit
+
+.PHONY: lint
+lint: install-dev ## Check format, lint, types, imports, contracts and generated files
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/mypy
@@ -50,7 +54,6 @@ check: install-dev ## Check format, lint, types, imports, contracts and generate
 	@$(BIN)/buf lint
 	@$(BIN)/python protos/generate.py --check
 	@$(BIN)/python -m services.gateway.export_schema --check
-	@$(PYTEST) tests/unit
 
 .PHONY: format
 format: install-dev ## Format the code and sort its imports

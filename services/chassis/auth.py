@@ -1,32 +1,19 @@
-"""Says who is asking: verifies access tokens against social's keys, and knows which sessions ended."""
+"""Says who is asking, and who may ask for what."""
 
-import asyncio
-import contextvars
-import json
 import logging
 import re
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-import jwt
-
-from services.chassis.errors import DomainError, PermissionDenied, Unauthenticated, Unavailable
-from services.chassis.scopes import Scope, scope_claim, scope_of, scopes_in
+from services.chassis.errors import PermissionDenied, Unauthenticated
+from services.chassis.scopes import Scope, scope_claim, scope_of
 
 logger = logging.getLogger(__name__)
 
 ISSUER = "museed"
 AUDIENCE = "museed"
 ALGORITHM = "EdDSA"
-_LEEWAY_S = 5.0
-# An unknown key id asks social again, but forged ones must not make us ask without end.
-_MIN_KEY_REFRESH_INTERVAL_S = 5.0
-# So long after social was asked in vain, whoever needs a key that is not known is refused at once.
-_KEYS_AWAY_S = 1.0
 _SCHEME = "bearer "
 # Metadata in which the gateway says from which network a request came, and what is taken of it.
 CLIENT_HEADER = "museed-client"
@@ -176,156 +163,3 @@ def _check_scope(who: Viewer, needed: Scope) -> None:
         raise PermissionDenied(
             f"the token's scope is {has}, this needs {needed.value}", reason="SCOPE_MISSING", value=has, limit=needed
         )
-
-
-class Revocations:
-    """The sessions that ended while access tokens of theirs may still be alive, re-read from social all the time.
-
-    Args:
-        fetch: Returns the ids of the sessions that ended; raises DomainError when social is away.
-        interval_s: How often to ask.
-    """
-
-    def __init__(self, fetch: Callable[[], Awaitable[Iterable[str]]], interval_s: float = 2.0) -> None:
-        self._fetch = fetch
-        self.interval_s = interval_s
-        self._ended: frozenset[str] = frozenset()
-        self._is_read = False
-        self._failed_at = float("-inf")
-        self._reading: asyncio.Task[None] | None = None
-
-    def __contains__(self, session_id: str) -> bool:
-        return session_id in self._ended
-
-    async def run(self) -> None:
-        """Follow social for ever. While it is away the last list stays: nobody can log out without it either."""
-        while True:
-            await self._read()
-            await asyncio.sleep(self.interval_s)
-
-    async def be_read(self) -> None:
-        """Wait for the first list, once for all who want it: a process that has just begun believes no session unasked.
-
-        Raises:
-            Unavailable: KEYS_UNAVAILABLE: social cannot be asked now.
-        """
-        if not self._is_read and time.monotonic() - self._failed_at >= _KEYS_AWAY_S:
-            if self._reading is None:
-                # In a context of its own, as keys are asked for.
-                self._reading = asyncio.create_task(self._read(), context=contextvars.Context())
-            await asyncio.shield(self._reading)
-        if not self._is_read:
-            raise _keys_unavailable()
-
-    async def _read(self) -> None:
-        try:
-            self._ended = frozenset(await self._fetch())
-            self._is_read = True
-        except DomainError as error:
-            self._failed_at = time.monotonic()
-            logger.warning("revocations_stale", extra={"reason": error.reason})
-        finally:
-            self._reading = None
-
-
-class TokenVerifier:
-    """Verifies signature, issuer, audience, lifetime and revocation of tokens of every kind.
-
-    Args:
-        fetch_jwks: Returns social's public keys as JSON text; raises DomainError when social is away.
-        revoked: Session ids whose tokens are void.
-    """
-
-    def __init__(
-        self, fetch_jwks: Callable[[], Awaitable[str]], revoked: "Revocations | frozenset[str]" = frozenset()
-    ) -> None:
-        self._fetch_jwks = fetch_jwks
-        self._revoked = revoked
-        self._keys: dict[str, jwt.PyJWK] = {}
-        self._asked_at = float("-inf")
-        self._is_social_away = False
-        self._refreshing: asyncio.Task[None] | None = None
-
-    async def verify(self, token: str) -> Viewer:
-        """Return whom a token stands for.
-
-        Raises:
-            Unauthenticated: TOKEN_INVALID, TOKEN_EXPIRED or SESSION_REVOKED.
-            Unavailable: KEYS_UNAVAILABLE: the token's key, or whether its session has ended, is not known, and social
-                cannot be asked now.
-        """
-        try:
-            key = await self._key(str(jwt.get_unverified_header(token).get("kid", "")))
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=[ALGORITHM],
-                issuer=ISSUER,
-                audience=AUDIENCE,
-                leeway=_LEEWAY_S,
-                options={"require": ["exp", "iat", "sub", "iss", "aud"]},
-            )
-            found = _viewer_of(claims)
-        except jwt.ExpiredSignatureError as error:
-            raise Unauthenticated("the token has expired, refresh it", reason="TOKEN_EXPIRED") from error
-        except (jwt.PyJWTError, KeyError, ValueError) as error:
-            raise Unauthenticated("the token is not valid", reason="TOKEN_INVALID") from error
-        if found.session_id and isinstance(self._revoked, Revocations):
-            await self._revoked.be_read()
-        if found.session_id and found.session_id in self._revoked:
-            raise Unauthenticated("the session has ended, log in again", reason="SESSION_REVOKED")
-        return found
-
-    async def _key(self, key_id: str) -> jwt.PyJWK:
-        if key_id not in self._keys:
-            await self._ask()
-        if key_id in self._keys:
-            return self._keys[key_id]
-        if self._is_social_away:
-            raise _keys_unavailable()
-        raise jwt.InvalidKeyError("unknown key id")
-
-    async def _ask(self) -> None:
-        """Ask social for its keys, once for all who want them, and not again soon after."""
-        if self._refreshing is None:
-            if time.monotonic() - self._asked_at < (
-                _KEYS_AWAY_S if self._is_social_away else _MIN_KEY_REFRESH_INTERVAL_S
-            ):
-                return
-            # In a context of its own: a caller who waits for 1 ms must not decide how long all others may.
-            self._refreshing = asyncio.create_task(self._refresh(), context=contextvars.Context())
-        await asyncio.shield(self._refreshing)
-
-    async def _refresh(self) -> None:
-        try:
-            keys = json.loads(await self._fetch_jwks())["keys"]
-            self._keys = {str(entry["kid"]): jwt.PyJWK.from_dict(entry) for entry in keys}
-            self._is_social_away = False
-        # All but the first: what it answers is no set of keys.
-        except (DomainError, KeyError, TypeError, ValueError, jwt.PyJWTError) as error:
-            self._is_social_away = True
-            logger.warning("keys_unavailable", extra={"error": repr(error)})
-        finally:
-            self._asked_at = time.monotonic()
-            self._refreshing = None
-
-
-def _keys_unavailable() -> Unavailable:
-    return Unavailable(
-        "tokens cannot be verified now", reason="KEYS_UNAVAILABLE", retry_after_ms=int(1000 * _KEYS_AWAY_S)
-    )
-
-
-def _viewer_of(claims: Mapping[str, Any]) -> Viewer:
-    """Return whom claims name.
-
-    Raises:
-        KeyError: One is missing. API tokens need `sid`: they could not be revoked else.
-        ValueError: Of no kind that is known here.
-    """
-    user_id, role, kind = str(claims["sub"]), str(claims["role"]), TokenKind(claims["kind"])
-    if kind is not TokenKind.API:
-        return Viewer(user_id, role, kind, session_id=str(claims.get("sid", "")), job_id=str(claims.get("job", "")))
-    scopes = scopes_in(str(claims["scope"]))
-    role = role if Scope.ADMIN in scopes else "user"
-    return Viewer(user_id, role, kind, session_id=str(claims["sid"]), scopes=scopes)

@@ -19,6 +19,7 @@ from services.chassis.messages import Messages, reading
 from services.chassis.places import Places
 from services.chassis.telemetry import tracing
 from services.chassis.telemetry.metrics import RpcMetrics
+from services.chassis.tokens import TokenVerifier
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class BorderInterceptor(grpc.aio.ServerInterceptor):
     def __init__(
         self,
         access: Mapping[str, auth.Access],
-        verifier: auth.TokenVerifier | None,
+        verifier: TokenVerifier | None,
         max_calls: int,
         metrics: RpcMetrics,
         max_message_bytes: int,

@@ -15,6 +15,7 @@ from services.chassis import auth
 from services.chassis.border import BorderInterceptor, limit_time, time_left_s
 from services.chassis.errors import DomainError
 from services.chassis.telemetry.metrics import RpcMetrics
+from services.chassis.tokens import TokenVerifier
 
 __all__ = ["MAX_MESSAGE_BYTES", "Server", "limit_time", "run", "settle_heap", "time_left_s", "wait_for_signal"]
 
@@ -41,7 +42,7 @@ class Server:
         self,
         address: str,
         access: Mapping[str, auth.Access],
-        verifier: auth.TokenVerifier | None = None,
+        verifier: TokenVerifier | None = None,
         max_concurrent_rpcs: int = 512,
         metrics: RpcMetrics | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,

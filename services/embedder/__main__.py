@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from museed.embedder.v1 import embedder_pb2_grpc
 from services.chassis import channel, settings, telemetry
-from services.chassis.auth import Revocations, TokenVerifier
 from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, BusSettings, WorkConsumer
 from services.chassis.errors import DomainError
 from services.chassis.server import Server, run, settle_heap, wait_for_signal
 from services.chassis.telemetry import Metrics
+from services.chassis.tokens import Revocations, TokenVerifier
 from services.embedder.batcher import Batcher
 from services.embedder.choice import load_encoder
 from services.embedder.clients import IDEMPOTENT, Accounts, Work

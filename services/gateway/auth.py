@@ -1,8 +1,9 @@
 """Says who sends a request, and binds the task to them so that every upstream call carries their token on."""
 
 from services.chassis import auth
-from services.chassis.auth import Revocations, TokenKind, TokenVerifier, Viewer
+from services.chassis.auth import TokenKind, Viewer
 from services.chassis.errors import Unauthenticated
+from services.chassis.tokens import Revocations, TokenVerifier
 from services.gateway.clients import Upstream
 
 

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 
 from museed.retriever.v1 import profiles_pb2_grpc, reference_pb2_grpc, retriever_pb2_grpc
 from services.chassis import channel, settings, telemetry
-from services.chassis.auth import Revocations, TokenVerifier
 from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, BusSettings
 from services.chassis.server import Server, run, settle_heap, wait_for_signal
 from services.chassis.telemetry import Metrics
+from services.chassis.tokens import Revocations, TokenVerifier
 from services.retriever.clients import IDEMPOTENT, Accounts, Encoders
 from services.retriever.index import kinds
 from services.retriever.index.bases import IndexChoice

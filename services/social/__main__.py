@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 
 from services.chassis import server
-from services.chassis.auth import Revocations, TokenVerifier
 from services.chassis.bus import BusSettings
 from services.chassis.settings import load
 from services.chassis.telemetry import Metrics, configure_logging, told
+from services.chassis.tokens import Revocations, TokenVerifier
 from services.social.domain.tokens import TokenIssuer
 from services.social.migrate import migrate, read_migrations
 from services.social.servicer.access import ACCESS

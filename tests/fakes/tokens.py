@@ -26,7 +26,7 @@ class TokenSigner:
         return json.dumps({"keys": [self._jwk]})
 
     def token(self, **changes: Any) -> str:
-        """Sign an access token of user "user-1"; keyword arguments replace claims, None removes one."""
+        """Sign an access token of user "user-1", good for a whole run; keywords replace claims, None removes one."""
         now = int(time.time())
         claims: dict[str, Any] = {
             "iss": auth.ISSUER,
@@ -36,7 +36,7 @@ class TokenSigner:
             "kind": "access",
             "sid": "session-1",
             "iat": now,
-            "exp": now + 900,
+            "exp": now + 86_400,
         } | changes
         return jwt.encode(
             {name: value for name, value in claims.items() if value is not None},

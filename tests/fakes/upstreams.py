@@ -32,7 +32,7 @@ from museed.social.v1 import (
     work_pb2_grpc,
 )
 from services.chassis import auth
-from services.chassis.auth import Access, TokenVerifier
+from services.chassis.auth import Access
 from services.chassis.errors import (
     Aborted,
     AlreadyExists,
@@ -41,6 +41,7 @@ from services.chassis.errors import (
     Unauthenticated,
 )
 from services.chassis.server import Server, time_left_s
+from services.chassis.tokens import TokenVerifier
 from tests.fakes.ingest import FakeIngest
 from tests.fakes.tokens import TokenSigner
 

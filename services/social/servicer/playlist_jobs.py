@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import grpc
 
-from museed.social.v1 import jobs_pb2, jobwork_pb2, jobwork_pb2_grpc
+from museed.social.v1 import jobwork_pb2, jobwork_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.telemetry import request_id
 from services.social.actions.job_replay import NotReplayed, ReplayedJob, replay_job
@@ -12,26 +12,32 @@ from services.social.actions.judging import judge
 from services.social.domain import fields, paging
 from services.social.domain.idempotency import check_key
 from services.social.domain.ids import JobId, PlaylistId, UserId, is_id
-from services.social.domain.jobs import Job, JobState, Kind, digest_of
+from services.social.domain.jobs import Job, Kind, digest_of
 from services.social.domain.rules import check_filter
-from services.social.domain.schedules import MOST_SCHEDULES, Period, Schedule, check_first
+from services.social.domain.schedules import MOST_SCHEDULES, check_first
 from services.social.domain.suggestions import (
     DEFAULT_SUGGESTIONS,
     MOST_SUGGESTIONS,
     MOST_TRACKS,
-    Suggestion,
-    SuggestionState,
     check_judgement,
 )
-from services.social.errors import Malformed, Missing, OutOfRange, PlaylistNotFound
+from services.social.errors import OutOfRange, PlaylistNotFound
 from services.social.errors.playlist_jobs import NoRecipe, PlaylistEmpty, TooManySchedules, UploadGone
 from services.social.servicer.desk import JobDesk, to_wait_s
+from services.social.servicer.jobwork_messages import (
+    schedule_message,
+    suggestion_message,
+    to_job_state,
+    to_kind,
+    to_period,
+    to_suggestion_state,
+)
 from services.social.servicer.playlist_messages import playlist_id_of
 from services.social.servicer.recipe_messages import recipe_message, to_filter
 from services.social.store import accounts, encoders, job_lists, jobs, remaking, schedules, uploads
 from services.social.store import suggestions as rows
 from services.social.store.database import Connection
-from services.social.wire import moment, timestamp
+from services.social.wire import moment
 from services.social.workers.kinds.extension import extension_request
 from services.social.workers.kinds.regeneration import regeneration_request
 
@@ -85,7 +91,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
     ) -> jobwork_pb2.ListSuggestionsResponse:
         """List what was suggested, best first."""
         user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
-        state = _suggestion_state(request.state)
+        state = to_suggestion_state(request.state)
         size = paging.page_size(request.page_size, _PAGE_SIZE, _LARGEST_PAGE)
         scope = f"suggestions {playlist_id} {state}"
         key = paging.decode_token(scope, request.page_token, [_is_cosine, is_id])
@@ -95,7 +101,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
             found = await rows.page(connection, playlist_id, state, after, size + 1)
         page = paging.cut(found, size, scope, lambda one: [one.similarity, one.track_id])
         return jobwork_pb2.ListSuggestionsResponse(
-            suggestions=[_suggestion(one) for one in page.items], next_page_token=page.next_token
+            suggestions=[suggestion_message(one) for one in page.items], next_page_token=page.next_token
         )
 
     async def JudgeSuggestions(
@@ -157,7 +163,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
     ) -> jobwork_pb2.SetScheduleResponse:
         """Have a playlist made again and again."""
         user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
-        every = _period(request.every)
+        every = to_period(request.every)
         given = moment(request.first_at, "first_at") if request.HasField("first_at") else None
         first_at = check_first(given, every, self._desk.clock())
         async with self._desk.database.transaction() as connection:
@@ -170,7 +176,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
             if others >= MOST_SCHEDULES:
                 raise TooManySchedules(others, MOST_SCHEDULES)
             schedule = await schedules.set_schedule(connection, playlist_id, user_id, every, first_at)
-        return jobwork_pb2.SetScheduleResponse(schedule=_schedule(schedule))
+        return jobwork_pb2.SetScheduleResponse(schedule=schedule_message(schedule))
 
     async def ClearSchedule(
         self,
@@ -195,7 +201,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         async with self._desk.database.connection() as connection:
             await _own(connection, playlist_id, user_id)
             found = await schedules.find_schedule(connection, playlist_id, user_id)
-        return jobwork_pb2.GetScheduleResponse(schedule=None if found is None else _schedule(found))
+        return jobwork_pb2.GetScheduleResponse(schedule=None if found is None else schedule_message(found))
 
     async def ListMyJobs(
         self,
@@ -222,7 +228,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         context: grpc.aio.ServicerContext[jobwork_pb2.ListJobsRequest, jobwork_pb2.ListJobsResponse],
     ) -> jobwork_pb2.ListJobsResponse:
         """List everybody's jobs, newest first."""
-        kind, state = _kind(request.kind), _job_state(request.state)
+        kind, state = to_kind(request.kind), to_job_state(request.state)
         size = paging.page_size(request.page_size, _PAGE_SIZE, _LARGEST_PAGE)
         scope = f"all jobs {kind} {state}"
         key = paging.decode_token(scope, request.page_token, [is_id])
@@ -269,53 +275,3 @@ async def _own(connection: Connection, playlist_id: PlaylistId, user_id: UserId)
 def _is_cosine(value: object) -> bool:
     """Say whether a number can be one, as far as rounding goes; the column is a `real`, which has no longer ones."""
     return paging.is_number(value) and isinstance(value, int | float) and abs(value) < 2
-
-
-def _suggestion_state(value: jobwork_pb2.SuggestionState.ValueType) -> SuggestionState:
-    if value == jobwork_pb2.SUGGESTION_STATE_UNSPECIFIED:
-        return SuggestionState.PROPOSED
-    if value not in jobwork_pb2.SuggestionState.values():
-        raise Malformed("state", value, "PROPOSED, ACCEPTED or REJECTED")
-    return SuggestionState(jobwork_pb2.SuggestionState.Name(value).removeprefix("SUGGESTION_STATE_"))
-
-
-def _period(value: jobwork_pb2.SchedulePeriod.ValueType) -> Period:
-    if value == jobwork_pb2.SCHEDULE_PERIOD_UNSPECIFIED:
-        raise Missing("every")
-    if value not in jobwork_pb2.SchedulePeriod.values():
-        raise Malformed("every", value, "DAILY, WEEKLY or MONTHLY")
-    return Period(jobwork_pb2.SchedulePeriod.Name(value).removeprefix("SCHEDULE_PERIOD_"))
-
-
-def _kind(value: jobs_pb2.JobKind.ValueType) -> Kind | None:
-    if value == jobs_pb2.JOB_KIND_UNSPECIFIED:
-        return None
-    if value not in jobs_pb2.JobKind.values():
-        raise Malformed("kind", value, "a kind of job")
-    return Kind(jobs_pb2.JobKind.Name(value).removeprefix("JOB_KIND_"))
-
-
-def _job_state(value: jobs_pb2.JobState.ValueType) -> JobState | None:
-    if value == jobs_pb2.JOB_STATE_UNSPECIFIED:
-        return None
-    if value not in jobs_pb2.JobState.values():
-        raise Malformed("state", value, "a state of jobs")
-    return JobState(jobs_pb2.JobState.Name(value).removeprefix("JOB_STATE_"))
-
-
-def _suggestion(found: Suggestion) -> jobwork_pb2.Suggestion:
-    return jobwork_pb2.Suggestion(
-        track_id=found.track_id,
-        state=jobwork_pb2.SuggestionState.Value(f"SUGGESTION_STATE_{found.state}"),
-        similarity=found.similarity,
-        suggested_at=timestamp(found.at),
-    )
-
-
-def _schedule(found: Schedule) -> jobwork_pb2.Schedule:
-    return jobwork_pb2.Schedule(
-        playlist_id=found.playlist_id,
-        every=jobwork_pb2.SchedulePeriod.Value(f"SCHEDULE_PERIOD_{found.every}"),
-        next_at=timestamp(found.next_at),
-        last_job_id=found.last_job_id or "",
-    )

@@ -19,8 +19,9 @@ from services.social.store.database import LAST_ID, Connection
 PLAYLIST_COLUMNS = """
     p.playlist_id, p.owner_id, p.title, p.description, p.visibility, coalesce(p.encoder_id, '') AS encoder_id,
     p.version, p.entry_count, p.duration_seconds, p.created_at, p.updated_at, p.share_slug, p.copied_from,
-    EXISTS (SELECT FROM playlists AS source WHERE source.playlist_id = p.copied_from AND source.visibility = 'PUBLIC')
-        AS is_source_public,
+    coalesce(
+        (SELECT source.visibility = 'PUBLIC' FROM playlists AS source WHERE source.playlist_id = p.copied_from), false
+    ) AS is_source_public,
     p.listed_at, p.hidden_at IS NOT NULL AS is_hidden,
     p.recipe IS NOT NULL AS has_recipe, o.suspended_at IS NULL AND o.deleted_at IS NULL AS is_owner_active
 """

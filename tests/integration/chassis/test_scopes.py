@@ -7,10 +7,11 @@ import pytest
 
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from services.chassis import auth
-from services.chassis.auth import Access, TokenVerifier
+from services.chassis.auth import Access
 from services.chassis.channel import connect
 from services.chassis.errors import PermissionDenied
 from services.chassis.server import Server
+from services.chassis.tokens import TokenVerifier
 from tests.fakes.tokens import TokenSigner
 
 SERVICE = "/museed.embedder.v1.EmbedderService/"

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2
 
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from services.chassis import auth, telemetry
-from services.chassis.auth import Access, TokenVerifier
+from services.chassis.auth import Access
 from services.chassis.channel import connect
 from services.chassis.errors import (
     DeadlineExceeded,
@@ -25,6 +25,7 @@ from services.chassis.errors import (
     Unavailable,
 )
 from services.chassis.server import Server, time_left_s
+from services.chassis.tokens import TokenVerifier
 from tests.fakes.tokens import TokenSigner
 
 SERVICE = "/museed.embedder.v1.EmbedderService/"
@@ -133,7 +134,7 @@ async def test_streams_answer_item_by_item_until_one_is_refused() -> None:
         answered = [(await anext(responses)).key for _ in range(2)]
         with pytest.raises(InvalidArgument) as caught:
             await anext(responses)
-    assert answered == ["first for 5", "second for 5"]
+    assert answered == ["first for 30", "second for 30"]
     assert caught.value.metadata == {"field": "key", "value": "", "limit": "128"}
 
 

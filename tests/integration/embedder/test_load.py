@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
-from services.chassis.auth import TokenVerifier
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError
 from services.chassis.server import Server
+from services.chassis.tokens import TokenVerifier
 from services.embedder.admission import CallLimits
 from services.embedder.embedding import AudioLimits
 from services.embedder.intake import Intake

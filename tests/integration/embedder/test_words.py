@@ -12,11 +12,11 @@ import pytest
 
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from services.chassis import vectors
-from services.chassis.auth import TokenVerifier
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError
 from services.chassis.server import Server
 from services.chassis.telemetry import Metrics
+from services.chassis.tokens import TokenVerifier
 from services.embedder import mulan, mulan_folder
 from services.embedder.__main__ import Embedder, prepare_words, start_decoders
 from services.embedder.admission import CallLimits

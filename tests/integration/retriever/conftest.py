@@ -19,11 +19,12 @@ from museed.retriever.v1 import (
 )
 from museed.social.v1 import accounts_pb2, accounts_pb2_grpc, encoders_pb2, encoders_pb2_grpc, events_pb2
 from services.chassis import vectors
-from services.chassis.auth import Access, TokenVerifier
+from services.chassis.auth import Access
 from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, PublishAck, profile_subject, vector_subject
 from services.chassis.channel import connect
 from services.chassis.server import Server
+from services.chassis.tokens import TokenVerifier
 from services.retriever.clients import Kept
 from services.retriever.consumer import LogConsumer
 from services.retriever.live.collection import Collection, Collections

@@ -9,7 +9,6 @@ import pytest
 
 from museed.retriever.v1 import retriever_pb2
 from services.chassis import vectors
-from services.chassis.auth import TokenVerifier
 from services.chassis.bus import Bus
 from services.chassis.channel import connect
 from services.chassis.errors import (
@@ -20,6 +19,7 @@ from services.chassis.errors import (
     PermissionDenied,
     Unauthenticated,
 )
+from services.chassis.tokens import TokenVerifier
 from services.retriever.clients import Accounts
 from tests.conftest import NatsServer
 from tests.fakes.tokens import TokenSigner

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from museed.retriever.v1 import profiles_pb2, retriever_pb2
-from services.chassis.auth import TokenVerifier
 from services.chassis.bus import PROFILES, VECTORS, Bus
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError, Unavailable
+from services.chassis.tokens import TokenVerifier
 from services.retriever.clients import Accounts, Kept
 from services.retriever.profiles.profiles import Profile
 from tests.conftest import NatsServer

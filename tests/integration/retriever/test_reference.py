@@ -12,11 +12,11 @@ import pytest
 
 from museed.retriever.v1 import reference_pb2, retriever_pb2
 from services.chassis import vectors
-from services.chassis.auth import TokenVerifier
 from services.chassis.blobs import BlobStore, open_blob_store
 from services.chassis.bus import Bus
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError, PermissionDenied, Unimplemented
+from services.chassis.tokens import TokenVerifier
 from services.retriever.clients import Accounts
 from services.retriever.similarity import Float32Array
 from tests.conftest import NatsServer

@@ -12,10 +12,11 @@ from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
 from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
 from services.chassis import vectors
-from services.chassis.auth import Access, TokenVerifier, require_viewer
+from services.chassis.auth import Access, require_viewer
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError, Unimplemented
 from services.chassis.server import Server
+from services.chassis.tokens import TokenVerifier
 
 ENCODER_ID = "fake-0123456789abcdef"
 DIMENSION = 8

@@ -42,7 +42,7 @@ STATEMENTS: dict[str, tuple[str, list[str]]] = {
     "added": (remaking.SELECT_ADDED, [ID]),
     "generated": (remaking.DELETE_GENERATED, [ID]),
     "blocked tracks": (blocks.SELECT_TRACKS, [ID]),
-    "blocked artists": (blocks.SELECT_ARTISTS, [ID]),
+    "blocked artists": (blocks.SELECT_ARTISTS, [ID, "100"]),
     "uploads": (uploads.SELECT_MINE, [ID, NOW, "NULL", "20"]),
     "sweep": (uploads.SWEEP, [NOW, "100"]),
     "forget": (uploads.FORGET, [NOW, "100"]),

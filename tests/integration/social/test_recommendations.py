@@ -12,9 +12,10 @@ import pytest
 from benchmarks.recommendation.methods import pair_weights
 from museed.retriever.v1 import profiles_pb2, profiles_pb2_grpc, retriever_pb2
 from museed.social.v1 import recommendations_pb2, recommendations_pb2_grpc
-from services.chassis.auth import Access, TokenVerifier, require_viewer
+from services.chassis.auth import Access, require_viewer
 from services.chassis.errors import Aborted, DomainError, FailedPrecondition, NotFound, Unavailable
 from services.chassis.server import Server, limit_time, time_left_s
+from services.chassis.tokens import TokenVerifier
 from services.social.actions.history import forget_all
 from services.social.actions.recommending import Popular, Recommender
 from services.social.domain.ids import TrackId, UserId

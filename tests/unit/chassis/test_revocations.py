@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from services.chassis.auth import Revocations, TokenVerifier
 from services.chassis.errors import Unauthenticated, Unavailable
+from services.chassis.tokens import Revocations, TokenVerifier
 from tests.fakes.tokens import TokenSigner
 
 
@@ -46,7 +46,7 @@ async def test_no_session_is_believed_while_the_list_was_never_read(monkeypatch:
         assert (refusal.value.reason, refusal.value.retry_after_ms) == ("KEYS_UNAVAILABLE", 1_000)
     assert social.asked == 1
     social.is_away = False
-    monkeypatch.setattr("services.chassis.auth._KEYS_AWAY_S", 0.0)
+    monkeypatch.setattr("services.chassis.tokens._KEYS_AWAY_S", 0.0)
     assert (await verifier.verify(signer.token(sid="session-1"))).session_id == "session-1"
     # Once it was read, the last list stays while social is away.
     social.is_away = True
@@ -62,7 +62,7 @@ async def test_list_is_asked_for_twice_within_the_five_seconds_of_the_promise(mo
         if len(pauses) == 3:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr("services.chassis.auth.asyncio.sleep", sleep)
+    monkeypatch.setattr("services.chassis.tokens.asyncio.sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
         await Revocations(social.fetch).run()
     assert (social.asked, pauses) == (3, [2.0, 2.0, 2.0])

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 import jwt
 import pytest
 
-from services.chassis.auth import TokenKind, TokenVerifier, Viewer
+from services.chassis.auth import TokenKind, Viewer
 from services.chassis.errors import Unauthenticated
 from services.chassis.scopes import Scope
+from services.chassis.tokens import TokenVerifier
 from services.social.domain.accounts import Role
 from services.social.domain.ids import JobId, SessionId, UserId
 from services.social.domain.tokens import (
