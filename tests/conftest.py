@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,13 +19,23 @@ from deploy.local.ports import bind_loopback
 from deploy.local.postgres import Postgres
 from services.chassis.bus import Bus, BusSettings
 
+_GIVEN_PORTS: deque[int] = deque(maxlen=100)
+
 
 def free_port() -> int:
-    """Return a TCP port of the loopback that nobody listens on now and that no outgoing connection will take."""
-    with socket.socket() as probe:
-        bind_loopback(probe, 0)
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of the loopback that nobody listens on now, and that neither a test nor the kernel gives away.
+
+    Who shall listen there does so only later, and gRPC lets two servers share a port: each worker of a run has ports of
+    its own, and gives none of the last hundred again.
+    """
+    workers, worker = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)), os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    while True:
+        with socket.socket() as probe:
+            bind_loopback(probe, 0)
+            port: int = probe.getsockname()[1]
+        if port not in _GIVEN_PORTS and port % workers == int(worker.removeprefix("gw")):
+            _GIVEN_PORTS.append(port)
+            return port
 
 
 @pytest.fixture(scope="session")

@@ -79,6 +79,8 @@ class Mesh:
         service = await self.stack.enter_async_context(running(self.settings, self.nats.settings("social")))
         channel = connect(f"127.0.0.1:{service.server.port}")
         await self.stack.enter_async_context(channel)
+        async with asyncio.timeout(TIMEOUT_S):
+            await channel.channel_ready()
         return Client(channel)
 
     async def bus(self, service: str = "embedder") -> Bus:
