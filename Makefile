@@ -34,8 +34,8 @@ test: install-dev ## Run every test: unit, contract, integration, end to end
 	@$(PYTEST) -m "not long" -n 2 --dist loadfile
 
 .PHONY: test-fast
-test-fast: install-dev ## Run the unit tests only (under a minute)
-	@$(PYTEST) tests/unit
+test-fast: install-dev ## Run the unit tests only
+	@$(PYTEST) -n 2 tests/unit
 
 .PHONY: test-long
 test-long: install-dev ## Run the long forms of the suites
