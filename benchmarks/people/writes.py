@@ -216,7 +216,7 @@ def burst(social: Social, seconds: float) -> list[Row]:
         bus = await Bus.connect(social.bus, "social")
         database = await Database.connect(social.database_url, size=24, statement_timeout_ms=60_000)
         publishers = [
-            asyncio.create_task(Publisher(database, LaneLocks(social.database_url), bus, Nudge()).run())
+            asyncio.create_task(Publisher(LaneLocks(social.database_url), bus, Nudge()).run())
             for _ in range(_PUBLISHERS)
         ]
         try:

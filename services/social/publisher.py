@@ -1,13 +1,14 @@
 """Publishes the outbox to NATS: at least once, in order within a key, whoever else does the same.
 
-A lane (kind and partition) belongs to the publisher that holds its advisory lock. Rows of different keys are published
-side by side; a row is deleted after NATS confirmed it. A publisher that dies in between leaves the row, and the next
+A lane (kind and partition) belongs to the publisher that holds its advisory lock; it publishes all lanes of a kind that
+it has together, in a handful of statements however many they are. Rows of different keys are published side by side; a
+row is deleted after NATS confirmed it. A publisher that dies in between leaves the row, and the next
 one publishes it again under the same message id, which the stream then knows.
 """
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from services.social import messages
 from services.social.domain.ids import EncoderId, TrackId
 from services.social.messages import Message
 from services.social.store import outbox, vector_log, work
-from services.social.store.database import Connection, Database
+from services.social.store.database import Connection
 from services.social.store.locks import LaneLocks
 from services.social.store.outbox import Kind, Lane, OutboxRow
 from services.social.store.vector_log import Told
@@ -28,7 +29,9 @@ from services.social.workers.background import Nudge, raise_if_cancelled, repeat
 logger = logging.getLogger(__name__)
 
 _POLL_INTERVAL_S = 0.5
-_BATCH_SIZE = 256
+# Of each lane at a time.
+_BATCH_SIZE = 64
+_GATHER_S = 0.01
 # Confirmations waited for at a time, for each kind: a long ingest does not hold up people's events.
 _MOST_IN_FLIGHT = 128
 
@@ -46,19 +49,18 @@ class Publisher:
     """One of any number of publishers.
 
     Args:
-        database: Where the outbox is.
-        locks: This publisher's own.
+        locks: This publisher's own; their connection reads the outbox too, so that nobody who waits for one of the
+            service's pools holds it up.
         bus: Where to publish.
         nudge: Rung after commits, to look at once instead of every 0.5 s.
     """
 
-    def __init__(self, database: Database, locks: LaneLocks, bus: Bus, nudge: Nudge) -> None:
-        self._database = database
+    def __init__(self, locks: LaneLocks, bus: Bus, nudge: Nudge) -> None:
         self._locks = locks
         self._bus = bus
         self._nudge = nudge
         self._room = {kind: asyncio.Semaphore(_MOST_IN_FLIGHT) for kind in Kind}
-        self._draining: dict[Lane, asyncio.Task[None]] = {}
+        self._draining: dict[Kind, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Publish for ever, until cancelled."""
@@ -72,63 +74,67 @@ class Publisher:
             await self._locks.close()
 
     async def _start_drains(self) -> None:
+        """Look for lanes in which something waits, and publish what is in those that nobody else has."""
         if not self._bus.is_connected:
             return
-        async with self._database.connection() as connection:
-            lanes = await outbox.lanes_with_rows(connection)
-        for lane in lanes:
-            if lane not in self._draining:
-                self._draining[lane] = asyncio.create_task(self._drain(lane))
+        # What is committed meanwhile is published together, in as many calls as one alone.
+        await asyncio.sleep(_GATHER_S)
+        idle = [kind for kind in Kind if kind not in self._draining]
+        async with self._locks.connection() as connection:
+            waiting = await outbox.lanes_with_rows(connection, idle)
+        for kind in {lane.kind for lane in waiting}:
+            lanes = [lane for lane in waiting if lane.kind is kind]
+            self._draining[kind] = asyncio.create_task(self._drain(kind, lanes))
 
-    async def _drain(self, lane: Lane) -> None:
-        """Publish a lane until it is empty, NATS refuses, or the lane is somebody else's."""
+    async def _drain(self, kind: Kind, lanes: Sequence[Lane]) -> None:
+        """Publish lanes of a kind until they are empty, NATS refuses, or they are somebody else's."""
         published, refused = 0, set[str]()
         try:
-            if not await self._locks.acquire(lane):
-                return
+            mine = full = await self._locks.acquire(lanes)
             try:
-                seen = _BATCH_SIZE
-                while seen == _BATCH_SIZE and self._locks.holds(lane) and self._bus.is_connected:
-                    seen, done = await self._publish_batch(lane, refused)
+                while full and self._bus.is_connected:
+                    full, done = await self._publish_batch(kind, full, refused)
                     published += done
                     raise_if_cancelled()
             finally:
-                await self._locks.release(lane)
+                await self._locks.release(mine)
         except DomainError as error:
-            logger.warning("drain_failed", extra={"lane": lane.lock_key, "reason": error.reason})
+            logger.warning("drain_failed", extra={"kind": kind.value, "reason": error.reason})
         except Exception:  # the border of this process: the next look tries again
-            logger.exception("drain_failed", extra={"lane": lane.lock_key})
+            logger.exception("drain_failed", extra={"kind": kind.value})
         finally:
-            del self._draining[lane]
+            del self._draining[kind]
             if published:
                 # Rows that came after the last look of this drain found it still there: look once more.
                 self._nudge.ring()
 
-    async def _publish_batch(self, lane: Lane, refused: set[str]) -> tuple[int, int]:
-        """Publish the oldest rows of a lane, without those of keys that were refused, to which it adds.
+    async def _publish_batch(self, kind: Kind, lanes: Sequence[Lane], refused: set[str]) -> tuple[list[Lane], int]:
+        """Publish the oldest rows of lanes, without those of keys that were refused, to which it adds.
 
         Returns:
-            How many rows were looked at, and how many of them are done.
+            The lanes in which more may wait, and how many rows are done.
         """
-        created_at = await self._bus.stream_created_at(VECTORS) if lane.kind is Kind.VECTOR else None
-        async with self._database.connection() as connection:
-            if lane.kind is Kind.VECTOR and created_at != await vector_log.known_stream(connection, VECTORS):
+        created_at = await self._bus.stream_created_at(VECTORS) if kind is Kind.VECTOR else None
+        async with self._locks.connection() as connection:
+            lanes = [lane for lane in lanes if self._locks.holds(lane)]
+            if not lanes:
+                return [], 0
+            if kind is Kind.VECTOR and created_at != await vector_log.known_stream(connection, VECTORS):
                 # The reconciler has not seen this stream yet: what is marked now would count for the lost one.
-                return 0, 0
-            rows = await outbox.read_batch(connection, lane, _BATCH_SIZE, refused)
-            found = await _compose(connection, lane.kind, rows)
+                return [], 0
+            rows = await outbox.read_batch(connection, lanes, _BATCH_SIZE, refused)
+            found = await _compose(connection, kind, rows)
         by_key: defaultdict[str, list[OutboxRow]] = defaultdict(list)
         for row in rows:
             by_key[row.key].append(row)
-        async with asyncio.TaskGroup() as tasks:  # whatever one raises: the lane is kept until all have ended
-            sent = {
-                key: tasks.create_task(self._publish_key(lane.kind, of_key, found)) for key, of_key in by_key.items()
-            }
+        async with asyncio.TaskGroup() as tasks:  # whatever one raises: the lanes are kept until all have ended
+            sent = {key: tasks.create_task(self._publish_key(kind, of_key, found)) for key, of_key in by_key.items()}
         done = [one for task in sent.values() for one in task.result()]
         if done:
-            await self._finish(lane.kind, done)
+            await self._finish(kind, done)
         refused |= {key for key, task in sent.items() if len(task.result()) < len(by_key[key])}
-        return len(rows), len(done)
+        seen = Counter(row.lane for row in rows)
+        return [lane for lane in lanes if seen[lane] == _BATCH_SIZE], len(done)
 
     async def _publish_key(
         self, kind: Kind, rows: Sequence[OutboxRow], found: dict[int, Message | None]
@@ -154,10 +160,10 @@ class Publisher:
     async def _finish(self, kind: Kind, done: Sequence[_Done]) -> None:
         row_ids = [one.row.row_id for one in done]
         if kind is Kind.EVENT:
-            async with self._database.connection() as connection:
+            async with self._locks.connection() as connection:
                 await outbox.delete(connection, row_ids)
             return
-        async with self._database.connection() as connection, connection.transaction():
+        async with self._locks.connection() as connection, connection.transaction():
             if kind is Kind.VECTOR:
                 for encoder_id, told in _told_by_encoder(done).items():
                     await vector_log.mark_published(connection, encoder_id, told)

@@ -180,7 +180,7 @@ async def _open_pool(
         url,
         min_size=least,
         max_size=most,
-        init=_set_codecs,
+        init=set_codecs,
         reset=_keep_as_it_is,
         timeout=_CONNECT_TIMEOUT_S,
         command_timeout=statement_timeout_ms / 1000 + _COMMAND_TIMEOUT_MARGIN_S,
@@ -206,6 +206,7 @@ async def _keep_as_it_is(connection: "asyncpg.Connection[asyncpg.Record]") -> No
     """Nothing here outlives a transaction, so what asyncpg asks the server to reset would be a call for nothing."""
 
 
-async def _set_codecs(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def set_codecs(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Have UUIDs come and go as text, and jsonb as Python values."""
     await connection.set_type_codec("uuid", encoder=str, decoder=str, schema="pg_catalog", format="text")
     await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog", format="text")

@@ -1,19 +1,20 @@
-"""Advisory locks on the outbox's lanes, all held by one connection: when that is lost, so are they."""
+"""Advisory locks on the outbox's lanes, and the connection that holds them: when that is lost, so are they."""
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Sequence
 
 import asyncpg
 
-from services.social.store.database import telling_errors
+from services.social.store.database import Connection, set_codecs, telling_errors
 from services.social.store.outbox import Lane
 
 # First half of the two-part keys, so that nobody else's locks are in the way; the second is the lane.
 _SPACE = 7_305_804
 _TIMEOUT_S = 5.0
 
-TRY_LOCK = "SELECT pg_try_advisory_lock($1, $2)"
-UNLOCK = "SELECT pg_advisory_unlock($1, $2)"
+TRY_LOCKS = "SELECT key, pg_try_advisory_lock($1, key) AS is_mine FROM unnest($2::int[]) AS key"
+UNLOCK = "SELECT pg_advisory_unlock($1, key) FROM unnest($2::int[]) AS key"
 
 
 class LaneLocks:
@@ -29,33 +30,43 @@ class LaneLocks:
         self._held: set[Lane] = set()
         self._turn = asyncio.Lock()
 
-    async def acquire(self, lane: Lane) -> bool:
-        """Take a lane, unless somebody has it.
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Borrow the connection that holds the locks; whoever else wants it waits.
+
+        Raises:
+            DatabaseUnavailable: The server cannot be reached, or the connection was lost.
+        """
+        with telling_errors():
+            async with self._turn:
+                yield await self._connected()
+
+    async def acquire(self, lanes: Sequence[Lane]) -> list[Lane]:
+        """Take lanes; return those that nobody had.
 
         Raises:
             DatabaseUnavailable: The server cannot be reached.
         """
-        with telling_errors():
-            async with self._turn:
-                connection = await self._connected()
-                if lane in self._held or not await connection.fetchval(TRY_LOCK, _SPACE, lane.lock_key):
-                    return False
-                self._held.add(lane)
-                return True
+        async with self.connection() as connection:
+            wanted = {lane.lock_key: lane for lane in lanes if lane not in self._held}
+            found = await connection.fetch(TRY_LOCKS, _SPACE, list(wanted))
+            mine = [wanted[row["key"]] for row in found if row["is_mine"]]
+            self._held.update(mine)
+            return mine
 
     def holds(self, lane: Lane) -> bool:
         """Say whether a lane is still this publisher's, as far as it knows."""
         return lane in self._held and self._connection is not None and not self._connection.is_closed()
 
-    async def release(self, lane: Lane) -> None:
-        """Give a lane back; a connection that does not answer is closed, which gives back all."""
+    async def release(self, lanes: Sequence[Lane]) -> None:
+        """Give lanes back; a connection that does not answer is closed, which gives back all."""
         async with self._turn:
-            if not self.holds(lane) or self._connection is None:
-                self._held.discard(lane)
+            held = [lane.lock_key for lane in lanes if self.holds(lane)]
+            self._held.difference_update(lanes)
+            if not held or self._connection is None:
                 return
-            self._held.discard(lane)
             try:
-                await self._connection.execute(UNLOCK, _SPACE, lane.lock_key)
+                await self._connection.execute(UNLOCK, _SPACE, held)
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
                 self._connection.terminate()
 
@@ -72,6 +83,7 @@ class LaneLocks:
                 self._url,
                 timeout=_TIMEOUT_S,
                 command_timeout=_TIMEOUT_S,
-                server_settings={"application_name": "museed-social-publisher"},
+                server_settings={"application_name": "museed-social-publisher", "jit": "off"},
             )
+            await set_codecs(self._connection)
         return self._connection

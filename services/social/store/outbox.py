@@ -35,14 +35,18 @@ WHERE event_id = ANY ($1::uuid[])
 
 SELECT_LANES = """
 SELECT kind, partition
-FROM unnest(ARRAY['event', 'vector', 'work']) AS kind CROSS JOIN generate_series(0, $1 - 1) AS partition
+FROM unnest($1::text[]) AS kind CROSS JOIN generate_series(0, $2 - 1) AS partition
 WHERE EXISTS (SELECT FROM outbox WHERE outbox.kind = kind.kind AND outbox.partition = partition.partition)
 ORDER BY kind, partition
 """
 
 SELECT_BATCH = """
-SELECT id, key, event_id, subject, payload, encoder_id, version, request_id, trace_parent
-FROM outbox WHERE kind = $1 AND partition = $2 AND key <> ALL ($4::text[]) ORDER BY id LIMIT $3
+SELECT waiting.*
+FROM unnest($2::int[]) AS lane CROSS JOIN LATERAL (
+    SELECT id, partition, key, event_id, subject, payload, encoder_id, version, request_id, trace_parent
+    FROM outbox WHERE kind = $1 AND partition = lane AND key <> ALL ($4::text[]) ORDER BY id LIMIT $3
+) AS waiting
+ORDER BY waiting.id
 """
 
 DELETE_ROWS = "DELETE FROM outbox WHERE id = ANY ($1::bigint[])"
@@ -75,6 +79,7 @@ class OutboxRow:
 
     Attributes:
         row_id: Rises in the order in which the transactions of a key committed.
+        lane: In which it waits.
         key: A job, session or playlist of an event; the track of a vector; encoder and sound of work.
         event_id: The message's id, the same on every attempt.
         subject: Of an event.
@@ -86,6 +91,7 @@ class OutboxRow:
     """
 
     row_id: int
+    lane: Lane
     key: str
     event_id: str
     subject: str
@@ -119,17 +125,22 @@ async def add_work(connection: Connection, event_ids: Sequence[str]) -> None:
         await connection.execute(INSERT_WORK, event_ids, request_id(), tracing.parent_header())
 
 
-async def lanes_with_rows(connection: Connection) -> list[Lane]:
-    """List the lanes in which something waits."""
-    return [Lane(Kind(row["kind"]), row["partition"]) for row in await connection.fetch(SELECT_LANES, PARTITIONS)]
+async def lanes_with_rows(connection: Connection, kinds: Collection[Kind]) -> list[Lane]:
+    """List the lanes of some kinds in which something waits."""
+    rows = await connection.fetch(SELECT_LANES, [kind.value for kind in kinds], PARTITIONS)
+    return [Lane(Kind(row["kind"]), row["partition"]) for row in rows]
 
 
-async def read_batch(connection: Connection, lane: Lane, limit: int, without: Collection[str]) -> list[OutboxRow]:
-    """Read the oldest rows of a lane, in order, without those of some keys."""
-    rows = await connection.fetch(SELECT_BATCH, lane.kind.value, lane.partition, limit, list(without))
+async def read_batch(
+    connection: Connection, lanes: Collection[Lane], limit: int, without: Collection[str]
+) -> list[OutboxRow]:
+    """Read the oldest rows of each of some lanes of one kind, in order, without those of some keys."""
+    (kind,) = {lane.kind for lane in lanes}
+    rows = await connection.fetch(SELECT_BATCH, kind.value, [lane.partition for lane in lanes], limit, list(without))
     return [
         OutboxRow(
             row["id"],
+            Lane(kind, row["partition"]),
             row["key"],
             row["event_id"],
             row["subject"] or "",

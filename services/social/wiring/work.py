@@ -30,7 +30,7 @@ async def _on_bus(tools: Tools, events: EmbedderEvents) -> None:
         locks = LaneLocks(tools.settings.database_url.get_secret_value())
         consumers = [events.consumer(bus), LetterKeeper(tools.background, bus).consumer()]
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(Publisher(tools.background, locks, bus, tools.nudges.committed).run())
+            tasks.create_task(Publisher(locks, bus, tools.nudges.committed).run())
             tasks.create_task(keeper.run())
             consuming = {tasks.create_task(consumer.run()) for consumer in consumers}
             try:

@@ -497,7 +497,7 @@ async def test_job_waits_until_the_log_is_whole(
     track_id = library.track_ids[0]
     lane = Lane(Kind.VECTOR, await sql.fetchval("SELECT hashtextextended($1, 0) & 15", track_id))
     locks = LaneLocks(database_url)
-    assert await locks.acquire(lane)
+    assert await locks.acquire([lane])
     await sql.execute(
         "INSERT INTO outbox (kind, key, event_id, encoder_id, version) VALUES ('vector', $1, uuidv7(), $2, 2)",
         track_id,

@@ -33,7 +33,7 @@ async def test_the_log_keeps_the_last_state_of_every_profile(
     await write(database, profile_weights(PERSON, 1, {TrackId("old"): 1.0}, is_listed=False))
     await write(database, profile_weights(OTHER, 1, songs, is_listed=False))
     await write(database, profile_weights(PERSON, 2, songs, is_listed=True))
-    async with publishing(database, database_url, bus):
+    async with publishing(database_url, bus):
         await until(lambda: is_drained(sql))
         payload = await in_log(bus, PERSON)
         found = events_pb2.ProfileWeights.FromString(payload)

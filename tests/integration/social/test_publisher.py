@@ -48,8 +48,8 @@ async def write(database: Database, *texts: str, key: str = "key") -> None:
 
 
 @contextlib.asynccontextmanager
-async def publishing(database: Database, url: str, bus: Bus) -> AsyncIterator[None]:
-    task = asyncio.create_task(Publisher(database, LaneLocks(url), bus, Nudge()).run())
+async def publishing(url: str, bus: Bus) -> AsyncIterator[None]:
+    task = asyncio.create_task(Publisher(LaneLocks(url), bus, Nudge()).run())
     try:
         yield
     finally:
@@ -87,14 +87,14 @@ async def test_published_is_what_was_committed_in_order_with_four_publishers_tha
 
     async def publish_and_die() -> None:
         while is_writing:
-            async with publishing(database, database_url, bus):
+            async with publishing(database_url, bus):
                 await asyncio.sleep(0.05 + dice.random() * 0.2)
 
     dying = [asyncio.create_task(publish_and_die()) for _ in range(4)]
     await asyncio.gather(*(write_some(writer) for writer in range(6)))
     is_writing = False
     await asyncio.gather(*dying)
-    async with publishing(database, database_url, bus):
+    async with publishing(database_url, bus):
         await until(lambda: is_drained(sql), timeout_s=60)
     found: defaultdict[str, list[str]] = defaultdict(list)
     for text in await published(bus):
@@ -124,13 +124,13 @@ async def test_message_whose_publisher_died_before_deleting_it_is_stored_once(
     database: Database, database_url: str, bus: Bus, sql: Sql
 ) -> None:
     await write(database, *(f"text {number}" for number in range(5)))
-    dying = Publisher(database, LaneLocks(database_url), DyingBus(bus, after=3), Nudge())  # type: ignore[arg-type]
+    dying = Publisher(LaneLocks(database_url), DyingBus(bus, after=3), Nudge())  # type: ignore[arg-type]
     task = asyncio.create_task(dying.run())
     await until(lambda: _count(bus, 3))
     task.cancel()
     await asyncio.wait({task})
     assert await sql.fetchval("SELECT count(*) FROM outbox") == 5
-    async with publishing(database, database_url, bus):
+    async with publishing(database_url, bus):
         await until(lambda: is_drained(sql))
     assert await published(bus) == [f"text {number}" for number in range(5)]
 
@@ -142,15 +142,16 @@ async def _count(bus: Bus, count: int) -> bool:
 async def test_lane_belongs_to_one_publisher_until_it_lets_go(database_url: str, database: Database) -> None:
     lane = Lane(Kind.EVENT, 3)
     first, second = LaneLocks(database_url), LaneLocks(database_url)
-    assert await first.acquire(lane) is True
-    assert await first.acquire(lane) is False
-    assert await second.acquire(lane) is False
-    assert await second.acquire(Lane(Kind.WORK, 3)) is True
-    await first.release(lane)
-    assert (first.holds(lane), await second.acquire(lane), second.holds(lane)) == (False, True, True)
+    other = Lane(Kind.WORK, 3)
+    assert await first.acquire([lane]) == [lane]
+    assert await first.acquire([lane]) == []
+    assert await second.acquire([lane, other]) == [other]
+    await first.release([lane, other])
+    assert (first.holds(lane), await second.acquire([lane]), second.holds(lane)) == (False, [lane], True)
+    assert await first.acquire([other]) == []
     await second.close()
     assert second.holds(lane) is False
-    assert await first.acquire(lane) is True
+    assert await first.acquire([lane]) == [lane]
     await first.close()
 
 
@@ -158,14 +159,14 @@ async def test_lost_connection_loses_the_lanes_and_the_next_look_takes_them_agai
     database_url: str, database: Database, sql: Sql
 ) -> None:
     lane, locks = Lane(Kind.EVENT, 0), LaneLocks(database_url)
-    assert await locks.acquire(lane)
+    assert await locks.acquire([lane])
     await sql.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'museed-social-publisher'"
         " AND datname = current_database()"
     )
     await until(lambda: not locks.holds(lane))
-    await locks.release(lane)
-    assert await locks.acquire(lane)
+    await locks.release([lane])
+    assert await locks.acquire([lane])
     await locks.close()
 
 
@@ -177,7 +178,7 @@ async def test_refused_message_holds_up_its_own_key_only(
             connection, Event(new_id(), "stuck", "museed.social.v1.nobody_listens", b"refused"), event("stuck", "after")
         )
         await outbox.add(connection, *(event(f"key {number}", f"text {number}") for number in range(20)))
-    async with publishing(database, database_url, bus):
+    async with publishing(database_url, bus):
 
         async def are_others_out() -> bool:
             return bool(await sql.fetchval("SELECT count(*) = 2 FROM outbox"))
@@ -197,7 +198,7 @@ async def test_more_refused_messages_than_a_batch_holds_do_not_hold_up_their_lan
         stuck = [Event(new_id(), "stuck", "museed.social.v1.nobody_listens", b"refused") for _ in range(600)]
         await outbox.add(connection, *stuck)
     await write(database, "told", key=await sql.fetchval(same_lane))
-    async with publishing(database, database_url, bus):
+    async with publishing(database_url, bus):
         await until(lambda: sql.fetchval("SELECT count(*) = 600 FROM outbox"))
     assert await published(bus) == ["told"]
 
@@ -208,7 +209,7 @@ async def test_outbox_is_published_in_order_also_beyond_one_batch(
 ) -> None:
     texts = [f"{number}" for number in range(count)]
     await write(database, *texts)
-    async with publishing(database, database_url, bus):
+    async with publishing(database_url, bus):
         await until(lambda: is_drained(sql), timeout_s=60)
     assert await published(bus) == texts
 
@@ -234,9 +235,9 @@ async def states(sql: Sql) -> list[tuple[str, int, int]]:
     return [tuple(row) for row in rows]
 
 
-async def publish_all(database: Database, url: str, bus: object, sql: Sql) -> None:
+async def publish_all(url: str, bus: object, sql: Sql) -> None:
     task = asyncio.create_task(
-        Publisher(database, LaneLocks(url), bus, Nudge()).run()  # type: ignore[arg-type]  # a bus in disguise
+        Publisher(LaneLocks(url), bus, Nudge()).run()  # type: ignore[arg-type]  # a bus in disguise
     )
     await until(lambda: is_drained(sql))
     task.cancel()
@@ -261,10 +262,10 @@ async def test_track_that_changes_while_it_is_published_is_not_indexed_yet(
     assert await states(sql) == [("INDEXED", 2, 2)]
     await sql.execute("UPDATE track_embeddings SET state = 'EMBEDDED', version = 3")
     await sql.execute(PROMISE_AGAIN)
-    await publish_all(database, database_url, InterferingBus(bus, database), sql)
+    await publish_all(database_url, InterferingBus(bus, database), sql)
     assert await states(sql) == [("EMBEDDED", 4, 3)]
     await sql.execute(PROMISE_AGAIN)
-    await publish_all(database, database_url, bus, sql)
+    await publish_all(database_url, bus, sql)
     assert await states(sql) == [("INDEXED", 4, 4)]
 
 
@@ -284,5 +285,5 @@ async def test_message_that_was_stored_before_counts_for_what_it_held_then(
     assert row is not None
     await bus.publish(f"museed.vectors.{ENCODER_ID}.{row['key']}", b"version 3", str(row["event_id"]))
     await sql.execute("UPDATE track_embeddings SET version = 4")
-    await publish_all(database, database_url, bus, sql)
+    await publish_all(database_url, bus, sql)
     assert await states(sql) == [("EMBEDDED", 4, 3)]
