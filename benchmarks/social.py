@@ -93,7 +93,7 @@ def main() -> None:
     with running_social(Sizes().scaled(chosen.scale), chosen.kept) as social:
         population = social.population
         counts = ", ".join(f"{count:,} {table}" for table, count in population.rows.items())
-        print(f"{counts}; loaded in {population.seconds:.0f} s", flush=True)
+        print(counts, flush=True)
         for name, part in PARTS.items():
             if chosen.only in (None, name):
                 for row in part(social, chosen.seconds):

@@ -1,23 +1,21 @@
 """A population of the size that MUSEED was designed for, loaded with COPY: people, follows, playlists, likes, plays.
 
 Who is popular follows a power law, as it does everywhere: a few are followed by thousands, one follows 5,000. Triggers
-and foreign keys are off while rows are copied; counts are made afterwards, as triggers would have made them.
+and foreign keys are off while rows are copied; what triggers would have made of them is made afterwards (`derived`).
 """
 
-import math
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.people.derived import Sql, derive
+
 Int64Array = NDArray[np.int64]
-Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 # MUSEED's genres with their shares of the library in the documents it was designed by.
@@ -26,6 +24,7 @@ _WORDS = "night river glass summer echo silver garden winter signal ocean paper 
 _CHUNK = 100_000
 _BIGGEST_FOLLOWER = 5_000
 _YEAR_S = 365 * 86_400
+_TABLES = ("users", "playlists", "tracks", "follows", "playlist_entries", "likes", "activities", "plays")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,42 +44,52 @@ class Sizes:
         return Sizes(**{name: max(20, int(getattr(self, name) * scale)) for name in names})
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Population:
-    """What was loaded: ids by number."""
+    """What is there.
 
-    sizes: Sizes
+    Attributes:
+        users: Ids, by number.
+        public_playlists: Ids of lists that all may see.
+        tracks: Ids.
+        rows: How many a table has.
+    """
+
     users: list[str]
-    playlists: list[str]
+    public_playlists: list[str]
     tracks: list[str]
-    busiest_follower: str
-    seconds: float = 0.0
-    rows: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int]
+
+    @property
+    def busiest_follower(self) -> str:
+        """Who follows the 5,000 most popular people."""
+        return self.users[0]
+
+    @property
+    def quiet_follower(self) -> str:
+        """Who follows the 5,000 people that have not done anything for the longest time."""
+        return self.users[-1]
 
 
 class _Loader:
     def __init__(self, sql: Sql, sizes: Sizes) -> None:
-        self._sql = sql
+        self.sql = sql
         self._sizes = sizes
         self._random = np.random.default_rng(0)
-        self.rows: dict[str, int] = {}
 
     async def copy(self, table: str, columns: str, rows: Iterable[Sequence[object]]) -> None:
-        count = 0
         chunk: list[Sequence[object]] = []
 
         async def flush() -> None:
             if chunk:
-                await self._sql.copy_records_to_table(table, records=chunk, columns=columns.split())
+                await self.sql.copy_records_to_table(table, records=chunk, columns=columns.split())
                 chunk.clear()
 
         for row in rows:
             chunk.append(row)
-            count += 1
             if len(chunk) == _CHUNK:
                 await flush()
         await flush()
-        self.rows[table] = count
 
     def popular(self, count: int, among: int) -> Int64Array:
         """Draw numbers below `among`, low ones more often: the share of rank r falls as r to the power of −0.7."""
@@ -106,49 +115,41 @@ def _ids(count: int, kind: int, moments: Sequence[datetime] | None = None) -> li
 
 
 async def loaded(url: str) -> Population | None:
-    """Return the population that a database holds already, None where it is empty."""
+    """Return the population that a database holds, None where it is empty."""
     sql = await asyncpg.connect(url, command_timeout=120)
     try:
-        tables = {"users": "user_id", "playlists": "playlist_id", "tracks": "track_id"}
-        found = {
-            table: [str(row[0]) for row in await sql.fetch(f"SELECT {key} FROM {table} ORDER BY {key}")]
-            for table, key in tables.items()
-        }
-        if not found["users"]:
-            return None
-        rows = {
-            table: await sql.fetchval(f"SELECT count(*) FROM {table}")
-            for table in ("follows", "playlist_entries", "likes", "activities", "plays")
-        }
+        users, playlists, tracks = [
+            [str(row[0]) for row in await sql.fetch(query)]
+            for query in (
+                "SELECT user_id FROM users ORDER BY user_id",
+                "SELECT playlist_id FROM playlists WHERE visibility = 'PUBLIC' ORDER BY playlist_id",
+                "SELECT track_id FROM tracks ORDER BY track_id",
+            )
+        ]
+        counts = {table: await sql.fetchval(f"SELECT count(*) FROM {table}") for table in _TABLES}
     finally:
         await sql.close()
-    counts = {table: len(ids) for table, ids in found.items()}
-    sizes = Sizes(counts["users"], rows["follows"], counts["playlists"], rows["likes"], rows["plays"], counts["tracks"])
-    return Population(sizes, found["users"], found["playlists"], found["tracks"], found["users"][0], 0.0, counts | rows)
+    return Population(users, playlists, tracks, counts) if users else None
 
 
-async def load(url: str, sizes: Sizes) -> Population:
-    """Load a population into an empty, migrated database; about five minutes at full size."""
-    began = time.monotonic()
+async def load(url: str, sizes: Sizes) -> None:
+    """Load a population into an empty, migrated database; nine minutes at full size."""
     sql = await asyncpg.connect(url, command_timeout=1800)
     try:
         await sql.execute("SET session_replication_role = replica; SET synchronous_commit = off")
-        population = await _load(_Loader(sql, sizes), sql, sizes)
-        await _count(sql)
+        await _load(_Loader(sql, sizes), sizes)
+        await derive(sql)
         await sql.execute("SET session_replication_role = origin")
-        for table in await sql.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
-            await sql.execute(f'ANALYZE "{table["tablename"]}"')
+        await sql.execute("VACUUM ANALYZE")
         await sql.execute("CHECKPOINT")
     finally:
         await sql.close()
-    population.seconds = time.monotonic() - began
-    return population
 
 
-async def _load(loader: _Loader, sql: Sql, sizes: Sizes) -> Population:
+async def _load(loader: _Loader, sizes: Sizes) -> None:
     users, playlists, tracks = _ids(sizes.users, 1), _ids(sizes.playlists, 2), _ids(sizes.tracks, 3)
     root = _ids(1, 4)[0]
-    await sql.execute("INSERT INTO roots (root_id, location) VALUES ($1, '/music')", root)
+    await loader.sql.execute("INSERT INTO roots (root_id, location) VALUES ($1, '/music')", root)
     await loader.copy(
         "users",
         "user_id username username_key nickname email email_key role password_hash created_at updated_at",
@@ -177,15 +178,7 @@ async def _load(loader: _Loader, sql: Sql, sizes: Sizes) -> Population:
         _entries(loader, playlists, tracks, lengths),
     )
     await loader.copy("likes", "user_id playlist_id at", _pairs(loader, users, playlists, sizes.likes, 2_000))
-    await loader.copy(
-        "activities",
-        "activity_id actor_id kind playlist_id user_id at",
-        _activities(loader, users, playlists, owners, made),
-    )
     await _plays(loader, users, tracks)
-    return Population(
-        sizes, list(map(str, users)), list(map(str, playlists)), list(map(str, tracks)), str(users[0]), rows=loader.rows
-    )
 
 
 def _users(users: Sequence[UUID]) -> Iterator[Sequence[object]]:
@@ -248,21 +241,6 @@ def _entries(
             number += 1
 
 
-def _activities(
-    loader: _Loader, users: Sequence[UUID], playlists: Sequence[UUID], owners: Int64Array, made: Sequence[datetime]
-) -> Iterator[Sequence[object]]:
-    for each, playlist, owner, at in zip(_ids(len(playlists), 6, made), playlists, owners.tolist(), made, strict=True):
-        yield each, users[owner], "CREATED", playlist, None, at
-    count = 4 * len(playlists)
-    moments = loader.moments(count)
-    actors, things = loader.anyone(count, len(users)).tolist(), loader.popular(count, len(playlists)).tolist()
-    seen = set()
-    for each, actor, thing, at in zip(_ids(count, 7, moments), actors, things, moments, strict=True):
-        if (actor, thing) not in seen:
-            seen.add((actor, thing))
-            yield each, users[actor], "LIKED", playlists[thing], None, at
-
-
 async def _plays(loader: _Loader, users: Sequence[UUID], tracks: Sequence[UUID]) -> None:
     count = loader._sizes.plays
     people, heard = loader.anyone(count, len(users)), loader.popular(count, len(tracks))
@@ -277,46 +255,3 @@ async def _plays(loader: _Loader, users: Sequence[UUID], tracks: Sequence[UUID])
             )
         ),
     )
-
-
-async def _count(sql: Sql) -> None:
-    """Make what triggers, tallier and workers make of such rows."""
-    half_life_s = 48 * 3600.0
-    epoch = "extract(epoch FROM at - '2026-01-01Z'::timestamptz)"
-    for statement in (
-        """UPDATE playlists SET entry_count = n.entries, duration_seconds = n.seconds FROM (
-             SELECT playlist_id, count(*) AS entries, sum(seconds) AS seconds FROM playlist_entries GROUP BY 1) AS n
-           WHERE n.playlist_id = playlists.playlist_id""",
-        """INSERT INTO playlist_counts (playlist_id, likes) SELECT playlist_id, count(*) FROM likes GROUP BY 1""",
-        """INSERT INTO person_counts (user_id, playlists, public_playlists, likes_given, likes_received, followers,
-             following, plays)
-           SELECT user_id, coalesce(p.n, 0), coalesce(p.public, 0), coalesce(g.n, 0), coalesce(r.n, 0),
-             coalesce(f.n, 0), coalesce(t.n, 0), coalesce(h.n, 0)
-           FROM users
-           LEFT JOIN (SELECT owner_id, count(*) AS n, count(*) FILTER (WHERE visibility = 'PUBLIC') AS public
-             FROM playlists GROUP BY 1) AS p ON p.owner_id = user_id
-           LEFT JOIN (SELECT user_id AS id, count(*) AS n FROM likes GROUP BY 1) AS g ON g.id = user_id
-           LEFT JOIN (SELECT owner_id AS id, count(*) AS n FROM likes
-             JOIN playlists USING (playlist_id) GROUP BY 1) AS r ON r.id = user_id
-           LEFT JOIN (SELECT followee_id AS id, count(*) AS n FROM follows GROUP BY 1) AS f ON f.id = user_id
-           LEFT JOIN (SELECT follower_id AS id, count(*) AS n FROM follows GROUP BY 1) AS t ON t.id = user_id
-           LEFT JOIN (SELECT user_id AS id, count(*) AS n FROM plays GROUP BY 1) AS h ON h.id = user_id""",
-        f"""INSERT INTO playlist_heat (playlist_id, score)
-           SELECT playlist_id, max(x) + log(2, sum(power(2.0, x - m))::numeric)::float8 FROM (
-             SELECT playlist_id, {epoch} / {half_life_s} AS x,
-               max({epoch} / {half_life_s}) OVER (PARTITION BY playlist_id) AS m
-             FROM likes) AS decayed GROUP BY 1""",
-        """INSERT INTO daily_listening (user_id, day, genre, plays, seconds)
-           SELECT user_id, (played_at AT TIME ZONE 'UTC')::date, genre, count(*), sum(heard_seconds)
-           FROM plays GROUP BY 1, 2, 3""",
-        """INSERT INTO listening (user_id, track_id, plays, first_at, last_at, score)
-           SELECT user_id, track_id, count(*), min(played_at), max(played_at),
-             extract(epoch FROM max(played_at) - '2026-01-01Z'::timestamptz) / (30 * 86400.0)
-           FROM plays GROUP BY 1, 2""",
-        """INSERT INTO counters (name, value) VALUES ('users', (SELECT count(*) FROM users)),
-             ('tracks', (SELECT count(*) FROM tracks)), ('playlists', (SELECT count(*) FROM playlists))
-           ON CONFLICT (name) DO UPDATE SET value = excluded.value""",
-    ):
-        await sql.execute(statement)
-    if not math.isfinite(await sql.fetchval("SELECT max(score) FROM playlist_heat")):
-        raise AssertionError("scores overflow")

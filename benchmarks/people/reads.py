@@ -57,19 +57,13 @@ class Measured:
 def reads(social: Social, count: int = 400) -> list[Read]:
     """Return the five reads that have a goal, and their dear cases."""
     chance = random.Random(0)
-    people, playlists = social.population.users, social.population.playlists
-    # Every tenth list of three is private: see `population`.
-    public = [each for number, each in enumerate(playlists) if number % 10 >= 3]
-    busiest = social.population.busiest_follower
+    people, public = social.population.users, social.population.public_playlists
     words = ["night river", "glass", "mirror gold 17", "artist 41", "silvr", "nigth rivr", "dust engine", "w"]
     some = [chance.choice(people) for _ in range(count)]
     return [
         Read("feed", "FeedService/ListFeed", [Asked(feed_pb2.ListFeedRequest(), who) for who in some]),
-        Read(
-            "feed of who follows 5,000",
-            "FeedService/ListFeed",
-            [Asked(feed_pb2.ListFeedRequest(), busiest) for _ in range(count // 4)],
-        ),
+        Read("feed of who follows 5,000", "FeedService/ListFeed", [_feed_of(social.population.busiest_follower)]),
+        Read("feed of who follows 5,000 quiet", "FeedService/ListFeed", [_feed_of(social.population.quiet_follower)]),
         Read("trending", "FeedService/ListTrending", [Asked(feed_pb2.ListTrendingRequest(), who) for who in some]),
         Read("latest", "FeedService/ListLatest", [Asked(feed_pb2.ListLatestRequest(), who) for who in some]),
         Read(
@@ -88,6 +82,10 @@ def reads(social: Social, count: int = 400) -> list[Read]:
             [Asked(playlists_pb2.GetPlaylistRequest(playlist_id=chance.choice(public)), who) for who in some],
         ),
     ]
+
+
+def _feed_of(user_id: str) -> Asked:
+    return Asked(feed_pb2.ListFeedRequest(), user_id)
 
 
 async def measure(social: Social, read: Read, seconds: float) -> Measured:

@@ -71,7 +71,11 @@ def running_social(sizes: Sizes, kept: Path | None = None, processes: int = 1) -
         log = folder / "postgres.log"
         stack.enter_context(_process(postgres.command(), log, user=postgres.user))
         url = asyncio.run(_prepared(postgres, sizes))
-        population = asyncio.run(loaded(url)) or asyncio.run(load(url, sizes))
+        population = asyncio.run(loaded(url))
+        if population is None:
+            asyncio.run(load(url, sizes))
+            population = asyncio.run(loaded(url))
+        assert population is not None
         nats = NatsServer(folder)
         nats.start()
         stack.callback(nats.kill)

@@ -161,8 +161,7 @@ def _acts(channel: grpc.aio.Channel, social: Social) -> list[Act]:
         editing_pb2_grpc.EditingServiceStub(channel),
     )
     people, listening = people_pb2_grpc.PeopleServiceStub(channel), listening_pb2_grpc.ListeningServiceStub(channel)
-    public = [each for number, each in enumerate(social.population.playlists) if number % 10 >= 3]
-    users, tracks = social.population.users, social.population.tracks
+    users, public, tracks = social.population.users, social.population.public_playlists, social.population.tracks
 
     def like(chance: random.Random, metadata: Metadata) -> Awaitable[object]:
         request = engagement_pb2.LikePlaylistRequest(playlist_id=chance.choice(public))

@@ -1,19 +1,38 @@
 """The services behind the gateway: one channel each, and whether they can be called now."""
 
 import asyncio
+import sys
 
 import grpc
 from grpc_health.v1 import health_pb2
 
-from museed.retriever.v1 import retriever_pb2_grpc
+from museed.retriever.v1 import reference_pb2_grpc, retriever_pb2_grpc
 from museed.social.v1 import (
+    access_pb2_grpc,
     accounts_pb2,
     accounts_pb2_grpc,
+    api_tokens_pb2_grpc,
+    badges_pb2_grpc,
+    blocklists_pb2_grpc,
     catalog_pb2_grpc,
+    editing_pb2_grpc,
     encoders_pb2_grpc,
+    engagement_pb2_grpc,
+    exchange_pb2_grpc,
+    feed_pb2_grpc,
     ingest_pb2_grpc,
     jobs_pb2_grpc,
+    jobwork_pb2_grpc,
+    library_pb2_grpc,
+    listening_pb2_grpc,
+    moderation_pb2_grpc,
+    notifications_pb2_grpc,
+    people_pb2_grpc,
     playlists_pb2_grpc,
+    privacy_pb2_grpc,
+    recommendations_pb2_grpc,
+    sessions_pb2_grpc,
+    trends_pb2_grpc,
     uploads_pb2_grpc,
     work_pb2_grpc,
 )
@@ -22,47 +41,32 @@ from services.chassis.errors import DomainError
 
 _PROBE_TIMEOUT_S = 1.0
 _KEYS_TIMEOUT_S = 5.0
-# Reads, and writes that may be repeated without another effect: retried while UNAVAILABLE.
-_IDEMPOTENT_SOCIAL = [
-    f"/museed.social.v1.{method}"
-    for method in (
-        "AccountService/LogOut",
-        "AccountService/GetViewer",
-        "AccountService/BatchGetUsers",
-        "AccountService/GetJwks",
-        "AccountService/ListRevokedSessions",
-        "CatalogService/RegisterRoot",
-        "CatalogService/RegisterTracks",
-        "CatalogService/GetIngestProgress",
-        "CatalogService/ListFailedTracks",
-        "CatalogService/SearchTracks",
-        "CatalogService/BatchGetTracks",
-        "CatalogService/GetTrackMedia",
-        "CatalogService/GetStats",
-        "EncoderService/ListEncoders",
-        "IngestService/ListRootFiles",
-        "IngestService/MarkMissing",
-        "IngestService/ListEmbeddings",
-        "IngestService/ImportEmbeddings",
-        "PlaylistService/GetPlaylist",
-        "PlaylistService/ListMyPlaylists",
-        "JobService/CreateGenerationJob",
-        "JobService/GetJob",
-        "JobService/CancelJob",
-        "UploadService/CheckUpload",
-        "WorkService/ListStreams",
-        "WorkService/ListDeadLetters",
-        "WorkService/ReplayDeadLetters",
+# Retried while UNAVAILABLE: whatever only reads, and those writes that may be repeated without another effect, because
+# they come with a key or name the state that is wanted.
+_READS = ("Batch", "CanView", "Check", "Count", "Describe", "Export", "Get", "List", "Match", "Resolve", "Search")
+_REPEATABLE = frozenset(
+    "AddComment AddEntries BlockArtist BlockTrack BlockUser CancelJob ClearSchedule CopyPlaylist CreateApiToken"
+    " CreateExtensionJob CreateGenerationJob CreatePlaylist CreateRegenerationJob Follow ImportEmbeddings"
+    " ImportPlaylist LikePlaylist LogOut MarkMissing MarkRead MoveEntry RecordPlays RegisterRoot RegisterTracks"
+    " RemoveEntries ReorderByTracks ReorderEntries ReplayDeadLetters SetSchedule UnblockArtist UnblockTrack"
+    " UnblockUser Unfollow UnlikePlaylist".split()
+)
+
+
+def _idempotent(package: str) -> list[str]:
+    """Return the full names of a package's methods that may be called twice."""
+    files = (file for name, file in sys.modules.items() if name.startswith(package) and name.endswith("_pb2"))
+    return sorted(
+        f"/{service.full_name}/{method.name}"
+        for file in files
+        for service in file.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+        if method.name in _REPEATABLE or method.name.startswith(_READS)
     )
-]
-_IDEMPOTENT_RETRIEVER = [
-    "/museed.retriever.v1.RetrieverService/Search",
-    "/museed.retriever.v1.RetrieverService/DescribeIndex",
-]
 
 
 class Upstream:
-    """Stubs of social and the retriever over one channel each.
+    """Stubs of social and the retriever over one channel each, by the names of their services.
 
     Args:
         social_address: gRPC target of social.
@@ -71,19 +75,39 @@ class Upstream:
 
     def __init__(self, social_address: str, retriever_address: str) -> None:
         self._channels = {
-            "social": connect(social_address, idempotent=_IDEMPOTENT_SOCIAL),
-            "retriever": connect(retriever_address, idempotent=_IDEMPOTENT_RETRIEVER),
+            "social": connect(social_address, idempotent=_idempotent("museed.social.v1")),
+            "retriever": connect(retriever_address, idempotent=_idempotent("museed.retriever.v1")),
         }
-        social = self._channels["social"]
+        social, retriever = self._channels.values()
         self.accounts = accounts_pb2_grpc.AccountServiceStub(social)
+        self.api_tokens = api_tokens_pb2_grpc.ApiTokenServiceStub(social)
+        self.badges = badges_pb2_grpc.BadgeServiceStub(social)
+        self.blocklists = blocklists_pb2_grpc.BlocklistServiceStub(social)
         self.catalog = catalog_pb2_grpc.CatalogServiceStub(social)
+        self.credentials = sessions_pb2_grpc.CredentialServiceStub(social)
+        self.editing = editing_pb2_grpc.EditingServiceStub(social)
         self.encoders = encoders_pb2_grpc.EncoderServiceStub(social)
+        self.engagement = engagement_pb2_grpc.EngagementServiceStub(social)
+        self.exchange = exchange_pb2_grpc.ExchangeServiceStub(social)
+        self.feed = feed_pb2_grpc.FeedServiceStub(social)
         self.ingest = ingest_pb2_grpc.IngestServiceStub(social)
-        self.playlists = playlists_pb2_grpc.PlaylistServiceStub(social)
         self.jobs = jobs_pb2_grpc.JobServiceStub(social)
+        self.library = library_pb2_grpc.LibraryServiceStub(social)
+        self.listening = listening_pb2_grpc.ListeningServiceStub(social)
+        self.moderation = moderation_pb2_grpc.ModerationServiceStub(social)
+        self.notifications = notifications_pb2_grpc.NotificationServiceStub(social)
+        self.people = people_pb2_grpc.PeopleServiceStub(social)
+        self.playlist_jobs = jobwork_pb2_grpc.PlaylistJobServiceStub(social)
+        self.playlists = playlists_pb2_grpc.PlaylistServiceStub(social)
+        self.privacy = privacy_pb2_grpc.PrivacyServiceStub(social)
+        self.recommendations = recommendations_pb2_grpc.RecommendationServiceStub(social)
+        self.sessions = sessions_pb2_grpc.SessionServiceStub(social)
+        self.trends = trends_pb2_grpc.TrendServiceStub(social)
         self.uploads = uploads_pb2_grpc.UploadServiceStub(social)
+        self.views = access_pb2_grpc.ViewServiceStub(social)
         self.work = work_pb2_grpc.WorkServiceStub(social)
-        self.retriever = retriever_pb2_grpc.RetrieverServiceStub(self._channels["retriever"])
+        self.retriever = retriever_pb2_grpc.RetrieverServiceStub(retriever)
+        self.reference = reference_pb2_grpc.ReferenceServiceStub(retriever)
 
     async def fetch_jwks(self) -> str:
         """Return social's public keys as JSON text."""

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from museed.social.v1 import ingest_pb2, ingest_pb2_grpc
+from museed.social.v1 import ingest_pb2
 
 
-class FakeIngest(ingest_pb2_grpc.IngestServiceServicer):
+class FakeIngest:
     """Knows the files that a test put in, in pages of one, and takes every vector."""
 
     root_files: list[ingest_pb2.RootFile]

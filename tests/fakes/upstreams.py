@@ -5,34 +5,30 @@ A test puts tracks, playlists, jobs and faults in, and reads afterwards which RP
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 from uuid_utils.compat import uuid7
 
-from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
+from museed.retriever.v1 import retriever_pb2
 from museed.social.v1 import (
     accounts_pb2,
-    accounts_pb2_grpc,
     catalog_pb2,
-    catalog_pb2_grpc,
     encoders_pb2,
-    encoders_pb2_grpc,
-    ingest_pb2_grpc,
     jobs_pb2,
-    jobs_pb2_grpc,
     playlists_pb2,
-    playlists_pb2_grpc,
     uploads_pb2,
-    uploads_pb2_grpc,
     work_pb2,
-    work_pb2_grpc,
 )
 from services.chassis import auth
-from services.chassis.auth import Access
 from services.chassis.errors import (
     Aborted,
     AlreadyExists,
@@ -42,38 +38,15 @@ from services.chassis.errors import (
 )
 from services.chassis.server import Server, time_left_s
 from services.chassis.tokens import TokenVerifier
+from services.retriever.servicer import profile_servicer, reference_servicer, servicer
+from services.social.servicer import access as social_access
+from tests.fakes.answers import NOW, made_up
 from tests.fakes.ingest import FakeIngest
 from tests.fakes.tokens import TokenSigner
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-_SOCIAL_ROWS: dict[str, dict[Access, str]] = {
-    "AccountService": {
-        Access.PUBLIC: "SignUp LogIn RefreshSession BatchGetUsers GetJwks ListRevokedSessions",
-        Access.USER: "LogOut GetViewer",
-    },
-    "CatalogService": {
-        Access.PUBLIC: "SearchTracks BatchGetTracks GetTrackMedia GetStats",
-        Access.USER: "CreateUpload",
-        Access.ADMIN: "RegisterRoot RegisterTracks GetIngestProgress ListFailedTracks",
-    },
-    "IngestService": {Access.ADMIN: "ListRootFiles MarkMissing ListEmbeddings ImportEmbeddings"},
-    "EncoderService": {Access.ADMIN: "ListEncoders SwitchEncoder RollBackEncoder"},
-    "PlaylistService": {Access.PUBLIC: "GetPlaylist", Access.USER: "ListMyPlaylists UpdatePlaylist DeletePlaylist"},
-    "JobService": {Access.USER: "CreateGenerationJob GetJob CancelJob"},
-    "UploadService": {Access.USER: "CheckUpload"},
-    "WorkService": {Access.ADMIN: "ListStreams ListDeadLetters ReplayDeadLetters"},
-}
-SOCIAL_ACCESS = {
-    f"/museed.social.v1.{service}/{name}": access
-    for service, rows in _SOCIAL_ROWS.items()
-    for access, names in rows.items()
-    for name in names.split()
-}
-RETRIEVER_ACCESS = {
-    "/museed.retriever.v1.RetrieverService/Search": Access.PUBLIC,
-    "/museed.retriever.v1.RetrieverService/DescribeIndex": Access.PUBLIC,
-}
+SOCIAL_ACCESS = social_access.ACCESS
+RETRIEVER_ACCESS = servicer.ACCESS | profile_servicer.ACCESS | reference_servicer.ACCESS
+_SOCIAL_PACKAGE, _RETRIEVER_PACKAGE = "museed.social.v1", "museed.retriever.v1"
 # Not what a document costs: the gateway asks for them in the background.
 _BACKGROUND = frozenset({"GetJwks", "ListRevokedSessions"})
 
@@ -106,7 +79,11 @@ def make_track(title: str, **more: Any) -> catalog_pb2.Track:
 
 
 class _Fake:
-    """Counts calls, waits and fails where a test says so."""
+    """Counts calls, waits and fails where a test says so.
+
+    What no method answers is answered by `answers`, by the name of the RPC: a message, or a function of the request.
+    What is not there either is made up: every field set, `list_size` items in each list, the ids that were asked for.
+    """
 
     def __init__(self) -> None:
         self.reset()
@@ -120,6 +97,16 @@ class _Fake:
         self.seen_time_left_s: dict[str, float | None] = {}
         self.seen_tokens: dict[str, str] = {}
         self.seen_clients: dict[str, str] = {}
+        self.answers: dict[str, Message | Callable[[Any], Message]] = {}
+        self.list_size = 3
+
+    async def answer(self, method: MethodDescriptor, request: Any) -> Message:
+        """Answer what no method of this class answers."""
+        await self.note(method.name, request)
+        answer = self.answers.get(method.name)
+        if answer is None:
+            return made_up(method.output_type, self.list_size, request)
+        return answer if isinstance(answer, Message) else answer(request)
 
     async def note(self, name: str, request: Any) -> None:
         self.calls[name] += 1
@@ -139,18 +126,8 @@ class _Fake:
         return found
 
 
-class FakeSocial(
-    _Fake,
-    FakeIngest,
-    accounts_pb2_grpc.AccountServiceServicer,
-    catalog_pb2_grpc.CatalogServiceServicer,
-    encoders_pb2_grpc.EncoderServiceServicer,
-    playlists_pb2_grpc.PlaylistServiceServicer,
-    jobs_pb2_grpc.JobServiceServicer,
-    uploads_pb2_grpc.UploadServiceServicer,
-    work_pb2_grpc.WorkServiceServicer,
-):
-    """All of social's services over dictionaries."""
+class FakeSocial(_Fake, FakeIngest):
+    """All of social's services: what is written here over dictionaries, everything else made up (see `_Fake`)."""
 
     def __init__(self, signer: TokenSigner) -> None:
         self.signer = signer
@@ -335,21 +312,11 @@ class FakeSocial(
             failures=self.failures[start:end], next_page_token=str(end) if end < len(self.failures) else ""
         )
 
-    async def GetServingEncoder(
-        self, request: encoders_pb2.GetServingEncoderRequest, context: object
-    ) -> encoders_pb2.GetServingEncoderResponse:
-        raise NotImplementedError("the gateway never asks")
-
     async def ListEncoders(
         self, request: encoders_pb2.ListEncodersRequest, context: object
     ) -> encoders_pb2.ListEncodersResponse:
         await self.note("ListEncoders", request)
         return encoders_pb2.ListEncodersResponse(encoders=self.encoders)
-
-    async def FilterWanted(
-        self, request: work_pb2.FilterWantedRequest, context: object
-    ) -> work_pb2.FilterWantedResponse:
-        raise NotImplementedError("the gateway never asks")
 
     async def ListStreams(self, request: work_pb2.ListStreamsRequest, context: object) -> work_pb2.ListStreamsResponse:
         await self.note("ListStreams", request)
@@ -427,26 +394,11 @@ class FakeSocial(
             raise NotFound("there is no such track", reason="TRACK_NOT_FOUND", field="track_id", value=request.track_id)
         return self.media[request.track_id]
 
-    async def GetReadPoint(
-        self, request: catalog_pb2.GetReadPointRequest, context: object
-    ) -> catalog_pb2.GetReadPointResponse:
-        raise NotImplementedError
-
     async def CheckUpload(
         self, request: uploads_pb2.CheckUploadRequest, context: object
     ) -> uploads_pb2.CheckUploadResponse:
         await self.note("CheckUpload", request)
         return uploads_pb2.CheckUploadResponse(left_count=1, left_bytes=self.left_upload_bytes)
-
-    async def ListMyUploads(
-        self, request: uploads_pb2.ListMyUploadsRequest, context: object
-    ) -> uploads_pb2.ListMyUploadsResponse:
-        raise NotImplementedError
-
-    async def DeleteUpload(
-        self, request: uploads_pb2.DeleteUploadRequest, context: object
-    ) -> uploads_pb2.DeleteUploadResponse:
-        raise NotImplementedError
 
     async def CreateUpload(
         self, request: catalog_pb2.CreateUploadRequest, context: object
@@ -462,9 +414,6 @@ class FakeSocial(
             expires_at=timestamp(NOW + timedelta(days=7)),
         )
         return catalog_pb2.CreateUploadResponse(upload=upload)
-
-    async def GetUpload(self, request: catalog_pb2.GetUploadRequest, context: object) -> catalog_pb2.GetUploadResponse:
-        raise NotImplementedError
 
     async def GetStats(self, request: catalog_pb2.GetStatsRequest, context: object) -> catalog_pb2.GetStatsResponse:
         await self.note("GetStats", request)
@@ -586,7 +535,7 @@ class FakeSocial(
         return jobs_pb2.CancelJobResponse(job=self._own_job(request.job_id))
 
 
-class FakeRetriever(_Fake, retriever_pb2_grpc.RetrieverServiceServicer):
+class FakeRetriever(_Fake):
     """An index that finds what the test put in, in that order."""
 
     def reset(self) -> None:
@@ -597,11 +546,6 @@ class FakeRetriever(_Fake, retriever_pb2_grpc.RetrieverServiceServicer):
         await self.note("Search", request)
         hits = [retriever_pb2.Hit(track_id=track_id, similarity=similarity) for track_id, similarity in self.hits]
         return retriever_pb2.SearchResponse(hits=hits[: request.k], encoder_id="fake-0123456789abcdef")
-
-    async def BuildPlaylist(
-        self, request: retriever_pb2.BuildPlaylistRequest, context: object
-    ) -> retriever_pb2.BuildPlaylistResponse:
-        raise NotImplementedError
 
     async def DescribeIndex(
         self, request: retriever_pb2.DescribeIndexRequest, context: object
@@ -618,7 +562,7 @@ class Upstreams:
     def __init__(self, signer: TokenSigner) -> None:
         self.signer = signer
         self.social = FakeSocial(signer)
-        self.retriever = FakeRetriever()  # type: ignore[abstract]  # nobody calls the other RPCs
+        self.retriever = FakeRetriever()
         verifier = TokenVerifier(signer.jwks)
         self.social_server = Server("127.0.0.1:0", SOCIAL_ACCESS, verifier)
         self.retriever_server = Server("127.0.0.1:0", RETRIEVER_ACCESS, verifier)
@@ -641,19 +585,35 @@ class Upstreams:
         return {**self.social.spent(), **self.retriever.spent()}
 
 
+def _serve(server: Server, fake: _Fake, package: str) -> None:
+    """Register every RPC of every service of a package, as its contracts say."""
+    for path in {
+        path.rpartition("/")[0] for path in (SOCIAL_ACCESS | RETRIEVER_ACCESS) if path[1:].startswith(package)
+    }:
+        service = descriptor_pool.Default().FindServiceByName(path[1:])
+        handlers = {method.name: _handler(fake, method) for method in service.methods}
+        server.grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+
+
+def _handler(fake: _Fake, method: MethodDescriptor) -> "grpc.RpcMethodHandler[Any, Any]":
+    written = getattr(fake, method.name, None)
+
+    async def answer(request: Any, context: object) -> Any:
+        return await (written(request, context) if written else fake.answer(method, request))
+
+    return grpc.unary_unary_rpc_method_handler(
+        answer,
+        request_deserializer=GetMessageClass(method.input_type).FromString,
+        response_serializer=lambda message: message.SerializeToString(),
+    )
+
+
 @asynccontextmanager
 async def upstreams(signer: TokenSigner) -> AsyncGenerator[Upstreams, None]:
     """Serve both fakes."""
     both = Upstreams(signer)
-    accounts_pb2_grpc.add_AccountServiceServicer_to_server(both.social, both.social_server.grpc)
-    catalog_pb2_grpc.add_CatalogServiceServicer_to_server(both.social, both.social_server.grpc)
-    encoders_pb2_grpc.add_EncoderServiceServicer_to_server(both.social, both.social_server.grpc)
-    ingest_pb2_grpc.add_IngestServiceServicer_to_server(both.social, both.social_server.grpc)
-    playlists_pb2_grpc.add_PlaylistServiceServicer_to_server(both.social, both.social_server.grpc)
-    jobs_pb2_grpc.add_JobServiceServicer_to_server(both.social, both.social_server.grpc)
-    uploads_pb2_grpc.add_UploadServiceServicer_to_server(both.social, both.social_server.grpc)
-    work_pb2_grpc.add_WorkServiceServicer_to_server(both.social, both.social_server.grpc)
-    retriever_pb2_grpc.add_RetrieverServiceServicer_to_server(both.retriever, both.retriever_server.grpc)
+    _serve(both.social_server, both.social, _SOCIAL_PACKAGE)
+    _serve(both.retriever_server, both.retriever, _RETRIEVER_PACKAGE)
     for server in (both.social_server, both.retriever_server):
         await server.start()
         await server.set_serving(True)

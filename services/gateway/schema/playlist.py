@@ -98,7 +98,7 @@ class Playlist(relay.Node):
         page = page_request(first, after)
         loaded = self.loaded_entries
         if loaded is None:
-            loaded = (await info.context.loaders.playlists.load(self.playlist_id)).entries
+            loaded = (await info.context.loaders.whole_playlists.load(self.playlist_id)).entries
         return connection_from_list(page, [PlaylistEntry.from_message(entry) for entry in loaded])
 
     @classmethod
@@ -164,7 +164,7 @@ async def load_playlist(context: RequestContext, playlist_id: str) -> Playlist:
     Raises:
         NotFound: There is none, or it is somebody else's private one.
     """
-    answer = await context.loaders.playlists.load(playlist_id)
+    answer = await context.loaders.whole_playlists.load(playlist_id)
     return Playlist.from_message(answer.playlist, answer.entries)
 
 
