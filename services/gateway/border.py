@@ -21,8 +21,13 @@ _SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
-_ROUTES = frozenset({"graphql", "uploads", "tracks", "healthz", "readyz"})
+# Of this very host: what else runs below the domain is not for us to say.
+_TLS_ONLY = "max-age=31536000"
+_ROUTES = frozenset(
+    {"graphql", "uploads", "tracks", "exports", ".well-known", "verify-email", "reset-password", "healthz", "readyz"}
+)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 
@@ -63,6 +68,8 @@ class Border:
                 headers = MutableHeaders(scope=message)
                 for name, value in _SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                if scope.get("scheme") == "https":
+                    headers.setdefault("Strict-Transport-Security", _TLS_ONLY)
                 headers[telemetry.REQUEST_ID_HEADER] = request_id
             await send(message)
 

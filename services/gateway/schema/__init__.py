@@ -6,14 +6,21 @@ from strawberry.schema.config import StrawberryConfig
 from services.gateway.limits import GatewaySchema, limits
 from services.gateway.schema.account import AccountMutation, AccountQuery
 from services.gateway.schema.admin import AdminMutation, AdminQuery
+from services.gateway.schema.api_token import ApiTokenMutation, ApiTokenQuery
+from services.gateway.schema.credential import CredentialMutation
 from services.gateway.schema.encoder import EncoderMutation, EncoderQuery
 from services.gateway.schema.errors import REFUSAL_HANDLERS
 from services.gateway.schema.job import JobMutation, JobQuery, JobSubscription
+from services.gateway.schema.login import LogInMutation
+from services.gateway.schema.moderation import ModerationMutation, ModerationQuery
 from services.gateway.schema.node import NodeQuery
 from services.gateway.schema.playlist import PlaylistMutation, PlaylistQuery
+from services.gateway.schema.privacy import PrivacyMutation, PrivacyQuery
 from services.gateway.schema.registration import RegistrationMutation
+from services.gateway.schema.report import ReportMutation, ReportQuery
 from services.gateway.schema.root_files import RootFilesMutation, RootFilesQuery
 from services.gateway.schema.scalars import BIG_INT, BigInt
+from services.gateway.schema.session import SessionMutation, SessionQuery
 from services.gateway.schema.stats import StatsQuery
 from services.gateway.schema.track import TrackQuery
 from services.gateway.schema.vectors import VectorMutation, VectorQuery
@@ -32,6 +39,11 @@ class Query(
     JobQuery,
     PlaylistQuery,
     TrackQuery,
+    ModerationQuery,
+    ReportQuery,
+    PrivacyQuery,
+    ApiTokenQuery,
+    SessionQuery,
     AccountQuery,
 ):
     """All queries."""
@@ -47,6 +59,13 @@ class Mutation(
     WorkMutation,
     JobMutation,
     PlaylistMutation,
+    ModerationMutation,
+    ReportMutation,
+    PrivacyMutation,
+    ApiTokenMutation,
+    SessionMutation,
+    CredentialMutation,
+    LogInMutation,
     AccountMutation,
 ):
     """All mutations."""

@@ -2,12 +2,42 @@
 
 from datetime import UTC, datetime
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.chassis.errors import InvalidArgument
 
 
 def to_datetime(value: Timestamp) -> datetime:
     """Return a point in time with its zone, UTC."""
     return value.ToDatetime(tzinfo=UTC)
+
+
+def from_datetime(value: datetime, field: str) -> Timestamp:
+    """Return a point in time as a message.
+
+    Args:
+        value: As a client gave it.
+        field: Path of the input, for the error.
+
+    Raises:
+        InvalidArgument: TIME_WITHOUT_ZONE: nobody knows which moment is meant.
+    """
+    if value.tzinfo is None:
+        raise InvalidArgument(
+            "a time needs its zone, for example 2026-01-02T03:04:05Z",
+            reason="TIME_WITHOUT_ZONE",
+            field=field,
+            value=value.isoformat(),
+        )
+    made = Timestamp()
+    made.FromDatetime(value)
+    return made
+
+
+def optional_datetime(message: Message, name: str) -> datetime | None:
+    """Return the point in time that a field holds; None where it is unset."""
+    return to_datetime(getattr(message, name)) if message.HasField(name) else None
 
 
 def round_single(value: float) -> float:
