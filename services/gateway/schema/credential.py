@@ -122,7 +122,8 @@ class CredentialMutation:
         )
         method = info.context.parts.upstream.credentials.ChangePassword
         answer = await info.context.call(method, request, names_program=True)
-        forget_cookie(info.context)  # of the session that has just ended
+        if browser is None:
+            forget_cookie(info.context)  # of a session that has just ended
         return ChangePasswordSuccess(tokens=TokenPair.delivered(answer.tokens, browser))
 
     @mutation("Has a link mailed that sets another password. The authorization header does not matter here.")
