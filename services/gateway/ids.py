@@ -3,6 +3,9 @@
 import base64
 import binascii
 import re
+from collections.abc import Iterable
+
+from uuid_utils.compat import uuid7
 
 from services.chassis.errors import InvalidArgument
 
@@ -32,6 +35,16 @@ def decode_id(value: str, kind: str, field: str) -> str:
             limit=kind,
         )
     return node_id
+
+
+def decode_ids(values: Iterable[str], kind: str, field: str) -> list[str]:
+    """Return the UUIDs that a client means by a list, as `decode_id` does; its errors name the item's place."""
+    return [decode_id(value, kind, f"{field}[{place}]") for place, value in enumerate(values)]
+
+
+def idempotency_key(given: str | None) -> str:
+    """Return the key that a client gave, or a new one, by which only this very request can be repeated."""
+    return given if given is not None else str(uuid7())
 
 
 def decode_global_id(value: str, field: str) -> tuple[str, str]:

@@ -8,12 +8,16 @@ from services.gateway.schema.account import AccountMutation, AccountQuery
 from services.gateway.schema.admin import AdminMutation, AdminQuery
 from services.gateway.schema.encoder import EncoderMutation, EncoderQuery
 from services.gateway.schema.errors import REFUSAL_HANDLERS
+from services.gateway.schema.extension import ExtensionMutation, ExtensionQuery
+from services.gateway.schema.generation import GenerationMutation
 from services.gateway.schema.job import JobMutation, JobQuery, JobSubscription
+from services.gateway.schema.job_admin import JobAdminMutation, JobAdminQuery
 from services.gateway.schema.node import NodeQuery
 from services.gateway.schema.playlist import PlaylistMutation, PlaylistQuery
 from services.gateway.schema.registration import RegistrationMutation
 from services.gateway.schema.root_files import RootFilesMutation, RootFilesQuery
-from services.gateway.schema.scalars import BIG_INT, BigInt
+from services.gateway.schema.scalars import BIG_INT, UINT64, BigInt, UInt64
+from services.gateway.schema.scheduling import SchedulingMutation
 from services.gateway.schema.stats import StatsQuery
 from services.gateway.schema.track import TrackQuery
 from services.gateway.schema.vectors import VectorMutation, VectorQuery
@@ -30,6 +34,8 @@ class Query(
     StatsQuery,
     NodeQuery,
     JobQuery,
+    JobAdminQuery,
+    ExtensionQuery,
     PlaylistQuery,
     TrackQuery,
     AccountQuery,
@@ -46,6 +52,10 @@ class Mutation(
     EncoderMutation,
     WorkMutation,
     JobMutation,
+    JobAdminMutation,
+    GenerationMutation,
+    ExtensionMutation,
+    SchedulingMutation,
     PlaylistMutation,
     AccountMutation,
 ):
@@ -64,6 +74,6 @@ def make_schema() -> GatewaySchema:
         mutation=Mutation,
         subscription=Subscription,
         extensions=[limits()],
-        config=StrawberryConfig(scalar_map={BigInt: BIG_INT}),
+        config=StrawberryConfig(scalar_map={BigInt: BIG_INT, UInt64: UINT64}),
         exception_handlers=REFUSAL_HANDLERS,
     )

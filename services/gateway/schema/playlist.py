@@ -23,6 +23,9 @@ from services.gateway.schema.paging import (
     connection_from_page,
     page_request,
 )
+from services.gateway.schema.reason import EntryReason
+from services.gateway.schema.recipe import Recipe, load_recipe
+from services.gateway.schema.schedule import Schedule, load_schedule
 from services.gateway.schema.track import Track, load_track
 from services.gateway.schema.values import round_single, to_datetime
 
@@ -46,6 +49,7 @@ class PlaylistEntry:
     similarity: float | None = field(description="Cosine to the seeds, −1 to 1; null when a person put it there.")
     shared_tags: list[str] = field(description="Tags shared with a seed, best first.")
     track_id: strawberry.ID = field(description="UUID of the track.")
+    reason: EntryReason | None = field(description="Why it stands here; null when a person put it there.")
 
     @resolver("The track; null when it was deleted.")
     async def track(self, info: Info) -> Track | None:
@@ -53,7 +57,7 @@ class PlaylistEntry:
         return await load_track(info.context, self.track_id)
 
     @classmethod
-    def from_message(cls, message: playlists_pb2.PlaylistEntry) -> Self:
+    def from_message(cls, message: playlists_pb2.PlaylistEntry, playlist_id: str) -> Self:
         """Translate social's message."""
         return cls(
             entry_id=strawberry.ID(message.entry_id),
@@ -62,6 +66,7 @@ class PlaylistEntry:
             similarity=round_single(message.similarity) if message.HasField("similarity") else None,
             shared_tags=list(message.shared_tags),
             track_id=strawberry.ID(message.track_id),
+            reason=EntryReason.from_message(message, playlist_id),
         )
 
 
@@ -82,6 +87,7 @@ class Playlist(relay.Node):
     created_at: datetime = field(description="When it was made.")
     updated_at: datetime = field(description="When it was last edited.")
     owner_id: strawberry.ID = field(description="UUID of its owner.")
+    has_recipe: bool = field(description="Whether its recipe is kept, so that it can be made again.")
     loaded_entries: strawberry.Private[Sequence[playlists_pb2.PlaylistEntry] | None]
 
     @resolver("Its owner.")
@@ -99,7 +105,17 @@ class Playlist(relay.Node):
         loaded = self.loaded_entries
         if loaded is None:
             loaded = (await info.context.loaders.whole_playlists.load(self.playlist_id)).entries
-        return connection_from_list(page, [PlaylistEntry.from_message(entry) for entry in loaded])
+        return connection_from_list(page, [PlaylistEntry.from_message(entry, self.playlist_id) for entry in loaded])
+
+    @resolver("What it was made from; null where nothing is kept, and to others than its owner.")
+    async def recipe(self, info: Info) -> Recipe | None:
+        """Load it together with all others of the document."""
+        return await load_recipe(info.context, self.playlist_id) if self.has_recipe else None
+
+    @resolver("When it is made again by itself; null where it is not, and to others than its owner.")
+    async def schedule(self, info: Info) -> Schedule | None:
+        """Load it together with all others of the document."""
+        return await load_schedule(info.context, self.playlist_id)
 
     @classmethod
     def from_message(
@@ -118,6 +134,7 @@ class Playlist(relay.Node):
             created_at=to_datetime(message.created_at),
             updated_at=to_datetime(message.updated_at),
             owner_id=strawberry.ID(message.owner_id),
+            has_recipe=message.has_recipe,
             loaded_entries=entries,
         )
 
@@ -166,6 +183,12 @@ async def load_playlist(context: RequestContext, playlist_id: str) -> Playlist:
     """
     answer = await context.loaders.whole_playlists.load(playlist_id)
     return Playlist.from_message(answer.playlist, answer.entries)
+
+
+async def find_playlist(context: RequestContext, playlist_id: str) -> Playlist | None:
+    """Return a playlist without its entries through the loader; None where there is none that the caller may open."""
+    message = await context.loaders.playlists.load(playlist_id)
+    return None if message is None else Playlist.from_message(message)
 
 
 @strawberry.type
