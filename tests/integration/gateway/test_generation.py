@@ -1,4 +1,4 @@
-"""Recipes over HTTP: every rule is sent and read back; entries tell why they are there; playlists are made once more."""
+"""Recipes over HTTP: every rule is sent and read back, entries tell why they are there, playlists are made again."""
 
 from typing import Any
 

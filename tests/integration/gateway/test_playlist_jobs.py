@@ -15,7 +15,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ERROR = "... on UserError { code message field value limit }"
 SUGGESTION = "trackId state similarity suggestedAt track { title }"
 EXTEND = f"""mutation($input: ExtendPlaylistInput!) {{ extendPlaylist(input: $input) {{ __typename
-  ... on ExtendPlaylistSuccess {{ job {{ jobId kind playlistId }} suggestions(first: 2) {{ nodes {{ {SUGGESTION} }} }} }}
+  ... on ExtendPlaylistSuccess {{ job {{ jobId kind playlistId }}
+    suggestions(first: 2) {{ nodes {{ {SUGGESTION} }} }} }}
   {ERROR} }} }}"""
 JUDGE = f"""mutation($input: JudgeSuggestionsInput!) {{ judgeSuggestions(input: $input) {{ __typename
   ... on JudgeSuggestionsSuccess {{ addedEntryIds playlist {{ title entries {{ nodes {{ position }} }} }} }}
