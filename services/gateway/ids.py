@@ -5,8 +5,6 @@ import binascii
 import re
 from collections.abc import Iterable
 
-from uuid_utils.compat import uuid7
-
 from services.chassis.errors import InvalidArgument
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
@@ -40,11 +38,6 @@ def decode_id(value: str, kind: str, field: str) -> str:
 def decode_ids(values: Iterable[str], kind: str, field: str) -> list[str]:
     """Return the UUIDs that a client means by a list, as `decode_id` does; its errors name the item's place."""
     return [decode_id(value, kind, f"{field}[{place}]") for place, value in enumerate(values)]
-
-
-def idempotency_key(given: str | None) -> str:
-    """Return the key that a client gave, or a new one, by which only this very request can be repeated."""
-    return given if given is not None else str(uuid7())
 
 
 def decode_global_id(value: str, field: str) -> tuple[str, str]:

@@ -6,13 +6,15 @@ from typing import Protocol, TypeVar
 import grpc
 from strawberry.dataloader import DataLoader
 
-from museed.social.v1 import accounts_pb2, catalog_pb2, editing_pb2, jobwork_pb2, playlists_pb2
+from museed.social.v1 import accounts_pb2, catalog_pb2, editing_pb2, engagement_pb2, jobwork_pb2, playlists_pb2
 from services.gateway.clients import Upstream
+from services.gateway.playlist_loaders import PlaylistLoaders
 
 # As social takes them.
 _MAX_TRACKS = 600
 _MAX_USERS = 500
 _MAX_PLAYLISTS = 100
+_MAX_COMMENTS = 500
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -58,6 +60,11 @@ class Loaders:
             answer = await call(upstream.playlist_jobs.BatchGetSchedules, request)
             return {schedule.playlist_id: schedule for schedule in answer.schedules}
 
+        async def comments(ids: list[str]) -> dict[str, engagement_pb2.Comment]:
+            request = engagement_pb2.BatchGetCommentsRequest(comment_ids=ids)
+            answer = await call(upstream.engagement.BatchGetComments, request)
+            return {comment.comment_id: comment for comment in answer.comments}
+
         async def whole_playlist(playlist_id: str) -> playlists_pb2.GetPlaylistResponse:
             request = playlists_pb2.GetPlaylistRequest(playlist_id=playlist_id)
             return await call(upstream.playlists.GetPlaylist, request)
@@ -69,7 +76,9 @@ class Loaders:
         # By playlists of the caller's own.
         self.recipes = DataLoader(load_fn=_in_order(recipes), max_batch_size=_MAX_PLAYLISTS)
         self.schedules = DataLoader(load_fn=_in_order(schedules), max_batch_size=_MAX_PLAYLISTS)
-        # With entries, which social tells of one playlist at a time, within the operation's budget.
+        self.comments = DataLoader(load_fn=_in_order(comments), max_batch_size=_MAX_COMMENTS)
+        self.of_playlists = PlaylistLoaders(upstream, call)
+        # With all entries, for who asks for one playlist by its id.
         self.whole_playlists = DataLoader(load_fn=_one_by_one(whole_playlist), max_batch_size=1)
 
 

@@ -22,7 +22,6 @@ from museed.retriever.v1 import retriever_pb2
 from museed.social.v1 import (
     accounts_pb2,
     catalog_pb2,
-    editing_pb2,
     encoders_pb2,
     jobs_pb2,
     playlists_pb2,
@@ -43,6 +42,7 @@ from services.retriever.servicer import profile_servicer, reference_servicer, se
 from services.social.servicer import access as social_access
 from tests.fakes.answers import NOW, made_up
 from tests.fakes.ingest import FakeIngest
+from tests.fakes.playlists import FakePlaylists
 from tests.fakes.tokens import TokenSigner
 
 SOCIAL_ACCESS = social_access.ACCESS
@@ -127,7 +127,7 @@ class _Fake:
         return found
 
 
-class FakeSocial(_Fake, FakeIngest):
+class FakeSocial(_Fake, FakeIngest, FakePlaylists):
     """All of social's services: what is written here over dictionaries, everything else made up (see `_Fake`)."""
 
     def __init__(self, signer: TokenSigner) -> None:
@@ -442,21 +442,6 @@ class FakeSocial(_Fake, FakeIngest):
     ) -> playlists_pb2.GetPlaylistResponse:
         await self.note("GetPlaylist", request)
         return self._visible(request.playlist_id)
-
-    async def BatchGetPlaylists(
-        self, request: editing_pb2.BatchGetPlaylistsRequest, context: object
-    ) -> editing_pb2.BatchGetPlaylistsResponse:
-        await self.note("BatchGetPlaylists", request)
-        who = auth.viewer()
-        found = [self.playlists[one].playlist for one in request.playlist_ids if one in self.playlists]
-        return editing_pb2.BatchGetPlaylistsResponse(
-            playlists=[
-                one
-                for one in found
-                if one.visibility != playlists_pb2.VISIBILITY_PRIVATE
-                or (who is not None and one.owner_id == who.user_id)
-            ]
-        )
 
     async def ListMyPlaylists(
         self, request: playlists_pb2.ListMyPlaylistsRequest, context: object

@@ -10,9 +10,9 @@ from strawberry import field
 from museed.social.v1 import jobwork_pb2
 from services.chassis.errors import InvalidArgument
 from services.gateway.context import Info, RequestContext
-from services.gateway.ids import decode_id, decode_ids, idempotency_key
+from services.gateway.ids import decode_id, decode_ids
 from services.gateway.schema.errors import Refusal
-from services.gateway.schema.fields import AnyId, member, mutation, resolver
+from services.gateway.schema.fields import AnyId, key_or_new, member, mutation, resolver
 from services.gateway.schema.job import Job
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
 from services.gateway.schema.playlist import Playlist, load_playlist
@@ -177,7 +177,7 @@ class ExtensionMutation:
         wait_ms = context.parts.settings.generation_wait_ms
         playlist_id = decode_id(input.playlist_id, "Playlist", "playlistId")
         request = jobwork_pb2.CreateExtensionJobRequest(
-            idempotency_key=idempotency_key(input.idempotency_key),
+            idempotency_key=key_or_new(input.idempotency_key),
             playlist_id=playlist_id,
             count=_count(input.count),
             wait_ms=wait_ms,

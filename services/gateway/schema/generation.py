@@ -8,9 +8,9 @@ from strawberry import field
 from museed.social.v1 import jobs_pb2, jobwork_pb2, playlists_pb2
 from services.chassis.errors import InvalidArgument
 from services.gateway.context import Info
-from services.gateway.ids import decode_id, decode_ids, idempotency_key
+from services.gateway.ids import decode_id, decode_ids
 from services.gateway.schema.errors import Refusal
-from services.gateway.schema.fields import mutation, resolver
+from services.gateway.schema.fields import key_or_new, mutation, resolver
 from services.gateway.schema.job import Job
 from services.gateway.schema.playlist import Playlist, Visibility, load_playlist
 from services.gateway.schema.rules import Arrangement, TrackFilterInput
@@ -205,7 +205,7 @@ class GenerationMutation:
         context = info.context
         wait_ms = context.parts.settings.generation_wait_ms
         request = jobs_pb2.CreateGenerationJobRequest(
-            idempotency_key=idempotency_key(input.idempotency_key),
+            idempotency_key=key_or_new(input.idempotency_key),
             recipe=_recipe(input),
             title=input.title or "",
             visibility=input.visibility.value if input.visibility else playlists_pb2.VISIBILITY_UNSPECIFIED,
@@ -224,7 +224,7 @@ class GenerationMutation:
         context = info.context
         wait_ms = context.parts.settings.generation_wait_ms
         request = jobwork_pb2.CreateRegenerationJobRequest(
-            idempotency_key=idempotency_key(input.idempotency_key),
+            idempotency_key=key_or_new(input.idempotency_key),
             playlist_id=decode_id(input.playlist_id, "Playlist", "playlistId"),
             replace=input.replace,
             wait_ms=wait_ms,
