@@ -96,7 +96,7 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "PlaylistJobService": {
         Access.USER: "CreateExtensionJob ListSuggestions JudgeSuggestions CreateRegenerationJob GetRecipe "
-        "SetSchedule ClearSchedule GetSchedule ListMyJobs",
+        "BatchGetRecipes SetSchedule ClearSchedule GetSchedule BatchGetSchedules ListMyJobs",
         Access.ADMIN: "ListJobs ReplayJobs",
     },
     "ViewService": {
