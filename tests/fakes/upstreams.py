@@ -42,6 +42,7 @@ from services.retriever.servicer import profile_servicer, reference_servicer, se
 from services.social.servicer import access as social_access
 from tests.fakes.answers import NOW, made_up
 from tests.fakes.ingest import FakeIngest
+from tests.fakes.playlists import FakePlaylists
 from tests.fakes.tokens import TokenSigner
 
 SOCIAL_ACCESS = social_access.ACCESS
@@ -127,7 +128,7 @@ class _Fake:
         return found
 
 
-class FakeSocial(_Fake, FakeIngest):
+class FakeSocial(_Fake, FakeIngest, FakePlaylists):
     """All of social's services: what is written here over dictionaries, everything else made up (see `_Fake`)."""
 
     def __init__(self, signer: TokenSigner) -> None:
@@ -600,7 +601,7 @@ def _handler(fake: _Fake, method: MethodDescriptor) -> "grpc.RpcMethodHandler[An
     written = getattr(fake, method.name, None)
 
     async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        metadata = dict(context.invocation_metadata() or ())  # type: ignore[arg-type]  # grpc leaves it untyped
+        metadata = dict(context.invocation_metadata() or ())
         fake.seen_programs[method.name] = str(metadata.get("museed-user-agent", ""))
         return await (written(request, context) if written else fake.answer(method, request))
 

@@ -9,7 +9,7 @@ from strawberry import field, relay
 
 from museed.social.v1 import accounts_pb2, sessions_pb2
 from services.chassis import auth
-from services.gateway.context import Info
+from services.gateway.context import Info, RequestContext
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import member, mutation, resolver
 from services.gateway.schema.values import optional_datetime, to_datetime
@@ -95,6 +95,12 @@ class UpdateProfileSuccess:
 
 
 UpdateProfileResult = Annotated[UpdateProfileSuccess | Refusal, strawberry.union("UpdateProfileResult")]
+
+
+async def load_user(context: RequestContext, user_id: str | None) -> User | None:
+    """Return a person through the loader; None for nobody, and where there is none."""
+    message = await context.loaders.users.load(user_id) if user_id else None
+    return None if message is None else User.from_message(message)
 
 
 @strawberry.type

@@ -13,28 +13,6 @@ def to_datetime(value: Timestamp) -> datetime:
     return value.ToDatetime(tzinfo=UTC)
 
 
-def from_datetime(value: datetime, field: str) -> Timestamp:
-    """Return a point in time as a message.
-
-    Args:
-        value: As a client gave it.
-        field: Path of the input, for the error.
-
-    Raises:
-        InvalidArgument: TIME_WITHOUT_ZONE: nobody knows which moment is meant.
-    """
-    if value.tzinfo is None:
-        raise InvalidArgument(
-            "a time needs its zone, for example 2026-01-02T03:04:05Z",
-            reason="TIME_WITHOUT_ZONE",
-            field=field,
-            value=value.isoformat(),
-        )
-    made = Timestamp()
-    made.FromDatetime(value)
-    return made
-
-
 def optional_datetime(message: Message, name: str) -> datetime | None:
     """Return the point in time that a field holds; None where it is unset."""
     return to_datetime(getattr(message, name)) if message.HasField(name) else None
@@ -43,3 +21,20 @@ def optional_datetime(message: Message, name: str) -> datetime | None:
 def round_single(value: float) -> float:
     """Return a single-precision number without the digits that it does not have: 0.1, not 0.10000000149011612."""
     return round(value, 6)
+
+
+def to_timestamp(value: datetime, field: str) -> Timestamp:
+    """Return a point in time as upstream takes it; without a zone it is UTC.
+
+    Raises:
+        InvalidArgument: TIME_OUT_OF_RANGE: before the year 1 or after 9999 in UTC.
+    """
+    made = Timestamp()
+    try:
+        made.FromDatetime(value if value.tzinfo else value.replace(tzinfo=UTC))
+        made.ToDatetime(tzinfo=UTC)
+    except (OverflowError, ValueError) as error:
+        raise InvalidArgument(
+            "this time is out of range", reason="TIME_OUT_OF_RANGE", field=field, value=value.isoformat()
+        ) from error
+    return made
