@@ -19,6 +19,7 @@ from services.gateway.graphql_route import GraphQLRoute
 from services.gateway.health import Health
 from services.gateway.schema import make_schema
 from services.gateway.streaming import AudioStreams
+from services.gateway.trend_export import TrendExport
 from services.gateway.uploads import Uploads
 
 _FRONT_PAGE = """<!doctype html>
@@ -50,6 +51,7 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             WebSocketRoute("/graphql", graphql),
             Route("/uploads", Uploads(parts).handle, methods=["POST"]),
             Route("/tracks/{track_id}/stream", AudioStreams(parts, threads).handle, methods=["GET", "HEAD"]),
+            Route("/trends.csv", TrendExport(parts).handle, methods=["GET"]),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],

@@ -56,9 +56,7 @@ class UserLoaders:
             return {found.user.user_id: found for found in answer.profiles}
 
         async def followers(page: PageOf) -> people_pb2.FollowPage:
-            request = people_pb2.ListFollowersRequest(
-                user_id=page.user_id, page_size=page.size, page_token=page.token
-            )
+            request = people_pb2.ListFollowersRequest(user_id=page.user_id, page_size=page.size, page_token=page.token)
             answer = await call(people.ListFollowers, request)
             return people_pb2.FollowPage(edges=answer.followers, next_page_token=answer.next_page_token)
 
@@ -70,9 +68,7 @@ class UserLoaders:
             return {PageOf(found.user_id, "", pages[0].size): found for found in answer.pages}
 
         async def following(page: PageOf) -> people_pb2.FollowPage:
-            request = people_pb2.ListFollowingRequest(
-                user_id=page.user_id, page_size=page.size, page_token=page.token
-            )
+            request = people_pb2.ListFollowingRequest(user_id=page.user_id, page_size=page.size, page_token=page.token)
             answer = await call(people.ListFollowing, request)
             return people_pb2.FollowPage(edges=answer.following, next_page_token=answer.next_page_token)
 
@@ -117,9 +113,7 @@ class UserLoaders:
                 user_ids=[key.user_id for key in keys], range=first.range, top_count=first.top_count
             )
             answer = await call(upstream.listening.BatchGetListening, request)
-            return {
-                ListeningOf(found.user_id, first.range, first.top_count): found.listening for found in answer.users
-            }
+            return {ListeningOf(found.user_id, first.range, first.top_count): found.listening for found in answer.users}
 
         self.profiles = DataLoader(load_fn=_by_number(profile, profiles, _alike), max_batch_size=_MAX_PROFILES)
         self.followers = DataLoader(
@@ -150,7 +144,7 @@ def _by_number(
     one: Callable[[K], Awaitable[V]],
     many: Callable[[list[K]], Awaitable[dict[K, V]]],
     alike: Callable[[K], Hashable],
-) -> Callable[[list[K]], Awaitable[list[V | None | BaseException]]]:
+) -> Callable[[list[K]], Awaitable[list[V | BaseException | None]]]:
     """Return what loads keys: those that are alike together, a single one by the call for one."""
 
     async def of_group(keys: list[K]) -> dict[K, V | BaseException]:
@@ -161,7 +155,7 @@ def _by_number(
         except DomainError as error:  # of this group alone
             return dict.fromkeys(keys, error)
 
-    async def load(keys: list[K]) -> list[V | None | BaseException]:
+    async def load(keys: list[K]) -> list[V | BaseException | None]:
         groups: defaultdict[Hashable, list[K]] = defaultdict(list)
         for key in keys:
             groups[alike(key)].append(key)

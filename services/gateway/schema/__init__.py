@@ -6,16 +6,24 @@ from strawberry.schema.config import StrawberryConfig
 from services.gateway.limits import GatewaySchema, limits
 from services.gateway.schema.account import AccountMutation, AccountQuery
 from services.gateway.schema.admin import AdminMutation, AdminQuery
+from services.gateway.schema.chart import ChartQuery
 from services.gateway.schema.encoder import EncoderMutation, EncoderQuery
 from services.gateway.schema.errors import REFUSAL_HANDLERS
+from services.gateway.schema.feed import FeedQuery
+from services.gateway.schema.follow import FollowMutation, FollowQuery
+from services.gateway.schema.history import HistoryMutation, HistoryQuery
 from services.gateway.schema.job import JobMutation, JobQuery, JobSubscription
 from services.gateway.schema.node import NodeQuery
+from services.gateway.schema.notification import NotificationMutation, NotificationQuery
 from services.gateway.schema.playlist import PlaylistMutation, PlaylistQuery
+from services.gateway.schema.recommendation import RecommendationQuery
 from services.gateway.schema.registration import RegistrationMutation
 from services.gateway.schema.root_files import RootFilesMutation, RootFilesQuery
 from services.gateway.schema.scalars import BIG_INT, BigInt
 from services.gateway.schema.stats import StatsQuery
 from services.gateway.schema.track import TrackQuery
+from services.gateway.schema.trend import TrendQuery
+from services.gateway.schema.user import UserQuery
 from services.gateway.schema.vectors import VectorMutation, VectorQuery
 from services.gateway.schema.work import WorkMutation, WorkQuery
 
@@ -27,7 +35,15 @@ class Query(
     VectorQuery,
     EncoderQuery,
     WorkQuery,
+    TrendQuery,
     StatsQuery,
+    RecommendationQuery,
+    HistoryQuery,
+    NotificationQuery,
+    ChartQuery,
+    FeedQuery,
+    FollowQuery,
+    UserQuery,
     NodeQuery,
     JobQuery,
     PlaylistQuery,
@@ -45,6 +61,9 @@ class Mutation(
     VectorMutation,
     EncoderMutation,
     WorkMutation,
+    HistoryMutation,
+    NotificationMutation,
+    FollowMutation,
     JobMutation,
     PlaylistMutation,
     AccountMutation,

@@ -63,7 +63,7 @@ class EarnedBadge:
         return cls(name=message.name, tier=message.tier, earned_at=to_datetime(message.earned_at))
 
 
-@strawberry.type(description="The picture of a person's taste, drawn from their genres: the same taste is the same one.")
+@strawberry.type(description="The picture of a person's taste by genres; the same taste is the same picture.")
 class Avatar:
     """A picture as text."""
 

@@ -107,9 +107,7 @@ class FollowQuery:
     """Queries about blocks."""
 
     @resolver("Whom the caller blocks, newest first.")
-    async def blocked_users(
-        self, info: Info, first: First = 20, after: After = None
-    ) -> BlockedUserConnection | None:
+    async def blocked_users(self, info: Info, first: First = 20, after: After = None) -> BlockedUserConnection | None:
         """List them."""
         page = page_request(first, after)
         request = people_pb2.ListBlockedUsersRequest(page_size=page.size, page_token=page.token)

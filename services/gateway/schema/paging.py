@@ -107,9 +107,7 @@ def page_of(page: PageRequest, items: Sequence[T], next_token: str) -> tuple[lis
 
     For connections whose edges say more than `Edge` does. Arguments as of `connection_from_page`.
     """
-    shown = [
-        (cursor(page.token, number), item) for number, item in enumerate(items, start=1) if number > page.skip
-    ]
+    shown = [(cursor(page.token, number), item) for number, item in enumerate(items, start=1) if number > page.skip]
     if shown and next_token:
         shown[-1] = (cursor(next_token, 0), shown[-1][1])
     info = page_info(

@@ -11,7 +11,6 @@ from strawberry import field, relay
 from museed.social.v1 import playlists_pb2
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
-from services.gateway.schema.account import User
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import AnyId, member, mutation, resolver
 from services.gateway.schema.paging import (
@@ -24,6 +23,7 @@ from services.gateway.schema.paging import (
     page_request,
 )
 from services.gateway.schema.track import Track, load_track
+from services.gateway.schema.user import User
 from services.gateway.schema.values import round_single, to_datetime
 
 
@@ -166,6 +166,12 @@ async def load_playlist(context: RequestContext, playlist_id: str) -> Playlist:
     """
     answer = await context.loaders.whole_playlists.load(playlist_id)
     return Playlist.from_message(answer.playlist, answer.entries)
+
+
+async def load_listed_playlist(context: RequestContext, playlist_id: str) -> Playlist | None:
+    """Return a playlist through the loader, together with all others of the document; None for no id and none seen."""
+    message = await context.loaders.playlists.load(playlist_id) if playlist_id else None
+    return None if message is None else Playlist.from_message(message)
 
 
 @strawberry.type

@@ -22,9 +22,7 @@ class Relation:
     @classmethod
     def from_message(cls, message: people_pb2.Relation) -> Self:
         """Translate social's message."""
-        return cls(
-            is_following=message.is_following, is_follower=message.is_follower, is_blocked=message.is_blocked
-        )
+        return cls(is_following=message.is_following, is_follower=message.is_follower, is_blocked=message.is_blocked)
 
 
 @strawberry.type(description="A person's figures, at most a second behind.")

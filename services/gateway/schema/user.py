@@ -150,7 +150,7 @@ class UserQuery:
             if profile is None:
                 raise NotFound("there is no such user", reason="USER_NOT_FOUND", field="id", value=id)
         else:
-            request = people_pb2.GetProfileRequest(username=username)
+            request = people_pb2.GetProfileRequest(username=username or "")
             profile = (await context.call(context.parts.upstream.people.GetProfile, request)).profile
             context.loaders.people.profiles.prime(profile.user.user_id, profile)
         return User.from_message(profile.user)

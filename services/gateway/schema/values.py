@@ -1,6 +1,6 @@
 """Turns values of messages into those that clients see."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -10,6 +10,11 @@ from services.chassis.errors import InvalidArgument
 def to_datetime(value: Timestamp) -> datetime:
     """Return a point in time with its zone, UTC."""
     return value.ToDatetime(tzinfo=UTC)
+
+
+def to_date(value: str) -> date:
+    """Return a day, for example of "2026-11-22"."""
+    return date.fromisoformat(value)
 
 
 def to_timestamp(value: datetime, field: str) -> Timestamp:
