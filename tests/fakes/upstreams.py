@@ -98,6 +98,7 @@ class _Fake:
         self.seen_time_left_s: dict[str, float | None] = {}
         self.seen_tokens: dict[str, str] = {}
         self.seen_clients: dict[str, str] = {}
+        self.seen_programs: dict[str, str] = {}
         self.answers: dict[str, Message | Callable[[Any], Message]] = {}
         self.list_size = 3
 
@@ -601,7 +602,9 @@ def _serve(server: Server, fake: _Fake, package: str) -> None:
 def _handler(fake: _Fake, method: MethodDescriptor) -> "grpc.RpcMethodHandler[Any, Any]":
     written = getattr(fake, method.name, None)
 
-    async def answer(request: Any, context: object) -> Any:
+    async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        metadata = dict(context.invocation_metadata() or ())  # type: ignore[arg-type]  # grpc leaves it untyped
+        fake.seen_programs[method.name] = str(metadata.get("museed-user-agent", ""))
         return await (written(request, context) if written else fake.answer(method, request))
 
     return grpc.unary_unary_rpc_method_handler(

@@ -6,8 +6,10 @@ from strawberry.schema.config import StrawberryConfig
 from services.gateway.limits import GatewaySchema, limits
 from services.gateway.schema.account import AccountMutation, AccountQuery
 from services.gateway.schema.admin import AdminMutation, AdminQuery
+from services.gateway.schema.api_token import ApiTokenMutation, ApiTokenQuery
 from services.gateway.schema.chart import ChartQuery
 from services.gateway.schema.comment import CommentMutation
+from services.gateway.schema.credential import CredentialMutation
 from services.gateway.schema.encoder import EncoderMutation, EncoderQuery
 from services.gateway.schema.errors import REFUSAL_HANDLERS
 from services.gateway.schema.extension import ExtensionMutation, ExtensionQuery
@@ -18,16 +20,21 @@ from services.gateway.schema.history import HistoryMutation, HistoryQuery
 from services.gateway.schema.job import JobMutation, JobQuery, JobSubscription
 from services.gateway.schema.job_admin import JobAdminMutation, JobAdminQuery
 from services.gateway.schema.liking import LikingMutation, LikingQuery
+from services.gateway.schema.login import LogInMutation
+from services.gateway.schema.moderation import ModerationMutation, ModerationQuery
 from services.gateway.schema.node import NodeQuery
 from services.gateway.schema.notification import NotificationMutation, NotificationQuery
 from services.gateway.schema.playlist import PlaylistQuery
 from services.gateway.schema.playlist_edit import PlaylistEditMutation
 from services.gateway.schema.playlist_making import PlaylistMakingMutation
+from services.gateway.schema.privacy import PrivacyMutation, PrivacyQuery
 from services.gateway.schema.recommendation import RecommendationQuery
 from services.gateway.schema.registration import RegistrationMutation
+from services.gateway.schema.report import ReportMutation, ReportQuery
 from services.gateway.schema.root_files import RootFilesMutation, RootFilesQuery
 from services.gateway.schema.scalars import BIG_INT, UINT64, BigInt, UInt64
 from services.gateway.schema.scheduling import SchedulingMutation
+from services.gateway.schema.session import SessionMutation, SessionQuery
 from services.gateway.schema.stats import StatsQuery
 from services.gateway.schema.stream_token import StreamTokenMutation, StreamTokenQuery
 from services.gateway.schema.track import TrackQuery
@@ -61,6 +68,11 @@ class Query(
     LikingQuery,
     PlaylistQuery,
     TrackQuery,
+    ModerationQuery,
+    ReportQuery,
+    PrivacyQuery,
+    ApiTokenQuery,
+    SessionQuery,
     AccountQuery,
 ):
     """All queries."""
@@ -87,6 +99,13 @@ class Mutation(
     LikingMutation,
     PlaylistMakingMutation,
     PlaylistEditMutation,
+    ModerationMutation,
+    ReportMutation,
+    PrivacyMutation,
+    ApiTokenMutation,
+    SessionMutation,
+    CredentialMutation,
+    LogInMutation,
     AccountMutation,
 ):
     """All mutations."""
