@@ -11,6 +11,8 @@ CASES: Cases = {
     "LibraryService/ListTracksOfAlbum": "the library is everybody's",
     "LibraryService/ListGenres": "counts of the whole",
     "LibraryService/BatchGetTrackDetails": "the library is everybody's",
+    "LibraryService/BatchListTracks": "the library is everybody's",
+    "LibraryService/BatchListAlbums": "the library is everybody's",
     "BlocklistService/BlockTrack": "changes the caller's own list",
     "BlocklistService/UnblockTrack": "changes the caller's own list",
     "BlocklistService/BlockArtist": "changes the caller's own list",

@@ -75,6 +75,16 @@ class LibraryServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsResponse.FromString,
                 _registered_method=True)
+        self.BatchListTracks = channel.unary_unary(
+                '/museed.social.v1.LibraryService/BatchListTracks',
+                request_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksResponse.FromString,
+                _registered_method=True)
+        self.BatchListAlbums = channel.unary_unary(
+                '/museed.social.v1.LibraryService/BatchListAlbums',
+                request_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListAlbumsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListAlbumsResponse.FromString,
+                _registered_method=True)
 
 
 class LibraryServiceServicer:
@@ -137,6 +147,20 @@ class LibraryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchListTracks(self, request, context):
+        """Lists the first tracks of artists and albums, as ListTracksOfArtist and ListTracksOfAlbum begin; of unknown ones none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchListAlbums(self, request, context):
+        """Lists the first albums of artists by title, as SearchAlbums without words does; of unknown ones none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LibraryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -179,6 +203,16 @@ def add_LibraryServiceServicer_to_server(servicer, server):
                     servicer.BatchGetTrackDetails,
                     request_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsResponse.SerializeToString,
+            ),
+            'BatchListTracks': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchListTracks,
+                    request_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksResponse.SerializeToString,
+            ),
+            'BatchListAlbums': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchListAlbums,
+                    request_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListAlbumsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListAlbumsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -398,6 +432,60 @@ class LibraryService:
             '/museed.social.v1.LibraryService/BatchGetTrackDetails',
             museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchListTracks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.LibraryService/BatchListTracks',
+            museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchListAlbums(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.LibraryService/BatchListAlbums',
+            museed_dot_social_dot_v1_dot_library__pb2.BatchListAlbumsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_library__pb2.BatchListAlbumsResponse.FromString,
             options,
             channel_credentials,
             insecure,
