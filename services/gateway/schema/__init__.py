@@ -6,8 +6,12 @@ from strawberry.schema.config import StrawberryConfig
 from services.gateway.limits import GatewaySchema, limits
 from services.gateway.schema.account import AccountMutation, AccountQuery
 from services.gateway.schema.admin import AdminMutation, AdminQuery
+from services.gateway.schema.album import AlbumQuery
+from services.gateway.schema.artist import ArtistQuery
+from services.gateway.schema.blocklist import BlocklistMutation, BlocklistQuery
 from services.gateway.schema.encoder import EncoderMutation, EncoderQuery
 from services.gateway.schema.errors import REFUSAL_HANDLERS
+from services.gateway.schema.genre import GenreQuery
 from services.gateway.schema.job import JobMutation, JobQuery, JobSubscription
 from services.gateway.schema.node import NodeQuery
 from services.gateway.schema.playlist import PlaylistMutation, PlaylistQuery
@@ -16,6 +20,7 @@ from services.gateway.schema.root_files import RootFilesMutation, RootFilesQuery
 from services.gateway.schema.scalars import BIG_INT, BigInt
 from services.gateway.schema.stats import StatsQuery
 from services.gateway.schema.track import TrackQuery
+from services.gateway.schema.upload import UploadMutation, UploadQuery
 from services.gateway.schema.vectors import VectorMutation, VectorQuery
 from services.gateway.schema.work import WorkMutation, WorkQuery
 
@@ -31,6 +36,11 @@ class Query(
     NodeQuery,
     JobQuery,
     PlaylistQuery,
+    UploadQuery,
+    BlocklistQuery,
+    GenreQuery,
+    AlbumQuery,
+    ArtistQuery,
     TrackQuery,
     AccountQuery,
 ):
@@ -46,6 +56,8 @@ class Mutation(
     EncoderMutation,
     WorkMutation,
     JobMutation,
+    UploadMutation,
+    BlocklistMutation,
     PlaylistMutation,
     AccountMutation,
 ):

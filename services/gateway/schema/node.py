@@ -7,10 +7,13 @@ from services.chassis.errors import InvalidArgument, NotFound
 from services.gateway.context import Info
 from services.gateway.ids import decode_global_id
 from services.gateway.schema.account import User
+from services.gateway.schema.album import require_album
+from services.gateway.schema.artist import require_artist
 from services.gateway.schema.fields import GlobalId, resolver
 from services.gateway.schema.job import read_job
 from services.gateway.schema.playlist import load_playlist
 from services.gateway.schema.track import require_track
+from services.gateway.schema.upload import read_upload
 
 
 @strawberry.type
@@ -23,6 +26,12 @@ class NodeQuery:
         kind, node_id = decode_global_id(id, "id")
         if kind == "Track":
             return await require_track(info.context, node_id, "id")
+        if kind == "Artist":
+            return await require_artist(info.context, node_id, "id")
+        if kind == "Album":
+            return await require_album(info.context, node_id, "id")
+        if kind == "Upload":
+            return await read_upload(info.context, node_id)
         if kind == "Playlist":
             return await load_playlist(info.context, node_id)
         if kind == "Job":

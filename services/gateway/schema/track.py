@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 import strawberry
 from strawberry import field, relay
@@ -26,6 +26,13 @@ from services.gateway.schema.paging import (
 from services.gateway.schema.paging import cursor as page_cursor
 from services.gateway.schema.values import round_single, to_datetime
 
+if TYPE_CHECKING:
+    from services.gateway.schema.details import TrackDetails
+
+LazyDetails = Annotated["TrackDetails", strawberry.lazy("services.gateway.schema.details")]
+LeaveOutBlocked = Annotated[
+    bool, strawberry.argument(description="Leaves out tracks and artists that the caller blocks.")
+]
 Words = Annotated[str, strawberry.argument(description="At most 200 characters.")]
 Genre = Annotated[str | None, strawberry.argument(description="One of the 16 top-level genres; else all.")]
 
@@ -104,6 +111,19 @@ class Track(relay.Node):
         """Take the best: the model has a score for every tag that it knows."""
         check_page_size(first)
         return [Tag(name=tag.name, score=round_single(tag.score)) for tag in self.heard[:first]]
+
+    @resolver("What is known of it beside its sound; null where it was deleted meanwhile.")
+    async def details(self, info: Info) -> LazyDetails | None:
+        """Load them together with all others of the document."""
+        from services.gateway.schema.details import TrackDetails
+
+        message = await info.context.loaders.details.load(self.track_id)
+        return None if message is None else TrackDetails.from_message(message)
+
+    @resolver("Address of its picture: that of its file, or of its folder; 404 where it has none.")
+    def cover_url(self, info: Info) -> str:
+        """Nobody is asked whether there is one."""
+        return f"{info.context.parts.settings.public_url}/tracks/{self.track_id}/cover"
 
     @resolver(
         "Address of its audio for `<audio src>`, with ranges: signed, good for 15 minutes, and void when "
@@ -184,12 +204,22 @@ class TrackQuery:
         "Empty text lists by title."
     )
     async def search_tracks(
-        self, info: Info, query: Words = "", genre: Genre = None, first: First = 20, after: After = None
+        self,
+        info: Info,
+        query: Words = "",
+        genre: Genre = None,
+        first: First = 20,
+        after: After = None,
+        leave_out_blocked: LeaveOutBlocked = False,
     ) -> Connection[Track] | None:
         """Search in social's catalogue."""
         page = page_request(first, after)
         request = catalog_pb2.SearchTracksRequest(
-            query=query, genre=genre or "", page_size=page.size, page_token=page.token
+            query=query,
+            genre=genre or "",
+            page_size=page.size,
+            page_token=page.token,
+            leave_out_blocked=leave_out_blocked,
         )
         answer = await info.context.call(info.context.parts.upstream.catalog.SearchTracks, request)
         return connection_from_page(page, [Track.from_message(each) for each in answer.tracks], answer.next_page_token)

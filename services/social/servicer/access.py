@@ -49,7 +49,8 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "LibraryService": {
         Access.PUBLIC: "SearchArtists SearchAlbums BatchGetArtists BatchGetAlbums ListTracksOfArtist ListTracksOfAlbum "
-        "ListGenres BatchGetTrackDetails BatchListTracks BatchListAlbums",
+        "ListGenres BatchGetTrackDetails BatchListTracksOfArtists BatchListTracksOfAlbums "
+        "BatchListAlbums",
     },
     "BlocklistService": {
         Access.USER: "BlockTrack UnblockTrack BlockArtist UnblockArtist ListBlocked",

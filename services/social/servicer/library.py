@@ -151,28 +151,43 @@ class LibraryServicer(library_pb2_grpc.LibraryServiceServicer):
             tracks = await _tracks(connection, page.items)
         return library_pb2.ListTracksOfAlbumResponse(tracks=tracks, next_page_token=page.next_token)
 
-    async def BatchListTracks(
+    async def BatchListTracksOfArtists(
         self,
-        request: library_pb2.BatchListTracksRequest,
-        context: grpc.aio.ServicerContext[library_pb2.BatchListTracksRequest, library_pb2.BatchListTracksResponse],
-    ) -> library_pb2.BatchListTracksResponse:
-        """List the first tracks of artists and albums."""
+        request: library_pb2.BatchListTracksOfArtistsRequest,
+        context: grpc.aio.ServicerContext[
+            library_pb2.BatchListTracksOfArtistsRequest, library_pb2.BatchListTracksOfArtistsResponse
+        ],
+    ) -> library_pb2.BatchListTracksOfArtistsResponse:
+        """List the first tracks of artists."""
         fields.count(len(request.artist_ids), "artist_ids", _MOST_LISTS)
-        fields.count(len(request.album_ids), "album_ids", _MOST_LISTS)
         size = paging.page_size(request.page_size, _DEFAULT_PAGE, _LARGEST_PAGE)
         artist_ids = [ArtistId(each) for each in request.artist_ids if is_id(each)]
+        async with self._database.reading() as connection:
+            found = await artists.first_tracks_of_artists(connection, artist_ids, size + 1)
+        answer = library_pb2.BatchListTracksOfArtistsResponse()
+        for artist_id in artist_ids:
+            page = paging.cut(found.get(artist_id, []), size, _of_artist(artist_id), lambda one: one)
+            track_ids = [track_id for _, track_id in page.items]
+            answer.lists.add(artist_id=artist_id, track_ids=track_ids, next_page_token=page.next_token)
+        return answer
+
+    async def BatchListTracksOfAlbums(
+        self,
+        request: library_pb2.BatchListTracksOfAlbumsRequest,
+        context: grpc.aio.ServicerContext[
+            library_pb2.BatchListTracksOfAlbumsRequest, library_pb2.BatchListTracksOfAlbumsResponse
+        ],
+    ) -> library_pb2.BatchListTracksOfAlbumsResponse:
+        """List the first tracks of albums."""
+        fields.count(len(request.album_ids), "album_ids", _MOST_LISTS)
+        size = paging.page_size(request.page_size, _DEFAULT_PAGE, _LARGEST_PAGE)
         album_ids = [AlbumId(each) for each in request.album_ids if is_id(each)]
         async with self._database.reading() as connection:
-            of_artists = await artists.first_tracks_of_artists(connection, artist_ids, size + 1)
-            of_albums = await artists.first_tracks_of_albums(connection, album_ids, size + 1)
-        answer = library_pb2.BatchListTracksResponse()
-        for artist_id in artist_ids:
-            named = paging.cut(of_artists.get(artist_id, []), size, _of_artist(artist_id), lambda one: one)
-            track_ids = [track_id for _, track_id in named.items]
-            answer.of_artists.add(owner_id=artist_id, track_ids=track_ids, next_page_token=named.next_token)
+            found = await artists.first_tracks_of_albums(connection, album_ids, size + 1)
+        answer = library_pb2.BatchListTracksOfAlbumsResponse()
         for album_id in album_ids:
-            page = paging.cut(of_albums.get(album_id, []), size, _of_album(album_id), lambda one: [one])
-            answer.of_albums.add(owner_id=album_id, track_ids=page.items, next_page_token=page.next_token)
+            page = paging.cut(found.get(album_id, []), size, _of_album(album_id), lambda one: [one])
+            answer.lists.add(album_id=album_id, track_ids=page.items, next_page_token=page.next_token)
         return answer
 
     async def BatchListAlbums(

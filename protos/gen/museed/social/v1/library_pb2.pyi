@@ -612,13 +612,12 @@ class TrackDetails(_message.Message):
 Global___TrackDetails: _TypeAlias = TrackDetails  # noqa: Y015
 
 @_typing.final
-class BatchListTracksRequest(_message.Message):
+class BatchListTracksOfArtistsRequest(_message.Message):
     """Whose tracks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ARTIST_IDS_FIELD_NUMBER: _builtins.int
-    ALBUM_IDS_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Of each: 0 means 20; at most 100."""
@@ -626,6 +625,86 @@ class BatchListTracksRequest(_message.Message):
     def artist_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """At most 100."""
 
+    def __init__(
+        self,
+        *,
+        artist_ids: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artist_ids", b"artist_ids", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListTracksOfArtistsRequest: _TypeAlias = BatchListTracksOfArtistsRequest  # noqa: Y015
+
+@_typing.final
+class ArtistTracks(_message.Message):
+    """The first tracks of an artist."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIST_ID_FIELD_NUMBER: _builtins.int
+    TRACK_IDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    artist_id: _builtins.str
+    """The artist."""
+    next_page_token: _builtins.str
+    """For ListTracksOfArtist; empty where these are all."""
+    @_builtins.property
+    def track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """By title."""
+
+    def __init__(
+        self,
+        *,
+        artist_id: _builtins.str = ...,
+        track_ids: _abc.Iterable[_builtins.str] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artist_id", b"artist_id", "next_page_token", b"next_page_token", "track_ids", b"track_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArtistTracks: _TypeAlias = ArtistTracks  # noqa: Y015
+
+@_typing.final
+class BatchListTracksOfArtistsResponse(_message.Message):
+    """Tracks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LISTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lists(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArtistTracks]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        lists: _abc.Iterable[Global___ArtistTracks] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lists", b"lists"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListTracksOfArtistsResponse: _TypeAlias = BatchListTracksOfArtistsResponse  # noqa: Y015
+
+@_typing.final
+class BatchListTracksOfAlbumsRequest(_message.Message):
+    """Whose tracks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALBUM_IDS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Of each: 0 means 20; at most 100."""
     @_builtins.property
     def album_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """At most 100."""
@@ -633,79 +712,72 @@ class BatchListTracksRequest(_message.Message):
     def __init__(
         self,
         *,
-        artist_ids: _abc.Iterable[_builtins.str] | None = ...,
         album_ids: _abc.Iterable[_builtins.str] | None = ...,
         page_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["album_ids", b"album_ids", "artist_ids", b"artist_ids", "page_size", b"page_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["album_ids", b"album_ids", "page_size", b"page_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___BatchListTracksRequest: _TypeAlias = BatchListTracksRequest  # noqa: Y015
+Global___BatchListTracksOfAlbumsRequest: _TypeAlias = BatchListTracksOfAlbumsRequest  # noqa: Y015
 
 @_typing.final
-class TrackList(_message.Message):
-    """The first tracks of somebody or something."""
+class AlbumTracks(_message.Message):
+    """The first tracks of an album."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    OWNER_ID_FIELD_NUMBER: _builtins.int
+    ALBUM_ID_FIELD_NUMBER: _builtins.int
     TRACK_IDS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    owner_id: _builtins.str
-    """The artist or album."""
+    album_id: _builtins.str
+    """The album."""
     next_page_token: _builtins.str
-    """For the RPC for one; empty where these are all."""
+    """For ListTracksOfAlbum; empty where these are all."""
     @_builtins.property
     def track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """In the order of the RPC for one."""
+        """By path below the root."""
 
     def __init__(
         self,
         *,
-        owner_id: _builtins.str = ...,
+        album_id: _builtins.str = ...,
         track_ids: _abc.Iterable[_builtins.str] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "owner_id", b"owner_id", "track_ids", b"track_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["album_id", b"album_id", "next_page_token", b"next_page_token", "track_ids", b"track_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___TrackList: _TypeAlias = TrackList  # noqa: Y015
+Global___AlbumTracks: _TypeAlias = AlbumTracks  # noqa: Y015
 
 @_typing.final
-class BatchListTracksResponse(_message.Message):
+class BatchListTracksOfAlbumsResponse(_message.Message):
     """Tracks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    OF_ARTISTS_FIELD_NUMBER: _builtins.int
-    OF_ALBUMS_FIELD_NUMBER: _builtins.int
+    LISTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def of_artists(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackList]:
-        """In the order of the request."""
-
-    @_builtins.property
-    def of_albums(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackList]:
+    def lists(self) -> _containers.RepeatedCompositeFieldContainer[Global___AlbumTracks]:
         """In the order of the request."""
 
     def __init__(
         self,
         *,
-        of_artists: _abc.Iterable[Global___TrackList] | None = ...,
-        of_albums: _abc.Iterable[Global___TrackList] | None = ...,
+        lists: _abc.Iterable[Global___AlbumTracks] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["of_albums", b"of_albums", "of_artists", b"of_artists"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lists", b"lists"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___BatchListTracksResponse: _TypeAlias = BatchListTracksResponse  # noqa: Y015
+Global___BatchListTracksOfAlbumsResponse: _TypeAlias = BatchListTracksOfAlbumsResponse  # noqa: Y015
 
 @_typing.final
 class BatchListAlbumsRequest(_message.Message):

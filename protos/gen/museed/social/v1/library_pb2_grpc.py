@@ -75,10 +75,15 @@ class LibraryServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsResponse.FromString,
                 _registered_method=True)
-        self.BatchListTracks = channel.unary_unary(
-                '/museed.social.v1.LibraryService/BatchListTracks',
-                request_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksRequest.SerializeToString,
-                response_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksResponse.FromString,
+        self.BatchListTracksOfArtists = channel.unary_unary(
+                '/museed.social.v1.LibraryService/BatchListTracksOfArtists',
+                request_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfArtistsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfArtistsResponse.FromString,
+                _registered_method=True)
+        self.BatchListTracksOfAlbums = channel.unary_unary(
+                '/museed.social.v1.LibraryService/BatchListTracksOfAlbums',
+                request_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfAlbumsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfAlbumsResponse.FromString,
                 _registered_method=True)
         self.BatchListAlbums = channel.unary_unary(
                 '/museed.social.v1.LibraryService/BatchListAlbums',
@@ -147,8 +152,15 @@ class LibraryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def BatchListTracks(self, request, context):
-        """Lists the first tracks of artists and albums, as ListTracksOfArtist and ListTracksOfAlbum begin; of unknown ones none.
+    def BatchListTracksOfArtists(self, request, context):
+        """Lists the first tracks of artists, as ListTracksOfArtist begins; of unknown ones none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchListTracksOfAlbums(self, request, context):
+        """Lists the first tracks of albums, as ListTracksOfAlbum begins; of unknown ones none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,10 +216,15 @@ def add_LibraryServiceServicer_to_server(servicer, server):
                     request_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsResponse.SerializeToString,
             ),
-            'BatchListTracks': grpc.unary_unary_rpc_method_handler(
-                    servicer.BatchListTracks,
-                    request_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksRequest.FromString,
-                    response_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksResponse.SerializeToString,
+            'BatchListTracksOfArtists': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchListTracksOfArtists,
+                    request_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfArtistsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfArtistsResponse.SerializeToString,
+            ),
+            'BatchListTracksOfAlbums': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchListTracksOfAlbums,
+                    request_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfAlbumsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfAlbumsResponse.SerializeToString,
             ),
             'BatchListAlbums': grpc.unary_unary_rpc_method_handler(
                     servicer.BatchListAlbums,
@@ -443,7 +460,7 @@ class LibraryService:
             _registered_method=True)
 
     @staticmethod
-    def BatchListTracks(request,
+    def BatchListTracksOfArtists(request,
             target,
             options=(),
             channel_credentials=None,
@@ -456,9 +473,36 @@ class LibraryService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/museed.social.v1.LibraryService/BatchListTracks',
-            museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksRequest.SerializeToString,
-            museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksResponse.FromString,
+            '/museed.social.v1.LibraryService/BatchListTracksOfArtists',
+            museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfArtistsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfArtistsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchListTracksOfAlbums(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.LibraryService/BatchListTracksOfAlbums',
+            museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfAlbumsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfAlbumsResponse.FromString,
             options,
             channel_credentials,
             insecure,

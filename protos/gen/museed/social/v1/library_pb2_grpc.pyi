@@ -49,8 +49,10 @@ class LibraryServiceStub:
     """Lists the 16 top-level genres with their tracks, most first."""
     BatchGetTrackDetails: _grpc.UnaryUnaryMultiCallable[_library_pb2.BatchGetTrackDetailsRequest, _library_pb2.BatchGetTrackDetailsResponse]
     """Returns what is known of tracks beside title and sound; unknown ids are left out."""
-    BatchListTracks: _grpc.UnaryUnaryMultiCallable[_library_pb2.BatchListTracksRequest, _library_pb2.BatchListTracksResponse]
-    """Lists the first tracks of artists and albums, as ListTracksOfArtist and ListTracksOfAlbum begin; of unknown ones none."""
+    BatchListTracksOfArtists: _grpc.UnaryUnaryMultiCallable[_library_pb2.BatchListTracksOfArtistsRequest, _library_pb2.BatchListTracksOfArtistsResponse]
+    """Lists the first tracks of artists, as ListTracksOfArtist begins; of unknown ones none."""
+    BatchListTracksOfAlbums: _grpc.UnaryUnaryMultiCallable[_library_pb2.BatchListTracksOfAlbumsRequest, _library_pb2.BatchListTracksOfAlbumsResponse]
+    """Lists the first tracks of albums, as ListTracksOfAlbum begins; of unknown ones none."""
     BatchListAlbums: _grpc.UnaryUnaryMultiCallable[_library_pb2.BatchListAlbumsRequest, _library_pb2.BatchListAlbumsResponse]
     """Lists the first albums of artists by title, as SearchAlbums without words does; of unknown ones none."""
 
@@ -75,8 +77,10 @@ class LibraryServiceAsyncStub(LibraryServiceStub):
     """Lists the 16 top-level genres with their tracks, most first."""
     BatchGetTrackDetails: _aio.UnaryUnaryMultiCallable[_library_pb2.BatchGetTrackDetailsRequest, _library_pb2.BatchGetTrackDetailsResponse]  # type: ignore[assignment]
     """Returns what is known of tracks beside title and sound; unknown ids are left out."""
-    BatchListTracks: _aio.UnaryUnaryMultiCallable[_library_pb2.BatchListTracksRequest, _library_pb2.BatchListTracksResponse]  # type: ignore[assignment]
-    """Lists the first tracks of artists and albums, as ListTracksOfArtist and ListTracksOfAlbum begin; of unknown ones none."""
+    BatchListTracksOfArtists: _aio.UnaryUnaryMultiCallable[_library_pb2.BatchListTracksOfArtistsRequest, _library_pb2.BatchListTracksOfArtistsResponse]  # type: ignore[assignment]
+    """Lists the first tracks of artists, as ListTracksOfArtist begins; of unknown ones none."""
+    BatchListTracksOfAlbums: _aio.UnaryUnaryMultiCallable[_library_pb2.BatchListTracksOfAlbumsRequest, _library_pb2.BatchListTracksOfAlbumsResponse]  # type: ignore[assignment]
+    """Lists the first tracks of albums, as ListTracksOfAlbum begins; of unknown ones none."""
     BatchListAlbums: _aio.UnaryUnaryMultiCallable[_library_pb2.BatchListAlbumsRequest, _library_pb2.BatchListAlbumsResponse]  # type: ignore[assignment]
     """Lists the first albums of artists by title, as SearchAlbums without words does; of unknown ones none."""
 
@@ -148,12 +152,20 @@ class LibraryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns what is known of tracks beside title and sound; unknown ids are left out."""
 
     @_abc_1.abstractmethod
-    def BatchListTracks(
+    def BatchListTracksOfArtists(
         self,
-        request: _library_pb2.BatchListTracksRequest,
+        request: _library_pb2.BatchListTracksOfArtistsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_library_pb2.BatchListTracksResponse, _abc.Awaitable[_library_pb2.BatchListTracksResponse]]:
-        """Lists the first tracks of artists and albums, as ListTracksOfArtist and ListTracksOfAlbum begin; of unknown ones none."""
+    ) -> _typing.Union[_library_pb2.BatchListTracksOfArtistsResponse, _abc.Awaitable[_library_pb2.BatchListTracksOfArtistsResponse]]:
+        """Lists the first tracks of artists, as ListTracksOfArtist begins; of unknown ones none."""
+
+    @_abc_1.abstractmethod
+    def BatchListTracksOfAlbums(
+        self,
+        request: _library_pb2.BatchListTracksOfAlbumsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_library_pb2.BatchListTracksOfAlbumsResponse, _abc.Awaitable[_library_pb2.BatchListTracksOfAlbumsResponse]]:
+        """Lists the first tracks of albums, as ListTracksOfAlbum begins; of unknown ones none."""
 
     @_abc_1.abstractmethod
     def BatchListAlbums(
