@@ -15,6 +15,7 @@ from services.chassis.errors import DomainError, InvalidArgument, NotFound
 from services.chassis.telemetry import REQUEST_ID_HEADER
 from services.gateway.border import Border, error_response
 from services.gateway.context import Parts
+from services.gateway.covers.route import Covers
 from services.gateway.graphql_route import GraphQLRoute
 from services.gateway.health import Health
 from services.gateway.schema import make_schema
@@ -43,6 +44,7 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
         threads: Reads audio files.
     """
     graphql = GraphQLRoute(make_schema(), parts)
+    covers = Covers(parts, threads)
     return Starlette(
         routes=[
             Route("/", _front_page),
@@ -50,6 +52,8 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             WebSocketRoute("/graphql", graphql),
             Route("/uploads", Uploads(parts).handle, methods=["POST"]),
             Route("/tracks/{track_id}/stream", AudioStreams(parts, threads).handle, methods=["GET", "HEAD"]),
+            Route("/tracks/{track_id}/cover", covers.handle_track, methods=["GET", "HEAD"]),
+            Route("/albums/{album_id}/cover", covers.handle_album, methods=["GET", "HEAD"]),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],
