@@ -15,6 +15,7 @@ from services.gateway.schema.genre import GenreQuery
 from services.gateway.schema.job import JobMutation, JobQuery, JobSubscription
 from services.gateway.schema.node import NodeQuery
 from services.gateway.schema.playlist import PlaylistMutation, PlaylistQuery
+from services.gateway.schema.reference import ReferenceQuery
 from services.gateway.schema.registration import RegistrationMutation
 from services.gateway.schema.root_files import RootFilesMutation, RootFilesQuery
 from services.gateway.schema.scalars import BIG_INT, BigInt
@@ -36,6 +37,7 @@ class Query(
     NodeQuery,
     JobQuery,
     PlaylistQuery,
+    ReferenceQuery,
     UploadQuery,
     BlocklistQuery,
     GenreQuery,

@@ -111,12 +111,22 @@ def connection_from_page(page: PageRequest, nodes: Sequence[T], next_token: str)
 
 def connection_from_list(page: PageRequest, nodes: Sequence[T]) -> Connection[T]:
     """Make a connection of a list that is there as a whole, with the offset in the cursor's token."""
-    start = _offset(page.token) + page.skip
-    end = min(start + page.size - page.skip, len(nodes))
+    start, end = list_place(page)
+    end = min(end, len(nodes))
     edges = [
         Edge(cursor=cursor(str(number + 1), 0), node=nodes[number]) for number in range(min(start, len(nodes)), end)
     ]
     return connection(edges, has_next_page=end < len(nodes), has_previous_page=start > 0)
+
+
+def list_place(page: PageRequest) -> tuple[int, int]:
+    """Return from and to which item a page of a list goes whose cursors hold offsets.
+
+    Raises:
+        InvalidArgument: CURSOR_INVALID.
+    """
+    start = _offset(page.token) + page.skip
+    return start, start + page.size - page.skip
 
 
 def connection(edges: list[Edge[T]], *, has_next_page: bool, has_previous_page: bool) -> Connection[T]:
