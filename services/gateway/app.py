@@ -15,6 +15,7 @@ from services.chassis.errors import DomainError, InvalidArgument, NotFound
 from services.chassis.telemetry import REQUEST_ID_HEADER
 from services.gateway.border import Border, error_response
 from services.gateway.context import Parts
+from services.gateway.covers.route import Covers
 from services.gateway.exports import Exports
 from services.gateway.graphql_route import GraphQLRoute
 from services.gateway.health import Health
@@ -52,6 +53,7 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
     graphql = GraphQLRoute(make_schema(), parts)
     streams = AudioStreams(parts, threads)
     playlist_files = PlaylistFiles(parts)
+    covers = Covers(parts, threads)
     return Starlette(
         routes=[
             Route("/", _front_page),
@@ -67,6 +69,8 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             Route("/exports/{export_id}", Exports(parts).handle, methods=["GET", "HEAD"]),
             Route("/.well-known/jwks.json", Jwks(parts.upstream.fetch_jwks).handle, methods=["GET", "HEAD"]),
             *pages(),
+            Route("/tracks/{track_id}/cover", covers.handle_track, methods=["GET", "HEAD"]),
+            Route("/albums/{album_id}/cover", covers.handle_album, methods=["GET", "HEAD"]),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],
