@@ -15,6 +15,7 @@ from services.chassis.errors import DomainError, InvalidArgument, NotFound
 from services.chassis.telemetry import REQUEST_ID_HEADER
 from services.gateway.border import Border, error_response
 from services.gateway.context import Parts
+from services.gateway.covers.route import Covers
 from services.gateway.exports import Exports
 from services.gateway.graphql_route import GraphQLRoute
 from services.gateway.health import Health
@@ -25,6 +26,7 @@ from services.gateway.schema import make_schema
 from services.gateway.share_page import SharePage
 from services.gateway.streaming import AudioStreams
 from services.gateway.token_streams import TokenStreams
+from services.gateway.trend_export import TrendExport
 from services.gateway.uploads import Uploads
 
 _FRONT_PAGE = """<!doctype html>
@@ -51,20 +53,24 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
     graphql = GraphQLRoute(make_schema(), parts)
     streams = AudioStreams(parts, threads)
     playlist_files = PlaylistFiles(parts)
+    covers = Covers(parts, threads)
     return Starlette(
         routes=[
             Route("/", _front_page),
             Route("/graphql", graphql),
             WebSocketRoute("/graphql", graphql),
             Route("/uploads", Uploads(parts).handle, methods=["POST"]),
-            Route("/exports/{export_id}", Exports(parts).handle, methods=["GET", "HEAD"]),
-            Route("/.well-known/jwks.json", Jwks(parts.upstream.fetch_jwks).handle, methods=["GET", "HEAD"]),
-            *pages(),
             Route("/tracks/{track_id}/stream", streams.handle, methods=["GET", "HEAD"]),
             Route("/stream/{secret}/{track_id}", TokenStreams(parts, streams).handle, methods=["GET", "HEAD"]),
             Route("/playlists/import", playlist_files.take, methods=["POST"]),
             Route("/playlists/{playlist_id}/export.{format}", playlist_files.export, methods=["GET", "HEAD"]),
             Route("/p/{slug}", SharePage(parts).handle, methods=["GET", "HEAD"]),
+            Route("/trends.csv", TrendExport(parts).handle, methods=["GET"]),
+            Route("/exports/{export_id}", Exports(parts).handle, methods=["GET", "HEAD"]),
+            Route("/.well-known/jwks.json", Jwks(parts.upstream.fetch_jwks).handle, methods=["GET", "HEAD"]),
+            *pages(),
+            Route("/tracks/{track_id}/cover", covers.handle_track, methods=["GET", "HEAD"]),
+            Route("/albums/{album_id}/cover", covers.handle_album, methods=["GET", "HEAD"]),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],

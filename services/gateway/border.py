@@ -26,7 +26,8 @@ _SECURITY_HEADERS = {
 # Of this very host: what else runs below the domain is not for us to say.
 _TLS_ONLY = "max-age=31536000"
 _ROUTES = frozenset(
-    "graphql uploads tracks playlists stream p exports .well-known verify-email reset-password healthz readyz".split()
+    "graphql uploads tracks albums playlists stream p exports trends.csv .well-known verify-email reset-password"
+    " healthz readyz".split()
 )
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 # What follows these are secrets: those of stream tokens, and links of playlists that are listed nowhere.

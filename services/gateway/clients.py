@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import Protocol, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -36,8 +37,14 @@ from museed.social.v1 import (
     uploads_pb2_grpc,
     work_pb2_grpc,
 )
+from museed.social.v1 import (
+    reference_pb2_grpc as reference_search_pb2_grpc,
+)
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError
+
+Q = TypeVar("Q")
+R = TypeVar("R")
 
 _PROBE_TIMEOUT_S = 1.0
 _KEYS_TIMEOUT_S = 5.0
@@ -45,11 +52,12 @@ _KEYS_TIMEOUT_S = 5.0
 # they come with a key or name the state that is wanted.
 _READS = ("Batch", "CanView", "Check", "Count", "Describe", "Export", "Get", "List", "Match", "Resolve", "Search")
 _REPEATABLE = frozenset(
-    "AddComment AddEntries BlockArtist BlockTrack BlockUser CancelJob ClearSchedule CopyPlaylist CreateApiToken"
-    " CreateExtensionJob CreateGenerationJob CreatePlaylist CreateRegenerationJob Follow ImportEmbeddings"
-    " ImportPlaylist JudgeSuggestions LikePlaylist LogOut MarkMissing MarkRead MoveEntry RecordPlays RegisterRoot"
-    " RegisterTracks RemoveEntries ReorderByTracks ReorderEntries ReplayDeadLetters ReplayJobs SetSchedule"
-    " UnblockArtist UnblockTrack UnblockUser Unfollow UnlikePlaylist".split()
+    "AddComment AddEntries BlockArtist BlockTrack BlockUser CancelJob ClearSchedule CopyPlaylist"
+    " CreateApiToken CreateExtensionJob CreateGenerationJob CreateHearingJob CreatePlaylist"
+    " CreateRegenerationJob DeleteUpload Follow ImportEmbeddings ImportPlaylist JudgeSuggestions LikePlaylist"
+    " LogOut MarkMissing MarkRead MoveEntry RecordPlays RegisterRoot RegisterTracks RemoveEntries"
+    " ReorderByTracks ReorderEntries ReplayDeadLetters ReplayJobs SetSchedule UnblockArtist UnblockTrack"
+    " UnblockUser Unfollow UnlikePlaylist".split()
 )
 
 
@@ -63,6 +71,13 @@ def _idempotent(package: str) -> list[str]:
         for method in service.methods
         if method.name in _REPEATABLE or method.name.startswith(_READS)
     )
+
+
+class Call(Protocol):
+    """Makes an upstream call with deadline and budget of the operation at hand."""
+
+    async def __call__(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
+        """Make the call; raises DomainError."""
 
 
 class Upstream:
@@ -101,6 +116,7 @@ class Upstream:
         self.playlists = playlists_pb2_grpc.PlaylistServiceStub(social)
         self.privacy = privacy_pb2_grpc.PrivacyServiceStub(social)
         self.recommendations = recommendations_pb2_grpc.RecommendationServiceStub(social)
+        self.reference_search = reference_search_pb2_grpc.ReferenceSearchServiceStub(social)
         self.sessions = sessions_pb2_grpc.SessionServiceStub(social)
         self.trends = trends_pb2_grpc.TrendServiceStub(social)
         self.uploads = uploads_pb2_grpc.UploadServiceStub(social)

@@ -37,6 +37,9 @@ class GatewaySettings(Settings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("*",)
 
     max_upload_bytes: int = Field(200 * MIB, ge=1)
+    # Larger pictures count as none.
+    max_cover_bytes: int = Field(10 * MIB, ge=1024)
+    cover_cache_bytes: int = Field(64 * MIB, ge=0)
     max_body_bytes: int = Field(2 * MIB, ge=1024)
     max_connections: int = Field(4096, ge=1)
     request_timeout_s: float = Field(15.0, gt=0, le=120)

@@ -144,6 +144,7 @@ class FakeSocial(_Fake, FakeIngest, FakePlaylists):
         self.users: dict[str, accounts_pb2.User] = {}
         self.failures: list[catalog_pb2.FailedTrack] = []
         self.left_upload_bytes = 2**40
+        self.play_count = 0
         self.root_files = []
         self.revoked: list[str] = []
         self.encoders: list[encoders_pb2.Encoder] = []
@@ -424,6 +425,7 @@ class FakeSocial(_Fake, FakeIngest, FakePlaylists):
             indexed_count=len(self.tracks),
             user_count=len(self.users),
             playlist_count=len(self.playlists),
+            play_count=self.play_count,
             genres=[catalog_pb2.GenreCount(genre="Rock", track_count=len(self.tracks))],
         )
 
@@ -547,7 +549,13 @@ class FakeRetriever(_Fake):
     async def Search(self, request: retriever_pb2.SearchRequest, context: object) -> retriever_pb2.SearchResponse:
         await self.note("Search", request)
         hits = [retriever_pb2.Hit(track_id=track_id, similarity=similarity) for track_id, similarity in self.hits]
-        return retriever_pb2.SearchResponse(hits=hits[: request.k], encoder_id="fake-0123456789abcdef")
+        start = int(request.page_token or 0)
+        end = start + request.k
+        return retriever_pb2.SearchResponse(
+            hits=hits[start:end],
+            encoder_id="fake-0123456789abcdef",
+            next_page_token=str(end) if end < len(hits) else "",
+        )
 
     async def DescribeIndex(
         self, request: retriever_pb2.DescribeIndexRequest, context: object

@@ -49,13 +49,14 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "LibraryService": {
         Access.PUBLIC: "SearchArtists SearchAlbums BatchGetArtists BatchGetAlbums ListTracksOfArtist ListTracksOfAlbum "
-        "ListGenres BatchGetTrackDetails",
+        "ListGenres BatchGetTrackDetails BatchListTracksOfArtists BatchListTracksOfAlbums "
+        "BatchListAlbums",
     },
     "BlocklistService": {
         Access.USER: "BlockTrack UnblockTrack BlockArtist UnblockArtist ListBlocked",
     },
     "PeopleService": {
-        Access.PUBLIC: "GetProfile BatchGetProfiles ListFollowers ListFollowing",
+        Access.PUBLIC: "GetProfile BatchGetProfiles ListFollowers ListFollowing BatchGetFollowers BatchGetFollowing",
         Access.USER: "Follow Unfollow BlockUser UnblockUser ListBlockedUsers",
     },
     "FeedService": {
@@ -78,18 +79,21 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.PUBLIC: "ExportPlaylist ResolveStreamToken",
         Access.USER: "ImportPlaylist CreateStreamToken ListStreamTokens RevokeStreamToken",
     },
+    "ReferenceSearchService": {
+        Access.USER: "SearchReference CreateHearingJob",
+    },
     "UploadService": {
         Access.USER: "CheckUpload ListMyUploads DeleteUpload",
     },
     "ListeningService": {
-        Access.PUBLIC: "GetListening",
+        Access.PUBLIC: "GetListening BatchGetListening",
         Access.USER: "RecordPlays ListHistory DeleteHistory",
     },
     "RecommendationService": {
         Access.USER: "ListRecommendedUsers ListRecommendedTracks GetDailyMix",
     },
     "BadgeService": {
-        Access.PUBLIC: "ListBadges GetAvatar",
+        Access.PUBLIC: "ListBadges GetAvatar BatchGetBadges BatchGetAvatars",
     },
     "TrendService": {
         Access.ADMIN: "ListTrends ExportTrends",
