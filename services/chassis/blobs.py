@@ -119,6 +119,15 @@ class BlobStore:
         async for chunk in result.stream(min_chunk_size=CHUNK_BYTES):
             yield bytes(chunk)
 
+    async def read(self, digest: bytes, position: int, length: int) -> bytes:
+        """Return bytes from a position of a blob: at least one, fewer than `length` at its end.
+
+        Raises:
+            NotFound: BLOB_NOT_FOUND.
+        """
+        with _not_found(digest):
+            return bytes(await obstore.get_range_async(self._store, _key(digest), start=position, length=length))
+
     async def open(self, digest: bytes) -> int | None:
         """Open a blob that lies in a local folder; None where the store is none.
 

@@ -43,13 +43,15 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
         threads: Reads audio files.
     """
     graphql = GraphQLRoute(make_schema(), parts)
+    streams = AudioStreams(parts, threads)
     return Starlette(
         routes=[
             Route("/", _front_page),
             Route("/graphql", graphql),
             WebSocketRoute("/graphql", graphql),
             Route("/uploads", Uploads(parts).handle, methods=["POST"]),
-            Route("/tracks/{track_id}/stream", AudioStreams(parts, threads).handle, methods=["GET", "HEAD"]),
+            Route("/uploads/{upload_id}/stream", streams.handle_upload, methods=["GET", "HEAD"]),
+            Route("/tracks/{track_id}/stream", streams.handle, methods=["GET", "HEAD"]),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import grpc
 import strawberry
 
+from museed.social.v1 import catalog_pb2
 from services.chassis import auth
 from services.chassis.blobs import BlobStore
 from services.chassis.errors import ResourceExhausted
@@ -20,8 +21,21 @@ from services.gateway.signing import StreamSigner
 # A document that needs more than this asks for lists of lists: it is told so instead of being served slowly.
 MAX_UPSTREAM_CALLS = 40
 
+# What an address of an upload's audio has signed beside its id: where the bytes lie, and what they are.
+UPLOAD_FACTS = ("digest", "type")
+
 Q = TypeVar("Q")
 R = TypeVar("R")
+
+
+def upload_subject(upload_id: str) -> str:
+    """Return what a signed address of an upload's audio opens."""
+    return f"upload {upload_id}"
+
+
+def upload_facts(upload: catalog_pb2.Upload) -> dict[str, str]:
+    """Return what is signed with it, by UPLOAD_FACTS."""
+    return dict(zip(UPLOAD_FACTS, (upload.digest.hex(), upload.content_type), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +127,13 @@ class RequestContext:
             track_id, session_id=viewer.session_id if viewer else "", guest_nonce=self.guest_nonce
         )
         return f"{self.parts.settings.public_url}/tracks/{track_id}/stream?{query}"
+
+    def upload_stream_url(self, upload: catalog_pb2.Upload) -> str:
+        """Return the signed address of the audio of an upload of the viewer's, bound to their session."""
+        query = self.parts.signer.query(
+            upload_subject(upload.upload_id), session_id=auth.require_viewer().session_id, facts=upload_facts(upload)
+        )
+        return f"{self.parts.settings.public_url}/uploads/{upload.upload_id}/stream?{query}"
 
 
 Info = strawberry.Info[RequestContext, None]
