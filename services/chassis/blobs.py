@@ -43,6 +43,16 @@ class BlobStore:
         self._store = store
         self._folder = folder
 
+    @property
+    def objects(self) -> LocalStore | MemoryStore | S3Store:
+        """The store itself, for what lies beside the blobs under names of its own."""
+        return self._store
+
+    @property
+    def folder(self) -> Path | None:
+        """Where a local store lies; None for others."""
+        return self._folder
+
     async def put(self, data: bytes) -> bytes:
         """Store bytes and return their digest, 32 bytes; safe to repeat."""
         digest = hashlib.sha256(data).digest()

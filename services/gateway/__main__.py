@@ -23,6 +23,7 @@ from services.gateway.context import Parts
 from services.gateway.health import Health
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
+from services.gateway.tus.partial_uploads import PartialUploads
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +116,7 @@ async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: 
             tasks.create_task(parts.authenticator.revocations.run()),
             tasks.create_task(follow(bus_settings, parts.feed, health, metrics.bus)),
             tasks.create_task(metrics.watch_loop()),
+            tasks.create_task(PartialUploads(parts.blobs, settings.partial_upload_life_s).run()),
         ]
         serving = tasks.create_task(server.serve([listener]))
         settle_heap()

@@ -13,12 +13,17 @@ from starlette.routing import Route, WebSocketRoute
 
 from services.chassis.errors import DomainError, InvalidArgument, NotFound
 from services.chassis.telemetry import REQUEST_ID_HEADER
+from services.gateway.avatars import Avatars
 from services.gateway.border import Border, error_response
 from services.gateway.context import Parts
 from services.gateway.graphql_route import GraphQLRoute
 from services.gateway.health import Health
 from services.gateway.schema import make_schema
 from services.gateway.streaming import AudioStreams
+from services.gateway.tus import protocol
+from services.gateway.tus.partial_uploads import PartialUploads
+from services.gateway.tus.route import TusUploads
+from services.gateway.upload_intake import UploadIntake
 from services.gateway.uploads import Uploads
 
 _FRONT_PAGE = """<!doctype html>
@@ -31,6 +36,8 @@ _FRONT_PAGE = """<!doctype html>
 <li><code>GET /tracks/{id}/stream</code>: listen; take the address from <code>streamUrl</code>.</li></ul>
 </body></html>
 """
+_REQUEST_HEADERS = ("Authorization", "Content-Type", "X-File-Name", "Range", "If-Range", REQUEST_ID_HEADER)
+_RESPONSE_HEADERS = ("Content-Range", "Accept-Ranges", "ETag", "Retry-After", REQUEST_ID_HEADER)
 _FRONT_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
@@ -44,12 +51,16 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
     """
     graphql = GraphQLRoute(make_schema(), parts)
     streams = AudioStreams(parts, threads)
+    uploads = _UploadRoutes(parts)
     return Starlette(
         routes=[
             Route("/", _front_page),
             Route("/graphql", graphql),
             WebSocketRoute("/graphql", graphql),
-            Route("/uploads", Uploads(parts).handle, methods=["POST"]),
+            Route("/uploads", uploads.describe, methods=["OPTIONS"]),
+            Route("/uploads", uploads.create, methods=["POST"]),
+            Route("/uploads/{upload_id}", uploads.handle, methods=["HEAD", "PATCH", "DELETE", "POST"]),
+            Route("/users/{user_id}/avatar.svg", Avatars(parts).handle, methods=["GET", "HEAD"]),
             Route("/uploads/{upload_id}/stream", streams.handle_upload, methods=["GET", "HEAD"]),
             Route("/tracks/{track_id}/stream", streams.handle, methods=["GET", "HEAD"]),
             Route("/healthz", health.alive),
@@ -61,13 +72,27 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             Middleware(
                 CORSMiddleware,
                 allow_origins=parts.settings.cors_origins,
-                allow_methods=["GET", "HEAD", "POST"],
-                allow_headers=["Authorization", "Content-Type", "X-File-Name", "Range", "If-Range", REQUEST_ID_HEADER],
-                expose_headers=["Content-Range", "Accept-Ranges", "ETag", "Retry-After", REQUEST_ID_HEADER],
+                allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
+                allow_headers=[*_REQUEST_HEADERS, *protocol.REQUEST_HEADERS],
+                expose_headers=[*_RESPONSE_HEADERS, *protocol.RESPONSE_HEADERS],
             ),
         ],
         exception_handlers={DomainError: _refuse, HTTPException: _refuse_by_router},
     )
+
+
+class _UploadRoutes(TusUploads):
+    """Both ways of uploading, which share POST /uploads: clients of tus say so in a header."""
+
+    def __init__(self, parts: Parts) -> None:
+        intake = UploadIntake(parts)
+        super().__init__(parts, intake, PartialUploads(parts.blobs, parts.settings.partial_upload_life_s))
+        self._plain = Uploads(intake, parts.settings.max_upload_bytes)
+
+    async def create(self, request: Request) -> Response:
+        """Take a whole file, or begin a resumable upload."""
+        is_resumable = "tus-resumable" in request.headers
+        return await (super().create(request) if is_resumable else self._plain.handle(request))
 
 
 async def _front_page(request: Request) -> Response:

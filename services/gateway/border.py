@@ -22,7 +22,7 @@ _SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-_ROUTES = frozenset({"graphql", "uploads", "tracks", "healthz", "readyz"})
+_ROUTES = frozenset({"graphql", "uploads", "tracks", "users", "healthz", "readyz"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 

@@ -33,6 +33,9 @@ class GatewaySettings(Settings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("*",)
 
     max_upload_bytes: int = Field(200 * MIB, ge=1)
+    # Of one process: each holds some MiB while it comes.
+    max_uploads_at_once: int = Field(64, ge=1)
+    partial_upload_life_s: float = Field(86_400.0, ge=60, le=7 * 86_400)
     max_body_bytes: int = Field(2 * MIB, ge=1024)
     max_connections: int = Field(4096, ge=1)
     request_timeout_s: float = Field(15.0, gt=0, le=120)

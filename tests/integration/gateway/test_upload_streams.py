@@ -25,7 +25,12 @@ ETAG = f'"{hashlib.sha256(AUDIO).hexdigest()}"'
 
 async def lend(gateway: Gateway, data: bytes = AUDIO, owner: str = "user-1", **changes: Any) -> str:
     """Store an upload of somebody's, whom social alone knows; returns its id."""
-    fields = {"upload_id": new_id(), "size_bytes": len(data), "content_type": "audio/ogg", "file_name": "demo.ogg"}
+    fields: dict[str, Any] = {
+        "upload_id": new_id(),
+        "size_bytes": len(data),
+        "content_type": "audio/ogg",
+        "file_name": "demo.ogg",
+    }
     upload = catalog_pb2.Upload(**(fields | {"digest": await gateway.parts.blobs.put(data)} | changes))
 
     def get(request: catalog_pb2.GetUploadRequest) -> catalog_pb2.GetUploadResponse:
@@ -39,7 +44,11 @@ async def lend(gateway: Gateway, data: bytes = AUDIO, owner: str = "user-1", **c
 
 def address(gateway: Gateway, upload_id: str, session_id: str = "session-1", **changes: Any) -> str:
     """Return a signed address as a resolver makes it."""
-    fields = {"upload_id": upload_id, "digest": hashlib.sha256(AUDIO).digest(), "content_type": "audio/ogg"}
+    fields: dict[str, Any] = {
+        "upload_id": upload_id,
+        "digest": hashlib.sha256(AUDIO).digest(),
+        "content_type": "audio/ogg",
+    }
     upload = catalog_pb2.Upload(**(fields | changes))
     auth.bind("", auth.Viewer("user-1", "user", auth.TokenKind.ACCESS, session_id=session_id))
     try:
