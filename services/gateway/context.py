@@ -17,6 +17,8 @@ from services.gateway.consumer import JobFeed
 from services.gateway.loaders import Loaders
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
+from services.gateway.transcoding.formats import AudioFormat, check_query
+from services.gateway.transcoding.transcoder import Transcoder
 
 # A document that needs more than this asks for lists of lists: it is told so instead of being served slowly.
 MAX_UPSTREAM_CALLS = 40
@@ -48,6 +50,7 @@ class Parts:
     signer: StreamSigner
     feed: JobFeed
     blobs: BlobStore
+    transcoder: Transcoder
 
 
 @dataclass
@@ -120,19 +123,36 @@ class RequestContext:
             )
         return await method(request, timeout=self.parts.settings.upstream_timeout_s + extra_time_s)
 
-    def stream_url(self, track_id: str) -> str:
-        """Return the signed address of a track's audio, bound to the viewer's session where there is one."""
+    def stream_url(self, track_id: str, wanted: AudioFormat | None = None, max_bit_rate: int | None = None) -> str:
+        """Return the signed address of a track's audio, bound to the viewer's session where there is one.
+
+        Args:
+            track_id: UUID.
+            wanted: Format to send it in; None leaves that to `max_bit_rate`.
+            max_bit_rate: In kbit/s.
+
+        Raises:
+            InvalidArgument: BIT_RATE_OUT_OF_RANGE.
+        """
         viewer = auth.viewer()
         query = self.parts.signer.query(
             track_id, session_id=viewer.session_id if viewer else "", guest_nonce=self.guest_nonce
         )
+        query += check_query(wanted, max_bit_rate)
         return f"{self.parts.settings.public_url}/tracks/{track_id}/stream?{query}"
 
-    def upload_stream_url(self, upload: catalog_pb2.Upload) -> str:
-        """Return the signed address of the audio of an upload of the viewer's, bound to their session."""
+    def upload_stream_url(
+        self, upload: catalog_pb2.Upload, wanted: AudioFormat | None = None, max_bit_rate: int | None = None
+    ) -> str:
+        """Return the signed address of the audio of an upload of the viewer's, bound to their session.
+
+        Raises:
+            InvalidArgument: BIT_RATE_OUT_OF_RANGE.
+        """
         query = self.parts.signer.query(
             upload_subject(upload.upload_id), session_id=auth.require_viewer().session_id, facts=upload_facts(upload)
         )
+        query += check_query(wanted, max_bit_rate)
         return f"{self.parts.settings.public_url}/uploads/{upload.upload_id}/stream?{query}"
 
 

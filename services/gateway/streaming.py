@@ -1,8 +1,13 @@
 """GET and HEAD of audio: a library track's from its media root, an upload's from the blob store, whole or in ranges."""
 
 import logging
+import os
 import re
+import tempfile
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +21,7 @@ from services.gateway.ids import decode_id
 from services.gateway.sending import not_modified, sent
 from services.gateway.signing import StreamGrant
 from services.gateway.sources import BlobSource, FileSource, Source
+from services.gateway.transcoding.formats import Original, choose
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +41,7 @@ class AudioStreams:
     def __init__(self, parts: Parts, threads: ThreadPoolExecutor) -> None:
         self._parts = parts
         self._threads = threads
+        self._transcoder = parts.transcoder
 
     async def handle(self, request: Request) -> Response:
         """Answer a request for a track's audio.
@@ -44,7 +51,9 @@ class AudioStreams:
             PermissionDenied: SIGNATURE_INVALID or URL_EXPIRED.
             Unavailable: Tokens cannot be verified now.
             NotFound: No such track, or no such file any more.
-            FailedPrecondition: MEDIA_CHANGED.
+            FailedPrecondition: MEDIA_CHANGED or TRANSCODING_FAILED.
+            InvalidArgument: FORMAT_UNKNOWN or BIT_RATE_OUT_OF_RANGE.
+            ResourceExhausted: TRANSCODING_LIMIT.
         """
         track_id = decode_id(request.path_params["track_id"], "Track", "trackId")
         session_id = await self._admit(request, track_id)
@@ -64,12 +73,13 @@ class AudioStreams:
         media = await self._parts.upstream.catalog.GetTrackMedia(
             catalog_pb2.GetTrackMediaRequest(track_id=track_id), timeout=self._parts.settings.upstream_timeout_s
         )
-        headers = self._headers()
-        etag = f'"{media.file_hash.hex()}"'
-        if (known := not_modified(request, etag, headers)) is not None:
-            return known
-        source = await self._open_track(media, track_id)
-        return sent(request, source, etag, _audio_type(media.content_type), headers, self._ends_with(session_id))
+        audio = _Audio(
+            media.file_hash.hex(),
+            Original(media.content_type, media.size_bytes, media.duration_seconds),
+            lambda: self._open_track(media, track_id),
+            lambda: self._open_track_file(media, track_id),
+        )
+        return await self._answer(request, audio, session_id)
 
     async def handle_upload(self, request: Request) -> Response:
         """Answer a request for the audio of an upload, which is its uploader's alone.
@@ -80,22 +90,36 @@ class AudioStreams:
         """
         upload_id = decode_id(request.path_params["upload_id"], "Upload", "uploadId")
         grant = await self._admit_to_upload(request, upload_id)
-        headers = self._headers()
         digest = bytes.fromhex(grant.facts["digest"])
-        etag = f'"{digest.hex()}"'
+        audio = _Audio(
+            digest.hex(),
+            Original(grant.facts["type"], 0),
+            lambda: self._open_upload(digest, upload_id),
+            lambda: self._open_upload_file(digest, upload_id),
+            is_private=True,
+        )
+        return await self._answer(request, audio, grant.session_id)
+
+    async def _answer(self, request: Request, audio: "_Audio", session_id: str) -> Response:
+        """Send audio as it is, or as the query wants it; a representation of its own, with its own ETag."""
+        wanted = request.query_params
+        target = choose(wanted.get("format"), wanted.get("maxBitRate"), audio.original)
+        etag = f'"{audio.digest}"' if target is None else f'"{audio.digest}-{target.name}"'
+        headers = {"Cache-Control": f"private, max-age={self._parts.settings.stream_url_lifetime_s}"}
         if (known := not_modified(request, etag, headers)) is not None:
             return known
-        source = await self._open_upload(digest, upload_id)
-        content_type = _audio_type(grant.facts["type"])
-        return sent(request, source, etag, content_type, headers, self._ends_with(grant.session_id))
-
-    def _headers(self) -> dict[str, str]:
-        return {"Cache-Control": f"private, max-age={self._parts.settings.stream_url_lifetime_s}"}
-
-    def _ends_with(self, session_id: str) -> "_SessionEnd":
-        return _SessionEnd(self._parts, session_id)
+        if target is None:
+            source, content_type = await audio.open(), _audio_type(audio.original.content_type)
+        else:
+            made = await self._transcoder.open(audio.digest, target, audio.open_file, is_private=audio.is_private)
+            source, content_type = FileSource(made, self._threads), target.content_type
+        revocations = self._parts.authenticator.revocations
+        return sent(request, source, etag, content_type, headers, lambda: session_id in revocations)
 
     async def _open_track(self, media: catalog_pb2.GetTrackMediaResponse, track_id: str) -> Source:
+        return FileSource(await self._open_track_file(media, track_id), self._threads)
+
+    async def _open_track_file(self, media: catalog_pb2.GetTrackMediaResponse, track_id: str) -> int:
         try:
             descriptor = await open_in_thread(
                 self._threads, lambda: open_below(media.root_location, media.relative_path)
@@ -106,17 +130,28 @@ class AudioStreams:
             raise NotFound(
                 "the file of this track is gone", reason=error.reason, field="trackId", value=track_id
             ) from error
-        source = FileSource(descriptor, self._threads)
-        if source.size != media.size_bytes:
-            source.close()
+        size = os.fstat(descriptor).st_size
+        if size != media.size_bytes:
+            os.close(descriptor)
             raise FailedPrecondition(
-                f"the file has {source.size} bytes now and had {media.size_bytes} when it was registered: ingest it "
-                "again",
+                f"the file has {size} bytes now and had {media.size_bytes} when it was registered: ingest it again",
                 reason="MEDIA_CHANGED",
                 field="trackId",
                 value=track_id,
             )
-        return source
+        return descriptor
+
+    async def _open_upload_file(self, digest: bytes, upload_id: str) -> int:
+        """Open an upload as a file; one of a store without files is fetched into a file that nobody else can open."""
+        try:
+            descriptor = await self._parts.blobs.open(digest)
+            if descriptor is not None:
+                return descriptor
+            with tempfile.NamedTemporaryFile() as file:
+                await self._parts.blobs.download(digest, Path(file.name))
+                return os.dup(file.fileno())
+        except NotFound as error:
+            raise _deleted(upload_id) from error
 
     async def _open_upload(self, digest: bytes, upload_id: str) -> Source:
         try:
@@ -125,9 +160,7 @@ class AudioStreams:
                 return FileSource(descriptor, self._threads)
             return BlobSource(self._parts.blobs, digest, await self._parts.blobs.size(digest))
         except NotFound as error:
-            raise NotFound(
-                "the audio of this upload is deleted", reason="UPLOAD_NOT_FOUND", field="uploadId", value=upload_id
-            ) from error
+            raise _deleted(upload_id) from error
 
     async def _admit(self, request: Request, track_id: str) -> str:
         """Return the session under which the audio is heard; empty for guests."""
@@ -167,15 +200,27 @@ class AudioStreams:
         return grant
 
 
-class _SessionEnd:
-    """Says whether a session has ended; a guest's never does."""
+@dataclass(frozen=True, slots=True)
+class _Audio:
+    """Audio that somebody may hear.
 
-    def __init__(self, parts: Parts, session_id: str) -> None:
-        self._revocations = parts.authenticator.revocations
-        self._session_id = session_id
+    Attributes:
+        digest: Of its bytes, in hexadecimal digits.
+        original: What it is.
+        open: Opens it to be sent.
+        open_file: Opens it to be transcoded.
+        is_private: Whether it is one person's.
+    """
 
-    def __call__(self) -> bool:
-        return self._session_id in self._revocations
+    digest: str
+    original: Original
+    open: Callable[[], Awaitable[Source]]
+    open_file: Callable[[], Awaitable[int]]
+    is_private: bool = False
+
+
+def _deleted(upload_id: str) -> NotFound:
+    return NotFound("the audio of this upload is deleted", reason="UPLOAD_NOT_FOUND", field="uploadId", value=upload_id)
 
 
 def _audio_type(stated: str) -> str:
