@@ -18,8 +18,11 @@ from services.gateway.border import Border, error_response
 from services.gateway.context import Parts
 from services.gateway.graphql_route import GraphQLRoute
 from services.gateway.health import Health
+from services.gateway.playlist_files import PlaylistFiles
 from services.gateway.schema import make_schema
+from services.gateway.share_page import SharePage
 from services.gateway.streaming import AudioStreams
+from services.gateway.token_streams import TokenStreams
 from services.gateway.tus import protocol
 from services.gateway.tus.partial_uploads import PartialUploads
 from services.gateway.tus.route import TusUploads
@@ -36,8 +39,12 @@ _FRONT_PAGE = """<!doctype html>
 <li><code>GET /tracks/{id}/stream</code>: listen; take the address from <code>streamUrl</code>.</li></ul>
 </body></html>
 """
-_REQUEST_HEADERS = ("Authorization", "Content-Type", "X-File-Name", "Range", "If-Range", REQUEST_ID_HEADER)
-_RESPONSE_HEADERS = ("Content-Range", "Accept-Ranges", "ETag", "Retry-After", REQUEST_ID_HEADER)
+_REQUEST_HEADERS = (
+    "Authorization", "Content-Type", "Idempotency-Key", "X-File-Name", "Range", "If-Range", REQUEST_ID_HEADER,
+)  # fmt: skip
+_RESPONSE_HEADERS = (
+    "Content-Disposition", "Content-Range", "Accept-Ranges", "ETag", "Retry-After", REQUEST_ID_HEADER,
+)  # fmt: skip
 _FRONT_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
@@ -52,6 +59,7 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
     graphql = GraphQLRoute(make_schema(), parts)
     streams = AudioStreams(parts, threads)
     uploads = _UploadRoutes(parts)
+    playlist_files = PlaylistFiles(parts)
     return Starlette(
         routes=[
             Route("/", _front_page),
@@ -63,6 +71,10 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             Route("/users/{user_id}/avatar.svg", Avatars(parts).handle, methods=["GET", "HEAD"]),
             Route("/uploads/{upload_id}/stream", streams.handle_upload, methods=["GET", "HEAD"]),
             Route("/tracks/{track_id}/stream", streams.handle, methods=["GET", "HEAD"]),
+            Route("/stream/{secret}/{track_id}", TokenStreams(parts, streams).handle, methods=["GET", "HEAD"]),
+            Route("/playlists/import", playlist_files.take, methods=["POST"]),
+            Route("/playlists/{playlist_id}/export.{format}", playlist_files.export, methods=["GET", "HEAD"]),
+            Route("/p/{slug}", SharePage(parts).handle, methods=["GET", "HEAD"]),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],

@@ -47,9 +47,9 @@ _READS = ("Batch", "CanView", "Check", "Count", "Describe", "Export", "Get", "Li
 _REPEATABLE = frozenset(
     "AddComment AddEntries BlockArtist BlockTrack BlockUser CancelJob ClearSchedule CopyPlaylist CreateApiToken"
     " CreateExtensionJob CreateGenerationJob CreatePlaylist CreateRegenerationJob Follow ImportEmbeddings"
-    " ImportPlaylist LikePlaylist LogOut MarkMissing MarkRead MoveEntry RecordPlays RegisterRoot RegisterTracks"
-    " RemoveEntries ReorderByTracks ReorderEntries ReplayDeadLetters SetSchedule UnblockArtist UnblockTrack"
-    " UnblockUser Unfollow UnlikePlaylist".split()
+    " ImportPlaylist JudgeSuggestions LikePlaylist LogOut MarkMissing MarkRead MoveEntry RecordPlays RegisterRoot"
+    " RegisterTracks RemoveEntries ReorderByTracks ReorderEntries ReplayDeadLetters ReplayJobs SetSchedule"
+    " UnblockArtist UnblockTrack UnblockUser Unfollow UnlikePlaylist".split()
 )
 
 

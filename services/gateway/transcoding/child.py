@@ -83,7 +83,7 @@ def _transcode(source: int, sink: int, kind: str, kbps: int, max_seconds: int) -
     with os.fdopen(source, "rb", closefd=False) as file, os.fdopen(sink, "wb", closefd=False) as made:
         # An empty whitelist of protocols: only what is handed over is read, whatever the file refers to.
         options = {"format_whitelist": _FORMATS, "protocol_whitelist": ""}
-        with av.open(file, options=options, metadata_errors="ignore") as opened:
+        with av.open(file, "r", options=options, metadata_errors="ignore") as opened:
             if not opened.streams.audio:
                 raise RefusedError(BROKEN)
             frames = _frames(opened, opened.streams.audio[0], max_seconds)
@@ -96,6 +96,8 @@ def _transcode(source: int, sink: int, kind: str, kbps: int, max_seconds: int) -
             # Nothing of what the file says of itself goes along.
             with av.open(made, "w", format=container) as output:
                 stream = output.add_stream(codec, rate=chosen, layout=layout)
+                if not isinstance(stream, av.AudioStream):
+                    raise AssertionError("a codec of sound made another stream")
                 if kbps:
                     stream.bit_rate = kbps * 1000
                 output.mux(stream.encode(first))
@@ -126,5 +128,5 @@ def _frames(
 
 
 if __name__ == "__main__":
-    numbers = [int(argument) for argument in (*sys.argv[1:5], *sys.argv[6:])]
-    sys.exit(main(*numbers[:4], sys.argv[5], *numbers[4:]))
+    first, second = [int(text) for text in sys.argv[1:5]], [int(text) for text in sys.argv[6:]]
+    sys.exit(main(first[0], first[1], first[2], first[3], sys.argv[5], *second))

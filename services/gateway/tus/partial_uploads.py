@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -95,7 +96,7 @@ class PartialUploads:
         upload = PartialUpload(
             user_id,
             upload_id,
-            int(facts["length"]),
+            facts["length"],
             facts["file_name"],
             facts["metadata"],
             datetime.fromtimestamp(facts["expires_at"], UTC),
@@ -194,10 +195,10 @@ class PartialUploads:
         name = _name(upload.user_id, upload.upload_id, _FACTS)
         await obstore.put_async(self._store, name, json.dumps(facts).encode(), use_multipart=False)
 
-    async def _facts(self, user_id: str, upload_id: str) -> dict[str, str] | None:
+    async def _facts(self, user_id: str, upload_id: str) -> dict[str, Any] | None:
         try:
             result = await obstore.get_async(self._store, _name(user_id, upload_id, _FACTS))
-            found: dict[str, str] = json.loads(bytes(await result.bytes_async()))
+            found: dict[str, Any] = json.loads(bytes(await result.bytes_async()))
         except FileNotFoundError:
             return None
         return found

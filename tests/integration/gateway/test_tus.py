@@ -34,10 +34,10 @@ def metadata(**pairs: str) -> str:
     return ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in pairs.items())
 
 
-async def begin(gateway: Gateway, length: int = len(SONG), **headers: str) -> str:
+async def begin(gateway: Gateway, length: int = len(SONG), said: str = "") -> str:
     """Begin an upload as user-1; returns its address."""
     response = await gateway.http.post(
-        "/uploads", headers={**gateway.bearer(), **VERSION, "Upload-Length": str(length), **headers}
+        "/uploads", headers={**gateway.bearer(), **VERSION, "Upload-Length": str(length), "Upload-Metadata": said}
     )
     assert response.status_code == 201, response.text
     return response.headers["location"]
@@ -83,7 +83,7 @@ async def test_what_is_spoken_is_told_without_a_token(gateway: Gateway) -> None:
 
 
 async def test_file_comes_in_parts_and_is_recorded_once_whole(gateway: Gateway) -> None:
-    url = await begin(gateway, **{"Upload-Metadata": metadata(filename="../좋은 날.mp3", filetype="audio/mpeg")})
+    url = await begin(gateway, said=metadata(filename="../좋은 날.mp3", filetype="audio/mpeg"))
     assert gateway.social.requests["CheckUpload"].size_bytes == 51_204
     first = await send(gateway, url, 0, SONG[:20_000])
     assert (first.status_code, first.content, first.headers["upload-offset"]) == (204, b"", "20000")
