@@ -408,7 +408,7 @@ class FakeSocial(_Fake, FakeIngest, FakePlaylists):
     ) -> catalog_pb2.CreateUploadResponse:
         await self.note("CreateUpload", request)
         upload = catalog_pb2.Upload(
-            upload_id=new_id(),
+            upload_id=request.upload_id or new_id(),
             digest=request.digest,
             size_bytes=request.size_bytes,
             content_type=request.content_type,
