@@ -49,6 +49,8 @@ class FeedServiceStub:
     """Lists the public playlists that a person likes, liked last first; to themselves also those that a link opens. An
     unknown one is USER_NOT_FOUND.
     """
+    ListFollowedIds: _grpc.UnaryUnaryMultiCallable[_feed_pb2.ListFollowedIdsRequest, _feed_pb2.ListFollowedIdsResponse]
+    """Lists all whom the caller follows, by ids alone: of whom the feed may tell."""
 
 @_typing.type_check_only
 class FeedServiceAsyncStub(FeedServiceStub):
@@ -71,6 +73,8 @@ class FeedServiceAsyncStub(FeedServiceStub):
     """Lists the public playlists that a person likes, liked last first; to themselves also those that a link opens. An
     unknown one is USER_NOT_FOUND.
     """
+    ListFollowedIds: _aio.UnaryUnaryMultiCallable[_feed_pb2.ListFollowedIdsRequest, _feed_pb2.ListFollowedIdsResponse]  # type: ignore[assignment]
+    """Lists all whom the caller follows, by ids alone: of whom the feed may tell."""
 
 class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
     """What goes on: with the people one follows, and in the mesh. Private and unlisted playlists are in none of these."""
@@ -120,5 +124,13 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the public playlists that a person likes, liked last first; to themselves also those that a link opens. An
         unknown one is USER_NOT_FOUND.
         """
+
+    @_abc_1.abstractmethod
+    def ListFollowedIds(
+        self,
+        request: _feed_pb2.ListFollowedIdsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.ListFollowedIdsResponse, _abc.Awaitable[_feed_pb2.ListFollowedIdsResponse]]:
+        """Lists all whom the caller follows, by ids alone: of whom the feed may tell."""
 
 def add_FeedServiceServicer_to_server(servicer: FeedServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
