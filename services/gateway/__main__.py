@@ -18,9 +18,10 @@ from services.chassis.telemetry.metrics import BusMetrics
 from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
 from services.gateway.clients import Upstream
-from services.gateway.consumer import JobFeed
+from services.gateway.consumer import Streams
 from services.gateway.context import Parts
 from services.gateway.health import Health
+from services.gateway.live.live import Live
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
 
@@ -33,6 +34,11 @@ _KEEP_ALIVE_S = 30
 
 class HttpServer(uvicorn.Server):
     """A uvicorn server that leaves signals to the process."""
+
+    def stop_accepting(self) -> None:
+        """Leave new connections to other processes, which may share the listening socket, or to nobody."""
+        for each in self.servers:
+            each.close()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -62,12 +68,14 @@ def listen(settings: GatewaySettings) -> socket.socket:
     return listener
 
 
-async def follow(bus_settings: BusSettings, feed: JobFeed, health: Health, metrics: BusMetrics | None = None) -> None:
-    """Connect to NATS, waiting for it, and follow job progress for ever."""
+async def follow(
+    bus_settings: BusSettings, streams: Streams, health: Health, metrics: BusMetrics | None = None
+) -> None:
+    """Connect to NATS, waiting for it, and read what social tells for ever."""
     bus = await Bus.connect(bus_settings, "gateway", metrics)
     health.bus = bus
     try:
-        await feed.run(bus)
+        await streams.run(bus)
     finally:
         await bus.close()
 
@@ -86,14 +94,16 @@ async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: 
     upstream = Upstream(settings.social_address, settings.retriever_address)
     health = Health(upstream)
     key = settings.url_signing_key.get_secret_value().encode()
+    authenticator = Authenticator(upstream)
     parts = Parts(
         settings=settings,
         upstream=upstream,
-        authenticator=Authenticator(upstream),
+        authenticator=authenticator,
         signer=StreamSigner(key, settings.stream_url_lifetime_s),
-        feed=JobFeed(),
+        live=Live(key, authenticator.revocations),
         blobs=open_blob_store(settings.blob_store_url),
     )
+    streams = Streams(parts.live, authenticator.revocations)
     threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="audio")
     server = HttpServer(
         uvicorn.Config(
@@ -101,6 +111,8 @@ async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: 
             http="httptools",
             ws="websockets-sansio",
             ws_max_size=settings.max_body_bytes,
+            # It costs 40 KiB a socket for messages of some hundred bytes, and lets a small one become large.
+            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -113,7 +125,8 @@ async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: 
     async with asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(parts.authenticator.revocations.run()),
-            tasks.create_task(follow(bus_settings, parts.feed, health, metrics.bus)),
+            tasks.create_task(follow(bus_settings, streams, health, metrics.bus)),
+            tasks.create_task(parts.live.sockets.run()),
             tasks.create_task(metrics.watch_loop()),
         ]
         serving = tasks.create_task(server.serve([listener]))
@@ -122,7 +135,9 @@ async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: 
         await wait_for_signal()
         health.is_draining = True
         await asyncio.sleep(settings.drain_delay_s)
-        server.should_exit = True  # sockets are closed with 1012 "service restart", requests in flight may end
+        server.stop_accepting()
+        await parts.live.sockets.send_away(settings.drain_timeout_s / 2)
+        server.should_exit = True  # requests in flight may end
         await serving
         for task in background:
             task.cancel()

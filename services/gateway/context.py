@@ -12,7 +12,7 @@ from services.chassis.blobs import BlobStore
 from services.chassis.errors import ResourceExhausted
 from services.gateway.auth import Authenticator
 from services.gateway.clients import Upstream
-from services.gateway.consumer import JobFeed
+from services.gateway.live.live import Live
 from services.gateway.loaders import Loaders
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
@@ -32,7 +32,7 @@ class Parts:
     upstream: Upstream
     authenticator: Authenticator
     signer: StreamSigner
-    feed: JobFeed
+    live: Live
     blobs: BlobStore
 
 

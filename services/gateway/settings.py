@@ -38,6 +38,10 @@ class GatewaySettings(Settings):
     request_timeout_s: float = Field(15.0, gt=0, le=120)
     upstream_timeout_s: float = Field(5.0, gt=0, le=60)
     generation_wait_ms: int = Field(1500, ge=0, le=5000)
+    # A sign of life of a feed or of notifications in which nothing happens.
+    live_heartbeat_s: float = Field(30.0, gt=0, le=300)
+    # Processes behind the listening socket.
+    workers: int = Field(1, ge=1, le=64)
     # How long load balancers get to notice that the process is not ready any more.
     drain_delay_s: float = Field(0.0, ge=0, le=60)
     drain_timeout_s: float = Field(10.0, gt=0, le=120)

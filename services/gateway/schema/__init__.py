@@ -9,6 +9,7 @@ from services.gateway.schema.admin import AdminMutation, AdminQuery
 from services.gateway.schema.encoder import EncoderMutation, EncoderQuery
 from services.gateway.schema.errors import REFUSAL_HANDLERS
 from services.gateway.schema.job import JobMutation, JobQuery, JobSubscription
+from services.gateway.schema.live import LiveSubscription
 from services.gateway.schema.node import NodeQuery
 from services.gateway.schema.playlist import PlaylistMutation, PlaylistQuery
 from services.gateway.schema.registration import RegistrationMutation
@@ -53,7 +54,7 @@ class Mutation(
 
 
 @strawberry.type(description="What can be followed.")
-class Subscription(JobSubscription):
+class Subscription(LiveSubscription, JobSubscription):
     """All subscriptions."""
 
 
