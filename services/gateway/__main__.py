@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import sys
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,6 +25,7 @@ from services.gateway.health import Health
 from services.gateway.live.live import Live
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
+from services.gateway.workers import Place, Tether, Workers
 
 logger = logging.getLogger(__name__)
 
@@ -81,16 +83,27 @@ async def follow(
 
 
 async def main() -> None:
-    """Serve until SIGTERM or SIGINT, then drain."""
+    """Serve until SIGTERM or SIGINT, then drain; with several workers, keep them."""
     settings, bus_settings = load(GatewaySettings), load(BusSettings)
     configure_logging("gateway", settings.log_level)
-    async with told("gateway", settings.metrics_listen, "GATEWAY_METRICS_LISTEN") as metrics:
-        await _serve(settings, bus_settings, metrics)
+    place = Place.of(sys.argv[1:])
+    if place is None and settings.workers > 1:
+        await Workers(settings.workers, listen(settings)).run()
+    else:
+        listener = listen(settings) if place is None else place.listener()
+        metrics_listen = settings.metrics_listen_of(0 if place is None else place.number)
+        async with told("gateway", metrics_listen, "GATEWAY_METRICS_LISTEN") as metrics:
+            await _serve(settings, bus_settings, metrics, listener, None if place is None else place.tether())
     logger.info("stopped")
 
 
-async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: Metrics) -> None:
-    listener = listen(settings)
+async def _serve(
+    settings: GatewaySettings,
+    bus_settings: BusSettings,
+    metrics: Metrics,
+    listener: socket.socket,
+    tether: Tether | None,
+) -> None:
     upstream = Upstream(settings.social_address, settings.retriever_address)
     health = Health(upstream)
     key = settings.url_signing_key.get_secret_value().encode()
@@ -132,6 +145,9 @@ async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: 
         serving = tasks.create_task(server.serve([listener]))
         settle_heap()
         logger.info("listening", extra={"address": settings.listen, "port": listener.getsockname()[1]})
+        if tether is not None:
+            tether.tell_ready()
+            background.append(tasks.create_task(tether.follow()))
         await wait_for_signal()
         health.is_draining = True
         await asyncio.sleep(settings.drain_delay_s)

@@ -54,6 +54,11 @@ class GatewaySettings(Settings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    def metrics_listen_of(self, worker: int) -> str:
+        """Return where a worker serves its metrics: each at a port of its own, one after the other."""
+        host, _, port = self.metrics_listen.rpartition(":")
+        return f"{host}:{int(port) + worker}" if self.metrics_listen and port != "0" else self.metrics_listen
+
     @property
     def host(self) -> str:
         """Address to bind."""

@@ -15,7 +15,7 @@ from services.gateway.__main__ import follow
 from services.gateway.consumer import Streams
 from tests.conftest import NatsServer
 from tests.fakes.answers import NOW
-from tests.fakes.upstreams import new_id, timestamp
+from tests.fakes.upstreams import FakeSocial, new_id, timestamp
 from tests.integration.gateway.conftest import Gateway
 from tests.integration.gateway.socket_client import SocketClient
 
@@ -79,14 +79,14 @@ async def notify(bus: Bus, seconds: int, user_id: str = ANN) -> notifications_pb
     return made
 
 
-def let_see(gateway: Gateway, *hidden: str, followed: tuple[str, ...] = (BOB,)) -> None:
+def let_see(social: FakeSocial, *hidden: str, followed: tuple[str, ...] = (BOB,)) -> None:
     """Let everything be seen but some things."""
 
     def can_view(request: access_pb2.CanViewRequest) -> access_pb2.CanViewResponse:
         return access_pb2.CanViewResponse(can_view=[thing.id not in hidden for thing in request.things])
 
-    gateway.social.answers["CanView"] = can_view
-    gateway.social.answers["ListFollowedIds"] = feed_pb2.ListFollowedIdsResponse(user_ids=followed)
+    social.answers["CanView"] = can_view
+    social.answers["ListFollowedIds"] = feed_pb2.ListFollowedIdsResponse(user_ids=followed)
 
 
 async def event(client: SocketClient, id_: str = "1") -> dict[str, Any]:
