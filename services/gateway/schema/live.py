@@ -17,8 +17,9 @@ from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
 from services.gateway.live.following import Delivery, Follower
 from services.gateway.live.topics import FeedTopic, NotificationTopic, RowTopic
+from services.gateway.schema.feed import Activity
 from services.gateway.schema.fields import AnyId, member, resolver, subscription
-from services.gateway.schema.live_types import Activity, Notification
+from services.gateway.schema.notification import Notification
 from services.gateway.schema.playlist import Playlist
 
 # Social counts likes, saves and comments a moment after they happen.

@@ -51,6 +51,10 @@ class FeedServiceStub:
     """
     ListFollowedIds: _grpc.UnaryUnaryMultiCallable[_feed_pb2.ListFollowedIdsRequest, _feed_pb2.ListFollowedIdsResponse]
     """Lists all whom the caller follows, by ids alone: of whom the feed may tell."""
+    BatchListPlaylistsOfUsers: _grpc.UnaryUnaryMultiCallable[_feed_pb2.BatchListPlaylistsOfUsersRequest, _feed_pb2.BatchListPlaylistsOfUsersResponse]
+    """Lists the newest public playlists of many people, as ListPlaylistsOfUser does; people whom the caller does not see
+    are left out.
+    """
 
 @_typing.type_check_only
 class FeedServiceAsyncStub(FeedServiceStub):
@@ -75,6 +79,10 @@ class FeedServiceAsyncStub(FeedServiceStub):
     """
     ListFollowedIds: _aio.UnaryUnaryMultiCallable[_feed_pb2.ListFollowedIdsRequest, _feed_pb2.ListFollowedIdsResponse]  # type: ignore[assignment]
     """Lists all whom the caller follows, by ids alone: of whom the feed may tell."""
+    BatchListPlaylistsOfUsers: _aio.UnaryUnaryMultiCallable[_feed_pb2.BatchListPlaylistsOfUsersRequest, _feed_pb2.BatchListPlaylistsOfUsersResponse]  # type: ignore[assignment]
+    """Lists the newest public playlists of many people, as ListPlaylistsOfUser does; people whom the caller does not see
+    are left out.
+    """
 
 class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
     """What goes on: with the people one follows, and in the mesh. Private and unlisted playlists are in none of these."""
@@ -132,5 +140,15 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_feed_pb2.ListFollowedIdsResponse, _abc.Awaitable[_feed_pb2.ListFollowedIdsResponse]]:
         """Lists all whom the caller follows, by ids alone: of whom the feed may tell."""
+
+    @_abc_1.abstractmethod
+    def BatchListPlaylistsOfUsers(
+        self,
+        request: _feed_pb2.BatchListPlaylistsOfUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.BatchListPlaylistsOfUsersResponse, _abc.Awaitable[_feed_pb2.BatchListPlaylistsOfUsersResponse]]:
+        """Lists the newest public playlists of many people, as ListPlaylistsOfUser does; people whom the caller does not see
+        are left out.
+        """
 
 def add_FeedServiceServicer_to_server(servicer: FeedServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
