@@ -13,8 +13,8 @@ from services.chassis.blobs import BlobStore
 from services.chassis.errors import ResourceExhausted
 from services.gateway.auth import Authenticator
 from services.gateway.clients import Upstream
-from services.gateway.consumer import JobFeed
 from services.gateway.cookies import Browser
+from services.gateway.live.live import Live
 from services.gateway.loaders import Loaders
 from services.gateway.programs import USER_AGENT_METADATA, program_name
 from services.gateway.settings import GatewaySettings
@@ -50,7 +50,7 @@ class Parts:
     upstream: Upstream
     authenticator: Authenticator
     signer: StreamSigner
-    feed: JobFeed
+    live: Live
     blobs: BlobStore
     transcoder: Transcoder
 

@@ -54,6 +54,10 @@ class GatewaySettings(Settings):
     request_timeout_s: float = Field(15.0, gt=0, le=120)
     upstream_timeout_s: float = Field(5.0, gt=0, le=60)
     generation_wait_ms: int = Field(1500, ge=0, le=5000)
+    # A sign of life of a feed or of notifications in which nothing happens.
+    live_heartbeat_s: float = Field(30.0, gt=0, le=300)
+    # Processes behind the listening socket.
+    workers: int = Field(1, ge=1, le=64)
     # How long load balancers get to notice that the process is not ready any more.
     drain_delay_s: float = Field(0.0, ge=0, le=60)
     drain_timeout_s: float = Field(10.0, gt=0, le=120)
@@ -77,6 +81,11 @@ class GatewaySettings(Settings):
         if value == "none" and not info.data.get("cookie_secure", True):
             raise ValueError("browsers drop a cookie of SameSite=None that is not Secure: set cookie_secure")
         return value
+
+    def metrics_listen_of(self, worker: int) -> str:
+        """Return where a worker serves its metrics: each at a port of its own, one after the other."""
+        host, _, port = self.metrics_listen.rpartition(":")
+        return f"{host}:{int(port) + worker}" if self.metrics_listen and port != "0" else self.metrics_listen
 
     @property
     def host(self) -> str:

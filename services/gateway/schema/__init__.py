@@ -24,6 +24,7 @@ from services.gateway.schema.history import HistoryMutation, HistoryQuery
 from services.gateway.schema.job import JobMutation, JobQuery, JobSubscription
 from services.gateway.schema.job_admin import JobAdminMutation, JobAdminQuery
 from services.gateway.schema.liking import LikingMutation, LikingQuery
+from services.gateway.schema.live import LiveSubscription
 from services.gateway.schema.login import LogInMutation
 from services.gateway.schema.moderation import ModerationMutation, ModerationQuery
 from services.gateway.schema.node import NodeQuery
@@ -126,7 +127,7 @@ class Mutation(
 
 
 @strawberry.type(description="What can be followed.")
-class Subscription(JobSubscription):
+class Subscription(LiveSubscription, JobSubscription):
     """All subscriptions."""
 
 
