@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import uvicorn
 
@@ -17,12 +18,16 @@ from services.chassis.telemetry import Metrics, configure_logging, told
 from services.chassis.telemetry.metrics import BusMetrics
 from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
+from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
 from services.gateway.consumer import JobFeed
 from services.gateway.context import Parts
 from services.gateway.health import Health
+from services.gateway.schema import make_schema
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
+from services.gateway.trust import faults
+from services.gateway.trusted import TrustedDocuments, read_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +67,23 @@ def listen(settings: GatewaySettings) -> socket.socket:
     return listener
 
 
+def trusted(settings: GatewaySettings) -> TrustedDocuments:
+    """Read the manifest of the settings.
+
+    Raises:
+        SystemExit: There is none, or not all of it can be run.
+    """
+    if not settings.trusted_documents:
+        return TrustedDocuments()
+    try:
+        documents = read_manifest(Path(settings.trusted_documents))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"GATEWAY_TRUSTED_DOCUMENTS: {error}") from error
+    if wrong := faults(make_schema(), documents):
+        raise SystemExit("GATEWAY_TRUSTED_DOCUMENTS: " + "\n".join(wrong))
+    return TrustedDocuments(documents, is_closed=settings.trusted_only)
+
+
 async def follow(bus_settings: BusSettings, feed: JobFeed, health: Health, metrics: BusMetrics | None = None) -> None:
     """Connect to NATS, waiting for it, and follow job progress for ever."""
     bus = await Bus.connect(bus_settings, "gateway", metrics)
@@ -93,6 +115,8 @@ async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: 
         signer=StreamSigner(key, settings.stream_url_lifetime_s),
         feed=JobFeed(),
         blobs=open_blob_store(settings.blob_store_url),
+        budgets=Budgets(settings.cost_capacity, settings.cost_refill_per_s),
+        trusted=trusted(settings),
     )
     threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="audio")
     server = HttpServer(

@@ -11,11 +11,13 @@ from services.chassis import auth
 from services.chassis.blobs import BlobStore
 from services.chassis.errors import ResourceExhausted
 from services.gateway.auth import Authenticator
+from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
 from services.gateway.consumer import JobFeed
 from services.gateway.loaders import Loaders
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
+from services.gateway.trusted import TrustedDocuments
 
 # A document that needs more than this asks for lists of lists: it is told so instead of being served slowly.
 MAX_UPSTREAM_CALLS = 40
@@ -34,6 +36,8 @@ class Parts:
     signer: StreamSigner
     feed: JobFeed
     blobs: BlobStore
+    budgets: Budgets
+    trusted: TrustedDocuments
 
 
 @dataclass

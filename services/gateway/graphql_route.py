@@ -19,7 +19,7 @@ from strawberry.types.unset import UnsetType
 from services.chassis.errors import DomainError, InvalidArgument, NotFound, ResourceExhausted
 from services.gateway.context import Parts, RequestContext
 from services.gateway.errors import client_message, describe, http_status
-from services.gateway.limits import GatewaySchema
+from services.gateway.gate import GatewaySchema
 
 _INIT_TIMEOUT = timedelta(seconds=10)
 _MAX_OPERATIONS_PER_SOCKET = 50
@@ -49,7 +49,7 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
     def __init__(self, schema: GatewaySchema, parts: Parts) -> None:
         super().__init__(
             schema,
-            graphql_ide="graphiql" if parts.settings.graphiql else None,
+            graphql_ide="graphiql" if parts.settings.explorable else None,
             allow_queries_via_get=False,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             connection_init_wait_timeout=_INIT_TIMEOUT,
@@ -132,6 +132,10 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
             raise json.JSONDecodeError(type(error).__name__, "", 0) from error
         if not isinstance(decoded, dict):
             raise json.JSONDecodeError("not an object", "", 0)
+        # Of a request, and of a socket's message.
+        payload = decoded.get("payload") if decoded.get("type") == "subscribe" else decoded
+        if isinstance(payload, dict):
+            self._parts.trusted.fill_in(payload)
         return decoded
 
 

@@ -1,8 +1,8 @@
 """What a gateway process can be told from outside."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from services.chassis.settings import Listen, OptionalListen, Settings, settings_config
@@ -27,7 +27,14 @@ class GatewaySettings(Settings):
     public_url: Annotated[str, AfterValidator(_without_slash)] = ""
     url_signing_key: SecretStr = Field(min_length=32)
     stream_url_lifetime_s: int = Field(900, ge=1, le=900)
-    graphiql: bool = True
+    # Whether clients may explore: GraphiQL, introspection, and suggestions for names that are not known.
+    explorable: bool = True
+    # A JSON object from SHA-256 to document; empty for none.
+    trusted_documents: str = ""
+    trusted_only: bool = False
+    # Of a viewer over all workers, in points: a bucket, and what comes back in a second.
+    cost_capacity: int = Field(20_000, ge=100)
+    cost_refill_per_s: int = Field(2000, ge=1)
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     # Names under which the gateway may be called; any other Host is refused, so that no web page can rebind to it.
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("*",)
@@ -49,6 +56,12 @@ class GatewaySettings(Settings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_trusted(self) -> Self:
+        if self.trusted_only and not self.trusted_documents:
+            raise ValueError("TRUSTED_ONLY needs TRUSTED_DOCUMENTS: nothing could be asked")
+        return self
 
     @property
     def host(self) -> str:

@@ -19,12 +19,14 @@ from services.chassis.blobs import open_blob_store
 from services.gateway.__main__ import HttpServer, listen
 from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
+from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
 from services.gateway.consumer import JobFeed
 from services.gateway.context import Parts
 from services.gateway.health import Health
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
+from services.gateway.trusted import TrustedDocuments
 from tests.fakes.tokens import TokenSigner
 from tests.fakes.upstreams import FakeRetriever, FakeSocial, Upstreams, upstreams
 
@@ -77,7 +79,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def serving_gateway(folder: Path, **changes: Any) -> AsyncIterator[Gateway]:
+async def serving_gateway(
+    folder: Path, trusted: TrustedDocuments | None = None, **changes: Any
+) -> AsyncIterator[Gateway]:
     """Serve a gateway with other settings than the usual ones."""
     signer = TokenSigner()
     blobs = folder / "blobs"
@@ -97,6 +101,8 @@ async def serving_gateway(folder: Path, **changes: Any) -> AsyncIterator[Gateway
             signer=StreamSigner(SIGNING_KEY.encode(), settings.stream_url_lifetime_s),
             feed=JobFeed(),
             blobs=open_blob_store(settings.blob_store_url),
+            budgets=Budgets(settings.cost_capacity, settings.cost_refill_per_s),
+            trusted=trusted or TrustedDocuments(),
         )
         health = Health(upstream)
         threads = ThreadPoolExecutor(4)
@@ -138,6 +144,7 @@ async def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 def gateway(shared_gateway: Gateway) -> Gateway:
     """The module's gateway, with upstreams and blob store as new."""
     shared_gateway.behind.reset()
+    shared_gateway.parts.budgets.clear()
     for path in shared_gateway.blobs.rglob("*"):
         if path.is_file():
             path.unlink()

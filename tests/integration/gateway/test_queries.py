@@ -412,7 +412,7 @@ async def test_lists_of_lists_end_at_the_budget_of_calls(gateway: Gateway) -> No
     for _ in range(60):
         gateway.social.add_playlist(tracks)
     body = await gateway.run(
-        "{ myPlaylists(first: 100) { nodes { entries { nodes { position } } } } }", headers=gateway.bearer()
+        "{ myPlaylists(first: 100) { nodes { entries(first: 20) { nodes { position } } } } }", headers=gateway.bearer()
     )
     nodes = body["data"]["myPlaylists"]["nodes"]
     assert sum(node["entries"] is not None for node in nodes) == 39
