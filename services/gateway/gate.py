@@ -31,6 +31,7 @@ MAX_COST = 5_000
 
 # Each unknown name is compared with all known ones, for suggestions.
 _MAX_ERRORS = 5
+_UNREADABLE = "a value of the document cannot be read"
 _NOTHING = parse_document("{ __typename }")
 _CACHED_DOCUMENTS = 256
 _MAX_CACHED_CHARACTERS = 4096
@@ -48,9 +49,21 @@ class GatewaySchema(Schema):
         for error in errors:
             present(error, with_suggestions=is_explorable)
 
+    def _get_custom_context_kwargs(
+        self, operation_extensions: dict[str, Any] | None = None, *, sync: bool = False
+    ) -> dict[str, Any]:
+        # Each error of a variable prints all of it.
+        kwargs = super()._get_custom_context_kwargs(operation_extensions, sync=sync)
+        return {**kwargs, "max_coercion_errors": _MAX_ERRORS}
+
     def check_document(self, document: DocumentNode) -> list[GraphQLError]:
         """Validate a document; what is wrong with it, or nothing."""
-        return validate(self._schema, document, max_errors=_MAX_ERRORS)
+        errors = validate(self._schema, document, max_errors=_MAX_ERRORS)
+        # Python reads no number of more than 4,300 digits, which graphql-core does not expect.
+        return [
+            GraphQLError(_UNREADABLE, error.nodes) if isinstance(error.original_error, ValueError) else error
+            for error in errors
+        ]
 
     def measure_cost(
         self, document: DocumentNode, operation: OperationDefinitionNode, variables: dict[str, Any]

@@ -16,7 +16,7 @@ from typing import Any
 
 import graphql
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
 from hypothesis_graphql import Mode, nodes, queries
 
@@ -194,6 +194,7 @@ def asking(door: Door, kind: str, made: st.SearchStrategy[str]) -> Callable[[], 
 
     @given(made, st.sampled_from(sorted(door.headers)), st.sampled_from(FAULTS))
     def ask(document: str, who: str, fault: Exception | None) -> None:
+        note(document)
         (door.subscribe if kind == "subscription" else door.post)(document, who, fault)
 
     return ask
