@@ -17,8 +17,12 @@ from services.gateway.border import Border, error_response
 from services.gateway.context import Parts
 from services.gateway.graphql_route import GraphQLRoute
 from services.gateway.health import Health
+from services.gateway.playlist_files import PlaylistFiles
 from services.gateway.schema import make_schema
+from services.gateway.share_page import SharePage
 from services.gateway.streaming import AudioStreams
+from services.gateway.token_streams import TokenStreams
+from services.gateway.trend_export import TrendExport
 from services.gateway.uploads import Uploads
 
 _FRONT_PAGE = """<!doctype html>
@@ -43,13 +47,20 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
         threads: Reads audio files.
     """
     graphql = GraphQLRoute(make_schema(), parts)
+    streams = AudioStreams(parts, threads)
+    playlist_files = PlaylistFiles(parts)
     return Starlette(
         routes=[
             Route("/", _front_page),
             Route("/graphql", graphql),
             WebSocketRoute("/graphql", graphql),
             Route("/uploads", Uploads(parts).handle, methods=["POST"]),
-            Route("/tracks/{track_id}/stream", AudioStreams(parts, threads).handle, methods=["GET", "HEAD"]),
+            Route("/tracks/{track_id}/stream", streams.handle, methods=["GET", "HEAD"]),
+            Route("/stream/{secret}/{track_id}", TokenStreams(parts, streams).handle, methods=["GET", "HEAD"]),
+            Route("/playlists/import", playlist_files.take, methods=["POST"]),
+            Route("/playlists/{playlist_id}/export.{format}", playlist_files.export, methods=["GET", "HEAD"]),
+            Route("/p/{slug}", SharePage(parts).handle, methods=["GET", "HEAD"]),
+            Route("/trends.csv", TrendExport(parts).handle, methods=["GET"]),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],
@@ -60,8 +71,23 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
                 CORSMiddleware,
                 allow_origins=parts.settings.cors_origins,
                 allow_methods=["GET", "HEAD", "POST"],
-                allow_headers=["Authorization", "Content-Type", "X-File-Name", "Range", "If-Range", REQUEST_ID_HEADER],
-                expose_headers=["Content-Range", "Accept-Ranges", "ETag", "Retry-After", REQUEST_ID_HEADER],
+                allow_headers=[
+                    "Authorization",
+                    "Content-Type",
+                    "Idempotency-Key",
+                    "X-File-Name",
+                    "Range",
+                    "If-Range",
+                    REQUEST_ID_HEADER,
+                ],
+                expose_headers=[
+                    "Content-Disposition",
+                    "Content-Range",
+                    "Accept-Ranges",
+                    "ETag",
+                    "Retry-After",
+                    REQUEST_ID_HEADER,
+                ],
             ),
         ],
         exception_handlers={DomainError: _refuse, HTTPException: _refuse_by_router},

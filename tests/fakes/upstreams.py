@@ -42,6 +42,7 @@ from services.retriever.servicer import profile_servicer, reference_servicer, se
 from services.social.servicer import access as social_access
 from tests.fakes.answers import NOW, made_up
 from tests.fakes.ingest import FakeIngest
+from tests.fakes.playlists import FakePlaylists
 from tests.fakes.tokens import TokenSigner
 
 SOCIAL_ACCESS = social_access.ACCESS
@@ -126,7 +127,7 @@ class _Fake:
         return found
 
 
-class FakeSocial(_Fake, FakeIngest):
+class FakeSocial(_Fake, FakeIngest, FakePlaylists):
     """All of social's services: what is written here over dictionaries, everything else made up (see `_Fake`)."""
 
     def __init__(self, signer: TokenSigner) -> None:
@@ -142,6 +143,7 @@ class FakeSocial(_Fake, FakeIngest):
         self.users: dict[str, accounts_pb2.User] = {}
         self.failures: list[catalog_pb2.FailedTrack] = []
         self.left_upload_bytes = 2**40
+        self.play_count = 0
         self.root_files = []
         self.revoked: list[str] = []
         self.encoders: list[encoders_pb2.Encoder] = []
@@ -422,6 +424,7 @@ class FakeSocial(_Fake, FakeIngest):
             indexed_count=len(self.tracks),
             user_count=len(self.users),
             playlist_count=len(self.playlists),
+            play_count=self.play_count,
             genres=[catalog_pb2.GenreCount(genre="Rock", track_count=len(self.tracks))],
         )
 

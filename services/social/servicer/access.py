@@ -55,23 +55,23 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.USER: "BlockTrack UnblockTrack BlockArtist UnblockArtist ListBlocked",
     },
     "PeopleService": {
-        Access.PUBLIC: "GetProfile BatchGetProfiles ListFollowers ListFollowing",
+        Access.PUBLIC: "GetProfile BatchGetProfiles ListFollowers ListFollowing BatchGetFollowers BatchGetFollowing",
         Access.USER: "Follow Unfollow BlockUser UnblockUser ListBlockedUsers",
     },
     "FeedService": {
-        Access.PUBLIC: "ListTrending ListLatest ListPlaylistsOfUser ListLikedPlaylists",
+        Access.PUBLIC: "ListTrending ListLatest ListPlaylistsOfUser ListLikedPlaylists BatchListPlaylistsOfUsers",
         Access.USER: "ListFeed",
     },
     "NotificationService": {
         Access.USER: "ListNotifications CountUnread MarkRead",
     },
     "EditingService": {
-        Access.PUBLIC: "BatchGetPlaylists GetPlaylistBySlug",
+        Access.PUBLIC: "BatchGetPlaylists GetPlaylistBySlug BatchListEntries",
         Access.USER: "CreatePlaylist AddEntries RemoveEntries MoveEntry ReorderEntries ReorderByTracks CopyPlaylist "
         "RotateShareSlug",
     },
     "EngagementService": {
-        Access.PUBLIC: "ListComments ListLikers",
+        Access.PUBLIC: "ListComments ListLikers BatchGetComments BatchListComments BatchListLikers",
         Access.USER: "LikePlaylist UnlikePlaylist AddComment EditComment DeleteComment",
     },
     "ExchangeService": {
@@ -82,21 +82,21 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.USER: "CheckUpload ListMyUploads DeleteUpload",
     },
     "ListeningService": {
-        Access.PUBLIC: "GetListening",
+        Access.PUBLIC: "GetListening BatchGetListening",
         Access.USER: "RecordPlays ListHistory DeleteHistory",
     },
     "RecommendationService": {
         Access.USER: "ListRecommendedUsers ListRecommendedTracks GetDailyMix",
     },
     "BadgeService": {
-        Access.PUBLIC: "ListBadges GetAvatar",
+        Access.PUBLIC: "ListBadges GetAvatar BatchGetBadges BatchGetAvatars",
     },
     "TrendService": {
         Access.ADMIN: "ListTrends ExportTrends",
     },
     "PlaylistJobService": {
         Access.USER: "CreateExtensionJob ListSuggestions JudgeSuggestions CreateRegenerationJob GetRecipe "
-        "SetSchedule ClearSchedule GetSchedule ListMyJobs",
+        "BatchGetRecipes SetSchedule ClearSchedule GetSchedule BatchGetSchedules ListMyJobs",
         Access.ADMIN: "ListJobs ReplayJobs",
     },
     "ViewService": {
