@@ -32,6 +32,18 @@ async def test_an_account_is_verified_changed_taken_along_and_deleted(mesh: Mesh
     async with gateway_before(mesh, tmp_path) as door:
         await sign_up(door, "admin")
         token = await sign_up(door, "mina")
+        credentials = {"login": "mina", "password": "secret of mina"}
+        log_in = f"""mutation($input: LogInInput!) {{
+          result: logIn(input: $input) {{ ... on LogInSuccess {{ {TOKENS} }} }} }}"""
+        await door.run(log_in, "", credentials, **{"User-Agent": "Radio/1.0"})
+        sessions = (await door.run("{ result: mySessions { nodes { userAgent network isCurrent kind } } }", token))[
+            "nodes"
+        ]
+        assert [(one["userAgent"].partition("/")[0], one["isCurrent"]) for one in sessions] == [
+            ("Radio", False),
+            ("python-httpx", True),
+        ]
+        assert {(one["network"], one["kind"]) for one in sessions} == {("127.0.0.0/24", "LOGIN")}
         first = await mails.token("mina@example.org", "Confirm")
         # As the page behind the mail's link does it: with nobody's token.
         await door.do("verifyEmail", {"token": first})
