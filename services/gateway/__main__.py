@@ -17,6 +17,7 @@ from services.chassis.server import run, settle_heap, wait_for_signal
 from services.chassis.settings import load
 from services.chassis.telemetry import Metrics, configure_logging, told
 from services.chassis.telemetry.metrics import BusMetrics
+from services.gateway import pages
 from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
@@ -30,7 +31,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
 from services.gateway.transcoding.transcoder import Transcoder
 from services.gateway.trust import faults
-from services.gateway.trusted import TrustedDocuments, read_manifest
+from services.gateway.trusted import TrustedDocuments, document_id, read_manifest
 from services.gateway.tus.partial_uploads import PartialUploads
 from services.gateway.workers import Place, Tether, Workers
 
@@ -91,7 +92,8 @@ def trusted(settings: GatewaySettings) -> TrustedDocuments:
         raise SystemExit(f"GATEWAY_TRUSTED_DOCUMENTS: {error}") from error
     if wrong := faults(make_schema(), documents):
         raise SystemExit("GATEWAY_TRUSTED_DOCUMENTS: " + "\n".join(wrong))
-    return TrustedDocuments(documents, is_closed=settings.trusted_only)
+    own = {document_id(text): text for text in pages.DOCUMENTS}
+    return TrustedDocuments(documents | own, is_closed=settings.trusted_only)
 
 
 async def follow(
