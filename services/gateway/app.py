@@ -23,6 +23,7 @@ from services.gateway.schema import make_schema
 from services.gateway.share_page import SharePage
 from services.gateway.streaming import AudioStreams
 from services.gateway.token_streams import TokenStreams
+from services.gateway.trend_export import TrendExport
 from services.gateway.tus import protocol
 from services.gateway.tus.partial_uploads import PartialUploads
 from services.gateway.tus.route import TusUploads
@@ -75,6 +76,7 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             Route("/playlists/import", playlist_files.take, methods=["POST"]),
             Route("/playlists/{playlist_id}/export.{format}", playlist_files.export, methods=["GET", "HEAD"]),
             Route("/p/{slug}", SharePage(parts).handle, methods=["GET", "HEAD"]),
+            Route("/trends.csv", TrendExport(parts).handle, methods=["GET"]),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],

@@ -22,7 +22,9 @@ _SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-_ROUTES = frozenset({"graphql", "uploads", "tracks", "users", "playlists", "stream", "p", "healthz", "readyz"})
+_ROUTES = frozenset(
+    {"graphql", "uploads", "tracks", "users", "playlists", "stream", "p", "trends.csv", "healthz", "readyz"}
+)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 # What follows these are secrets: those of stream tokens, and links of playlists that are listed nowhere.
 _SECRET_PATHS = frozenset({"stream", "p"})

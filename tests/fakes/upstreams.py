@@ -143,6 +143,7 @@ class FakeSocial(_Fake, FakeIngest, FakePlaylists):
         self.users: dict[str, accounts_pb2.User] = {}
         self.failures: list[catalog_pb2.FailedTrack] = []
         self.left_upload_bytes = 2**40
+        self.play_count = 0
         self.root_files = []
         self.revoked: list[str] = []
         self.encoders: list[encoders_pb2.Encoder] = []
@@ -423,6 +424,7 @@ class FakeSocial(_Fake, FakeIngest, FakePlaylists):
             indexed_count=len(self.tracks),
             user_count=len(self.users),
             playlist_count=len(self.playlists),
+            play_count=self.play_count,
             genres=[catalog_pb2.GenreCount(genre="Rock", track_count=len(self.tracks))],
         )
 

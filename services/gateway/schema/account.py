@@ -2,16 +2,17 @@
 
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Self
 
 import strawberry
-from strawberry import field, relay
+from strawberry import field
 
 from museed.social.v1 import accounts_pb2
 from services.chassis import auth
-from services.gateway.context import Info, RequestContext
+from services.gateway.context import Info
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import member, mutation, resolver
+from services.gateway.schema.user import User as User
 from services.gateway.schema.values import to_datetime
 
 
@@ -21,28 +22,6 @@ class Role(Enum):
 
     USER = member("user", "Everything that concerns oneself.")
     ADMIN = member("admin", "That, and looking after the library.")
-
-
-@strawberry.type(description="A person as everybody may see them.")
-class User(relay.Node):
-    """Public part of an account."""
-
-    _id_attr: ClassVar[str | None] = "user_id"
-
-    user_id: strawberry.ID = field(description="Its UUID.")
-    username: str = field(description="Unique name, case-insensitive.")
-    nickname: str = field(description="Name shown to others.")
-    created_at: datetime = field(description="When the account was made.")
-
-    @classmethod
-    def from_message(cls, message: accounts_pb2.User) -> Self:
-        """Translate social's message."""
-        return cls(
-            user_id=strawberry.ID(message.user_id),
-            username=message.username,
-            nickname=message.nickname,
-            created_at=to_datetime(message.created_at),
-        )
 
 
 @strawberry.type(description="The caller's own account.")
@@ -139,12 +118,6 @@ SignUpResult = Annotated[SignUpSuccess | Refusal, strawberry.union("SignUpResult
 LogInResult = Annotated[LogInSuccess | Refusal, strawberry.union("LogInResult")]
 RefreshResult = Annotated[RefreshSuccess | Refusal, strawberry.union("RefreshResult")]
 LogOutResult = Annotated[LogOutSuccess | Refusal, strawberry.union("LogOutResult")]
-
-
-async def load_user(context: RequestContext, user_id: str | None) -> User | None:
-    """Return a person through the loader; None for nobody, and where there is none."""
-    message = await context.loaders.users.load(user_id) if user_id else None
-    return None if message is None else User.from_message(message)
 
 
 @strawberry.type

@@ -6,12 +6,12 @@ from strawberry import relay
 from services.chassis.errors import InvalidArgument, NotFound
 from services.gateway.context import Info
 from services.gateway.ids import decode_global_id
-from services.gateway.schema.account import User
 from services.gateway.schema.comment import require_comment
 from services.gateway.schema.fields import GlobalId, resolver
 from services.gateway.schema.job import read_job
 from services.gateway.schema.playlist import load_playlist
 from services.gateway.schema.track import require_track
+from services.gateway.schema.user import User
 
 
 @strawberry.type
