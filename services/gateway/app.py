@@ -16,8 +16,12 @@ from services.chassis.telemetry import REQUEST_ID_HEADER
 from services.gateway.avatars import Avatars
 from services.gateway.border import Border, error_response
 from services.gateway.context import Parts
+from services.gateway.covers.route import Covers
+from services.gateway.exports import Exports
 from services.gateway.graphql_route import GraphQLRoute
 from services.gateway.health import Health
+from services.gateway.jwks import Jwks
+from services.gateway.pages import pages
 from services.gateway.playlist_files import PlaylistFiles
 from services.gateway.schema import make_schema
 from services.gateway.share_page import SharePage
@@ -61,6 +65,7 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
     streams = AudioStreams(parts, threads)
     uploads = _UploadRoutes(parts)
     playlist_files = PlaylistFiles(parts)
+    covers = Covers(parts, threads)
     return Starlette(
         routes=[
             Route("/", _front_page),
@@ -77,6 +82,11 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             Route("/playlists/{playlist_id}/export.{format}", playlist_files.export, methods=["GET", "HEAD"]),
             Route("/p/{slug}", SharePage(parts).handle, methods=["GET", "HEAD"]),
             Route("/trends.csv", TrendExport(parts).handle, methods=["GET"]),
+            Route("/exports/{export_id}", Exports(parts).handle, methods=["GET", "HEAD"]),
+            Route("/.well-known/jwks.json", Jwks(parts.upstream.fetch_jwks).handle, methods=["GET", "HEAD"]),
+            *pages(),
+            Route("/tracks/{track_id}/cover", covers.handle_track, methods=["GET", "HEAD"]),
+            Route("/albums/{album_id}/cover", covers.handle_album, methods=["GET", "HEAD"]),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],
@@ -86,6 +96,8 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             Middleware(
                 CORSMiddleware,
                 allow_origins=parts.settings.cors_origins,
+                # Only for origins that are named: else any page could have cookies sent and read the answer.
+                allow_credentials="*" not in parts.settings.cors_origins,
                 allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
                 allow_headers=[*_REQUEST_HEADERS, *protocol.REQUEST_HEADERS],
                 expose_headers=[*_RESPONSE_HEADERS, *protocol.RESPONSE_HEADERS],

@@ -90,6 +90,7 @@ class CatalogUploads(catalog_pb2_grpc.CatalogServiceServicer):
             raise UploadNotFound(upload_id)
         async with self._database.connection() as connection:
             found = await uploads.find_uploads(connection, [upload_id], user_id, self._clock())
+            heard = await uploads.heard_in(connection, list(found))
         if upload_id not in found:
             raise UploadNotFound(upload_id)
-        return catalog_pb2.GetUploadResponse(upload=to.upload(found[upload_id]))
+        return catalog_pb2.GetUploadResponse(upload=to.upload(found[upload_id], heard.get(upload_id)))
