@@ -18,8 +18,11 @@ from services.gateway.context import Parts
 from services.gateway.covers.route import Covers
 from services.gateway.graphql_route import GraphQLRoute
 from services.gateway.health import Health
+from services.gateway.playlist_files import PlaylistFiles
 from services.gateway.schema import make_schema
+from services.gateway.share_page import SharePage
 from services.gateway.streaming import AudioStreams
+from services.gateway.token_streams import TokenStreams
 from services.gateway.uploads import Uploads
 
 _FRONT_PAGE = """<!doctype html>
@@ -45,13 +48,19 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
     """
     graphql = GraphQLRoute(make_schema(), parts)
     covers = Covers(parts, threads)
+    streams = AudioStreams(parts, threads)
+    playlist_files = PlaylistFiles(parts)
     return Starlette(
         routes=[
             Route("/", _front_page),
             Route("/graphql", graphql),
             WebSocketRoute("/graphql", graphql),
             Route("/uploads", Uploads(parts).handle, methods=["POST"]),
-            Route("/tracks/{track_id}/stream", AudioStreams(parts, threads).handle, methods=["GET", "HEAD"]),
+            Route("/tracks/{track_id}/stream", streams.handle, methods=["GET", "HEAD"]),
+            Route("/stream/{secret}/{track_id}", TokenStreams(parts, streams).handle, methods=["GET", "HEAD"]),
+            Route("/playlists/import", playlist_files.take, methods=["POST"]),
+            Route("/playlists/{playlist_id}/export.{format}", playlist_files.export, methods=["GET", "HEAD"]),
+            Route("/p/{slug}", SharePage(parts).handle, methods=["GET", "HEAD"]),
             Route("/tracks/{track_id}/cover", covers.handle_track, methods=["GET", "HEAD"]),
             Route("/albums/{album_id}/cover", covers.handle_album, methods=["GET", "HEAD"]),
             Route("/healthz", health.alive),
@@ -64,8 +73,23 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
                 CORSMiddleware,
                 allow_origins=parts.settings.cors_origins,
                 allow_methods=["GET", "HEAD", "POST"],
-                allow_headers=["Authorization", "Content-Type", "X-File-Name", "Range", "If-Range", REQUEST_ID_HEADER],
-                expose_headers=["Content-Range", "Accept-Ranges", "ETag", "Retry-After", REQUEST_ID_HEADER],
+                allow_headers=[
+                    "Authorization",
+                    "Content-Type",
+                    "Idempotency-Key",
+                    "X-File-Name",
+                    "Range",
+                    "If-Range",
+                    REQUEST_ID_HEADER,
+                ],
+                expose_headers=[
+                    "Content-Disposition",
+                    "Content-Range",
+                    "Accept-Ranges",
+                    "ETag",
+                    "Retry-After",
+                    REQUEST_ID_HEADER,
+                ],
             ),
         ],
         exception_handlers={DomainError: _refuse, HTTPException: _refuse_by_router},

@@ -22,8 +22,10 @@ _SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-_ROUTES = frozenset({"graphql", "uploads", "tracks", "albums", "healthz", "readyz"})
+_ROUTES = frozenset({"graphql", "uploads", "tracks", "albums", "playlists", "stream", "p", "healthz", "readyz"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
+# What follows these are secrets: those of stream tokens, and links of playlists that are listed nowhere.
+_SECRET_PATHS = frozenset({"stream", "p"})
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 
 
@@ -34,6 +36,12 @@ def error_response(error: DomainError) -> JSONResponse:
         headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
     body = {"error": {**describe(error), "message": client_message(error)}}
     return JSONResponse(body, status_code=http_status(error), headers=headers)
+
+
+def shown_path(path: str) -> str:
+    """Return a path as the log may have it: without what opens something to whoever reads it."""
+    first, _, rest = path.lstrip("/").partition("/")
+    return f"/{first}/…" if first in _SECRET_PATHS and rest else path
 
 
 class Border:
@@ -71,7 +79,7 @@ class Border:
                 await self._app(scope, receive, send_on)
             except Exception as error:  # the border of this process: nothing of the inside leaves it
                 span.fail(error)
-                refusal = masked(error, path=scope["path"])
+                refusal = masked(error, path=shown_path(scope["path"]))
                 if scope["type"] == "http" and status == 0:
                     await error_response(refusal)(scope, receive, send_on)
             span.note(http__response__status_code=status)
@@ -81,7 +89,7 @@ class Border:
                 "http_request",
                 extra={
                     "method": scope["method"],
-                    "path": scope["path"],
+                    "path": shown_path(scope["path"]),
                     "status": status,
                     "duration_ms": round((time.monotonic() - started) * 1000, 1),
                 },

@@ -49,10 +49,11 @@ _KEYS_TIMEOUT_S = 5.0
 _READS = ("Batch", "CanView", "Check", "Count", "Describe", "Export", "Get", "List", "Match", "Resolve", "Search")
 _REPEATABLE = frozenset(
     "AddComment AddEntries BlockArtist BlockTrack BlockUser CancelJob ClearSchedule CopyPlaylist CreateApiToken"
-    " CreateExtensionJob CreateGenerationJob CreateHearingJob CreatePlaylist CreateRegenerationJob DeleteUpload Follow"
-    " ImportEmbeddings ImportPlaylist LikePlaylist LogOut MarkMissing MarkRead MoveEntry RecordPlays RegisterRoot"
-    " RegisterTracks RemoveEntries ReorderByTracks ReorderEntries ReplayDeadLetters SetSchedule UnblockArtist"
-    " UnblockTrack UnblockUser Unfollow UnlikePlaylist".split()
+    " CreateExtensionJob CreateGenerationJob CreateHearingJob CreatePlaylist CreateRegenerationJob DeleteUpload"
+    " Follow ImportEmbeddings ImportPlaylist JudgeSuggestions LikePlaylist LogOut MarkMissing MarkRead MoveEntry"
+    " RecordPlays RegisterRoot"
+    " RegisterTracks RemoveEntries ReorderByTracks ReorderEntries ReplayDeadLetters ReplayJobs SetSchedule"
+    " UnblockArtist UnblockTrack UnblockUser Unfollow UnlikePlaylist".split()
 )
 
 

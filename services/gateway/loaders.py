@@ -6,8 +6,17 @@ from typing import Protocol, TypeVar
 import grpc
 from strawberry.dataloader import DataLoader
 
-from museed.social.v1 import accounts_pb2, catalog_pb2, editing_pb2, library_pb2, playlists_pb2
+from museed.social.v1 import (
+    accounts_pb2,
+    catalog_pb2,
+    editing_pb2,
+    engagement_pb2,
+    jobwork_pb2,
+    library_pb2,
+    playlists_pb2,
+)
 from services.gateway.clients import Upstream
+from services.gateway.playlist_loaders import PlaylistLoaders
 
 # As social takes them.
 _MAX_TRACKS = 600
@@ -15,6 +24,7 @@ _MAX_USERS = 500
 _MAX_PLAYLISTS = 100
 _MAX_OF_LIBRARY = 500
 _MAX_LISTS = 100
+_MAX_COMMENTS = 500
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -49,6 +59,21 @@ class Loaders:
             request = editing_pb2.BatchGetPlaylistsRequest(playlist_ids=ids)
             answer = await call(upstream.editing.BatchGetPlaylists, request)
             return {playlist.playlist_id: playlist for playlist in answer.playlists}
+
+        async def recipes(ids: list[str]) -> dict[str, jobwork_pb2.KeptRecipe]:
+            request = jobwork_pb2.BatchGetRecipesRequest(playlist_ids=ids)
+            answer = await call(upstream.playlist_jobs.BatchGetRecipes, request)
+            return {recipe.playlist_id: recipe for recipe in answer.recipes}
+
+        async def schedules(ids: list[str]) -> dict[str, jobwork_pb2.Schedule]:
+            request = jobwork_pb2.BatchGetSchedulesRequest(playlist_ids=ids)
+            answer = await call(upstream.playlist_jobs.BatchGetSchedules, request)
+            return {schedule.playlist_id: schedule for schedule in answer.schedules}
+
+        async def comments(ids: list[str]) -> dict[str, engagement_pb2.Comment]:
+            request = engagement_pb2.BatchGetCommentsRequest(comment_ids=ids)
+            answer = await call(upstream.engagement.BatchGetComments, request)
+            return {comment.comment_id: comment for comment in answer.comments}
 
         async def whole_playlist(playlist_id: str) -> playlists_pb2.GetPlaylistResponse:
             request = playlists_pb2.GetPlaylistRequest(playlist_id=playlist_id)
@@ -94,7 +119,12 @@ class Loaders:
         self.users = DataLoader(load_fn=_in_order(users), max_batch_size=_MAX_USERS)
         # Without entries.
         self.playlists = DataLoader(load_fn=_in_order(playlists), max_batch_size=_MAX_PLAYLISTS)
-        # With entries, which social tells of one playlist at a time, within the operation's budget.
+        # By playlists of the caller's own.
+        self.recipes = DataLoader(load_fn=_in_order(recipes), max_batch_size=_MAX_PLAYLISTS)
+        self.schedules = DataLoader(load_fn=_in_order(schedules), max_batch_size=_MAX_PLAYLISTS)
+        self.comments = DataLoader(load_fn=_in_order(comments), max_batch_size=_MAX_COMMENTS)
+        self.of_playlists = PlaylistLoaders(upstream, call)
+        # With all entries, for who asks for one playlist by its id.
         self.whole_playlists = DataLoader(load_fn=_one_by_one(whole_playlist), max_batch_size=1)
 
 

@@ -50,6 +50,19 @@ class AudioStreams:
         """
         track_id = decode_id(request.path_params["track_id"], "Track", "trackId")
         session_id = await self._admit(request, track_id)
+        return await self.track_audio(request, track_id, session_id)
+
+    async def track_audio(self, request: Request, track_id: str, session_id: str = "") -> Response:
+        """Answer with a track's audio, to somebody who was let in.
+
+        Args:
+            request: GET or HEAD.
+            track_id: UUID.
+            session_id: The connection is broken when this session ends.
+
+        Raises:
+            NotFound, FailedPrecondition: As `handle` does.
+        """
         media = await self._parts.upstream.catalog.GetTrackMedia(
             catalog_pb2.GetTrackMediaRequest(track_id=track_id), timeout=self._parts.settings.upstream_timeout_s
         )

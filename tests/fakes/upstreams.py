@@ -42,6 +42,7 @@ from services.retriever.servicer import profile_servicer, reference_servicer, se
 from services.social.servicer import access as social_access
 from tests.fakes.answers import NOW, made_up
 from tests.fakes.ingest import FakeIngest
+from tests.fakes.playlists import FakePlaylists
 from tests.fakes.tokens import TokenSigner
 
 SOCIAL_ACCESS = social_access.ACCESS
@@ -126,7 +127,7 @@ class _Fake:
         return found
 
 
-class FakeSocial(_Fake, FakeIngest):
+class FakeSocial(_Fake, FakeIngest, FakePlaylists):
     """All of social's services: what is written here over dictionaries, everything else made up (see `_Fake`)."""
 
     def __init__(self, signer: TokenSigner) -> None:

@@ -9,17 +9,26 @@ from services.gateway.schema.admin import AdminMutation, AdminQuery
 from services.gateway.schema.album import AlbumQuery
 from services.gateway.schema.artist import ArtistQuery
 from services.gateway.schema.blocklist import BlocklistMutation, BlocklistQuery
+from services.gateway.schema.comment import CommentMutation
 from services.gateway.schema.encoder import EncoderMutation, EncoderQuery
 from services.gateway.schema.errors import REFUSAL_HANDLERS
+from services.gateway.schema.extension import ExtensionMutation, ExtensionQuery
+from services.gateway.schema.generation import GenerationMutation
 from services.gateway.schema.genre import GenreQuery
 from services.gateway.schema.job import JobMutation, JobQuery, JobSubscription
+from services.gateway.schema.job_admin import JobAdminMutation, JobAdminQuery
+from services.gateway.schema.liking import LikingMutation, LikingQuery
 from services.gateway.schema.node import NodeQuery
-from services.gateway.schema.playlist import PlaylistMutation, PlaylistQuery
+from services.gateway.schema.playlist import PlaylistQuery
+from services.gateway.schema.playlist_edit import PlaylistEditMutation
+from services.gateway.schema.playlist_making import PlaylistMakingMutation
 from services.gateway.schema.reference import ReferenceQuery
 from services.gateway.schema.registration import RegistrationMutation
 from services.gateway.schema.root_files import RootFilesMutation, RootFilesQuery
-from services.gateway.schema.scalars import BIG_INT, BigInt
+from services.gateway.schema.scalars import BIG_INT, UINT64, BigInt, UInt64
+from services.gateway.schema.scheduling import SchedulingMutation
 from services.gateway.schema.stats import StatsQuery
+from services.gateway.schema.stream_token import StreamTokenMutation, StreamTokenQuery
 from services.gateway.schema.track import TrackQuery
 from services.gateway.schema.upload import UploadMutation, UploadQuery
 from services.gateway.schema.vectors import VectorMutation, VectorQuery
@@ -36,6 +45,10 @@ class Query(
     StatsQuery,
     NodeQuery,
     JobQuery,
+    JobAdminQuery,
+    ExtensionQuery,
+    StreamTokenQuery,
+    LikingQuery,
     PlaylistQuery,
     ReferenceQuery,
     UploadQuery,
@@ -58,9 +71,17 @@ class Mutation(
     EncoderMutation,
     WorkMutation,
     JobMutation,
+    JobAdminMutation,
+    GenerationMutation,
+    ExtensionMutation,
+    SchedulingMutation,
+    StreamTokenMutation,
+    CommentMutation,
+    LikingMutation,
+    PlaylistMakingMutation,
+    PlaylistEditMutation,
     UploadMutation,
     BlocklistMutation,
-    PlaylistMutation,
     AccountMutation,
 ):
     """All mutations."""
@@ -78,6 +99,6 @@ def make_schema() -> GatewaySchema:
         mutation=Mutation,
         subscription=Subscription,
         extensions=[limits()],
-        config=StrawberryConfig(scalar_map={BigInt: BIG_INT}),
+        config=StrawberryConfig(scalar_map={BigInt: BIG_INT, UInt64: UINT64}),
         exception_handlers=REFUSAL_HANDLERS,
     )

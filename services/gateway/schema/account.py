@@ -9,7 +9,7 @@ from strawberry import field, relay
 
 from museed.social.v1 import accounts_pb2
 from services.chassis import auth
-from services.gateway.context import Info
+from services.gateway.context import Info, RequestContext
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import member, mutation, resolver
 from services.gateway.schema.values import to_datetime
@@ -139,6 +139,12 @@ SignUpResult = Annotated[SignUpSuccess | Refusal, strawberry.union("SignUpResult
 LogInResult = Annotated[LogInSuccess | Refusal, strawberry.union("LogInResult")]
 RefreshResult = Annotated[RefreshSuccess | Refusal, strawberry.union("RefreshResult")]
 LogOutResult = Annotated[LogOutSuccess | Refusal, strawberry.union("LogOutResult")]
+
+
+async def load_user(context: RequestContext, user_id: str | None) -> User | None:
+    """Return a person through the loader; None for nobody, and where there is none."""
+    message = await context.loaders.users.load(user_id) if user_id else None
+    return None if message is None else User.from_message(message)
 
 
 @strawberry.type

@@ -9,6 +9,7 @@ from services.gateway.ids import decode_global_id
 from services.gateway.schema.account import User
 from services.gateway.schema.album import require_album
 from services.gateway.schema.artist import require_artist
+from services.gateway.schema.comment import require_comment
 from services.gateway.schema.fields import GlobalId, resolver
 from services.gateway.schema.job import read_job
 from services.gateway.schema.playlist import load_playlist
@@ -34,6 +35,8 @@ class NodeQuery:
             return await read_upload(info.context, node_id)
         if kind == "Playlist":
             return await load_playlist(info.context, node_id)
+        if kind == "Comment":
+            return await require_comment(info.context, node_id)
         if kind == "Job":
             return await read_job(info.context, node_id)
         if kind == "User":

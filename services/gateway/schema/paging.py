@@ -111,22 +111,24 @@ def connection_from_page(page: PageRequest, nodes: Sequence[T], next_token: str)
 
 def connection_from_list(page: PageRequest, nodes: Sequence[T]) -> Connection[T]:
     """Make a connection of a list that is there as a whole, with the offset in the cursor's token."""
-    start, end = list_place(page)
-    end = min(end, len(nodes))
-    edges = [
-        Edge(cursor=cursor(str(number + 1), 0), node=nodes[number]) for number in range(min(start, len(nodes)), end)
-    ]
-    return connection(edges, has_next_page=end < len(nodes), has_previous_page=start > 0)
+    start, size = part_of_list(page)
+    end = start + size
+    return connection_from_part(start, nodes[start:end], has_next_page=end < len(nodes))
 
 
-def list_place(page: PageRequest) -> tuple[int, int]:
-    """Return from and to which item a page of a list goes whose cursors hold offsets.
+def part_of_list(page: PageRequest) -> tuple[int, int]:
+    """Return from where on a page shows a list whose cursors are offsets, and how many items.
 
     Raises:
         InvalidArgument: CURSOR_INVALID.
     """
-    start = _offset(page.token) + page.skip
-    return start, start + page.size - page.skip
+    return _offset(page.token) + page.skip, page.size - page.skip
+
+
+def connection_from_part(start: int, nodes: Sequence[T], *, has_next_page: bool) -> Connection[T]:
+    """Make a connection of the part of a list that begins at an offset; its cursors are those of the whole list."""
+    edges = [Edge(cursor=cursor(str(number), 0), node=node) for number, node in enumerate(nodes, start=start + 1)]
+    return connection(edges, has_next_page=has_next_page, has_previous_page=start > 0)
 
 
 def connection(edges: list[Edge[T]], *, has_next_page: bool, has_previous_page: bool) -> Connection[T]:

@@ -10,8 +10,9 @@ from services.chassis.errors import InvalidArgument
 from services.gateway.context import Info
 from services.gateway.ids import decode_id
 from services.gateway.schema.fields import resolver
-from services.gateway.schema.paging import After, First, PageRequest, list_place, page_info, page_request
+from services.gateway.schema.paging import After, First, PageRequest, page_info, page_request, part_of_list
 from services.gateway.schema.paging import cursor as page_cursor
+from services.gateway.schema.rules import TrackFilterInput
 from services.gateway.schema.track import LeaveOutBlocked, Track
 from services.gateway.schema.values import round_single
 
@@ -101,18 +102,22 @@ class ReferenceQuery:
         track_id: ByTrack = None,
         upload_id: ByUpload = None,
         segments: Segments = 3,
+        filter: Annotated[
+            TrackFilterInput | None, strawberry.argument(description="Which may be found; else all.")
+        ] = None,
         leave_out_blocked: LeaveOutBlocked = False,
         first: First = 20,
         after: After = None,
     ) -> ReferenceConnection | None:
         """Ask social, which ranks from the beginning for each page; what was deleted in between is left out."""
         page = page_request(first, after)
-        start, end = list_place(page)
+        start, size = part_of_list(page)
         _check_segments(segments)
         request = reference_pb2.SearchReferenceRequest(
             # One more than is shown, which tells whether there is another page.
-            count=min(end + 1, MAX_MATCHES),
+            count=min(start + size + 1, MAX_MATCHES),
             segments_per_track=segments,
+            filter=filter.to_message() if filter is not None else None,
             leave_out_blocked=leave_out_blocked,
         )
         _name(request, track_id, upload_id)
@@ -146,7 +151,8 @@ def _check_segments(segments: int) -> None:
 async def _connection(
     info: Info, page: PageRequest, answer: reference_pb2.SearchReferenceResponse
 ) -> ReferenceConnection:
-    start, end = list_place(page)
+    start, size = part_of_list(page)
+    end = start + size
     matches = answer.matches[start:end]
     found = await info.context.loaders.tracks.load_many([match.track_id for match in matches])
     edges = [

@@ -60,19 +60,19 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.USER: "Follow Unfollow BlockUser UnblockUser ListBlockedUsers",
     },
     "FeedService": {
-        Access.PUBLIC: "ListTrending ListLatest ListPlaylistsOfUser ListLikedPlaylists",
+        Access.PUBLIC: "ListTrending ListLatest ListPlaylistsOfUser ListLikedPlaylists BatchListPlaylistsOfUsers",
         Access.USER: "ListFeed",
     },
     "NotificationService": {
         Access.USER: "ListNotifications CountUnread MarkRead",
     },
     "EditingService": {
-        Access.PUBLIC: "BatchGetPlaylists GetPlaylistBySlug",
+        Access.PUBLIC: "BatchGetPlaylists GetPlaylistBySlug BatchListEntries",
         Access.USER: "CreatePlaylist AddEntries RemoveEntries MoveEntry ReorderEntries ReorderByTracks CopyPlaylist "
         "RotateShareSlug",
     },
     "EngagementService": {
-        Access.PUBLIC: "ListComments ListLikers",
+        Access.PUBLIC: "ListComments ListLikers BatchGetComments BatchListComments BatchListLikers",
         Access.USER: "LikePlaylist UnlikePlaylist AddComment EditComment DeleteComment",
     },
     "ExchangeService": {
@@ -100,7 +100,7 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "PlaylistJobService": {
         Access.USER: "CreateExtensionJob ListSuggestions JudgeSuggestions CreateRegenerationJob GetRecipe "
-        "SetSchedule ClearSchedule GetSchedule ListMyJobs",
+        "BatchGetRecipes SetSchedule ClearSchedule GetSchedule BatchGetSchedules ListMyJobs",
         Access.ADMIN: "ListJobs ReplayJobs",
     },
     "ViewService": {
