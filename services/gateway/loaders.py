@@ -1,9 +1,8 @@
 """Batches what a document asks for item by item. One set per operation: nothing is kept between requests."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-import grpc
 from strawberry.dataloader import DataLoader
 
 from museed.social.v1 import (
@@ -15,27 +14,19 @@ from museed.social.v1 import (
     library_pb2,
     playlists_pb2,
 )
-from services.gateway.clients import Upstream
+from services.gateway.clients import Call, Upstream
 from services.gateway.playlist_loaders import PlaylistLoaders
+from services.gateway.user_loaders import UserLoaders
 
 # As social takes them.
 _MAX_TRACKS = 600
 _MAX_USERS = 500
 _MAX_PLAYLISTS = 100
+_MAX_COMMENTS = 500
 _MAX_OF_LIBRARY = 500
 _MAX_LISTS = 100
-_MAX_COMMENTS = 500
 
-Q = TypeVar("Q")
-R = TypeVar("R")
 T = TypeVar("T")
-
-
-class Call(Protocol):
-    """Makes an upstream call with deadline and budget of the operation at hand."""
-
-    async def __call__(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
-        """Make the call; raises DomainError."""
 
 
 class Loaders:
@@ -78,6 +69,8 @@ class Loaders:
         async def whole_playlist(playlist_id: str) -> playlists_pb2.GetPlaylistResponse:
             request = playlists_pb2.GetPlaylistRequest(playlist_id=playlist_id)
             return await call(upstream.playlists.GetPlaylist, request)
+
+        self.people = UserLoaders(upstream, call)
 
         async def details(ids: list[str]) -> dict[str, library_pb2.TrackDetails]:
             request = library_pb2.BatchGetTrackDetailsRequest(track_ids=ids)

@@ -10,7 +10,7 @@ from services.chassis.errors import InvalidArgument
 from services.gateway.context import Info
 from services.gateway.ids import decode_id
 from services.gateway.schema.fields import resolver
-from services.gateway.schema.paging import After, First, PageRequest, page_info, page_request, part_of_list
+from services.gateway.schema.paging import After, First, PageRequest, list_window, page_info, page_request
 from services.gateway.schema.paging import cursor as page_cursor
 from services.gateway.schema.rules import TrackFilterInput
 from services.gateway.schema.track import LeaveOutBlocked, Track
@@ -111,11 +111,11 @@ class ReferenceQuery:
     ) -> ReferenceConnection | None:
         """Ask social, which ranks from the beginning for each page; what was deleted in between is left out."""
         page = page_request(first, after)
-        start, size = part_of_list(page)
+        start, end = list_window(page)
         _check_segments(segments)
         request = reference_pb2.SearchReferenceRequest(
             # One more than is shown, which tells whether there is another page.
-            count=min(start + size + 1, MAX_MATCHES),
+            count=min(end + 1, MAX_MATCHES),
             segments_per_track=segments,
             filter=filter.to_message() if filter is not None else None,
             leave_out_blocked=leave_out_blocked,
@@ -151,8 +151,7 @@ def _check_segments(segments: int) -> None:
 async def _connection(
     info: Info, page: PageRequest, answer: reference_pb2.SearchReferenceResponse
 ) -> ReferenceConnection:
-    start, size = part_of_list(page)
-    end = start + size
+    start, end = list_window(page)
     matches = answer.matches[start:end]
     found = await info.context.loaders.tracks.load_many([match.track_id for match in matches])
     edges = [

@@ -25,6 +25,7 @@ from services.gateway.schema.paging import (
 )
 from services.gateway.schema.paging import cursor as page_cursor
 from services.gateway.schema.rules import TrackFilterInput, index_filter
+from services.gateway.schema.stream import MaxBitRate, WantedFormat
 from services.gateway.schema.values import round_single, to_datetime
 
 if TYPE_CHECKING:
@@ -136,9 +137,9 @@ class Track(relay.Node):
         "Address of its audio for `<audio src>`, with ranges: signed, good for 15 minutes, and void when "
         "the session ends that asked for it."
     )
-    def stream_url(self, info: Info) -> str:
+    def stream_url(self, info: Info, format: WantedFormat = None, max_bit_rate: MaxBitRate = None) -> str:
         """Sign only where it is asked for."""
-        return info.context.stream_url(self.track_id)
+        return info.context.stream_url(self.track_id, None if format is None else format.value, max_bit_rate)
 
     @classmethod
     def from_message(cls, message: catalog_pb2.Track) -> Self:

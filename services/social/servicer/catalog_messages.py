@@ -46,6 +46,7 @@ def media(found: Media) -> catalog_pb2.GetTrackMediaResponse:
         file_hash=found.file_hash,
         size_bytes=found.size_bytes,
         content_type=found.content_type,
+        duration_seconds=found.duration_seconds,
     )
 
 

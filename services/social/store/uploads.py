@@ -22,6 +22,7 @@ SELECT_UPLOADS = f"""
 SELECT {UPLOAD} FROM uploads
 WHERE upload_id = ANY ($1::uuid[]) AND user_id = $2 AND expires_at > $3 AND swept_at IS NULL
 """
+SELECT_ANY = f"SELECT {UPLOAD} FROM uploads WHERE upload_id = $1"
 SELECT_SOUNDS = """
 SELECT upload_id, vector, duration_seconds FROM upload_embeddings WHERE encoder_id = $1 AND upload_id = ANY ($2::uuid[])
 """
@@ -80,6 +81,12 @@ async def insert_upload(connection: Connection, upload: Upload) -> None:
         upload.created_at,
         upload.expires_at,
     )
+
+
+async def find_any(connection: Connection, upload_id: UploadId) -> Upload | None:
+    """Return an upload of whomever, also one whose time is over."""
+    row = await connection.fetchrow(SELECT_ANY, upload_id)
+    return None if row is None else _upload(row)
 
 
 async def lent_since(connection: Connection, user_id: UserId, since: datetime) -> Lent:

@@ -838,6 +838,7 @@ class GetTrackMediaResponse(_message.Message):
     FILE_HASH_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
     root_location: _builtins.str
     """Folder of the root."""
     relative_path: _builtins.bytes
@@ -848,6 +849,8 @@ class GetTrackMediaResponse(_message.Message):
     """Size when it was registered, in bytes."""
     content_type: _builtins.str
     """Content type by content."""
+    duration_seconds: _builtins.float
+    """Length of the track; 0 where it is not known."""
     def __init__(
         self,
         *,
@@ -856,10 +859,11 @@ class GetTrackMediaResponse(_message.Message):
         file_hash: _builtins.bytes = ...,
         size_bytes: _builtins.int = ...,
         content_type: _builtins.str = ...,
+        duration_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "file_hash", b"file_hash", "relative_path", b"relative_path", "root_location", b"root_location", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "duration_seconds", b"duration_seconds", "file_hash", b"file_hash", "relative_path", b"relative_path", "root_location", b"root_location", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -916,6 +920,7 @@ class CreateUploadRequest(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
     """SHA-256 of the bytes, 32 bytes."""
     size_bytes: _builtins.int
@@ -924,6 +929,10 @@ class CreateUploadRequest(_message.Message):
     """Content type by content."""
     file_name: _builtins.str
     """Name at the uploader's, at most 255 characters."""
+    upload_id: _builtins.str
+    """Id that the gateway chose, a UUIDv7; empty lets social choose. Repeated with the same digest it returns the upload
+    that it made; with another digest, or where it is another's, it is UPLOAD_ID_TAKEN.
+    """
     def __init__(
         self,
         *,
@@ -931,10 +940,11 @@ class CreateUploadRequest(_message.Message):
         size_bytes: _builtins.int = ...,
         content_type: _builtins.str = ...,
         file_name: _builtins.str = ...,
+        upload_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "digest", b"digest", "file_name", b"file_name", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "digest", b"digest", "file_name", b"file_name", "size_bytes", b"size_bytes", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
