@@ -167,6 +167,7 @@ async def test_workers_end_with_their_keeper(bus: Bus, nats_server: NatsServer, 
 
 
 async def test_workers_that_do_not_start_end_the_process(nats_server: NatsServer, tmp_path: Path) -> None:
+    nats = nats_server.settings("gateway")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -176,7 +177,9 @@ async def test_workers_that_do_not_start_end_the_process(nats_server: NatsServer
             GATEWAY_METRICS_LISTEN=f"127.0.0.1:{taken.getsockname()[1]}",
             GATEWAY_URL_SIGNING_KEY="k" * 32,
             GATEWAY_BLOB_STORE_URL=f"file://{tmp_path}",
-            NATS_URL=nats_server.settings("gateway").url,
+            NATS_URL=nats.url,
+            NATS_USER=nats.user,
+            NATS_PASSWORD=nats.password,
         )
     assert code == 1
     assert "GATEWAY_METRICS_LISTEN" in error
