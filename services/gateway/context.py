@@ -13,6 +13,7 @@ from services.chassis.blobs import BlobStore
 from services.chassis.errors import ResourceExhausted
 from services.chassis.server import time_left_s
 from services.gateway.auth import Authenticator
+from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
 from services.gateway.cookies import Browser
 from services.gateway.live.live import Live
@@ -22,6 +23,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
 from services.gateway.transcoding.formats import AudioFormat, check_query
 from services.gateway.transcoding.transcoder import Transcoder
+from services.gateway.trusted import TrustedDocuments
 
 # A document that needs more than this asks for lists of lists: it is told so instead of being served slowly.
 MAX_UPSTREAM_CALLS = 40
@@ -54,6 +56,8 @@ class Parts:
     live: Live
     blobs: BlobStore
     transcoder: Transcoder
+    budgets: Budgets
+    trusted: TrustedDocuments
 
 
 @dataclass
