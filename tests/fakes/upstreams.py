@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 from uuid_utils.compat import uuid7
 
+import services.gateway.clients  # noqa: F401  # loads the contracts of every service
 from museed.retriever.v1 import retriever_pb2
 from museed.social.v1 import (
     accounts_pb2,
