@@ -1,0 +1,35 @@
+"""What documents cost upstream: exact calls, and as many for lists of 30 as for lists of 3."""
+
+from typing import Any
+
+import pytest
+
+from services.gateway.schema import make_schema
+from tests.integration.gateway.conftest import Gateway
+from tests.integration.gateway.documents import places, selections
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def spent(gateway: Gateway, document: str, size: int, viewer: str) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """Return the calls that a document cost where every list has so many items, and the errors of its answer."""
+    for fake in (gateway.social, gateway.retriever):
+        fake.is_made_up = True
+        fake.list_size = size
+    body = await gateway.run(document, headers=gateway.bearer(sub=viewer, role="admin"))
+    return gateway.behind.spent(), [error["extensions"] for error in body.get("errors", ())]
+
+
+async def test_nothing_that_can_be_asked_of_the_items_of_a_list_costs_a_call_for_each(gateway: Gateway) -> None:
+    schema = make_schema()._schema
+    wrong: dict[str, Any] = {}
+    documents = [
+        place.document(selection) for place in places(schema) for selection in selections(schema, place.type_name)
+    ]
+    for number, document in enumerate(documents):
+        few, errors = await spent(gateway, document, 2, f"viewer-{number}")
+        many, more_errors = await spent(gateway, document, 7, f"viewer-{number}")
+        if few != many or errors or more_errors:
+            wrong[document] = (few, many, (errors + more_errors)[:1])
+    assert wrong == {}
+    assert len(documents) > 50
