@@ -1,14 +1,14 @@
 """Batches what a document asks for item by item. One set per operation: nothing is kept between requests."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-import grpc
 from strawberry.dataloader import DataLoader
 
 from museed.social.v1 import accounts_pb2, catalog_pb2, editing_pb2, engagement_pb2, jobwork_pb2, playlists_pb2
-from services.gateway.clients import Upstream
+from services.gateway.clients import Call, Upstream
 from services.gateway.playlist_loaders import PlaylistLoaders
+from services.gateway.user_loaders import UserLoaders
 
 # As social takes them.
 _MAX_TRACKS = 600
@@ -16,16 +16,7 @@ _MAX_USERS = 500
 _MAX_PLAYLISTS = 100
 _MAX_COMMENTS = 500
 
-Q = TypeVar("Q")
-R = TypeVar("R")
 T = TypeVar("T")
-
-
-class Call(Protocol):
-    """Makes an upstream call with deadline and budget of the operation at hand."""
-
-    async def __call__(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
-        """Make the call; raises DomainError."""
 
 
 class Loaders:
@@ -69,6 +60,7 @@ class Loaders:
             request = playlists_pb2.GetPlaylistRequest(playlist_id=playlist_id)
             return await call(upstream.playlists.GetPlaylist, request)
 
+        self.people = UserLoaders(upstream, call)
         self.tracks = DataLoader(load_fn=_in_order(tracks), max_batch_size=_MAX_TRACKS)
         self.users = DataLoader(load_fn=_in_order(users), max_batch_size=_MAX_USERS)
         # Without entries.

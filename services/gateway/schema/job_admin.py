@@ -8,11 +8,11 @@ from strawberry import field
 from museed.social.v1 import jobs_pb2, jobwork_pb2
 from services.gateway.context import Info
 from services.gateway.ids import decode_ids
-from services.gateway.schema.account import User
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import mutation, resolver
 from services.gateway.schema.job import Job, JobKind, JobState
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
+from services.gateway.schema.user import User
 
 WantedKind = Annotated[JobKind | None, strawberry.argument(description="Only jobs of this kind; else all.")]
 WantedState = Annotated[JobState | None, strawberry.argument(description="Only jobs in this state; else all.")]

@@ -12,7 +12,6 @@ from museed.social.v1 import editing_pb2, playlists_pb2
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
 from services.gateway.playlist_loaders import EntriesKey
-from services.gateway.schema.account import User, load_user
 from services.gateway.schema.comment import Comment, comments_of
 from services.gateway.schema.fields import AnyId, member, resolver
 from services.gateway.schema.liker import LikerConnection, likers_of
@@ -24,14 +23,15 @@ from services.gateway.schema.paging import (
     connection_from_list,
     connection_from_page,
     connection_from_part,
+    list_window,
     page_request,
-    part_of_list,
 )
 from services.gateway.schema.playlist_format import PlaylistFormat, export_url
 from services.gateway.schema.reason import EntryReason
 from services.gateway.schema.recipe import Recipe, load_recipe
 from services.gateway.schema.schedule import Schedule, load_schedule
 from services.gateway.schema.track import Track, load_track
+from services.gateway.schema.user import User, load_user
 from services.gateway.schema.values import round_single, to_datetime
 
 # As many as social keeps; a page beyond them is empty.
@@ -125,7 +125,7 @@ class Playlist(relay.Node):
     @resolver("The playlist that it was saved from; null for an original, and where the caller may not open that.")
     async def copied_from(self, info: Info) -> "Playlist | None":
         """Load it together with all others of the document."""
-        return await find_playlist(info.context, self.copied_from_id) if self.copied_from_id else None
+        return await find_playlist(info.context, self.copied_from_id or "")
 
     @resolver("Its page for people without the app. It opens while the playlist is unlisted or public.")
     def share_url(self, info: Info) -> str | None:
@@ -162,8 +162,8 @@ class Playlist(relay.Node):
             return connection_from_list(
                 page, [PlaylistEntry.from_message(entry, self.playlist_id) for entry in self.loaded_entries]
             )
-        offset, size = part_of_list(page)
-        key = EntriesKey(self.playlist_id, min(offset, MAX_ENTRIES), size)
+        offset, end = list_window(page)
+        key = EntriesKey(self.playlist_id, min(offset, MAX_ENTRIES), end - offset)
         found = await info.context.loaders.of_playlists.entries.load(key)
         entries = (
             [] if found is None else [PlaylistEntry.from_message(entry, self.playlist_id) for entry in found.entries]
@@ -224,8 +224,8 @@ async def load_playlist(context: RequestContext, playlist_id: str) -> Playlist:
 
 
 async def find_playlist(context: RequestContext, playlist_id: str) -> Playlist | None:
-    """Return a playlist through the loader, without its entries; None where the caller may not open it."""
-    message = await context.loaders.playlists.load(playlist_id)
+    """Return a playlist through the loader, without its entries; None for no id, and what is not theirs to open."""
+    message = await context.loaders.playlists.load(playlist_id) if playlist_id else None
     return None if message is None else Playlist.from_message(message)
 
 

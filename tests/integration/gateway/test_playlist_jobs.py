@@ -213,7 +213,7 @@ async def test_schedule_is_set_from_a_time_on(gateway: Gateway, first_at: str | 
 async def test_time_beyond_the_calendar_is_refused(gateway: Gateway, first_at: str) -> None:
     input_ = {"playlistId": new_id(), "every": "DAILY", "firstAt": first_at}
     found = (await gateway.data(SCHEDULE, {"input": input_}, gateway.bearer()))["schedulePlaylist"]
-    assert (found["code"], found["field"], found["value"]) == ("TIME_OUT_OF_RANGE", "firstAt", first_at)
+    assert (found["code"], found["field"], found["value"]) == ("OUT_OF_RANGE", "firstAt", first_at)
     assert gateway.behind.spent() == {}
 
 
