@@ -15,6 +15,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLUnionType,
+    Undefined,
     get_named_type,
     is_leaf_type,
 )
@@ -116,17 +117,14 @@ def _call(name: str, field: GraphQLField) -> str | None:
     """Return a field with what it cannot do without; None where that cannot be made up."""
     given = {}
     for argument, kind in field.args.items():
-        if not isinstance(kind.type, GraphQLNonNull) or kind.default_value is not _undefined():
+        is_needed = isinstance(kind.type, GraphQLNonNull) and kind.default_value is Undefined
+        if not is_needed and argument != "id":  # where one thing can be named in several ways, it is by this
             continue
         value = _value(argument, kind)
         if value is None:
             return None
         given[argument] = value
     return name + (f"({', '.join(f'{one}: {value}' for one, value in given.items())})" if given else "")
-
-
-def _undefined() -> object:
-    return GraphQLArgument(GraphQLNonNull(GraphQLEnumType("Any", {}))).default_value
 
 
 def _value(name: str, argument: GraphQLArgument) -> str | None:
