@@ -23,6 +23,8 @@ from services.gateway.context import Parts
 from services.gateway.health import Health
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
+from services.gateway.transcoding.transcoder import Transcoder
+from services.gateway.tus.partial_uploads import PartialUploads
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +95,7 @@ async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: 
         signer=StreamSigner(key, settings.stream_url_lifetime_s),
         feed=JobFeed(),
         blobs=open_blob_store(settings.blob_store_url),
+        transcoder=Transcoder(settings.transcode_folder, settings.transcode_cache_bytes, settings.transcodes_at_once),
     )
     threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="audio")
     server = HttpServer(
@@ -115,6 +118,8 @@ async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: 
             tasks.create_task(parts.authenticator.revocations.run()),
             tasks.create_task(follow(bus_settings, parts.feed, health, metrics.bus)),
             tasks.create_task(metrics.watch_loop()),
+            tasks.create_task(parts.transcoder.run()),
+            tasks.create_task(PartialUploads(parts.blobs, settings.partial_upload_life_s).run()),
         ]
         serving = tasks.create_task(server.serve([listener]))
         settle_heap()
@@ -126,6 +131,7 @@ async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: 
         await serving
         for task in background:
             task.cancel()
+    await parts.transcoder.close()
     await upstream.close()
     threads.shutdown(wait=False, cancel_futures=True)
 

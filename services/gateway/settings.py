@@ -1,5 +1,6 @@
 """What a gateway process can be told from outside."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
@@ -37,6 +38,17 @@ class GatewaySettings(Settings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("*",)
 
     max_upload_bytes: int = Field(200 * MIB, ge=1)
+    # Larger pictures count as none.
+    max_cover_bytes: int = Field(10 * MIB, ge=1024)
+    cover_cache_bytes: int = Field(64 * MIB, ge=0)
+    # Of one process: each holds some MiB while it comes.
+    max_uploads_at_once: int = Field(64, ge=1)
+    partial_upload_life_s: float = Field(86_400.0, ge=60, le=7 * 86_400)
+    # Of transcoded audio; made when it is first needed.
+    transcode_folder: Path = Path("/var/cache/museed/transcodes")
+    transcode_cache_bytes: int = Field(2048 * MIB, ge=0)
+    # Processes; 0 transcodes nothing.
+    transcodes_at_once: int = Field(2, ge=0, le=64)
     max_body_bytes: int = Field(2 * MIB, ge=1024)
     max_connections: int = Field(4096, ge=1)
     request_timeout_s: float = Field(15.0, gt=0, le=120)

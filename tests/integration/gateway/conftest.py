@@ -25,6 +25,7 @@ from services.gateway.context import Parts
 from services.gateway.health import Health
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
+from services.gateway.transcoding.transcoder import Transcoder
 from tests.fakes.tokens import TokenSigner
 from tests.fakes.upstreams import FakeRetriever, FakeSocial, Upstreams, upstreams
 
@@ -87,6 +88,7 @@ async def serving_gateway(folder: Path, **changes: Any) -> AsyncIterator[Gateway
             social_address=behind.social_address,
             retriever_address=behind.retriever_address,
             blob_store_url=f"file://{blobs}",
+            transcode_folder=folder / "transcodes",
             url_signing_key=SecretStr(SIGNING_KEY),
         ).model_copy(update=changes)
         upstream = Upstream(settings.social_address, settings.retriever_address)
@@ -97,6 +99,9 @@ async def serving_gateway(folder: Path, **changes: Any) -> AsyncIterator[Gateway
             signer=StreamSigner(SIGNING_KEY.encode(), settings.stream_url_lifetime_s),
             feed=JobFeed(),
             blobs=open_blob_store(settings.blob_store_url),
+            transcoder=Transcoder(
+                settings.transcode_folder, settings.transcode_cache_bytes, settings.transcodes_at_once
+            ),
         )
         health = Health(upstream)
         threads = ThreadPoolExecutor(4)
@@ -123,6 +128,7 @@ async def serving_gateway(folder: Path, **changes: Any) -> AsyncIterator[Gateway
             server.should_exit = True
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
+            await parts.transcoder.close()
             await upstream.close()
             threads.shutdown()
 
