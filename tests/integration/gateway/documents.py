@@ -24,6 +24,8 @@ from tests.fakes.answers import made_up_id
 
 # What `nodes` has as well, what is no thing, and what takes ids of any kind.
 _PASSED_OVER = frozenset({"edges", "pageInfo", "node"})
+# Where a thing can be named in several ways, it is by these.
+_NAMING = frozenset({"id", "trackId"})
 _AT_ONCE = 4
 
 
@@ -118,7 +120,7 @@ def _call(name: str, field: GraphQLField) -> str | None:
     given = {}
     for argument, kind in field.args.items():
         is_needed = isinstance(kind.type, GraphQLNonNull) and kind.default_value is Undefined
-        if not is_needed and argument != "id":  # where one thing can be named in several ways, it is by this
+        if not is_needed and argument not in _NAMING:
             continue
         value = _value(argument, kind)
         if value is None:

@@ -7,6 +7,7 @@ import pytest
 from services.gateway.schema import make_schema
 from tests.integration.gateway.conftest import Gateway
 from tests.integration.gateway.documents import places, selections
+from tests.integration.gateway.page_documents import PAGES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -35,3 +36,10 @@ async def test_nothing_that_can_be_asked_of_the_items_of_a_list_costs_a_call_for
         print(document, *found, sep="\n  ")
     assert wrong == {}
     assert len(documents) > 50
+
+
+@pytest.mark.parametrize("size", [3, 30])
+@pytest.mark.parametrize("page", PAGES)
+async def test_page_costs_what_it_always_did(gateway: Gateway, page: str, size: int) -> None:
+    document, calls = PAGES[page]
+    assert await spent(gateway, document, size, f"viewer of {page}") == (calls, [])
