@@ -3,7 +3,7 @@
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from services.gateway.limits import GatewaySchema, limits
+from services.gateway.gate import GatewaySchema, gates
 from services.gateway.schema.account import AccountMutation, AccountQuery
 from services.gateway.schema.admin import AdminMutation, AdminQuery
 from services.gateway.schema.album import AlbumQuery
@@ -24,6 +24,7 @@ from services.gateway.schema.history import HistoryMutation, HistoryQuery
 from services.gateway.schema.job import JobMutation, JobQuery, JobSubscription
 from services.gateway.schema.job_admin import JobAdminMutation, JobAdminQuery
 from services.gateway.schema.liking import LikingMutation, LikingQuery
+from services.gateway.schema.live import LiveSubscription
 from services.gateway.schema.login import LogInMutation
 from services.gateway.schema.moderation import ModerationMutation, ModerationQuery
 from services.gateway.schema.node import NodeQuery
@@ -126,7 +127,7 @@ class Mutation(
 
 
 @strawberry.type(description="What can be followed.")
-class Subscription(JobSubscription):
+class Subscription(LiveSubscription, JobSubscription):
     """All subscriptions."""
 
 
@@ -136,7 +137,7 @@ def make_schema() -> GatewaySchema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        extensions=[limits()],
+        extensions=[gates()],
         config=StrawberryConfig(scalar_map={BigInt: BIG_INT, UInt64: UINT64}),
         exception_handlers=REFUSAL_HANDLERS,
     )

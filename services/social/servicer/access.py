@@ -61,7 +61,7 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "FeedService": {
         Access.PUBLIC: "ListTrending ListLatest ListPlaylistsOfUser ListLikedPlaylists BatchListPlaylistsOfUsers",
-        Access.USER: "ListFeed",
+        Access.USER: "ListFeed ListFollowedIds",
     },
     "NotificationService": {
         Access.USER: "ListNotifications CountUnread MarkRead",
