@@ -27,6 +27,8 @@ _PASSED_OVER = frozenset({"edges", "pageInfo", "node"})
 # Where a thing can be named in several ways, it is by these.
 _NAMING = frozenset({"id", "trackId"})
 _AT_ONCE = 4
+# What a document may cost goes by the pages that it asks for; fakes do not look at them.
+_PAGE = "10"
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,12 @@ def _is_list(field: GraphQLField) -> bool:
 
 def _call(name: str, field: GraphQLField) -> str | None:
     """Return a field with what it cannot do without; None where that cannot be made up."""
-    given = {}
+    given: dict[str, str] = {}
     for argument, kind in field.args.items():
         is_needed = isinstance(kind.type, GraphQLNonNull) and kind.default_value is Undefined
+        if argument == "first":
+            given[argument] = _PAGE
+            continue
         if not is_needed and argument not in _NAMING:
             continue
         value = _value(argument, kind)
