@@ -54,6 +54,7 @@ _SOCIAL_PACKAGE, _RETRIEVER_PACKAGE = "museed.social.v1", "museed.retriever.v1"
 _STUBS = every_contract.Upstream
 # Not what a document costs: the gateway asks for them in the background.
 _BACKGROUND = frozenset({"GetJwks", "ListRevokedSessions"})
+_NEVER_MADE_UP = _BACKGROUND | {"GetViewer"}
 
 
 def new_id() -> str:
@@ -88,6 +89,7 @@ class _Fake:
 
     What no method answers is answered by `answers`, by the name of the RPC: a message, or a function of the request.
     What is not there either is made up: every field set, `list_size` items in each list, the ids that were asked for.
+    `is_made_up` makes everything up, whatever methods there are, but who asks and what proves it.
     """
 
     def __init__(self) -> None:
@@ -105,6 +107,7 @@ class _Fake:
         self.seen_programs: dict[str, str] = {}
         self.answers: dict[str, Message | Callable[[Any], Message]] = {}
         self.list_size = 3
+        self.is_made_up = False
 
     async def answer(self, method: MethodDescriptor, request: Any) -> Message:
         """Answer what no method of this class answers."""
@@ -615,7 +618,8 @@ def _handler(fake: _Fake, method: MethodDescriptor) -> "grpc.RpcMethodHandler[An
     async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         metadata = dict(context.invocation_metadata() or ())
         fake.seen_programs[method.name] = str(metadata.get("museed-user-agent", ""))
-        return await (written(request, context) if written else fake.answer(method, request))
+        is_written = written is not None and (not fake.is_made_up or method.name in _NEVER_MADE_UP)
+        return await (written(request, context) if is_written else fake.answer(method, request))
 
     return grpc.unary_unary_rpc_method_handler(
         answer,
