@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 # With these a name begins that changes nothing; whatever begins otherwise counts as a change.
-_READING = ("Get", "List", "BatchGet", "Search", "Find", "Can", "Count", "Describe", "Export", "Resolve")
+_READING = ("Get", "List", "BatchGet", "BatchList", "Search", "Find", "Can", "Count", "Describe", "Export", "Resolve")
 
 
 class Scope(StrEnum):

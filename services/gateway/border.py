@@ -21,9 +21,17 @@ _SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
-_ROUTES = frozenset({"graphql", "uploads", "tracks", "trends.csv", "healthz", "readyz"})
+# Of this very host: what else runs below the domain is not for us to say.
+_TLS_ONLY = "max-age=31536000"
+_ROUTES = frozenset(
+    "graphql uploads tracks users albums playlists stream p exports trends.csv .well-known verify-email reset-password"
+    " healthz readyz".split()
+)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
+# What follows these are secrets: those of stream tokens, and links of playlists that are listed nowhere.
+_SECRET_PATHS = frozenset({"stream", "p"})
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 
 
@@ -34,6 +42,12 @@ def error_response(error: DomainError) -> JSONResponse:
         headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
     body = {"error": {**describe(error), "message": client_message(error)}}
     return JSONResponse(body, status_code=http_status(error), headers=headers)
+
+
+def shown_path(path: str) -> str:
+    """Return a path as the log may have it: without what opens something to whoever reads it."""
+    first, _, rest = path.lstrip("/").partition("/")
+    return f"/{first}/…" if first in _SECRET_PATHS and rest else path
 
 
 class Border:
@@ -63,6 +77,8 @@ class Border:
                 headers = MutableHeaders(scope=message)
                 for name, value in _SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                if scope.get("scheme") == "https":
+                    headers.setdefault("Strict-Transport-Security", _TLS_ONLY)
                 headers[telemetry.REQUEST_ID_HEADER] = request_id
             await send(message)
 
@@ -71,7 +87,7 @@ class Border:
                 await self._app(scope, receive, send_on)
             except Exception as error:  # the border of this process: nothing of the inside leaves it
                 span.fail(error)
-                refusal = masked(error, path=scope["path"])
+                refusal = masked(error, path=shown_path(scope["path"]))
                 if scope["type"] == "http" and status == 0:
                     await error_response(refusal)(scope, receive, send_on)
             span.note(http__response__status_code=status)
@@ -81,7 +97,7 @@ class Border:
                 "http_request",
                 extra={
                     "method": scope["method"],
-                    "path": scope["path"],
+                    "path": shown_path(scope["path"]),
                     "status": status,
                     "duration_ms": round((time.monotonic() - started) * 1000, 1),
                 },

@@ -11,7 +11,7 @@ from museed.social.v1 import feed_pb2
 from services.gateway.context import Info
 from services.gateway.schema.fields import member, resolver
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
-from services.gateway.schema.playlist import Playlist, load_listed_playlist
+from services.gateway.schema.playlist import Playlist, find_playlist
 from services.gateway.schema.user import User, load_user
 from services.gateway.schema.values import to_datetime
 
@@ -42,17 +42,17 @@ class Activity:
     @resolver("Who did it.")
     async def actor(self, info: Info) -> User | None:
         """Load them together with all others of the document."""
-        return await load_user(info, self.actor_id)
+        return await load_user(info.context, self.actor_id)
 
     @resolver("The playlist that it was done to; null where there is none, or none any more.")
     async def playlist(self, info: Info) -> Playlist | None:
         """Load it together with all others of the document."""
-        return await load_listed_playlist(info.context, self.playlist_id or "")
+        return await find_playlist(info.context, self.playlist_id or "")
 
     @resolver("Who is followed; null but for FOLLOWED.")
     async def user(self, info: Info) -> User | None:
         """Load them together with all others of the document."""
-        return await load_user(info, self.user_id or "")
+        return await load_user(info.context, self.user_id)
 
     @classmethod
     def from_message(cls, message: feed_pb2.Activity) -> Self:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, ParamSpec, TypeVar
 
 import strawberry
+from uuid_utils.compat import uuid7
 
 AnyId = Annotated[strawberry.ID, strawberry.argument(description="Global id or UUID.")]
 GlobalId = Annotated[strawberry.ID, strawberry.argument(description="What the field `id` of a thing gives.")]
@@ -31,3 +32,8 @@ def subscription(description: str) -> Callable[[Callable[P, R]], Callable[P, R]]
 def member(value: T, description: str) -> T:
     """Describe a member of an enum by the value that upstream calls it."""
     return strawberry.enum_value(value, description=description)  # type: ignore[return-value]  # the enum unwraps it
+
+
+def key_or_new(idempotency_key: str | None) -> str:
+    """Return the client's idempotency key; without one each request is one of its own."""
+    return str(uuid7()) if idempotency_key is None else idempotency_key

@@ -73,7 +73,7 @@ class Related:
     @resolver("The person; null where they block the caller.")
     async def user(self, info: Info) -> User | None:
         """Load them."""
-        return await load_user(info, self.user_id)
+        return await load_user(info.context, self.user_id)
 
 
 @strawberry.type(description="The caller follows them.")

@@ -13,7 +13,7 @@ from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import member, mutation, resolver
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
-from services.gateway.schema.playlist import Playlist, load_listed_playlist
+from services.gateway.schema.playlist import Playlist, find_playlist
 from services.gateway.schema.user import User, load_user
 from services.gateway.schema.values import to_datetime
 
@@ -52,12 +52,12 @@ class Notification:
     @resolver("Who did it.")
     async def actor(self, info: Info) -> User | None:
         """Load them together with all others of the document."""
-        return await load_user(info, self.actor_id or "")
+        return await load_user(info.context, self.actor_id)
 
     @resolver("The playlist that it is about; null where there is none, or none any more.")
     async def playlist(self, info: Info) -> Playlist | None:
         """Load it together with all others of the document."""
-        return await load_listed_playlist(info.context, self.playlist_id or "")
+        return await find_playlist(info.context, self.playlist_id or "")
 
     @classmethod
     def from_message(cls, message: notifications_pb2.Notification) -> Self:

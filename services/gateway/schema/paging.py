@@ -96,10 +96,7 @@ def connection_from_page(page: PageRequest, nodes: Sequence[T], next_token: str)
         nodes: All items of the answer, those to skip included.
         next_token: Upstream's token of the next page; empty at the end.
     """
-    shown, info = page_of(page, nodes, next_token)
-    return Connection(
-        page_info=info, edges=[Edge(cursor=at, node=node) for at, node in shown], nodes=[node for _, node in shown]
-    )
+    return _connection(*page_of(page, nodes, next_token))
 
 
 def page_of(page: PageRequest, items: Sequence[T], next_token: str) -> tuple[list[tuple[str, T]], relay.PageInfo]:
@@ -120,24 +117,39 @@ def page_of(page: PageRequest, items: Sequence[T], next_token: str) -> tuple[lis
 
 def connection_from_list(page: PageRequest, nodes: Sequence[T]) -> Connection[T]:
     """Make a connection of a list that is there as a whole, with the offset in the cursor's token."""
-    shown, info = page_of_list(page, nodes)
-    return Connection(
-        page_info=info, edges=[Edge(cursor=at, node=node) for at, node in shown], nodes=[node for _, node in shown]
-    )
+    return _connection(*page_of_list(page, nodes))
 
 
 def page_of_list(page: PageRequest, items: Sequence[T]) -> tuple[list[tuple[str, T]], relay.PageInfo]:
     """Return the items to show of a list that is there as a whole, each with its cursor, and the page info."""
     start, end = list_window(page)
-    shown = [(cursor(str(number + 1), 0), items[number]) for number in range(start, min(end, len(items)))]
-    info = page_info([at for at, _ in shown], has_next_page=end < len(items), has_previous_page=start > 0)
-    return shown, info
+    return _page_of_part(start, items[start:end], has_next_page=end < len(items))
 
 
 def list_window(page: PageRequest) -> tuple[int, int]:
-    """Return where the items that are asked for begin and end in a list that is there as a whole."""
+    """Return where the items that are asked for begin and end in a list whose cursors are offsets.
+
+    Raises:
+        InvalidArgument: CURSOR_INVALID.
+    """
     start = _offset(page.token) + page.skip
     return start, start + page.size - page.skip
+
+
+def connection_from_part(start: int, nodes: Sequence[T], *, has_next_page: bool) -> Connection[T]:
+    """Make a connection of the part of a list that begins at an offset; its cursors are those of the whole list."""
+    return _connection(*_page_of_part(start, nodes, has_next_page=has_next_page))
+
+
+def _page_of_part(start: int, items: Sequence[T], *, has_next_page: bool) -> tuple[list[tuple[str, T]], relay.PageInfo]:
+    shown = [(cursor(str(number), 0), item) for number, item in enumerate(items, start=start + 1)]
+    return shown, page_info([at for at, _ in shown], has_next_page=has_next_page, has_previous_page=start > 0)
+
+
+def _connection(shown: Sequence[tuple[str, T]], info: relay.PageInfo) -> Connection[T]:
+    return Connection(
+        page_info=info, edges=[Edge(cursor=at, node=node) for at, node in shown], nodes=[node for _, node in shown]
+    )
 
 
 def page_info(cursors: Sequence[str], *, has_next_page: bool, has_previous_page: bool) -> relay.PageInfo:

@@ -1,4 +1,4 @@
-"""Playlists: one with its entries, one's own, changing and deleting."""
+"""Playlists as they are read: one with its entries, by id or by link, and one's own."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,11 +8,13 @@ from typing import Annotated, ClassVar, Self
 import strawberry
 from strawberry import field, relay
 
-from museed.social.v1 import playlists_pb2
+from museed.social.v1 import editing_pb2, playlists_pb2
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
-from services.gateway.schema.errors import Refusal
-from services.gateway.schema.fields import AnyId, member, mutation, resolver
+from services.gateway.playlist_loaders import EntriesKey
+from services.gateway.schema.comment import Comment, comments_of
+from services.gateway.schema.fields import AnyId, member, resolver
+from services.gateway.schema.liker import LikerConnection, likers_of
 from services.gateway.schema.paging import (
     MAX_PAGE_SIZE,
     After,
@@ -20,11 +22,22 @@ from services.gateway.schema.paging import (
     First,
     connection_from_list,
     connection_from_page,
+    connection_from_part,
+    list_window,
     page_request,
 )
+from services.gateway.schema.playlist_format import PlaylistFormat, export_url
+from services.gateway.schema.reason import EntryReason
+from services.gateway.schema.recipe import Recipe, load_recipe
+from services.gateway.schema.schedule import Schedule, load_schedule
 from services.gateway.schema.track import Track, load_track
-from services.gateway.schema.user import User
+from services.gateway.schema.user import User, load_user
 from services.gateway.schema.values import round_single, to_datetime
+
+# As many as social keeps; a page beyond them is empty.
+MAX_ENTRIES = 1000
+
+ShareSlug = Annotated[str, strawberry.argument(description="Last part of the link, 22 characters.")]
 
 
 @strawberry.enum(description="Who may open a playlist.")
@@ -46,6 +59,13 @@ class PlaylistEntry:
     similarity: float | None = field(description="Cosine to the seeds, −1 to 1; null when a person put it there.")
     shared_tags: list[str] = field(description="Tags shared with a seed, best first.")
     track_id: strawberry.ID = field(description="UUID of the track.")
+    reason: EntryReason | None = field(description="Why it stands here; null when a person put it there.")
+    added_by_id: strawberry.ID | None = field(description="UUID of who put it there by hand; null where nobody did.")
+
+    @resolver("Who put it there by hand; null where it was generated.")
+    async def added_by(self, info: Info) -> User | None:
+        """Load the person together with all others of the document."""
+        return await load_user(info.context, self.added_by_id)
 
     @resolver("The track; null when it was deleted.")
     async def track(self, info: Info) -> Track | None:
@@ -53,7 +73,7 @@ class PlaylistEntry:
         return await load_track(info.context, self.track_id)
 
     @classmethod
-    def from_message(cls, message: playlists_pb2.PlaylistEntry) -> Self:
+    def from_message(cls, message: playlists_pb2.PlaylistEntry, playlist_id: str) -> Self:
         """Translate social's message."""
         return cls(
             entry_id=strawberry.ID(message.entry_id),
@@ -62,6 +82,8 @@ class PlaylistEntry:
             similarity=round_single(message.similarity) if message.HasField("similarity") else None,
             shared_tags=list(message.shared_tags),
             track_id=strawberry.ID(message.track_id),
+            reason=EntryReason.from_message(message, playlist_id),
+            added_by_id=strawberry.ID(message.added_by) if message.added_by else None,
         )
 
 
@@ -82,24 +104,84 @@ class Playlist(relay.Node):
     created_at: datetime = field(description="When it was made.")
     updated_at: datetime = field(description="When it was last edited.")
     owner_id: strawberry.ID = field(description="UUID of its owner.")
+    has_recipe: bool = field(description="Whether its recipe is kept, so that it can be made again.")
+    share_slug: str | None = field(description="Last part of its link; null where the caller is not told.")
+    copied_from_id: strawberry.ID | None = field(
+        description="UUID of the playlist that it was saved from, where the caller may know."
+    )
+    like_count: int = field(description="Likes; in lists at most a second behind.")
+    save_count: int = field(description="Copies that others saved; in lists at most a second behind.")
+    comment_count: int = field(description="Comments; in lists at most a second behind.")
+    listed_at: datetime | None = field(description="When it was made public; null where it is not.")
+    is_hidden: bool = field(description="Whether admins hid it: then only its owner gets it.")
+    is_liked: bool | None = field(description="Whether the caller likes it; null for guests.")
     loaded_entries: strawberry.Private[Sequence[playlists_pb2.PlaylistEntry] | None]
 
     @resolver("Its owner.")
     async def owner(self, info: Info) -> User | None:
         """Load the owner together with all others of the document."""
-        message = await info.context.loaders.users.load(self.owner_id)
-        return None if message is None else User.from_message(message)
+        return await load_user(info.context, self.owner_id)
+
+    @resolver("The playlist that it was saved from; null for an original, and where the caller may not open that.")
+    async def copied_from(self, info: Info) -> "Playlist | None":
+        """Load it together with all others of the document."""
+        return await find_playlist(info.context, self.copied_from_id or "")
+
+    @resolver("Its page for people without the app. It opens while the playlist is unlisted or public.")
+    def share_url(self, info: Info) -> str | None:
+        """Put the link together."""
+        return f"{info.context.parts.settings.public_url}/p/{self.share_slug}" if self.share_slug else None
+
+    @resolver(
+        "Address of the playlist as a file. That of a private one needs the caller's token in the header; "
+        "one that any program can open comes with a stream token."
+    )
+    def export_url(
+        self, info: Info, format: Annotated[PlaylistFormat, strawberry.argument(description="Format of the file.")]
+    ) -> str:
+        """Put the address together."""
+        return export_url(info.context, self.playlist_id, format)
+
+    @resolver("What people say of it, newest first, without those whom a block keeps apart from the caller.")
+    async def comments(self, info: Info, first: First = 20, after: After = None) -> Connection[Comment] | None:
+        """List them together with those of all other playlists of the document."""
+        return await comments_of(info.context, self.playlist_id, first, after)
+
+    @resolver("Who likes it, newest first.")
+    async def likers(self, info: Info, first: First = 20, after: After = None) -> LikerConnection | None:
+        """List them together with those of all other playlists of the document."""
+        return await likers_of(info.context, self.playlist_id, first, after)
 
     @resolver("Its tracks in playing order; null with an error while they cannot be had.")
     async def entries(
         self, info: Info, first: First = MAX_PAGE_SIZE, after: After = None
     ) -> Connection[PlaylistEntry] | None:
-        """Page through the list, which social sends as a whole."""
+        """Page through the list that came along, or load this part of it together with those of other playlists."""
         page = page_request(first, after)
-        loaded = self.loaded_entries
-        if loaded is None:
-            loaded = (await info.context.loaders.whole_playlists.load(self.playlist_id)).entries
-        return connection_from_list(page, [PlaylistEntry.from_message(entry) for entry in loaded])
+        if self.loaded_entries is not None:
+            return connection_from_list(
+                page, [PlaylistEntry.from_message(entry, self.playlist_id) for entry in self.loaded_entries]
+            )
+        offset, end = list_window(page)
+        key = EntriesKey(self.playlist_id, min(offset, MAX_ENTRIES), end - offset)
+        found = await info.context.loaders.of_playlists.entries.load(key)
+        entries = (
+            [] if found is None else [PlaylistEntry.from_message(entry, self.playlist_id) for entry in found.entries]
+        )
+        return connection_from_part(key.offset, entries, has_next_page=found is not None and found.has_more)
+
+    @resolver("What it was made from; null where nothing is kept, and to others than its owner.")
+    async def recipe(self, info: Info) -> Recipe | None:
+        """Load it together with all others of the document."""
+        return await load_recipe(info.context, self.playlist_id) if self.has_recipe else None
+
+    @resolver("When it is made again by itself; null where it is not, and to others than its owner.")
+    async def schedule(self, info: Info) -> Schedule | None:
+        """Load it together with all others of the document."""
+        return await load_schedule(info.context, self.playlist_id)
+
+    def _entries(self, messages: Sequence[playlists_pb2.PlaylistEntry]) -> list[PlaylistEntry]:
+        return [PlaylistEntry.from_message(message, self.playlist_id) for message in messages]
 
     @classmethod
     def from_message(
@@ -118,44 +200,17 @@ class Playlist(relay.Node):
             created_at=to_datetime(message.created_at),
             updated_at=to_datetime(message.updated_at),
             owner_id=strawberry.ID(message.owner_id),
+            has_recipe=message.has_recipe,
+            share_slug=message.share_slug or None,
+            copied_from_id=strawberry.ID(message.copied_from) if message.copied_from else None,
+            like_count=message.like_count,
+            save_count=message.save_count,
+            comment_count=message.comment_count,
+            listed_at=to_datetime(message.listed_at) if message.HasField("listed_at") else None,
+            is_hidden=message.is_hidden,
+            is_liked=message.is_liked if message.HasField("is_liked") else None,
             loaded_entries=entries,
         )
-
-
-@strawberry.input(description="What to change; what is left out stays.")
-class UpdatePlaylistInput:
-    """For `updatePlaylist`."""
-
-    playlist_id: strawberry.ID = field(description="The playlist, by `id` or `playlistId`.")
-    version: int = field(description="The version that you saw; when it is not the newest, nothing is changed.")
-    title: str | None = field(default=None, description="1 to 200 characters.")
-    description: str | None = field(default=None, description="At most 2,000 characters.")
-    visibility: Visibility | None = field(default=None, description="Who may open it.")
-
-
-@strawberry.input(description="Which playlist.")
-class DeletePlaylistInput:
-    """For `deletePlaylist`."""
-
-    playlist_id: strawberry.ID = field(description="The playlist, by `id` or `playlistId`.")
-
-
-@strawberry.type(description="The playlist was changed.")
-class UpdatePlaylistSuccess:
-    """Of `updatePlaylist`."""
-
-    playlist: Playlist = field(description="As it is now.")
-
-
-@strawberry.type(description="The playlist was deleted.")
-class DeletePlaylistSuccess:
-    """Of `deletePlaylist`."""
-
-    deleted_playlist_id: strawberry.ID = field(description="UUID of what is gone.")
-
-
-UpdatePlaylistResult = Annotated[UpdatePlaylistSuccess | Refusal, strawberry.union("UpdatePlaylistResult")]
-DeletePlaylistResult = Annotated[DeletePlaylistSuccess | Refusal, strawberry.union("DeletePlaylistResult")]
 
 
 async def load_playlist(context: RequestContext, playlist_id: str) -> Playlist:
@@ -168,8 +223,8 @@ async def load_playlist(context: RequestContext, playlist_id: str) -> Playlist:
     return Playlist.from_message(answer.playlist, answer.entries)
 
 
-async def load_listed_playlist(context: RequestContext, playlist_id: str) -> Playlist | None:
-    """Return a playlist through the loader, together with all others of the document; None for no id and none seen."""
+async def find_playlist(context: RequestContext, playlist_id: str) -> Playlist | None:
+    """Return a playlist through the loader, without its entries; None for no id, and what is not theirs to open."""
     message = await context.loaders.playlists.load(playlist_id) if playlist_id else None
     return None if message is None else Playlist.from_message(message)
 
@@ -183,6 +238,13 @@ class PlaylistQuery:
         """Load it."""
         return await load_playlist(info.context, decode_id(id, "Playlist", "id"))
 
+    @resolver("An unlisted or public playlist by the last part of its link; another is not found.")
+    async def playlist_by_share_slug(self, info: Info, share_slug: ShareSlug) -> Playlist | None:
+        """Ask social for it."""
+        request = editing_pb2.GetPlaylistBySlugRequest(share_slug=share_slug)
+        answer = await info.context.call(info.context.parts.upstream.editing.GetPlaylistBySlug, request)
+        return Playlist.from_message(answer.playlist, answer.entries)
+
     @resolver("The caller's own playlists, newest first.")
     async def my_playlists(self, info: Info, first: First = 20, after: After = None) -> Connection[Playlist] | None:
         """List them."""
@@ -191,29 +253,3 @@ class PlaylistQuery:
         answer = await info.context.call(info.context.parts.upstream.playlists.ListMyPlaylists, request)
         nodes = [Playlist.from_message(each) for each in answer.playlists]
         return connection_from_page(page, nodes, answer.next_page_token)
-
-
-@strawberry.type
-class PlaylistMutation:
-    """Mutations of playlists."""
-
-    @mutation("Changes title, description or visibility of a playlist of the caller's own.")
-    async def update_playlist(self, info: Info, input: UpdatePlaylistInput) -> UpdatePlaylistResult:
-        """Pass the change on."""
-        request = playlists_pb2.UpdatePlaylistRequest(
-            playlist_id=decode_id(input.playlist_id, "Playlist", "playlistId"),
-            version=input.version,
-            title=input.title,
-            description=input.description,
-            visibility=input.visibility.value if input.visibility else playlists_pb2.VISIBILITY_UNSPECIFIED,
-        )
-        answer = await info.context.call(info.context.parts.upstream.playlists.UpdatePlaylist, request)
-        return UpdatePlaylistSuccess(playlist=Playlist.from_message(answer.playlist))
-
-    @mutation("Deletes a playlist of the caller's own.")
-    async def delete_playlist(self, info: Info, input: DeletePlaylistInput) -> DeletePlaylistResult:
-        """Pass the wish on."""
-        playlist_id = decode_id(input.playlist_id, "Playlist", "playlistId")
-        request = playlists_pb2.DeletePlaylistRequest(playlist_id=playlist_id)
-        await info.context.call(info.context.parts.upstream.playlists.DeletePlaylist, request)
-        return DeletePlaylistSuccess(deleted_playlist_id=strawberry.ID(playlist_id))

@@ -8,7 +8,7 @@ from strawberry import field, relay
 
 from museed.social.v1 import accounts_pb2, people_pb2
 from services.chassis.errors import InvalidArgument, NotFound
-from services.gateway.context import Info
+from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
 from services.gateway.schema.badge import Avatar, Badge
 from services.gateway.schema.fields import resolver
@@ -128,9 +128,9 @@ class FollowConnection:
         return cls(page_info=info, edges=edges, nodes=[edge.node for edge in edges])
 
 
-async def load_user(info: Info, user_id: str) -> User | None:
-    """Return a person through the loader; None where there is none, or none for the caller."""
-    message = await info.context.loaders.users.load(user_id) if user_id else None
+async def load_user(context: RequestContext, user_id: str | None) -> User | None:
+    """Return a person through the loader; None for nobody, and where there is none for the caller."""
+    message = await context.loaders.users.load(user_id) if user_id else None
     return None if message is None else User.from_message(message)
 
 

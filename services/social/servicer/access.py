@@ -49,7 +49,8 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "LibraryService": {
         Access.PUBLIC: "SearchArtists SearchAlbums BatchGetArtists BatchGetAlbums ListTracksOfArtist ListTracksOfAlbum "
-        "ListGenres BatchGetTrackDetails",
+        "ListGenres BatchGetTrackDetails BatchListTracksOfArtists BatchListTracksOfAlbums "
+        "BatchListAlbums",
     },
     "BlocklistService": {
         Access.USER: "BlockTrack UnblockTrack BlockArtist UnblockArtist ListBlocked",
@@ -59,24 +60,27 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.USER: "Follow Unfollow BlockUser UnblockUser ListBlockedUsers",
     },
     "FeedService": {
-        Access.PUBLIC: "ListTrending ListLatest ListPlaylistsOfUser ListLikedPlaylists",
-        Access.USER: "ListFeed",
+        Access.PUBLIC: "ListTrending ListLatest ListPlaylistsOfUser ListLikedPlaylists BatchListPlaylistsOfUsers",
+        Access.USER: "ListFeed ListFollowedIds",
     },
     "NotificationService": {
         Access.USER: "ListNotifications CountUnread MarkRead",
     },
     "EditingService": {
-        Access.PUBLIC: "BatchGetPlaylists GetPlaylistBySlug",
+        Access.PUBLIC: "BatchGetPlaylists GetPlaylistBySlug BatchListEntries",
         Access.USER: "CreatePlaylist AddEntries RemoveEntries MoveEntry ReorderEntries ReorderByTracks CopyPlaylist "
         "RotateShareSlug",
     },
     "EngagementService": {
-        Access.PUBLIC: "ListComments ListLikers",
+        Access.PUBLIC: "ListComments ListLikers BatchGetComments BatchListComments BatchListLikers",
         Access.USER: "LikePlaylist UnlikePlaylist AddComment EditComment DeleteComment",
     },
     "ExchangeService": {
         Access.PUBLIC: "ExportPlaylist ResolveStreamToken",
         Access.USER: "ImportPlaylist CreateStreamToken ListStreamTokens RevokeStreamToken",
+    },
+    "ReferenceSearchService": {
+        Access.USER: "SearchReference CreateHearingJob",
     },
     "UploadService": {
         Access.USER: "CheckUpload ListMyUploads DeleteUpload",
@@ -96,7 +100,7 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "PlaylistJobService": {
         Access.USER: "CreateExtensionJob ListSuggestions JudgeSuggestions CreateRegenerationJob GetRecipe "
-        "SetSchedule ClearSchedule GetSchedule ListMyJobs",
+        "BatchGetRecipes SetSchedule ClearSchedule GetSchedule BatchGetSchedules ListMyJobs",
         Access.ADMIN: "ListJobs ReplayJobs",
     },
     "ViewService": {

@@ -18,6 +18,7 @@ from services.social.domain.visibility import may_open, thing_of
 from services.social.errors import PlaylistNotFound, VersionConflict
 from services.social.errors.playlists import EntryNotFound
 from services.social.events.playlists import playlist_changed
+from services.social.servicer import keys
 from services.social.servicer.playlist_messages import (
     person,
     playlist_id_of,
@@ -26,7 +27,7 @@ from services.social.servicer.playlist_messages import (
     to_playlist,
     to_visibility,
 )
-from services.social.store import accounts, editing, engagement, outbox, playlists
+from services.social.store import accounts, editing, engagement, first_pages, outbox, playlists
 from services.social.store.claims import Claim
 from services.social.store.database import Connection, Database
 
@@ -234,6 +235,30 @@ class EditingServicer(editing_pb2_grpc.EditingServiceServicer):
             await self._changed(connection, found, user_id, self._clock())
             answer = await shown(connection, playlist_id, user_id)
         return editing_pb2.RotateShareSlugResponse(playlist=answer)
+
+    async def BatchListEntries(
+        self,
+        request: editing_pb2.BatchListEntriesRequest,
+        context: grpc.aio.ServicerContext[editing_pb2.BatchListEntriesRequest, editing_pb2.BatchListEntriesResponse],
+    ) -> editing_pb2.BatchListEntriesResponse:
+        """Return the same part of the entries of those of these playlists that the caller may open."""
+        fields.count(len(request.playlist_ids), "playlist_ids", _MOST_PLAYLISTS)
+        fields.integer(request.offset, "offset", 0, rules.MOST_ENTRIES)
+        size, viewer_id = keys.page_size(request.page_size), person()
+        wanted = [PlaylistId(one) for one in request.playlist_ids if is_id(one)]
+        async with self._database.snapshot() as connection:
+            seen = await first_pages.openable_among(connection, viewer_id, wanted)
+            found = await first_pages.entries_of_each(connection, seen, request.offset, size + 1)
+        return editing_pb2.BatchListEntriesResponse(
+            playlists=[
+                editing_pb2.EntriesOfPlaylist(
+                    playlist_id=playlist_id,
+                    entries=[to_entry(one) for one in entries[:size]],
+                    has_more=len(entries) > size,
+                )
+                for playlist_id, entries in found.items()
+            ]
+        )
 
     async def _reorder(
         self,

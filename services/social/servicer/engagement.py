@@ -1,6 +1,6 @@
 """gRPC in: likes and comments of playlists."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import grpc
@@ -8,20 +8,23 @@ import grpc
 from museed.social.v1 import accounts_pb2, engagement_pb2, engagement_pb2_grpc
 from services.chassis.auth import require_viewer, viewer
 from services.social.actions import engaging
-from services.social.domain import paging
+from services.social.domain import fields, paging
 from services.social.domain.accounts import Role
 from services.social.domain.comments import Comment, check_text
 from services.social.domain.idempotency import check_key, digest_of
-from services.social.domain.ids import CommentId, UserId, is_id
+from services.social.domain.ids import CommentId, PlaylistId, UserId, is_id
 from services.social.errors.engagement import CommentNotFound
 from services.social.servicer.playlist_messages import person, playlist_id_of, shown
-from services.social.store import accounts, comments, engagement, playlists
+from services.social.store import accounts, comments, engagement, first_pages, playlists
 from services.social.store.claims import Claim
 from services.social.store.database import Database
 from services.social.store.engagement import Liker
 from services.social.wire import timestamp
 
 _DEFAULT_PAGE, _LARGEST_PAGE = 20, 100
+_MOST_PLAYLISTS, _MOST_COMMENTS = 100, 500
+# Of 2,000 characters each, in one message.
+_MOST_LISTED = 1_000
 
 
 class EngagementServicer(engagement_pb2_grpc.EngagementServiceServicer):
@@ -112,16 +115,14 @@ class EngagementServicer(engagement_pb2_grpc.EngagementServiceServicer):
     ) -> engagement_pb2.ListCommentsResponse:
         """List the comments of a playlist that the caller may open, newest first."""
         viewer_id, playlist_id = person(), playlist_id_of(request.playlist_id)
-        who = viewer()
-        is_admin = viewer_id is not None and who is not None and who.role == Role.ADMIN
         size = paging.page_size(request.page_size, _DEFAULT_PAGE, _LARGEST_PAGE)
-        scope = f"ListComments {playlist_id}"
+        scope = _comments_scope(playlist_id)
         key = paging.decode_token(scope, request.page_token, [is_id])
         before = None if key is None else CommentId(str(key[0]))
         async with self._database.connection() as connection:
             await playlists.open_for(connection, playlist_id, viewer_id)
-            found = await comments.comments_of(connection, playlist_id, viewer_id, is_admin, before, size + 1)
-        page = paging.cut(found, size, scope, lambda one: (one.comment_id,))
+            found = await comments.comments_of(connection, playlist_id, viewer_id, _is_admin(), before, size + 1)
+        page = paging.cut(found, size, scope, _comment_key)
         return engagement_pb2.ListCommentsResponse(
             comments=[_comment(one) for one in page.items], next_page_token=page.next_token
         )
@@ -134,16 +135,100 @@ class EngagementServicer(engagement_pb2_grpc.EngagementServiceServicer):
         """List who likes a playlist that the caller may open, newest first."""
         viewer_id, playlist_id = person(), playlist_id_of(request.playlist_id)
         size = paging.page_size(request.page_size, _DEFAULT_PAGE, _LARGEST_PAGE)
-        scope = f"ListLikers {playlist_id}"
+        scope = _likers_scope(playlist_id)
         key = paging.decode_token(scope, request.page_token, [paging.is_time, is_id])
         after = None if key is None else (datetime.fromisoformat(str(key[0])), UserId(str(key[1])))
         async with self._database.connection() as connection:
             await playlists.open_for(connection, playlist_id, viewer_id)
             found = await engagement.likers_of(connection, playlist_id, viewer_id, after, size + 1)
-        page = paging.cut(found, size, scope, lambda one: (one.at.isoformat(), one.person.user_id))
+        page = paging.cut(found, size, scope, _liker_key)
         return engagement_pb2.ListLikersResponse(
             likers=[_liker(one) for one in page.items], next_page_token=page.next_token
         )
+
+    async def BatchGetComments(
+        self,
+        request: engagement_pb2.BatchGetCommentsRequest,
+        context: grpc.aio.ServicerContext[
+            engagement_pb2.BatchGetCommentsRequest, engagement_pb2.BatchGetCommentsResponse
+        ],
+    ) -> engagement_pb2.BatchGetCommentsResponse:
+        """Return those of these comments that the lists of their playlists show to the caller."""
+        fields.count(len(request.comment_ids), "comment_ids", _MOST_COMMENTS)
+        wanted = [one for one in request.comment_ids if is_id(one)]
+        async with self._database.connection() as connection:
+            found = await comments.shown_comments(connection, person(), wanted)
+        return engagement_pb2.BatchGetCommentsResponse(comments=[_comment(one) for one in found])
+
+    async def BatchListComments(
+        self,
+        request: engagement_pb2.BatchListCommentsRequest,
+        context: grpc.aio.ServicerContext[
+            engagement_pb2.BatchListCommentsRequest, engagement_pb2.BatchListCommentsResponse
+        ],
+    ) -> engagement_pb2.BatchListCommentsResponse:
+        """List the newest comments of those of these playlists that the caller may open."""
+        size, wanted = _wanted(request.page_size, request.playlist_ids)
+        fields.count(size * len(request.playlist_ids), "playlist_ids", _MOST_LISTED)
+        async with self._database.snapshot() as connection:
+            seen = await first_pages.openable_among(connection, person(), wanted)
+            found = await first_pages.comments_of_each(connection, seen, person(), _is_admin(), size + 1)
+        answer = engagement_pb2.BatchListCommentsResponse()
+        for playlist_id, listed in found.items():
+            page = paging.cut(listed, size, _comments_scope(playlist_id), _comment_key)
+            answer.playlists.add(
+                playlist_id=playlist_id,
+                comments=[_comment(one) for one in page.items],
+                next_page_token=page.next_token,
+            )
+        return answer
+
+    async def BatchListLikers(
+        self,
+        request: engagement_pb2.BatchListLikersRequest,
+        context: grpc.aio.ServicerContext[
+            engagement_pb2.BatchListLikersRequest, engagement_pb2.BatchListLikersResponse
+        ],
+    ) -> engagement_pb2.BatchListLikersResponse:
+        """List the newest likers of those of these playlists that the caller may open."""
+        size, wanted = _wanted(request.page_size, request.playlist_ids)
+        async with self._database.snapshot() as connection:
+            seen = await first_pages.openable_among(connection, person(), wanted)
+            found = await first_pages.likers_of_each(connection, seen, person(), size + 1)
+        answer = engagement_pb2.BatchListLikersResponse()
+        for playlist_id, listed in found.items():
+            page = paging.cut(listed, size, _likers_scope(playlist_id), _liker_key)
+            answer.playlists.add(
+                playlist_id=playlist_id, likers=[_liker(one) for one in page.items], next_page_token=page.next_token
+            )
+        return answer
+
+
+def _wanted(page_size: int, playlist_ids: Sequence[str]) -> tuple[int, list[PlaylistId]]:
+    fields.count(len(playlist_ids), "playlist_ids", _MOST_PLAYLISTS)
+    size = paging.page_size(page_size, _DEFAULT_PAGE, _LARGEST_PAGE)
+    return size, [PlaylistId(one) for one in playlist_ids if is_id(one)]
+
+
+def _is_admin() -> bool:
+    who = viewer()
+    return who is not None and who.is_person and who.role == Role.ADMIN
+
+
+def _comments_scope(playlist_id: PlaylistId) -> str:
+    return f"ListComments {playlist_id}"
+
+
+def _comment_key(found: Comment) -> Sequence[paging.KeyPart]:
+    return (found.comment_id,)
+
+
+def _likers_scope(playlist_id: PlaylistId) -> str:
+    return f"ListLikers {playlist_id}"
+
+
+def _liker_key(found: Liker) -> Sequence[paging.KeyPart]:
+    return (found.at.isoformat(), found.person.user_id)
 
 
 def _comment_id(given: str) -> CommentId:

@@ -15,7 +15,8 @@ from services.social.actions.importing import LeftOut, import_playlist
 from services.social.domain import fields, paging, stream_tokens
 from services.social.domain.idempotency import check_key, digest_of
 from services.social.domain.ids import PlaylistId, StreamTokenId, TrackId, UserId, is_id, new_id
-from services.social.domain.playlists import LONGEST_TITLE, Visibility
+from services.social.domain.playlists import LONGEST_TITLE, Playlist, Visibility
+from services.social.domain.visibility import may_open, thing_of
 from services.social.errors import Malformed, PlaylistNotFound
 from services.social.errors.exchange import StreamTokenNotFound, StreamTokenRefused, TooManyStreamTokens
 from services.social.exchange import formats
@@ -86,15 +87,16 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
         request: exchange_pb2.ExportPlaylistRequest,
         context: grpc.aio.ServicerContext[exchange_pb2.ExportPlaylistRequest, exchange_pb2.ExportPlaylistResponse],
     ) -> exchange_pb2.ExportPlaylistResponse:
-        """Write a playlist that the caller may open as a file."""
+        """Write a playlist that the caller may open, or has a token of, as a file."""
         viewer_id, playlist_id, format_ = person(), playlist_id_of(request.playlist_id), _format(request.format)
         if request.links not in exchange_pb2.PlaylistLinks.values():
             raise Malformed("links", request.links, "PATHS or TOKEN")
         has_token = request.links == exchange_pb2.PLAYLIST_LINKS_TOKEN
         async with self._database.snapshot() as connection:
-            found = await playlists.open_for(connection, playlist_id, viewer_id)
             if has_token:
-                await self._must_play(connection, request.stream_secret, playlist_id)
+                found = await self._played(connection, request.stream_secret, playlist_id, viewer_id)
+            else:
+                found = await playlists.open_for(connection, playlist_id, viewer_id)
             rows = await exchange.rows_of(connection, playlist_id)
         secret = request.stream_secret if has_token else ""
         written = WrittenPlaylist(
@@ -199,11 +201,18 @@ class ExchangeServicer(exchange_pb2_grpc.ExchangeServiceServicer):
             content_type=media.content_type,
         )
 
-    async def _must_play(self, connection: Connection, secret: str, playlist_id: PlaylistId) -> None:
+    async def _played(
+        self, connection: Connection, secret: str, playlist_id: PlaylistId, viewer_id: UserId | None
+    ) -> Playlist:
+        """Return the playlist that a token plays, a private one, too, as `ResolveStreamToken` would."""
         is_short = len(secret) <= stream_tokens.LONGEST_SECRET
         token_hash = stream_tokens.hash_secret(secret)
         if not is_short or not await tokens.is_living(connection, token_hash, playlist_id, self._clock()):
             raise StreamTokenRefused
+        found = await playlists.find_playlist(connection, playlist_id)
+        if found is None or not may_open(replace(thing_of(found), visibility=Visibility.UNLISTED), viewer_id):
+            raise StreamTokenRefused
+        return found
 
     def _address(self, secret: str, track_id: TrackId) -> str:
         return f"{self._public_url}/stream/{secret}/{track_id}"

@@ -6,18 +6,21 @@ import grpc
 
 from museed.social.v1 import feed_pb2, feed_pb2_grpc, playlists_pb2
 from services.chassis.auth import require_viewer
-from services.social.domain import paging
-from services.social.domain.ids import PlaylistId, UserId
+from services.social.domain import fields, paging
+from services.social.domain.ids import PlaylistId, UserId, is_id
+from services.social.domain.people import MOST_FOLLOWED
 from services.social.domain.visibility import may_open, thing_of
 from services.social.errors.people import PageExpired
 from services.social.servicer import keys
 from services.social.servicer.people import check_visible
 from services.social.servicer.playlist_messages import to_playlist
-from services.social.store import engagement, feed, listings, playlists, trending
+from services.social.store import engagement, feed, first_pages, follows, listings, playlists, trending
 from services.social.store.database import LAST_ID, Connection, Database
+from services.social.store.profiles import find_visible
 from services.social.wire import timestamp
 
 _LARGEST_NUMBER = 2**31
+_MOST_PEOPLE, _MOST_LISTED = 100, 1_000
 
 
 class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
@@ -41,6 +44,16 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
             activities=[_activity(one) for one in page.items],
             next_page_token="" if page.last_id is None else paging.encode_token(scope, (page.last_id,)),
         )
+
+    async def ListFollowedIds(
+        self,
+        request: feed_pb2.ListFollowedIdsRequest,
+        context: grpc.aio.ServicerContext[feed_pb2.ListFollowedIdsRequest, feed_pb2.ListFollowedIdsResponse],
+    ) -> feed_pb2.ListFollowedIdsResponse:
+        """List all whom the caller follows."""
+        async with self._database.connection() as connection:
+            found = await follows.followed_ids(connection, UserId(require_viewer().user_id), MOST_FOLLOWED)
+        return feed_pb2.ListFollowedIdsResponse(user_ids=found)
 
     async def ListTrending(
         self,
@@ -126,6 +139,33 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
             ],
             next_page_token=page.next_token,
         )
+
+    async def BatchListPlaylistsOfUsers(
+        self,
+        request: feed_pb2.BatchListPlaylistsOfUsersRequest,
+        context: grpc.aio.ServicerContext[
+            feed_pb2.BatchListPlaylistsOfUsersRequest, feed_pb2.BatchListPlaylistsOfUsersResponse
+        ],
+    ) -> feed_pb2.BatchListPlaylistsOfUsersResponse:
+        """List the newest public playlists of those of these people whom the caller sees."""
+        fields.count(len(request.user_ids), "user_ids", _MOST_PEOPLE)
+        size, viewer_id = keys.page_size(request.page_size), keys.viewer_id()
+        fields.count(size * len(request.user_ids), "user_ids", _MOST_LISTED)
+        wanted = [UserId(one) for one in request.user_ids if is_id(one)]
+        async with self._database.connection() as connection:
+            seen = await find_visible(connection, viewer_id, wanted)
+            found = await first_pages.playlists_of_each(connection, viewer_id, list(seen), size + 1)
+            listed = [playlist_id for some in found.values() for playlist_id in some[:size]]
+            shown = await _playlists(connection, viewer_id, listed)
+        answer = feed_pb2.BatchListPlaylistsOfUsersResponse()
+        for user_id, some in found.items():
+            page = paging.cut(some, size, f"ListPlaylistsOfUser {user_id}", lambda one: (one,))
+            answer.users.add(
+                user_id=user_id,
+                playlists=[shown[one] for one in page.items if one in shown],
+                next_page_token=page.next_token,
+            )
+        return answer
 
 
 async def _playlists(

@@ -15,10 +15,11 @@ COMMENT = """
     c.deleted_at IS NOT NULL AS is_deleted, c.hidden_at IS NOT NULL AS is_hidden
 """
 SELECT_COMMENT = f"SELECT {COMMENT} FROM comments AS c WHERE comment_id = $1"
+SELECT_COMMENTS_BY_ID = f"SELECT {COMMENT} FROM comments AS c WHERE comment_id = ANY ($1::uuid[])"
 LOCK_COMMENT = f"{SELECT_COMMENT} FOR NO KEY UPDATE"
 
 
-def _shown(viewer: str, is_admin: str) -> str:
+def shown_condition(viewer: str, is_admin: str) -> str:
     """Return a condition on comments `c` and users `u`, their authors, of a playlist that the viewer may open.
 
     What was deleted or hidden, what was said by those who are suspended, and by those whom a block keeps apart from the
@@ -32,14 +33,14 @@ def _shown(viewer: str, is_admin: str) -> str:
 
 SELECT_COMMENTS = f"""
 SELECT {COMMENT} FROM comments AS c LEFT JOIN users AS u USING (user_id)
-WHERE c.playlist_id = $1 AND c.comment_id < coalesce($2, '{LAST_ID}'::uuid) AND {_shown("$4::uuid", "$5")}
+WHERE c.playlist_id = $1 AND c.comment_id < coalesce($2, '{LAST_ID}'::uuid) AND {shown_condition("$4::uuid", "$5")}
 ORDER BY c.comment_id DESC LIMIT $3
 """
 SHOWN = f"""
 SELECT c.comment_id FROM comments AS c LEFT JOIN users AS u USING (user_id)
 JOIN playlists AS p ON p.playlist_id = c.playlist_id JOIN users AS o ON o.user_id = p.owner_id
 WHERE c.comment_id = ANY ($2::uuid[]) AND {openable("$1::uuid")}
-    AND {_shown("$1::uuid", "EXISTS (SELECT FROM users WHERE user_id = $1::uuid AND role = 'admin')")}
+    AND {shown_condition("$1::uuid", "EXISTS (SELECT FROM users WHERE user_id = $1::uuid AND role = 'admin')")}
 """
 # Reads no more rows than the quota, whatever somebody has said in all.
 COUNT_SINCE = """
@@ -83,6 +84,12 @@ async def comments_of(
 async def shown(connection: Connection, viewer_id: UserId | None, comment_ids: Sequence[str]) -> set[str]:
     """Return those of these comments that the lists of their playlists show to somebody."""
     return {row["comment_id"] for row in await connection.fetch(SHOWN, viewer_id, comment_ids)}
+
+
+async def shown_comments(connection: Connection, viewer_id: UserId | None, comment_ids: Sequence[str]) -> list[Comment]:
+    """Return those of these comments that the lists of their playlists show to somebody, in no particular order."""
+    seen = await shown(connection, viewer_id, comment_ids)
+    return [_comment(row) for row in await connection.fetch(SELECT_COMMENTS_BY_ID, list(seen))]
 
 
 async def count_since(connection: Connection, user_id: UserId, since: datetime, most: int) -> int:

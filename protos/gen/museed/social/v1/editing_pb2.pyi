@@ -580,3 +580,91 @@ class RotateShareSlugResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RotateShareSlugResponse: _TypeAlias = RotateShareSlugResponse  # noqa: Y015
+
+@_typing.final
+class BatchListEntriesRequest(_message.Message):
+    """Which part of which playlists."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLIST_IDS_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """Position of the first entry wanted, from 0."""
+    page_size: _builtins.int
+    """Entries wanted of each; 0 means 20, at most 100."""
+    @_builtins.property
+    def playlist_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 100."""
+
+    def __init__(
+        self,
+        *,
+        playlist_ids: _abc.Iterable[_builtins.str] | None = ...,
+        offset: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "page_size", b"page_size", "playlist_ids", b"playlist_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListEntriesRequest: _TypeAlias = BatchListEntriesRequest  # noqa: Y015
+
+@_typing.final
+class EntriesOfPlaylist(_message.Message):
+    """A part of a playlist."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLIST_ID_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    playlist_id: _builtins.str
+    """The playlist."""
+    has_more: _builtins.bool
+    """Whether there are entries behind these."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[_playlists_pb2.PlaylistEntry]:
+        """In playing order."""
+
+    def __init__(
+        self,
+        *,
+        playlist_id: _builtins.str = ...,
+        entries: _abc.Iterable[_playlists_pb2.PlaylistEntry] | None = ...,
+        has_more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "has_more", b"has_more", "playlist_id", b"playlist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EntriesOfPlaylist: _TypeAlias = EntriesOfPlaylist  # noqa: Y015
+
+@_typing.final
+class BatchListEntriesResponse(_message.Message):
+    """Parts of playlists."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLISTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def playlists(self) -> _containers.RepeatedCompositeFieldContainer[Global___EntriesOfPlaylist]:
+        """In no particular order."""
+
+    def __init__(
+        self,
+        *,
+        playlists: _abc.Iterable[Global___EntriesOfPlaylist] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["playlists", b"playlists"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListEntriesResponse: _TypeAlias = BatchListEntriesResponse  # noqa: Y015

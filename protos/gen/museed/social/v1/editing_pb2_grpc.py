@@ -86,6 +86,11 @@ class EditingServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_editing__pb2.RotateShareSlugRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_editing__pb2.RotateShareSlugResponse.FromString,
                 _registered_method=True)
+        self.BatchListEntries = channel.unary_unary(
+                '/museed.social.v1.EditingService/BatchListEntries',
+                request_serializer=museed_dot_social_dot_v1_dot_editing__pb2.BatchListEntriesRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_editing__pb2.BatchListEntriesResponse.FromString,
+                _registered_method=True)
 
 
 class EditingServiceServicer:
@@ -167,6 +172,13 @@ class EditingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchListEntries(self, request, context):
+        """Returns the same part of the entries of many playlists; those that the caller may not open are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EditingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -219,6 +231,11 @@ def add_EditingServiceServicer_to_server(servicer, server):
                     servicer.RotateShareSlug,
                     request_deserializer=museed_dot_social_dot_v1_dot_editing__pb2.RotateShareSlugRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_editing__pb2.RotateShareSlugResponse.SerializeToString,
+            ),
+            'BatchListEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchListEntries,
+                    request_deserializer=museed_dot_social_dot_v1_dot_editing__pb2.BatchListEntriesRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_editing__pb2.BatchListEntriesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -493,6 +510,33 @@ class EditingService:
             '/museed.social.v1.EditingService/RotateShareSlug',
             museed_dot_social_dot_v1_dot_editing__pb2.RotateShareSlugRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_editing__pb2.RotateShareSlugResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchListEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.EditingService/BatchListEntries',
+            museed_dot_social_dot_v1_dot_editing__pb2.BatchListEntriesRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_editing__pb2.BatchListEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,8 @@ class EditingServiceStub:
     """Returns a public or unlisted playlist by its link; any other is PLAYLIST_NOT_FOUND."""
     RotateShareSlug: _grpc.UnaryUnaryMultiCallable[_editing_pb2.RotateShareSlugRequest, _editing_pb2.RotateShareSlugResponse]
     """Gives a playlist of the caller's another link; the link before is void."""
+    BatchListEntries: _grpc.UnaryUnaryMultiCallable[_editing_pb2.BatchListEntriesRequest, _editing_pb2.BatchListEntriesResponse]
+    """Returns the same part of the entries of many playlists; those that the caller may not open are left out."""
 
 @_typing.type_check_only
 class EditingServiceAsyncStub(EditingServiceStub):
@@ -99,6 +101,8 @@ class EditingServiceAsyncStub(EditingServiceStub):
     """Returns a public or unlisted playlist by its link; any other is PLAYLIST_NOT_FOUND."""
     RotateShareSlug: _aio.UnaryUnaryMultiCallable[_editing_pb2.RotateShareSlugRequest, _editing_pb2.RotateShareSlugResponse]  # type: ignore[assignment]
     """Gives a playlist of the caller's another link; the link before is void."""
+    BatchListEntries: _aio.UnaryUnaryMultiCallable[_editing_pb2.BatchListEntriesRequest, _editing_pb2.BatchListEntriesResponse]  # type: ignore[assignment]
+    """Returns the same part of the entries of many playlists; those that the caller may not open are left out."""
 
 class EditingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Playlists made and edited by hand. A playlist has at most 1,000 entries: more are PLAYLIST_FULL. A foreign one is
@@ -192,5 +196,13 @@ class EditingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_editing_pb2.RotateShareSlugResponse, _abc.Awaitable[_editing_pb2.RotateShareSlugResponse]]:
         """Gives a playlist of the caller's another link; the link before is void."""
+
+    @_abc_1.abstractmethod
+    def BatchListEntries(
+        self,
+        request: _editing_pb2.BatchListEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_editing_pb2.BatchListEntriesResponse, _abc.Awaitable[_editing_pb2.BatchListEntriesResponse]]:
+        """Returns the same part of the entries of many playlists; those that the caller may not open are left out."""
 
 def add_EditingServiceServicer_to_server(servicer: EditingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -451,3 +451,219 @@ class ListLikersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListLikersResponse: _TypeAlias = ListLikersResponse  # noqa: Y015
+
+@_typing.final
+class BatchGetCommentsRequest(_message.Message):
+    """Comments wanted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMENT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def comment_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 500."""
+
+    def __init__(
+        self,
+        *,
+        comment_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment_ids", b"comment_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetCommentsRequest: _TypeAlias = BatchGetCommentsRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetCommentsResponse(_message.Message):
+    """Comments found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def comments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Comment]:
+        """In no particular order."""
+
+    def __init__(
+        self,
+        *,
+        comments: _abc.Iterable[Global___Comment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comments", b"comments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetCommentsResponse: _TypeAlias = BatchGetCommentsResponse  # noqa: Y015
+
+@_typing.final
+class BatchListCommentsRequest(_message.Message):
+    """First pages of comments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLIST_IDS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Of each playlist; 0 means 20, at most 100."""
+    @_builtins.property
+    def playlist_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 100, and so few that with the page size no more than 1,000 comments are asked for."""
+
+    def __init__(
+        self,
+        *,
+        playlist_ids: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "playlist_ids", b"playlist_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListCommentsRequest: _TypeAlias = BatchListCommentsRequest  # noqa: Y015
+
+@_typing.final
+class CommentsOfPlaylist(_message.Message):
+    """Comments of a playlist."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLIST_ID_FIELD_NUMBER: _builtins.int
+    COMMENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    playlist_id: _builtins.str
+    """The playlist."""
+    next_page_token: _builtins.str
+    """For ListComments; empty at the end."""
+    @_builtins.property
+    def comments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Comment]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        playlist_id: _builtins.str = ...,
+        comments: _abc.Iterable[Global___Comment] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comments", b"comments", "next_page_token", b"next_page_token", "playlist_id", b"playlist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommentsOfPlaylist: _TypeAlias = CommentsOfPlaylist  # noqa: Y015
+
+@_typing.final
+class BatchListCommentsResponse(_message.Message):
+    """Comments of playlists."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLISTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def playlists(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommentsOfPlaylist]:
+        """In no particular order."""
+
+    def __init__(
+        self,
+        *,
+        playlists: _abc.Iterable[Global___CommentsOfPlaylist] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["playlists", b"playlists"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListCommentsResponse: _TypeAlias = BatchListCommentsResponse  # noqa: Y015
+
+@_typing.final
+class BatchListLikersRequest(_message.Message):
+    """First pages of likers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLIST_IDS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Of each playlist; 0 means 20, at most 100."""
+    @_builtins.property
+    def playlist_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 100."""
+
+    def __init__(
+        self,
+        *,
+        playlist_ids: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "playlist_ids", b"playlist_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListLikersRequest: _TypeAlias = BatchListLikersRequest  # noqa: Y015
+
+@_typing.final
+class LikersOfPlaylist(_message.Message):
+    """Who likes a playlist."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLIST_ID_FIELD_NUMBER: _builtins.int
+    LIKERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    playlist_id: _builtins.str
+    """The playlist."""
+    next_page_token: _builtins.str
+    """For ListLikers; empty at the end."""
+    @_builtins.property
+    def likers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Liker]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        playlist_id: _builtins.str = ...,
+        likers: _abc.Iterable[Global___Liker] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["likers", b"likers", "next_page_token", b"next_page_token", "playlist_id", b"playlist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LikersOfPlaylist: _TypeAlias = LikersOfPlaylist  # noqa: Y015
+
+@_typing.final
+class BatchListLikersResponse(_message.Message):
+    """Who likes playlists."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLISTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def playlists(self) -> _containers.RepeatedCompositeFieldContainer[Global___LikersOfPlaylist]:
+        """In no particular order."""
+
+    def __init__(
+        self,
+        *,
+        playlists: _abc.Iterable[Global___LikersOfPlaylist] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["playlists", b"playlists"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListLikersResponse: _TypeAlias = BatchListLikersResponse  # noqa: Y015

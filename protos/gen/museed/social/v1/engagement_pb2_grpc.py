@@ -72,6 +72,21 @@ class EngagementServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_engagement__pb2.ListLikersRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_engagement__pb2.ListLikersResponse.FromString,
                 _registered_method=True)
+        self.BatchGetComments = channel.unary_unary(
+                '/museed.social.v1.EngagementService/BatchGetComments',
+                request_serializer=museed_dot_social_dot_v1_dot_engagement__pb2.BatchGetCommentsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_engagement__pb2.BatchGetCommentsResponse.FromString,
+                _registered_method=True)
+        self.BatchListComments = channel.unary_unary(
+                '/museed.social.v1.EngagementService/BatchListComments',
+                request_serializer=museed_dot_social_dot_v1_dot_engagement__pb2.BatchListCommentsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_engagement__pb2.BatchListCommentsResponse.FromString,
+                _registered_method=True)
+        self.BatchListLikers = channel.unary_unary(
+                '/museed.social.v1.EngagementService/BatchListLikers',
+                request_serializer=museed_dot_social_dot_v1_dot_engagement__pb2.BatchListLikersRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_engagement__pb2.BatchListLikersResponse.FromString,
+                _registered_method=True)
 
 
 class EngagementServiceServicer:
@@ -130,6 +145,29 @@ class EngagementServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetComments(self, request, context):
+        """Returns comments by id; unknown ones, and those that the lists of their playlists do not show the caller, are left
+        out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchListComments(self, request, context):
+        """Lists the newest comments of many playlists, as ListComments does; playlists that the caller may not open are left
+        out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchListLikers(self, request, context):
+        """Lists the newest likers of many playlists, as ListLikers does; playlists that the caller may not open are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EngagementServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -167,6 +205,21 @@ def add_EngagementServiceServicer_to_server(servicer, server):
                     servicer.ListLikers,
                     request_deserializer=museed_dot_social_dot_v1_dot_engagement__pb2.ListLikersRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_engagement__pb2.ListLikersResponse.SerializeToString,
+            ),
+            'BatchGetComments': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetComments,
+                    request_deserializer=museed_dot_social_dot_v1_dot_engagement__pb2.BatchGetCommentsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_engagement__pb2.BatchGetCommentsResponse.SerializeToString,
+            ),
+            'BatchListComments': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchListComments,
+                    request_deserializer=museed_dot_social_dot_v1_dot_engagement__pb2.BatchListCommentsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_engagement__pb2.BatchListCommentsResponse.SerializeToString,
+            ),
+            'BatchListLikers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchListLikers,
+                    request_deserializer=museed_dot_social_dot_v1_dot_engagement__pb2.BatchListLikersRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_engagement__pb2.BatchListLikersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -361,6 +414,87 @@ class EngagementService:
             '/museed.social.v1.EngagementService/ListLikers',
             museed_dot_social_dot_v1_dot_engagement__pb2.ListLikersRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_engagement__pb2.ListLikersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetComments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.EngagementService/BatchGetComments',
+            museed_dot_social_dot_v1_dot_engagement__pb2.BatchGetCommentsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_engagement__pb2.BatchGetCommentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchListComments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.EngagementService/BatchListComments',
+            museed_dot_social_dot_v1_dot_engagement__pb2.BatchListCommentsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_engagement__pb2.BatchListCommentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchListLikers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.EngagementService/BatchListLikers',
+            museed_dot_social_dot_v1_dot_engagement__pb2.BatchListLikersRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_engagement__pb2.BatchListLikersResponse.FromString,
             options,
             channel_credentials,
             insecure,

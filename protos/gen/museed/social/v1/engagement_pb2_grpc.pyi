@@ -52,6 +52,16 @@ class EngagementServiceStub:
     """Lists the comments of a playlist, newest first, without those of people whom the caller blocks or who block them."""
     ListLikers: _grpc.UnaryUnaryMultiCallable[_engagement_pb2.ListLikersRequest, _engagement_pb2.ListLikersResponse]
     """Lists who likes a playlist, newest first."""
+    BatchGetComments: _grpc.UnaryUnaryMultiCallable[_engagement_pb2.BatchGetCommentsRequest, _engagement_pb2.BatchGetCommentsResponse]
+    """Returns comments by id; unknown ones, and those that the lists of their playlists do not show the caller, are left
+    out.
+    """
+    BatchListComments: _grpc.UnaryUnaryMultiCallable[_engagement_pb2.BatchListCommentsRequest, _engagement_pb2.BatchListCommentsResponse]
+    """Lists the newest comments of many playlists, as ListComments does; playlists that the caller may not open are left
+    out.
+    """
+    BatchListLikers: _grpc.UnaryUnaryMultiCallable[_engagement_pb2.BatchListLikersRequest, _engagement_pb2.BatchListLikersResponse]
+    """Lists the newest likers of many playlists, as ListLikers does; playlists that the caller may not open are left out."""
 
 @_typing.type_check_only
 class EngagementServiceAsyncStub(EngagementServiceStub):
@@ -77,6 +87,16 @@ class EngagementServiceAsyncStub(EngagementServiceStub):
     """Lists the comments of a playlist, newest first, without those of people whom the caller blocks or who block them."""
     ListLikers: _aio.UnaryUnaryMultiCallable[_engagement_pb2.ListLikersRequest, _engagement_pb2.ListLikersResponse]  # type: ignore[assignment]
     """Lists who likes a playlist, newest first."""
+    BatchGetComments: _aio.UnaryUnaryMultiCallable[_engagement_pb2.BatchGetCommentsRequest, _engagement_pb2.BatchGetCommentsResponse]  # type: ignore[assignment]
+    """Returns comments by id; unknown ones, and those that the lists of their playlists do not show the caller, are left
+    out.
+    """
+    BatchListComments: _aio.UnaryUnaryMultiCallable[_engagement_pb2.BatchListCommentsRequest, _engagement_pb2.BatchListCommentsResponse]  # type: ignore[assignment]
+    """Lists the newest comments of many playlists, as ListComments does; playlists that the caller may not open are left
+    out.
+    """
+    BatchListLikers: _aio.UnaryUnaryMultiCallable[_engagement_pb2.BatchListLikersRequest, _engagement_pb2.BatchListLikersResponse]  # type: ignore[assignment]
+    """Lists the newest likers of many playlists, as ListLikers does; playlists that the caller may not open are left out."""
 
 class EngagementServiceServicer(metaclass=_abc_1.ABCMeta):
     """Likes and comments of playlists. What the caller may not open is PLAYLIST_NOT_FOUND. Writing about a playlist of
@@ -141,5 +161,33 @@ class EngagementServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_engagement_pb2.ListLikersResponse, _abc.Awaitable[_engagement_pb2.ListLikersResponse]]:
         """Lists who likes a playlist, newest first."""
+
+    @_abc_1.abstractmethod
+    def BatchGetComments(
+        self,
+        request: _engagement_pb2.BatchGetCommentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_engagement_pb2.BatchGetCommentsResponse, _abc.Awaitable[_engagement_pb2.BatchGetCommentsResponse]]:
+        """Returns comments by id; unknown ones, and those that the lists of their playlists do not show the caller, are left
+        out.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchListComments(
+        self,
+        request: _engagement_pb2.BatchListCommentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_engagement_pb2.BatchListCommentsResponse, _abc.Awaitable[_engagement_pb2.BatchListCommentsResponse]]:
+        """Lists the newest comments of many playlists, as ListComments does; playlists that the caller may not open are left
+        out.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchListLikers(
+        self,
+        request: _engagement_pb2.BatchListLikersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_engagement_pb2.BatchListLikersResponse, _abc.Awaitable[_engagement_pb2.BatchListLikersResponse]]:
+        """Lists the newest likers of many playlists, as ListLikers does; playlists that the caller may not open are left out."""
 
 def add_EngagementServiceServicer_to_server(servicer: EngagementServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

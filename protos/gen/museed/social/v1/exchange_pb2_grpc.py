@@ -81,8 +81,8 @@ class ExchangeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportPlaylist(self, request, context):
-        """Writes a playlist that the caller may open as a file. One of more than 5,000,000 bytes, for its very long paths, is
-        OUT_OF_RANGE.
+        """Writes a playlist that the caller may open, or has a living token of, as a file. One of more than 5,000,000 bytes,
+        for its very long paths, is OUT_OF_RANGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

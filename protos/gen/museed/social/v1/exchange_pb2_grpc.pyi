@@ -39,8 +39,8 @@ class ExchangeServiceStub:
     a row that is known NO_ROW_MATCHED.
     """
     ExportPlaylist: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.ExportPlaylistRequest, _exchange_pb2.ExportPlaylistResponse]
-    """Writes a playlist that the caller may open as a file. One of more than 5,000,000 bytes, for its very long paths, is
-    OUT_OF_RANGE.
+    """Writes a playlist that the caller may open, or has a living token of, as a file. One of more than 5,000,000 bytes,
+    for its very long paths, is OUT_OF_RANGE.
     """
     CreateStreamToken: _grpc.UnaryUnaryMultiCallable[_exchange_pb2.CreateStreamTokenRequest, _exchange_pb2.CreateStreamTokenResponse]
     """Makes a token with which anybody may play a playlist of the caller's; its secret is shown once. More than 20 living
@@ -66,8 +66,8 @@ class ExchangeServiceAsyncStub(ExchangeServiceStub):
     a row that is known NO_ROW_MATCHED.
     """
     ExportPlaylist: _aio.UnaryUnaryMultiCallable[_exchange_pb2.ExportPlaylistRequest, _exchange_pb2.ExportPlaylistResponse]  # type: ignore[assignment]
-    """Writes a playlist that the caller may open as a file. One of more than 5,000,000 bytes, for its very long paths, is
-    OUT_OF_RANGE.
+    """Writes a playlist that the caller may open, or has a living token of, as a file. One of more than 5,000,000 bytes,
+    for its very long paths, is OUT_OF_RANGE.
     """
     CreateStreamToken: _aio.UnaryUnaryMultiCallable[_exchange_pb2.CreateStreamTokenRequest, _exchange_pb2.CreateStreamTokenResponse]  # type: ignore[assignment]
     """Makes a token with which anybody may play a playlist of the caller's; its secret is shown once. More than 20 living
@@ -102,8 +102,8 @@ class ExchangeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _exchange_pb2.ExportPlaylistRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_exchange_pb2.ExportPlaylistResponse, _abc.Awaitable[_exchange_pb2.ExportPlaylistResponse]]:
-        """Writes a playlist that the caller may open as a file. One of more than 5,000,000 bytes, for its very long paths, is
-        OUT_OF_RANGE.
+        """Writes a playlist that the caller may open, or has a living token of, as a file. One of more than 5,000,000 bytes,
+        for its very long paths, is OUT_OF_RANGE.
         """
 
     @_abc_1.abstractmethod

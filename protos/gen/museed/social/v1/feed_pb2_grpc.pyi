@@ -49,6 +49,12 @@ class FeedServiceStub:
     """Lists the public playlists that a person likes, liked last first; to themselves also those that a link opens. An
     unknown one is USER_NOT_FOUND.
     """
+    ListFollowedIds: _grpc.UnaryUnaryMultiCallable[_feed_pb2.ListFollowedIdsRequest, _feed_pb2.ListFollowedIdsResponse]
+    """Lists all whom the caller follows, by ids alone: of whom the feed may tell."""
+    BatchListPlaylistsOfUsers: _grpc.UnaryUnaryMultiCallable[_feed_pb2.BatchListPlaylistsOfUsersRequest, _feed_pb2.BatchListPlaylistsOfUsersResponse]
+    """Lists the newest public playlists of many people, as ListPlaylistsOfUser does; people whom the caller does not see
+    are left out.
+    """
 
 @_typing.type_check_only
 class FeedServiceAsyncStub(FeedServiceStub):
@@ -70,6 +76,12 @@ class FeedServiceAsyncStub(FeedServiceStub):
     ListLikedPlaylists: _aio.UnaryUnaryMultiCallable[_feed_pb2.ListLikedPlaylistsRequest, _feed_pb2.ListLikedPlaylistsResponse]  # type: ignore[assignment]
     """Lists the public playlists that a person likes, liked last first; to themselves also those that a link opens. An
     unknown one is USER_NOT_FOUND.
+    """
+    ListFollowedIds: _aio.UnaryUnaryMultiCallable[_feed_pb2.ListFollowedIdsRequest, _feed_pb2.ListFollowedIdsResponse]  # type: ignore[assignment]
+    """Lists all whom the caller follows, by ids alone: of whom the feed may tell."""
+    BatchListPlaylistsOfUsers: _aio.UnaryUnaryMultiCallable[_feed_pb2.BatchListPlaylistsOfUsersRequest, _feed_pb2.BatchListPlaylistsOfUsersResponse]  # type: ignore[assignment]
+    """Lists the newest public playlists of many people, as ListPlaylistsOfUser does; people whom the caller does not see
+    are left out.
     """
 
 class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -119,6 +131,24 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_feed_pb2.ListLikedPlaylistsResponse, _abc.Awaitable[_feed_pb2.ListLikedPlaylistsResponse]]:
         """Lists the public playlists that a person likes, liked last first; to themselves also those that a link opens. An
         unknown one is USER_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListFollowedIds(
+        self,
+        request: _feed_pb2.ListFollowedIdsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.ListFollowedIdsResponse, _abc.Awaitable[_feed_pb2.ListFollowedIdsResponse]]:
+        """Lists all whom the caller follows, by ids alone: of whom the feed may tell."""
+
+    @_abc_1.abstractmethod
+    def BatchListPlaylistsOfUsers(
+        self,
+        request: _feed_pb2.BatchListPlaylistsOfUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.BatchListPlaylistsOfUsersResponse, _abc.Awaitable[_feed_pb2.BatchListPlaylistsOfUsersResponse]]:
+        """Lists the newest public playlists of many people, as ListPlaylistsOfUser does; people whom the caller does not see
+        are left out.
         """
 
 def add_FeedServiceServicer_to_server(servicer: FeedServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
