@@ -81,7 +81,7 @@ async def test_a_person_by_id_has_lists_badges_picture_and_listening(gateway: Ga
       badges { name rule progress tiers { tier threshold earnedAt } }
       avatar { svg etag }
       listening(range: MONTH, topCount: 7) { playCount heardSeconds topGenre listened { genre count share }
-        made { genre } topTracks { trackId playCount } topArtists { artistId name playCount } }
+        made { genre } topTracks { trackId playCount } topArtists { artistId name playCount artist { trackCount } } }
     } }"""
     answers = gateway.social.answers
     answers["GetProfile"] = people_pb2.GetProfileResponse(
@@ -124,6 +124,7 @@ async def test_a_person_by_id_has_lists_badges_picture_and_listening(gateway: Ga
         "artistId": made_up_id("artist_id"),
         "name": "name 0",
         "playCount": 1,
+        "artist": {"trackCount": 1},
     }
     assert found["listening"]["heardSeconds"] == 0.5
     asked = gateway.social.requests
@@ -138,6 +139,7 @@ async def test_a_person_by_id_has_lists_badges_picture_and_listening(gateway: Ga
         "ListBadges": 1,
         "GetAvatar": 1,
         "GetListening": 1,
+        "BatchGetArtists": 1,
     }
 
 
