@@ -24,11 +24,13 @@ from services.gateway.auth import expiry_of
 from services.gateway.context import Parts, RequestContext
 from services.gateway.cookies import Browser, RefreshCookie
 from services.gateway.errors import client_message, describe, http_status
-from services.gateway.limits import GatewaySchema
+from services.gateway.gate import GatewaySchema
 from services.gateway.sockets import FORBIDDEN, SERVICE_RESTART, Holder
 
 _INIT_TIMEOUT = timedelta(seconds=10)
 _MAX_OPERATIONS_PER_SOCKET = 50
+# Two million lists fit into a body; 500 registrations have 1,000.
+_MAX_BRACKETS = 100_000
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # GraphiQL comes from unpkg with integrity hashes, and starts itself with an inline script.
 _GRAPHIQL_POLICY = (
@@ -85,7 +87,7 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
         self.graphql_transport_ws_handler_class = SocketHandler
         super().__init__(
             schema,
-            graphql_ide="graphiql" if parts.settings.graphiql else None,
+            graphql_ide="graphiql" if parts.settings.explorable else None,
             allow_queries_via_get=False,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             connection_init_wait_timeout=_INIT_TIMEOUT,
@@ -173,6 +175,8 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
         """Decode a JSON object; everything that is wrong with it is a JSONDecodeError."""
         try:
             text = data.decode() if isinstance(data, bytes) else data
+            if text.count("[") + text.count("{") > _MAX_BRACKETS:
+                raise ValueError("nested lists are dearer to make than to refuse")
             decoded = json.loads(text)
             if _SURROGATE.search(text):
                 # Halves of characters, which no other service could be sent: this raises on them.
@@ -183,6 +187,10 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
             raise json.JSONDecodeError(type(error).__name__, "", 0) from error
         if not isinstance(decoded, dict):
             raise json.JSONDecodeError("not an object", "", 0)
+        # Of a request, and of a socket's message.
+        payload = decoded.get("payload") if decoded.get("type") == "subscribe" else decoded
+        if isinstance(payload, dict):
+            self._parts.trusted.fill_in(payload)
         return decoded
 
 

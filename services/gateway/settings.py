@@ -1,9 +1,9 @@
 """What a gateway process can be told from outside."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode
 from strawberry.http.websocket_origin import normalize_allowed_origins
 
@@ -29,7 +29,14 @@ class GatewaySettings(Settings):
     public_url: Annotated[str, AfterValidator(_without_slash)] = ""
     url_signing_key: SecretStr = Field(min_length=32)
     stream_url_lifetime_s: int = Field(900, ge=1, le=900)
-    graphiql: bool = True
+    # Whether clients may explore: GraphiQL, introspection, and suggestions for names that are not known.
+    explorable: bool = True
+    # A JSON object from SHA-256 to document; empty for none.
+    trusted_documents: str = ""
+    trusted_only: bool = False
+    # Of a viewer over all workers, in points: a bucket, and what comes back in a second.
+    cost_capacity: int = Field(20_000, ge=5_000)
+    cost_refill_per_s: int = Field(2000, ge=1)
     # Whether the cookie of a refresh token needs TLS. Without, it has neither Secure nor the prefix that pins its host.
     cookie_secure: bool = True
     cookie_same_site: Literal["strict", "lax", "none"] = "strict"
@@ -86,6 +93,18 @@ class GatewaySettings(Settings):
         """Return where a worker serves its metrics: each at a port of its own, one after the other."""
         host, _, port = self.metrics_listen.rpartition(":")
         return f"{host}:{int(port) + worker}" if self.metrics_listen and port != "0" else self.metrics_listen
+
+    @model_validator(mode="after")
+    def _check_trusted(self) -> Self:
+        if self.trusted_only and not self.trusted_documents:
+            raise ValueError("TRUSTED_ONLY needs TRUSTED_DOCUMENTS: nothing could be asked")
+        return self
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        if self.cost_capacity < self.workers * 5_000:
+            raise ValueError("COST_CAPACITY must be at least 5,000 for each of WORKERS: a document may cost as much")
+        return self
 
     @property
     def host(self) -> str:

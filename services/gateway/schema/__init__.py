@@ -3,7 +3,7 @@
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from services.gateway.limits import GatewaySchema, limits
+from services.gateway.gate import GatewaySchema, gates
 from services.gateway.schema.account import AccountMutation, AccountQuery
 from services.gateway.schema.admin import AdminMutation, AdminQuery
 from services.gateway.schema.album import AlbumQuery
@@ -137,7 +137,7 @@ def make_schema() -> GatewaySchema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        extensions=[limits()],
+        extensions=[gates()],
         config=StrawberryConfig(scalar_map={BigInt: BIG_INT, UInt64: UINT64}),
         exception_handlers=REFUSAL_HANDLERS,
     )

@@ -19,6 +19,7 @@ from services.chassis.blobs import open_blob_store
 from services.gateway.__main__ import HttpServer, listen
 from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
+from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
 from services.gateway.context import Parts
 from services.gateway.health import Health
@@ -26,6 +27,7 @@ from services.gateway.live.live import Live
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
 from services.gateway.transcoding.transcoder import Transcoder
+from services.gateway.trusted import TrustedDocuments
 from tests.fakes.tokens import TokenSigner
 from tests.fakes.upstreams import FakeRetriever, FakeSocial, Upstreams, upstreams
 
@@ -78,7 +80,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def serving_gateway(folder: Path, **changes: Any) -> AsyncIterator[Gateway]:
+async def serving_gateway(
+    folder: Path, trusted: TrustedDocuments | None = None, **changes: Any
+) -> AsyncIterator[Gateway]:
     """Serve a gateway with other settings than the usual ones."""
     signer = TokenSigner()
     blobs = folder / "blobs"
@@ -103,6 +107,8 @@ async def serving_gateway(folder: Path, **changes: Any) -> AsyncIterator[Gateway
             transcoder=Transcoder(
                 settings.transcode_folder, settings.transcode_cache_bytes, settings.transcodes_at_once
             ),
+            budgets=Budgets(settings.cost_capacity, settings.cost_refill_per_s),
+            trusted=trusted or TrustedDocuments(),
         )
         health = Health(upstream)
         threads = ThreadPoolExecutor(4)
@@ -146,6 +152,7 @@ async def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 def gateway(shared_gateway: Gateway) -> Gateway:
     """The module's gateway, with upstreams and blob store as new."""
     shared_gateway.behind.reset()
+    shared_gateway.parts.budgets.clear()
     for path in shared_gateway.blobs.rglob("*"):
         if path.is_file():
             path.unlink()

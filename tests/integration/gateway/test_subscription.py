@@ -20,7 +20,7 @@ from tests.integration.gateway.live_steps import failure, hearing, ring
 from tests.integration.gateway.socket_client import SocketClient, dialled, initialised
 
 PROGRESS = """subscription($id: ID!) { jobProgress(jobId: $id) {
-  state progress isFinished failureReason playlist { title entries { nodes { track { title } } } } } }"""
+  state progress isFinished failureReason playlist { title entries(first: 5) { nodes { track { title } } } } } }"""
 
 
 @pytest.fixture
