@@ -360,3 +360,22 @@ async def test_a_user_by_global_id_is_a_node_with_all_of_that(gateway: Gateway) 
     document = "query($id: ID!) { node(id: $id) { ... on User { username profile { followerCount } } } }"
     found = await gateway.data(document, {"id": id_})
     assert found == {"node": {"username": "mina", "profile": {"followerCount": 12}}}
+
+
+async def test_what_one_mutation_showed_is_read_anew_for_the_next(gateway: Gateway) -> None:
+    user = gateway.social.add_user("mina")
+    counts = iter((1, 0))
+
+    def profile(request: people_pb2.GetProfileRequest) -> people_pb2.GetProfileResponse:
+        return people_pb2.GetProfileResponse(profile=profile_of(user, follower_count=next(counts)))
+
+    gateway.social.answers["GetProfile"] = profile
+    document = """mutation($id: ID!) {
+      followUser(input: {userId: $id}) { ... on FollowUserSuccess { user { profile { followerCount } } } }
+      unfollowUser(input: {userId: $id}) { ... on UnfollowUserSuccess { user { profile { followerCount } } } }
+    }"""
+    assert await gateway.data(document, {"id": user.user_id}, gateway.bearer()) == {
+        "followUser": {"user": {"profile": {"followerCount": 1}}},
+        "unfollowUser": {"user": {"profile": {"followerCount": 0}}},
+    }
+    assert gateway.behind.spent() == {"Follow": 1, "Unfollow": 1, "BatchGetUsers": 2, "GetProfile": 2}
