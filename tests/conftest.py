@@ -19,6 +19,11 @@ from deploy.local.ports import bind_loopback
 from deploy.local.postgres import Postgres
 from services.chassis.bus import Bus, BusSettings
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The workers share the cores already: threads of theirs, and of their processes, would only wait for each other.
+    for _library in ("OMP", "MKL", "OPENBLAS"):
+        os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
 _GIVEN_PORTS: deque[int] = deque(maxlen=100)
 
 

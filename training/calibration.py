@@ -15,11 +15,10 @@ from training.corpus import Corpus, Kind, Take
 from training.network import Network
 from training.tracks import WINDOW_SECONDS, window_starts
 
-WINDOWS = 480
 _BATCH = 24
 
 
-def settle_batch_norm(network: Network, corpus: Corpus, takes: Sequence[Take], *, windows: int = WINDOWS) -> None:
+def settle_batch_norm(network: Network, corpus: Corpus, takes: Sequence[Take], windows: int) -> None:
     """Replace every running mean and variance by that of windows of real music, soundtracks evenly.
 
     Leaves the network in evaluation, and alone where it has no batch normalisation that learns.
@@ -28,7 +27,7 @@ def settle_batch_norm(network: Network, corpus: Corpus, takes: Sequence[Take], *
         network: Its statistics are changed, its weights are not.
         corpus: The store.
         takes: What may be heard; only real music is.
-        windows: How many; the average is over batches of 24.
+        windows: How many; the average is over batches of up to 24.
     """
     layers = [module for module in network.train().modules() if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))]
     layers = [layer for layer in layers if layer.training]
@@ -44,8 +43,9 @@ def settle_batch_norm(network: Network, corpus: Corpus, takes: Sequence[Take], *
             layer.momentum = None  # all batches count alike
         generator = np.random.default_rng(0)
         with torch.no_grad():
-            for _ in range(-(-windows // _BATCH)):
-                drawn = [by_group[groups[number]] for number in generator.integers(len(groups), size=_BATCH)]
+            for done in range(0, windows, _BATCH):
+                size = min(_BATCH, windows - done)
+                drawn = [by_group[groups[number]] for number in generator.integers(len(groups), size=size)]
                 mels = [_window(corpus, chapters, generator) for chapters in drawn]
                 network(torch.from_numpy(np.stack(mels)))
         for layer, momentum in zip(layers, momenta, strict=True):
@@ -53,10 +53,10 @@ def settle_batch_norm(network: Network, corpus: Corpus, takes: Sequence[Take], *
     network.eval()
 
 
-def settled(network: Network, corpus: Corpus, takes: Sequence[Take]) -> Network:
+def settled(network: Network, corpus: Corpus, takes: Sequence[Take], windows: int) -> Network:
     """Return a copy of a network that still learns, as export would leave it: what a look at it should judge."""
     copy = deepcopy(network)
-    settle_batch_norm(copy, corpus, takes)
+    settle_batch_norm(copy, corpus, takes, windows)
     return copy
 
 

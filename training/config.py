@@ -154,6 +154,7 @@ class RunConfig:
         precision: What the network computes in; losses and heads stay in fp32.
         validate_steps: Steps between two looks at the validation soundtracks.
         checkpoint_steps: Steps between two checkpoints.
+        settle_windows: Windows of real music that batch normalisation has its statistics of, for a look and at the end.
         seed: Of the crops; building a MuQ sets a seed of its own, so that its first weights are always the same.
     """
 
@@ -163,6 +164,7 @@ class RunConfig:
     precision: Literal["fp32", "bf16"] = "fp32"
     validate_steps: int = 200
     checkpoint_steps: int = 50
+    settle_windows: int = 480
     seed: int = 1
 
 

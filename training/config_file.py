@@ -122,7 +122,8 @@ def _check(config: Config) -> list[str]:
     at_least = {
         "network.encoder_dim": 8, "network.encoder_depth": 1, "network.conv_dim": 1, "network.attention_heads": 1,
         "network.intermediate_size": 1, "crops.seconds": 3, "crops.views": 1, "run.steps": 1, "run.batch": 1,
-        "run.micro_batch": 1, "run.validate_steps": 1, "run.checkpoint_steps": 1, "corpus.validation_chapters": 1,
+        "run.micro_batch": 1, "run.validate_steps": 1, "run.checkpoint_steps": 1, "run.settle_windows": 1,
+        "corpus.validation_chapters": 1,
         "corpus.take_seconds": 12.0, "loss.temperature": 1e-4, "optimiser.clip_norm": 1e-6,
     }  # fmt: skip
     at_most = {

@@ -77,7 +77,7 @@ def export_checkpoint(
     network = Network(config.network)
     load_weights(checkpoint, network)
     learnt = [take for take in takes if take.split is Split.TRAIN or config.corpus.everything]
-    settle_batch_norm(network, corpus, learnt)
+    settle_batch_norm(network, corpus, learnt, config.run.settle_windows)
     artifact = export(network, corpus, learnt, folder, options, revision=f"{config.run.steps} steps")
     rows = "".join(json.dumps(asdict(take)) + "\n" for take in learnt)
     (folder / TRAINING_LIST_FILE).write_text(rows, encoding="utf-8")

@@ -95,7 +95,9 @@ def train(config: Config, work: Path, takes: Sequence[Take], *, minutes: float =
             values = {name: float(term) for name, term in terms.items()}
             metrics.add(step, {"loss": sum(values.values()), **values, "gradient_norm": float(norm)})
             if step % config.run.validate_steps == 0 or step == config.run.steps:
-                metrics.add(step, validation(settled(network, corpus, taught)), name="validation")
+                metrics.add(
+                    step, validation(settled(network, corpus, taught, config.run.settle_windows)), name="validation"
+                )
             if step % config.run.checkpoint_steps == 0:
                 keep(step)
             progress.advance(f"loss {sum(values.values()):.3f}")

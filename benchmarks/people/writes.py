@@ -103,7 +103,8 @@ async def _act(social: Social, rate: float | None, seconds: float) -> _Acted:
     """Act for a time at a rate, None for as fast as answers come."""
     acted = _Acted()
     people = social.population.users
-    chance = random.Random(1)
+    # Another one each time: in a kept database what was liked before would be liked already.
+    chance = random.Random(social.population.rows["plays"])
     actors = [chance.choice(people) for _ in range(2_000)]
     tokens = [(("authorization", f"Bearer {social.token(who)}"),) for who in actors]
     async with grpc.aio.insecure_channel(social.address, options=(("grpc.enable_retries", 0),)) as channel:

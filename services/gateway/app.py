@@ -15,13 +15,17 @@ from services.chassis.errors import DomainError, InvalidArgument, NotFound
 from services.chassis.telemetry import REQUEST_ID_HEADER
 from services.gateway.border import Border, error_response
 from services.gateway.context import Parts
+from services.gateway.exports import Exports
 from services.gateway.graphql_route import GraphQLRoute
 from services.gateway.health import Health
+from services.gateway.jwks import Jwks
+from services.gateway.pages import pages
 from services.gateway.playlist_files import PlaylistFiles
 from services.gateway.schema import make_schema
 from services.gateway.share_page import SharePage
 from services.gateway.streaming import AudioStreams
 from services.gateway.token_streams import TokenStreams
+from services.gateway.trend_export import TrendExport
 from services.gateway.uploads import Uploads
 
 _FRONT_PAGE = """<!doctype html>
@@ -59,6 +63,10 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             Route("/playlists/import", playlist_files.take, methods=["POST"]),
             Route("/playlists/{playlist_id}/export.{format}", playlist_files.export, methods=["GET", "HEAD"]),
             Route("/p/{slug}", SharePage(parts).handle, methods=["GET", "HEAD"]),
+            Route("/trends.csv", TrendExport(parts).handle, methods=["GET"]),
+            Route("/exports/{export_id}", Exports(parts).handle, methods=["GET", "HEAD"]),
+            Route("/.well-known/jwks.json", Jwks(parts.upstream.fetch_jwks).handle, methods=["GET", "HEAD"]),
+            *pages(),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],
@@ -68,6 +76,8 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             Middleware(
                 CORSMiddleware,
                 allow_origins=parts.settings.cors_origins,
+                # Only for origins that are named: else any page could have cookies sent and read the answer.
+                allow_credentials="*" not in parts.settings.cors_origins,
                 allow_methods=["GET", "HEAD", "POST"],
                 allow_headers=[
                     "Authorization",

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import Protocol, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -39,6 +40,9 @@ from museed.social.v1 import (
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError
 
+Q = TypeVar("Q")
+R = TypeVar("R")
+
 _PROBE_TIMEOUT_S = 1.0
 _KEYS_TIMEOUT_S = 5.0
 # Retried while UNAVAILABLE: whatever only reads, and those writes that may be repeated without another effect, because
@@ -47,9 +51,9 @@ _READS = ("Batch", "CanView", "Check", "Count", "Describe", "Export", "Get", "Li
 _REPEATABLE = frozenset(
     "AddComment AddEntries BlockArtist BlockTrack BlockUser CancelJob ClearSchedule CopyPlaylist CreateApiToken"
     " CreateExtensionJob CreateGenerationJob CreatePlaylist CreateRegenerationJob Follow ImportEmbeddings"
-    " ImportPlaylist LikePlaylist LogOut MarkMissing MarkRead MoveEntry RecordPlays RegisterRoot RegisterTracks"
-    " RemoveEntries ReorderByTracks ReorderEntries ReplayDeadLetters SetSchedule UnblockArtist UnblockTrack"
-    " UnblockUser Unfollow UnlikePlaylist".split()
+    " ImportPlaylist JudgeSuggestions LikePlaylist LogOut MarkMissing MarkRead MoveEntry RecordPlays RegisterRoot"
+    " RegisterTracks RemoveEntries ReorderByTracks ReorderEntries ReplayDeadLetters ReplayJobs SetSchedule"
+    " UnblockArtist UnblockTrack UnblockUser Unfollow UnlikePlaylist".split()
 )
 
 
@@ -63,6 +67,13 @@ def _idempotent(package: str) -> list[str]:
         for method in service.methods
         if method.name in _REPEATABLE or method.name.startswith(_READS)
     )
+
+
+class Call(Protocol):
+    """Makes an upstream call with deadline and budget of the operation at hand."""
+
+    async def __call__(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
+        """Make the call; raises DomainError."""
 
 
 class Upstream:

@@ -13,7 +13,9 @@ from services.chassis.errors import ResourceExhausted
 from services.gateway.auth import Authenticator
 from services.gateway.clients import Upstream
 from services.gateway.consumer import JobFeed
+from services.gateway.cookies import Browser
 from services.gateway.loaders import Loaders
+from services.gateway.programs import USER_AGENT_METADATA, program_name
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
 
@@ -46,6 +48,8 @@ class RequestContext:
         connection_params: Payload of connection_init, set by Strawberry.
         is_socket: Whether it came over a WebSocket.
         guest_nonce: Stands for a guest in signed addresses.
+        user_agent: What the program that asks says of itself.
+        browser: Where a cookie can be kept; None on a WebSocket.
     """
 
     parts: Parts
@@ -53,6 +57,8 @@ class RequestContext:
     connection_params: dict[str, Any] | None = None
     is_socket: bool = False
     guest_nonce: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    user_agent: str = ""
+    browser: Browser | None = None
 
     def __post_init__(self) -> None:
         self.calls_made = 0
@@ -65,7 +71,15 @@ class RequestContext:
 
     def for_operation(self) -> "RequestContext":
         """Return a context for one operation of this request or socket."""
-        return RequestContext(self.parts, self.authorization, self.connection_params, self.is_socket, self.guest_nonce)
+        return RequestContext(
+            self.parts,
+            self.authorization,
+            self.connection_params,
+            self.is_socket,
+            self.guest_nonce,
+            self.user_agent,
+            self.browser,
+        )
 
     async def authenticate(self) -> None:
         """Bind this task to the sender.
@@ -84,13 +98,21 @@ class RequestContext:
         """Bind this task to nobody, whatever was sent."""
         auth.bind("", None)
 
-    async def call(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q, *, extra_time_s: float = 0.0) -> R:
+    async def call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Q, R],
+        request: Q,
+        *,
+        extra_time_s: float = 0.0,
+        names_program: bool = False,
+    ) -> R:
         """Call upstream with a deadline, within this operation's budget of calls.
 
         Args:
             method: Of a stub of `parts.upstream`.
             request: What it takes.
             extra_time_s: What upstream was asked to wait for.
+            names_program: Whether upstream is told `user_agent`, because it begins a session.
 
         Raises:
             ResourceExhausted: QUERY_TOO_COSTLY.
@@ -104,7 +126,11 @@ class RequestContext:
                 field="query",
                 limit=MAX_UPSTREAM_CALLS,
             )
-        return await method(request, timeout=self.parts.settings.upstream_timeout_s + extra_time_s)
+        timeout_s = self.parts.settings.upstream_timeout_s + extra_time_s
+        if not names_program:
+            return await method(request, timeout=timeout_s)
+        said = program_name(self.user_agent)
+        return await method(request, timeout=timeout_s, metadata=((USER_AGENT_METADATA, said),) if said else ())
 
     def stream_url(self, track_id: str) -> str:
         """Return the signed address of a track's audio, bound to the viewer's session where there is one."""

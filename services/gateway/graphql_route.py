@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from cross_web import HTTPException
 from starlette.requests import Request
@@ -18,6 +18,7 @@ from strawberry.types.unset import UnsetType
 
 from services.chassis.errors import DomainError, InvalidArgument, NotFound, ResourceExhausted
 from services.gateway.context import Parts, RequestContext
+from services.gateway.cookies import Browser, RefreshCookie
 from services.gateway.errors import client_message, describe, http_status
 from services.gateway.limits import GatewaySchema
 
@@ -58,6 +59,7 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
         )
         self._parts = parts
         self._max_body_bytes = parts.settings.max_body_bytes
+        self._cookie = RefreshCookie(parts.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or socket."""
@@ -98,10 +100,17 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> RequestContext:
         """Make the context of a request or socket."""
         if isinstance(response, WebSocket):
-            context = SocketContext(self._parts, is_socket=True)
+            context = SocketContext(self._parts, is_socket=True, user_agent=request.headers.get("user-agent", ""))
             context.socket = response
             return context
-        return RequestContext(self._parts, authorization=request.headers.get("authorization"))
+        # Tokens may be in the answer (RFC 6749, section 5.1).
+        response.headers["Cache-Control"] = "no-store"
+        return RequestContext(
+            self._parts,
+            authorization=request.headers.get("authorization"),
+            user_agent=request.headers.get("user-agent", ""),
+            browser=Browser(self._cookie, cast(Request, request), response),
+        )
 
     async def on_ws_connect(self, context: RequestContext) -> UnsetType | dict[str, object] | None:
         """Check the token of connection_init; a bad one closes the socket with its reason."""

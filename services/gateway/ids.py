@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from collections.abc import Iterable
 
 from services.chassis.errors import InvalidArgument
 
@@ -32,6 +33,11 @@ def decode_id(value: str, kind: str, field: str) -> str:
             limit=kind,
         )
     return node_id
+
+
+def decode_ids(values: Iterable[str], kind: str, field: str) -> list[str]:
+    """Return the UUIDs that a client means by a list, as `decode_id` does; its errors name the item's place."""
+    return [decode_id(value, kind, f"{field}[{place}]") for place, value in enumerate(values)]
 
 
 def decode_global_id(value: str, field: str) -> tuple[str, str]:

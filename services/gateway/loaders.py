@@ -1,14 +1,14 @@
 """Batches what a document asks for item by item. One set per operation: nothing is kept between requests."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-import grpc
 from strawberry.dataloader import DataLoader
 
-from museed.social.v1 import accounts_pb2, catalog_pb2, editing_pb2, engagement_pb2, playlists_pb2
-from services.gateway.clients import Upstream
+from museed.social.v1 import accounts_pb2, catalog_pb2, editing_pb2, engagement_pb2, jobwork_pb2, playlists_pb2
+from services.gateway.clients import Call, Upstream
 from services.gateway.playlist_loaders import PlaylistLoaders
+from services.gateway.user_loaders import UserLoaders
 
 # As social takes them.
 _MAX_TRACKS = 600
@@ -16,16 +16,7 @@ _MAX_USERS = 500
 _MAX_PLAYLISTS = 100
 _MAX_COMMENTS = 500
 
-Q = TypeVar("Q")
-R = TypeVar("R")
 T = TypeVar("T")
-
-
-class Call(Protocol):
-    """Makes an upstream call with deadline and budget of the operation at hand."""
-
-    async def __call__(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q) -> R:
-        """Make the call; raises DomainError."""
 
 
 class Loaders:
@@ -50,6 +41,16 @@ class Loaders:
             answer = await call(upstream.editing.BatchGetPlaylists, request)
             return {playlist.playlist_id: playlist for playlist in answer.playlists}
 
+        async def recipes(ids: list[str]) -> dict[str, jobwork_pb2.KeptRecipe]:
+            request = jobwork_pb2.BatchGetRecipesRequest(playlist_ids=ids)
+            answer = await call(upstream.playlist_jobs.BatchGetRecipes, request)
+            return {recipe.playlist_id: recipe for recipe in answer.recipes}
+
+        async def schedules(ids: list[str]) -> dict[str, jobwork_pb2.Schedule]:
+            request = jobwork_pb2.BatchGetSchedulesRequest(playlist_ids=ids)
+            answer = await call(upstream.playlist_jobs.BatchGetSchedules, request)
+            return {schedule.playlist_id: schedule for schedule in answer.schedules}
+
         async def comments(ids: list[str]) -> dict[str, engagement_pb2.Comment]:
             request = engagement_pb2.BatchGetCommentsRequest(comment_ids=ids)
             answer = await call(upstream.engagement.BatchGetComments, request)
@@ -59,10 +60,14 @@ class Loaders:
             request = playlists_pb2.GetPlaylistRequest(playlist_id=playlist_id)
             return await call(upstream.playlists.GetPlaylist, request)
 
+        self.people = UserLoaders(upstream, call)
         self.tracks = DataLoader(load_fn=_in_order(tracks), max_batch_size=_MAX_TRACKS)
         self.users = DataLoader(load_fn=_in_order(users), max_batch_size=_MAX_USERS)
         # Without entries.
         self.playlists = DataLoader(load_fn=_in_order(playlists), max_batch_size=_MAX_PLAYLISTS)
+        # By playlists of the caller's own.
+        self.recipes = DataLoader(load_fn=_in_order(recipes), max_batch_size=_MAX_PLAYLISTS)
+        self.schedules = DataLoader(load_fn=_in_order(schedules), max_batch_size=_MAX_PLAYLISTS)
         self.comments = DataLoader(load_fn=_in_order(comments), max_batch_size=_MAX_COMMENTS)
         self.of_playlists = PlaylistLoaders(upstream, call)
         # With all entries, for who asks for one playlist by its id.

@@ -3,15 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from strawberry.dataloader import DataLoader
 
 from museed.social.v1 import editing_pb2, engagement_pb2, feed_pb2
-from services.gateway.clients import Upstream
-
-if TYPE_CHECKING:
-    from services.gateway.loaders import Call
+from services.gateway.clients import Call, Upstream
 
 # As social takes them.
 _MOST_IDS = 100
@@ -47,7 +44,7 @@ class PlaylistLoaders:
         call: How to ask.
     """
 
-    def __init__(self, upstream: Upstream, call: "Call") -> None:
+    def __init__(self, upstream: Upstream, call: Call) -> None:
         async def entries(ids: list[str], key: EntriesKey) -> dict[str, editing_pb2.EntriesOfPlaylist]:
             request = editing_pb2.BatchListEntriesRequest(playlist_ids=ids, offset=key.offset, page_size=key.size)
             answer = await call(upstream.editing.BatchListEntries, request)

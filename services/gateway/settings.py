@@ -1,9 +1,10 @@
 """What a gateway process can be told from outside."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode
+from strawberry.http.websocket_origin import normalize_allowed_origins
 
 from services.chassis.settings import Listen, OptionalListen, Settings, settings_config
 
@@ -28,6 +29,9 @@ class GatewaySettings(Settings):
     url_signing_key: SecretStr = Field(min_length=32)
     stream_url_lifetime_s: int = Field(900, ge=1, le=900)
     graphiql: bool = True
+    # Whether the cookie of a refresh token needs TLS. Without, it has neither Secure nor the prefix that pins its host.
+    cookie_secure: bool = True
+    cookie_same_site: Literal["strict", "lax", "none"] = "strict"
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     # Names under which the gateway may be called; any other Host is refused, so that no web page can rebind to it.
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("*",)
@@ -49,6 +53,18 @@ class GatewaySettings(Settings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _as_browsers_write_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(normalize_allowed_origins(value)))
+
+    @field_validator("cookie_same_site")
+    @classmethod
+    def _none_is_secure(cls, value: str, info: ValidationInfo) -> str:
+        if value == "none" and not info.data.get("cookie_secure", True):
+            raise ValueError("browsers drop a cookie of SameSite=None that is not Secure: set cookie_secure")
+        return value
 
     @property
     def host(self) -> str:

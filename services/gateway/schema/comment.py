@@ -11,10 +11,10 @@ from services.chassis.errors import NotFound
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
 from services.gateway.playlist_loaders import PageKey
-from services.gateway.schema.account import User, load_user
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import key_or_new, mutation, resolver
 from services.gateway.schema.paging import Connection, connection_from_page, page_request
+from services.gateway.schema.user import User, load_user
 from services.gateway.schema.values import to_datetime
 
 if TYPE_CHECKING:

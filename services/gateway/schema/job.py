@@ -1,4 +1,4 @@
-"""Generation jobs: asking for a playlist, watching it come, calling it off."""
+"""Jobs of the caller's own: one, all of them, watched, called off."""
 
 import asyncio
 import contextlib
@@ -9,15 +9,14 @@ from typing import Annotated, ClassVar, Self
 
 import strawberry
 from strawberry import field, relay
-from uuid_utils.compat import uuid7
 
-from museed.social.v1 import jobs_pb2, playlists_pb2
-from services.chassis.errors import InvalidArgument
+from museed.social.v1 import jobs_pb2, jobwork_pb2
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import AnyId, member, mutation, resolver, subscription
-from services.gateway.schema.playlist import Playlist, Visibility, load_playlist
+from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
+from services.gateway.schema.playlist import Playlist, find_playlist
 from services.gateway.schema.values import round_single, to_datetime
 
 # How long a lost event can keep a watcher waiting.
@@ -29,7 +28,7 @@ class JobState(Enum):
     """Social's states."""
 
     QUEUED = member(jobs_pb2.JOB_STATE_QUEUED, "It waits for a worker.")
-    EMBEDDING = member(jobs_pb2.JOB_STATE_EMBEDDING, "Uploaded seeds are heard.")
+    EMBEDDING = member(jobs_pb2.JOB_STATE_EMBEDDING, "Uploaded seeds are heard; of a switch, the library.")
     SEARCHING = member(jobs_pb2.JOB_STATE_SEARCHING, "Tracks that sound alike are found.")
     ARRANGING = member(jobs_pb2.JOB_STATE_ARRANGING, "The list is ordered and written.")
     SUCCEEDED = member(jobs_pb2.JOB_STATE_SUCCEEDED, "The playlist is there.")
@@ -37,19 +36,53 @@ class JobState(Enum):
     CANCELLED = member(jobs_pb2.JOB_STATE_CANCELLED, "Its owner called it off.")
 
 
+OpenOnly = Annotated[bool, strawberry.argument(description="Only those that have not ended.")]
 FINAL_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
 
-@strawberry.type(description="The making of a playlist, under way or ended.")
+@strawberry.enum(description="What a job does.")
+class JobKind(Enum):
+    """Social's kinds."""
+
+    GENERATION = member(jobs_pb2.JOB_KIND_GENERATION, "Makes a playlist.")
+    EXTENSION = member(jobs_pb2.JOB_KIND_EXTENSION, "Suggests tracks for a playlist.")
+    REGENERATION = member(
+        jobs_pb2.JOB_KIND_REGENERATION, "Makes a playlist once more from its recipe, asked for or by schedule."
+    )
+    ENCODER_SWITCH = member(
+        jobs_pb2.JOB_KIND_ENCODER_SWITCH, "Has the library heard by another encoder, and serves it."
+    )
+    ACCOUNT_EXPORT = member(jobs_pb2.JOB_KIND_ACCOUNT_EXPORT, "Writes everything that is kept of a person.")
+    ACCOUNT_DELETION = member(jobs_pb2.JOB_KIND_ACCOUNT_DELETION, "Deletes what a deleted account left.")
+
+
+@strawberry.type(description="How far a job is in what its state counts.")
+class JobStage:
+    """For example 2 of 5 seeds."""
+
+    unit: str = field(description='What is counted, for example "seeds" or "tracks".')
+    done: int = field(description="How many are done.")
+    total: int = field(description="How many there are.")
+
+
+@strawberry.type(description="Work that takes a while, under way or ended: the making of a playlist, for example.")
 class Job(relay.Node):
-    """A job of the caller's own."""
+    """A job of the caller's own, or of anybody's for admins."""
 
     _id_attr: ClassVar[str | None] = "job_id"
 
     job_id: strawberry.ID = field(description="Its UUID.")
+    kind: JobKind = field(description="What it does.")
     state: JobState = field(description="Where it stands.")
     progress: float = field(description="Between 0 and 1.")
-    playlist_id: strawberry.ID | None = field(description="UUID of what came out; null until SUCCEEDED.")
+    stage: JobStage | None = field(description="How far it is in what its state counts; null where nothing is counted.")
+    eta_seconds: float | None = field(
+        description="Seconds until its end, by how long such jobs take; null while that is not known, "
+        "and once it has ended."
+    )
+    playlist_id: strawberry.ID | None = field(
+        description="UUID of what came out, null until SUCCEEDED; of an EXTENSION, of what is extended."
+    )
     failure_reason: str | None = field(description="Stable code when FAILED.")
     failure_message: str | None = field(description="Sentence for people when FAILED, with value and limit.")
     attempt: int = field(description="Times a worker has taken it.")
@@ -61,18 +94,26 @@ class Job(relay.Node):
         """Tell by the state."""
         return self.state in FINAL_STATES
 
-    @resolver("What came out; null until SUCCEEDED.")
+    @resolver("What came out, null until SUCCEEDED and once it is deleted; of an EXTENSION, what is extended.")
     async def playlist(self, info: Info) -> Playlist | None:
-        """Load it with its entries."""
-        return await load_playlist(info.context, self.playlist_id) if self.playlist_id else None
+        """Load it together with all others of the document."""
+        return await find_playlist(info.context, self.playlist_id) if self.playlist_id else None
 
     @classmethod
     def from_message(cls, message: jobs_pb2.Job) -> Self:
         """Translate social's message."""
         return cls(
             job_id=strawberry.ID(message.job_id),
+            # Release 0.1.0 of social has one kind, and does not tell it.
+            kind=JobKind(message.kind or jobs_pb2.JOB_KIND_GENERATION),
             state=JobState(message.state),
             progress=round_single(message.progress),
+            stage=(
+                JobStage(unit=message.stage_unit, done=message.stage_done, total=message.stage_total)
+                if message.stage_unit
+                else None
+            ),
+            eta_seconds=message.eta_seconds if message.HasField("eta_seconds") else None,
             playlist_id=strawberry.ID(message.playlist_id) if message.playlist_id else None,
             failure_reason=message.failure_reason or None,
             failure_message=message.failure_message or None,
@@ -82,52 +123,11 @@ class Job(relay.Node):
         )
 
 
-@strawberry.input(description="A sound that the playlist starts from: a track or an upload.")
-class SeedInput:
-    """One seed of `generatePlaylist`."""
-
-    track_id: strawberry.ID | None = field(default=None, description="A track, by `id` or `trackId`.")
-    upload_id: strawberry.ID | None = field(default=None, description="An upload of the caller's own.")
-    weight: float | None = field(default=None, description="How much it counts, above 0 and at most 10; else 1.")
-
-
-@strawberry.input(description="What to make a playlist from, and how.")
-class GeneratePlaylistInput:
-    """For `generatePlaylist`."""
-
-    seeds: list[SeedInput] = field(description="1 to 20.")
-    length: int | None = field(default=None, description="Tracks wanted beside the seeds, 1 to 500; else 25.")
-    max_per_artist: int | None = field(default=None, description="Most tracks of one artist, 1 to 500; else 3.")
-    include_seed: bool | None = field(default=None, description="Put library seeds first; they do not count. Else yes.")
-    min_similarity: float | None = field(default=None, description="Lowest similarity, −1 to 1; else any.")
-    exclude_track_ids: list[strawberry.ID] | None = field(
-        default=None, description="Tracks that must not be chosen, at most 1,000."
-    )
-    title: str | None = field(default=None, description="At most 200 characters; else it is named after the seeds.")
-    visibility: Visibility | None = field(default=None, description="Who may open it; else PRIVATE.")
-    idempotency_key: str | None = field(
-        default=None,
-        description="1 to 200 characters; repeating the request with it returns the same job for 24 hours.",
-    )
-
-
 @strawberry.input(description="Which job.")
 class CancelJobInput:
     """For `cancelJob`."""
 
     job_id: strawberry.ID = field(description="The job, by `id` or `jobId`.")
-
-
-@strawberry.type(description="The job was accepted; a quick one is done already.")
-class GeneratePlaylistSuccess:
-    """Of `generatePlaylist`."""
-
-    job: Job = field(description="The job.")
-
-    @resolver("What came out; null while the job is under way. Watch it with `jobProgress`.")
-    async def playlist(self, info: Info) -> Playlist | None:
-        """Load it with its entries."""
-        return await load_playlist(info.context, self.job.playlist_id) if self.job.playlist_id else None
 
 
 @strawberry.type(description="The job is called off; one that had ended before stays as it was.")
@@ -137,7 +137,6 @@ class CancelJobSuccess:
     job: Job = field(description="As it is now.")
 
 
-GeneratePlaylistResult = Annotated[GeneratePlaylistSuccess | Refusal, strawberry.union("GeneratePlaylistResult")]
 CancelJobResult = Annotated[CancelJobSuccess | Refusal, strawberry.union("CancelJobResult")]
 
 
@@ -150,33 +149,6 @@ async def read_job(context: RequestContext, job_id: str, wait_ms: int = 0) -> Jo
     request = jobs_pb2.GetJobRequest(job_id=job_id, wait_ms=wait_ms)
     answer = await context.call(context.parts.upstream.jobs.GetJob, request, extra_time_s=max(0, wait_ms) / 1000)
     return Job.from_message(answer.job)
-
-
-def _seed(seed: SeedInput, path: str) -> jobs_pb2.GenerationSeed:
-    weight = seed.weight if seed.weight is not None else 1.0
-    if weight == 0:  # upstream's 0 is "left out"
-        raise InvalidArgument(
-            "weight is 0, it must be above 0", reason="WEIGHT_OUT_OF_RANGE", field=f"{path}.weight", value=0, limit=10
-        )
-    if seed.track_id is not None and seed.upload_id is None:
-        return jobs_pb2.GenerationSeed(track_id=decode_id(seed.track_id, "Track", f"{path}.trackId"), weight=weight)
-    if seed.upload_id is not None and seed.track_id is None:
-        return jobs_pb2.GenerationSeed(upload_id=decode_id(seed.upload_id, "Upload", f"{path}.uploadId"), weight=weight)
-    raise InvalidArgument("a seed is either a trackId or an uploadId", reason="SEED_AMBIGUOUS", field=path)
-
-
-def _recipe(input: GeneratePlaylistInput) -> jobs_pb2.Recipe:
-    excluded = input.exclude_track_ids or []
-    return jobs_pb2.Recipe(
-        seeds=[_seed(seed, f"seeds[{number}]") for number, seed in enumerate(input.seeds)],
-        length=input.length,
-        max_per_artist=input.max_per_artist,
-        include_seed=input.include_seed,
-        min_similarity=input.min_similarity,
-        exclude_track_ids=[
-            decode_id(track_id, "Track", f"excludeTrackIds[{number}]") for number, track_id in enumerate(excluded)
-        ],
-    )
 
 
 @strawberry.type
@@ -193,29 +165,20 @@ class JobQuery:
         """Read it."""
         return await read_job(info.context, decode_id(id, "Job", "id"), wait_ms)
 
+    @resolver("The caller's own jobs of the last 30 days, newest first.")
+    async def my_jobs(
+        self, info: Info, open_only: OpenOnly = False, first: First = 20, after: After = None
+    ) -> Connection[Job] | None:
+        """List them."""
+        page = page_request(first, after)
+        request = jobwork_pb2.ListMyJobsRequest(open_only=open_only, page_size=page.size, page_token=page.token)
+        answer = await info.context.call(info.context.parts.upstream.playlist_jobs.ListMyJobs, request)
+        return connection_from_page(page, [Job.from_message(each) for each in answer.jobs], answer.next_page_token)
+
 
 @strawberry.type
 class JobMutation:
     """Mutations of jobs."""
-
-    @mutation(
-        "Asks for a playlist. The answer waits briefly, so that a job whose seeds are all in the library "
-        "comes back done; follow a longer one with `jobProgress` or `job`."
-    )
-    async def generate_playlist(self, info: Info, input: GeneratePlaylistInput) -> GeneratePlaylistResult:
-        """Make the job and wait a little."""
-        context = info.context
-        wait_ms = context.parts.settings.generation_wait_ms
-        request = jobs_pb2.CreateGenerationJobRequest(
-            idempotency_key=input.idempotency_key if input.idempotency_key is not None else str(uuid7()),
-            recipe=_recipe(input),
-            title=input.title or "",
-            visibility=input.visibility.value if input.visibility else playlists_pb2.VISIBILITY_UNSPECIFIED,
-            wait_ms=wait_ms,
-        )
-        method = context.parts.upstream.jobs.CreateGenerationJob
-        answer = await context.call(method, request, extra_time_s=wait_ms / 1000)
-        return GeneratePlaylistSuccess(job=Job.from_message(answer.job))
 
     @mutation("Calls a job of the caller's own off.")
     async def cancel_job(self, info: Info, input: CancelJobInput) -> CancelJobResult:

@@ -8,8 +8,8 @@ from strawberry import field, relay
 from museed.social.v1 import engagement_pb2
 from services.gateway.context import RequestContext
 from services.gateway.playlist_loaders import PageKey
-from services.gateway.schema.account import User
 from services.gateway.schema.paging import connection_from_page, page_request
+from services.gateway.schema.user import User
 from services.gateway.schema.values import to_datetime
 
 

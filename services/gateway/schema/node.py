@@ -6,12 +6,13 @@ from strawberry import relay
 from services.chassis.errors import InvalidArgument, NotFound
 from services.gateway.context import Info
 from services.gateway.ids import decode_global_id
-from services.gateway.schema.account import User
 from services.gateway.schema.comment import require_comment
 from services.gateway.schema.fields import GlobalId, resolver
 from services.gateway.schema.job import read_job
 from services.gateway.schema.playlist import load_playlist
+from services.gateway.schema.privacy import read_export
 from services.gateway.schema.track import require_track
+from services.gateway.schema.user import User
 
 
 @strawberry.type
@@ -30,6 +31,8 @@ class NodeQuery:
             return await require_comment(info.context, node_id)
         if kind == "Job":
             return await read_job(info.context, node_id)
+        if kind == "DataExport":
+            return await read_export(info.context, node_id)
         if kind == "User":
             message = await info.context.loaders.users.load(node_id)
             if message is None:

@@ -96,49 +96,59 @@ def connection_from_page(page: PageRequest, nodes: Sequence[T], next_token: str)
         nodes: All items of the answer, those to skip included.
         next_token: Upstream's token of the next page; empty at the end.
     """
-    edges = [
-        Edge(cursor=cursor(page.token, number), node=node)
-        for number, node in enumerate(nodes, start=1)
-        if number > page.skip
-    ]
-    if edges and next_token:
-        edges[-1] = Edge(cursor=cursor(next_token, 0), node=edges[-1].node)
-    made = connection(edges, has_next_page=bool(next_token), has_previous_page=bool(page.token or page.skip))
+    return _connection(*page_of(page, nodes, next_token))
+
+
+def page_of(page: PageRequest, items: Sequence[T], next_token: str) -> tuple[list[tuple[str, T]], relay.PageInfo]:
+    """Return the items to show of an upstream page, each with its cursor, and the page info.
+
+    For connections whose edges say more than `Edge` does. Arguments as of `connection_from_page`.
+    """
+    shown = [(cursor(page.token, number), item) for number, item in enumerate(items, start=1) if number > page.skip]
+    if shown and next_token:
+        shown[-1] = (cursor(next_token, 0), shown[-1][1])
+    info = page_info(
+        [at for at, _ in shown], has_next_page=bool(next_token), has_previous_page=bool(page.token or page.skip)
+    )
     if next_token:
-        made.page_info.end_cursor = cursor(next_token, 0)  # also where this page shows nothing
-    return made
+        info.end_cursor = cursor(next_token, 0)  # also where this page shows nothing
+    return shown, info
 
 
 def connection_from_list(page: PageRequest, nodes: Sequence[T]) -> Connection[T]:
     """Make a connection of a list that is there as a whole, with the offset in the cursor's token."""
-    start, size = part_of_list(page)
-    end = start + size
-    return connection_from_part(start, nodes[start:end], has_next_page=end < len(nodes))
+    return _connection(*page_of_list(page, nodes))
 
 
-def part_of_list(page: PageRequest) -> tuple[int, int]:
-    """Return from where on a page shows a list whose cursors are offsets, and how many items.
+def page_of_list(page: PageRequest, items: Sequence[T]) -> tuple[list[tuple[str, T]], relay.PageInfo]:
+    """Return the items to show of a list that is there as a whole, each with its cursor, and the page info."""
+    start, end = list_window(page)
+    return _page_of_part(start, items[start:end], has_next_page=end < len(items))
+
+
+def list_window(page: PageRequest) -> tuple[int, int]:
+    """Return where the items that are asked for begin and end in a list whose cursors are offsets.
 
     Raises:
         InvalidArgument: CURSOR_INVALID.
     """
-    return _offset(page.token) + page.skip, page.size - page.skip
+    start = _offset(page.token) + page.skip
+    return start, start + page.size - page.skip
 
 
 def connection_from_part(start: int, nodes: Sequence[T], *, has_next_page: bool) -> Connection[T]:
     """Make a connection of the part of a list that begins at an offset; its cursors are those of the whole list."""
-    edges = [Edge(cursor=cursor(str(number), 0), node=node) for number, node in enumerate(nodes, start=start + 1)]
-    return connection(edges, has_next_page=has_next_page, has_previous_page=start > 0)
+    return _connection(*_page_of_part(start, nodes, has_next_page=has_next_page))
 
 
-def connection(edges: list[Edge[T]], *, has_next_page: bool, has_previous_page: bool) -> Connection[T]:
-    """Make a connection of its edges."""
+def _page_of_part(start: int, items: Sequence[T], *, has_next_page: bool) -> tuple[list[tuple[str, T]], relay.PageInfo]:
+    shown = [(cursor(str(number), 0), item) for number, item in enumerate(items, start=start + 1)]
+    return shown, page_info([at for at, _ in shown], has_next_page=has_next_page, has_previous_page=start > 0)
+
+
+def _connection(shown: Sequence[tuple[str, T]], info: relay.PageInfo) -> Connection[T]:
     return Connection(
-        page_info=page_info(
-            [edge.cursor for edge in edges], has_next_page=has_next_page, has_previous_page=has_previous_page
-        ),
-        edges=edges,
-        nodes=[edge.node for edge in edges],
+        page_info=info, edges=[Edge(cursor=at, node=node) for at, node in shown], nodes=[node for _, node in shown]
     )
 
 

@@ -12,7 +12,6 @@ from museed.social.v1 import editing_pb2, playlists_pb2
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
 from services.gateway.playlist_loaders import EntriesKey
-from services.gateway.schema.account import User, load_user
 from services.gateway.schema.comment import Comment, comments_of
 from services.gateway.schema.fields import AnyId, member, resolver
 from services.gateway.schema.liker import LikerConnection, likers_of
@@ -24,11 +23,15 @@ from services.gateway.schema.paging import (
     connection_from_list,
     connection_from_page,
     connection_from_part,
+    list_window,
     page_request,
-    part_of_list,
 )
 from services.gateway.schema.playlist_format import PlaylistFormat, export_url
+from services.gateway.schema.reason import EntryReason
+from services.gateway.schema.recipe import Recipe, load_recipe
+from services.gateway.schema.schedule import Schedule, load_schedule
 from services.gateway.schema.track import Track, load_track
+from services.gateway.schema.user import User, load_user
 from services.gateway.schema.values import round_single, to_datetime
 
 # As many as social keeps; a page beyond them is empty.
@@ -56,6 +59,7 @@ class PlaylistEntry:
     similarity: float | None = field(description="Cosine to the seeds, −1 to 1; null when a person put it there.")
     shared_tags: list[str] = field(description="Tags shared with a seed, best first.")
     track_id: strawberry.ID = field(description="UUID of the track.")
+    reason: EntryReason | None = field(description="Why it stands here; null when a person put it there.")
     added_by_id: strawberry.ID | None = field(description="UUID of who put it there by hand; null where nobody did.")
 
     @resolver("Who put it there by hand; null where it was generated.")
@@ -69,7 +73,7 @@ class PlaylistEntry:
         return await load_track(info.context, self.track_id)
 
     @classmethod
-    def from_message(cls, message: playlists_pb2.PlaylistEntry) -> Self:
+    def from_message(cls, message: playlists_pb2.PlaylistEntry, playlist_id: str) -> Self:
         """Translate social's message."""
         return cls(
             entry_id=strawberry.ID(message.entry_id),
@@ -78,6 +82,7 @@ class PlaylistEntry:
             similarity=round_single(message.similarity) if message.HasField("similarity") else None,
             shared_tags=list(message.shared_tags),
             track_id=strawberry.ID(message.track_id),
+            reason=EntryReason.from_message(message, playlist_id),
             added_by_id=strawberry.ID(message.added_by) if message.added_by else None,
         )
 
@@ -99,6 +104,7 @@ class Playlist(relay.Node):
     created_at: datetime = field(description="When it was made.")
     updated_at: datetime = field(description="When it was last edited.")
     owner_id: strawberry.ID = field(description="UUID of its owner.")
+    has_recipe: bool = field(description="Whether its recipe is kept, so that it can be made again.")
     share_slug: str | None = field(description="Last part of its link; null where the caller is not told.")
     copied_from_id: strawberry.ID | None = field(
         description="UUID of the playlist that it was saved from, where the caller may know."
@@ -119,7 +125,7 @@ class Playlist(relay.Node):
     @resolver("The playlist that it was saved from; null for an original, and where the caller may not open that.")
     async def copied_from(self, info: Info) -> "Playlist | None":
         """Load it together with all others of the document."""
-        return await find_playlist(info.context, self.copied_from_id) if self.copied_from_id else None
+        return await find_playlist(info.context, self.copied_from_id or "")
 
     @resolver("Its page for people without the app. It opens while the playlist is unlisted or public.")
     def share_url(self, info: Info) -> str | None:
@@ -153,12 +159,29 @@ class Playlist(relay.Node):
         """Page through the list that came along, or load this part of it together with those of other playlists."""
         page = page_request(first, after)
         if self.loaded_entries is not None:
-            return connection_from_list(page, [PlaylistEntry.from_message(entry) for entry in self.loaded_entries])
-        offset, size = part_of_list(page)
-        key = EntriesKey(self.playlist_id, min(offset, MAX_ENTRIES), size)
+            return connection_from_list(
+                page, [PlaylistEntry.from_message(entry, self.playlist_id) for entry in self.loaded_entries]
+            )
+        offset, end = list_window(page)
+        key = EntriesKey(self.playlist_id, min(offset, MAX_ENTRIES), end - offset)
         found = await info.context.loaders.of_playlists.entries.load(key)
-        entries = [] if found is None else [PlaylistEntry.from_message(entry) for entry in found.entries]
+        entries = (
+            [] if found is None else [PlaylistEntry.from_message(entry, self.playlist_id) for entry in found.entries]
+        )
         return connection_from_part(key.offset, entries, has_next_page=found is not None and found.has_more)
+
+    @resolver("What it was made from; null where nothing is kept, and to others than its owner.")
+    async def recipe(self, info: Info) -> Recipe | None:
+        """Load it together with all others of the document."""
+        return await load_recipe(info.context, self.playlist_id) if self.has_recipe else None
+
+    @resolver("When it is made again by itself; null where it is not, and to others than its owner.")
+    async def schedule(self, info: Info) -> Schedule | None:
+        """Load it together with all others of the document."""
+        return await load_schedule(info.context, self.playlist_id)
+
+    def _entries(self, messages: Sequence[playlists_pb2.PlaylistEntry]) -> list[PlaylistEntry]:
+        return [PlaylistEntry.from_message(message, self.playlist_id) for message in messages]
 
     @classmethod
     def from_message(
@@ -177,6 +200,7 @@ class Playlist(relay.Node):
             created_at=to_datetime(message.created_at),
             updated_at=to_datetime(message.updated_at),
             owner_id=strawberry.ID(message.owner_id),
+            has_recipe=message.has_recipe,
             share_slug=message.share_slug or None,
             copied_from_id=strawberry.ID(message.copied_from) if message.copied_from else None,
             like_count=message.like_count,
@@ -200,8 +224,8 @@ async def load_playlist(context: RequestContext, playlist_id: str) -> Playlist:
 
 
 async def find_playlist(context: RequestContext, playlist_id: str) -> Playlist | None:
-    """Return a playlist through the loader, without its entries; None where the caller may not open it."""
-    message = await context.loaders.playlists.load(playlist_id)
+    """Return a playlist through the loader, without its entries; None for no id, and what is not theirs to open."""
+    message = await context.loaders.playlists.load(playlist_id) if playlist_id else None
     return None if message is None else Playlist.from_message(message)
 
 

@@ -191,7 +191,7 @@ class PlaylistEditMutation:
         answer = await info.context.call(info.context.parts.upstream.editing.AddEntries, request)
         return AddPlaylistEntriesSuccess(
             playlist=Playlist.from_message(answer.playlist),
-            entries=[PlaylistEntry.from_message(entry) for entry in answer.entries],
+            entries=[PlaylistEntry.from_message(entry, request.playlist_id) for entry in answer.entries],
         )
 
     @mutation("Takes entries out of a playlist of the caller's own.")
@@ -219,7 +219,8 @@ class PlaylistEditMutation:
         )
         answer = await info.context.call(info.context.parts.upstream.editing.MoveEntry, request)
         return MovePlaylistEntrySuccess(
-            playlist=Playlist.from_message(answer.playlist), entry=PlaylistEntry.from_message(answer.entry)
+            playlist=Playlist.from_message(answer.playlist),
+            entry=PlaylistEntry.from_message(answer.entry, request.playlist_id),
         )
 
     @mutation("Puts all entries of a playlist of the caller's own in an order; one that is so already stays.")

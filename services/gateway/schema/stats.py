@@ -9,6 +9,7 @@ from museed.retriever.v1 import retriever_pb2
 from museed.social.v1 import catalog_pb2
 from services.gateway.context import Info
 from services.gateway.schema.fields import resolver
+from services.gateway.schema.scalars import BigInt
 
 
 @strawberry.type(description="Tracks of a genre.")
@@ -49,6 +50,7 @@ class Stats:
     indexed_count: int = field(description="Tracks that playlists can use.")
     user_count: int = field(description="Accounts.")
     playlist_count: int = field(description="Playlists.")
+    play_count: BigInt = field(description="Plays that count, as of a moment ago.")
     genres: list[GenreCount] = field(description="Tracks of each genre, most first.")
 
     @resolver("What the index of sounds holds; null with an error while it is away.")
@@ -65,6 +67,7 @@ class Stats:
             indexed_count=message.indexed_count,
             user_count=message.user_count,
             playlist_count=message.playlist_count,
+            play_count=BigInt(message.play_count),
             genres=[GenreCount(genre=each.genre, track_count=each.track_count) for each in message.genres],
         )
 

@@ -1,7 +1,8 @@
 """Turns values of messages into those that clients see."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.chassis.errors import InvalidArgument
@@ -12,23 +13,59 @@ def to_datetime(value: Timestamp) -> datetime:
     return value.ToDatetime(tzinfo=UTC)
 
 
-def round_single(value: float) -> float:
-    """Return a single-precision number without the digits that it does not have: 0.1, not 0.10000000149011612."""
-    return round(value, 6)
+def to_date(value: str) -> date:
+    """Return a day, for example of "2026-11-22"."""
+    return date.fromisoformat(value)
 
 
 def to_timestamp(value: datetime, field: str) -> Timestamp:
-    """Return a point in time as upstream takes it; without a zone it is UTC.
+    """Return a point in time as messages have it; one without a zone is taken as UTC.
+
+    Args:
+        value: What a client sent.
+        field: Path of the input, for the error.
 
     Raises:
-        InvalidArgument: TIME_OUT_OF_RANGE: before the year 1 or after 9999 in UTC.
+        InvalidArgument: OUT_OF_RANGE where it is, in UTC, not of the years 1 to 9999.
     """
     made = Timestamp()
     try:
-        made.FromDatetime(value if value.tzinfo else value.replace(tzinfo=UTC))
-        made.ToDatetime(tzinfo=UTC)
-    except (OverflowError, ValueError) as error:
+        made.FromDatetime(value if value.tzinfo is None else value.astimezone(UTC))
+    except (OverflowError, ValueError):
         raise InvalidArgument(
-            "this time is out of range", reason="TIME_OUT_OF_RANGE", field=field, value=value.isoformat()
-        ) from error
+            f"{field} is {value.isoformat()}, it must be of the years 1 to 9999 in UTC",
+            reason="OUT_OF_RANGE",
+            field=field,
+            value=value.isoformat(),
+        ) from None
     return made
+
+
+def from_datetime(value: datetime, field: str) -> Timestamp:
+    """Return a point in time as a message.
+
+    Args:
+        value: As a client gave it.
+        field: Path of the input, for the error.
+
+    Raises:
+        InvalidArgument: TIME_WITHOUT_ZONE: nobody knows which moment is meant; or as `to_timestamp` says.
+    """
+    if value.tzinfo is None:
+        raise InvalidArgument(
+            "a time needs its zone, for example 2026-01-02T03:04:05Z",
+            reason="TIME_WITHOUT_ZONE",
+            field=field,
+            value=value.isoformat(),
+        )
+    return to_timestamp(value, field)
+
+
+def optional_datetime(message: Message, name: str) -> datetime | None:
+    """Return the point in time that a field holds; None where it is unset."""
+    return to_datetime(getattr(message, name)) if message.HasField(name) else None
+
+
+def round_single(value: float) -> float:
+    """Return a single-precision number without the digits that it does not have: 0.1, not 0.10000000149011612."""
+    return round(value, 6)

@@ -55,7 +55,7 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.USER: "BlockTrack UnblockTrack BlockArtist UnblockArtist ListBlocked",
     },
     "PeopleService": {
-        Access.PUBLIC: "GetProfile BatchGetProfiles ListFollowers ListFollowing",
+        Access.PUBLIC: "GetProfile BatchGetProfiles ListFollowers ListFollowing BatchGetFollowers BatchGetFollowing",
         Access.USER: "Follow Unfollow BlockUser UnblockUser ListBlockedUsers",
     },
     "FeedService": {
@@ -82,21 +82,21 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.USER: "CheckUpload ListMyUploads DeleteUpload",
     },
     "ListeningService": {
-        Access.PUBLIC: "GetListening",
+        Access.PUBLIC: "GetListening BatchGetListening",
         Access.USER: "RecordPlays ListHistory DeleteHistory",
     },
     "RecommendationService": {
         Access.USER: "ListRecommendedUsers ListRecommendedTracks GetDailyMix",
     },
     "BadgeService": {
-        Access.PUBLIC: "ListBadges GetAvatar",
+        Access.PUBLIC: "ListBadges GetAvatar BatchGetBadges BatchGetAvatars",
     },
     "TrendService": {
         Access.ADMIN: "ListTrends ExportTrends",
     },
     "PlaylistJobService": {
         Access.USER: "CreateExtensionJob ListSuggestions JudgeSuggestions CreateRegenerationJob GetRecipe "
-        "SetSchedule ClearSchedule GetSchedule ListMyJobs",
+        "BatchGetRecipes SetSchedule ClearSchedule GetSchedule BatchGetSchedules ListMyJobs",
         Access.ADMIN: "ListJobs ReplayJobs",
     },
     "ViewService": {

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import grpc
 
 from museed.social.v1 import listening_pb2, listening_pb2_grpc
-from services.chassis.auth import require_viewer, viewer
+from services.chassis.auth import require_viewer
 from services.social.actions.history import forget_all, forget_plays, record_plays
 from services.social.domain import fields, paging
 from services.social.domain.ids import PlaylistId, TrackId, UserId, is_id
@@ -14,12 +14,14 @@ from services.social.domain.listening import MOST_HEARD_SECONDS, MOST_PLAYS, Hea
 from services.social.domain.ranges import ListeningRange, Share
 from services.social.errors import Malformed, Missing
 from services.social.errors.people import UserNotFound
+from services.social.servicer import keys
 from services.social.store import charts, listening
-from services.social.store.database import Database
+from services.social.store.database import Connection, Database
 from services.social.wire import timestamp
 
 _DEFAULT_PAGE, _LARGEST_PAGE = 50, 100
 _DEFAULT_TOP, _LARGEST_TOP = 10, 50
+_MOST_PEOPLE = 20
 # The last second that protobuf can tell, 9999-12-31.
 _LAST_SECOND = 253_402_300_799
 
@@ -88,17 +90,41 @@ class ListeningServicer(listening_pb2_grpc.ListeningServiceServicer):
         context: grpc.aio.ServicerContext[listening_pb2.GetListeningRequest, listening_pb2.GetListeningResponse],
     ) -> listening_pb2.GetListeningResponse:
         """Say what a person listens to."""
-        who = viewer()
-        viewer_id = UserId(who.user_id) if who is not None and who.is_person else None
-        top_count = fields.integer(request.top_count, "top_count", 0, _LARGEST_TOP) or _DEFAULT_TOP
-        span = _range(request.range)
-        user_id = known_user(request.user_id)
+        top_count, span = _top_count(request.top_count), _range(request.range)
+        user_id, viewer_id = known_user(request.user_id), keys.viewer_id()
         async with self._database.connection() as connection:
             if not await charts.is_open(connection, user_id, viewer_id):
                 raise UserNotFound(user_id)
         async with self._database.reading() if viewer_id != user_id else self._database.connection() as connection:
-            found = await charts.listening_of(connection, user_id, span, top_count, self._clock())
-            made = await charts.genres_made(connection, user_id, is_own=viewer_id == user_id)
+            return await self._listening(connection, user_id, viewer_id, span, top_count)
+
+    async def BatchGetListening(
+        self,
+        request: listening_pb2.BatchGetListeningRequest,
+        context: grpc.aio.ServicerContext[
+            listening_pb2.BatchGetListeningRequest, listening_pb2.BatchGetListeningResponse
+        ],
+    ) -> listening_pb2.BatchGetListeningResponse:
+        """Say what several people listen to."""
+        top_count, span = _top_count(request.top_count), _range(request.range)
+        fields.count(len(request.user_ids), "user_ids", _MOST_PEOPLE)
+        viewer_id = keys.viewer_id()
+        user_ids = sorted({UserId(one) for one in request.user_ids if is_id(one)})
+        async with self._database.connection() as connection:
+            are_open = await charts.are_open(connection, user_ids, viewer_id)
+        users = []
+        own = viewer_id in are_open
+        async with self._database.connection() if own else self._database.reading() as connection:
+            for user_id in (one for one, is_open in are_open.items() if is_open):
+                found = await self._listening(connection, user_id, viewer_id, span, top_count)
+                users.append(listening_pb2.ListeningOfUser(user_id=user_id, listening=found))
+        return listening_pb2.BatchGetListeningResponse(users=users)
+
+    async def _listening(
+        self, connection: Connection, user_id: UserId, viewer_id: UserId | None, span: ListeningRange, top_count: int
+    ) -> listening_pb2.GetListeningResponse:
+        found = await charts.listening_of(connection, user_id, span, top_count, self._clock())
+        made = await charts.genres_made(connection, user_id, is_own=viewer_id == user_id)
         return listening_pb2.GetListeningResponse(
             play_count=found.plays,
             heard_seconds=found.seconds,
@@ -148,6 +174,10 @@ def _id(given: str, field: str) -> str:
     if not is_id(given):
         raise Malformed(field, given[:40], "a UUID")
     return given
+
+
+def _top_count(given: int) -> int:
+    return fields.integer(given, "top_count", 0, _LARGEST_TOP) or _DEFAULT_TOP
 
 
 def _range(value: listening_pb2.ListeningRange.ValueType) -> ListeningRange:

@@ -1,6 +1,6 @@
 """gRPC in: people as others see them, and who follows or blocks whom."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 import grpc
@@ -12,7 +12,7 @@ from services.social.domain.accounts import LONGEST_USERNAME, folded
 from services.social.domain.activities import ActivityKind
 from services.social.domain.ids import UserId, is_id
 from services.social.domain.notifications import NotificationKind
-from services.social.domain.people import MOST_BLOCKED, MOST_FOLLOWED
+from services.social.domain.people import MOST_BLOCKED, MOST_FOLLOWED, Edge
 from services.social.errors import Missing
 from services.social.errors.people import BlocklistFull, FollowLimitReached, OwnAccount, UserBlocked, UserNotFound
 from services.social.events.people import user_followed, user_unfollowed
@@ -22,6 +22,8 @@ from services.social.store.database import Connection, Database
 from services.social.wire import timestamp
 
 _MOST_PROFILES = 100
+
+_ReadEdges = Callable[[Connection, Sequence[UserId], UserId | None, int], Awaitable[dict[UserId, list[Edge]]]]
 
 
 class PeopleServicer(people_pb2_grpc.PeopleServiceServicer):
@@ -78,14 +80,8 @@ class PeopleServicer(people_pb2_grpc.PeopleServiceServicer):
         async with self._database.connection() as connection:
             await check_visible(connection, viewer_id, user_id)
             found = await follows.followers(connection, user_id, viewer_id, after, size + 1)
-        page = paging.cut(found, size, scope, lambda edge: (edge.at.isoformat(), edge.member.user_id))
-        return people_pb2.ListFollowersResponse(
-            followers=[
-                people_pb2.FollowEdge(user=people_messages.user(edge.member), followed_at=timestamp(edge.at))
-                for edge in page.items
-            ],
-            next_page_token=page.next_token,
-        )
+        page = _follow_page(user_id, found, size, "ListFollowers")
+        return people_pb2.ListFollowersResponse(followers=page.edges, next_page_token=page.next_page_token)
 
     async def ListFollowing(
         self,
@@ -99,14 +95,41 @@ class PeopleServicer(people_pb2_grpc.PeopleServiceServicer):
         async with self._database.connection() as connection:
             await check_visible(connection, viewer_id, user_id)
             found = await follows.following(connection, user_id, viewer_id, after, size + 1)
-        page = paging.cut(found, size, scope, lambda edge: (edge.at.isoformat(), edge.member.user_id))
-        return people_pb2.ListFollowingResponse(
-            following=[
-                people_pb2.FollowEdge(user=people_messages.user(edge.member), followed_at=timestamp(edge.at))
-                for edge in page.items
-            ],
-            next_page_token=page.next_token,
-        )
+        page = _follow_page(user_id, found, size, "ListFollowing")
+        return people_pb2.ListFollowingResponse(following=page.edges, next_page_token=page.next_page_token)
+
+    async def BatchGetFollowers(
+        self,
+        request: people_pb2.BatchGetFollowersRequest,
+        context: grpc.aio.ServicerContext[people_pb2.BatchGetFollowersRequest, people_pb2.BatchGetFollowersResponse],
+    ) -> people_pb2.BatchGetFollowersResponse:
+        """Return the first followers of several people."""
+        pages = await self._first_pages(request, "ListFollowers", follows.followers_of_each)
+        return people_pb2.BatchGetFollowersResponse(pages=pages)
+
+    async def BatchGetFollowing(
+        self,
+        request: people_pb2.BatchGetFollowingRequest,
+        context: grpc.aio.ServicerContext[people_pb2.BatchGetFollowingRequest, people_pb2.BatchGetFollowingResponse],
+    ) -> people_pb2.BatchGetFollowingResponse:
+        """Return the first whom several people follow."""
+        pages = await self._first_pages(request, "ListFollowing", follows.following_of_each)
+        return people_pb2.BatchGetFollowingResponse(pages=pages)
+
+    async def _first_pages(
+        self,
+        request: people_pb2.BatchGetFollowersRequest | people_pb2.BatchGetFollowingRequest,
+        rpc: str,
+        read: _ReadEdges,
+    ) -> list[people_pb2.FollowPage]:
+        """Return first pages, which go on by the tokens of the RPC for one person."""
+        fields.count(len(request.user_ids), "user_ids", _MOST_PROFILES)
+        size, viewer_id = keys.page_size(request.page_size), keys.viewer_id()
+        user_ids = [UserId(one) for one in set(request.user_ids) if is_id(one)]
+        async with self._database.connection() as connection:
+            seen = await profiles.find_visible(connection, viewer_id, user_ids)
+            found = await read(connection, list(seen), viewer_id, size + 1)
+        return [_follow_page(user_id, found.get(user_id, []), size, rpc) for user_id in seen]
 
     async def Follow(
         self,
@@ -224,6 +247,18 @@ class PeopleServicer(people_pb2_grpc.PeopleServiceServicer):
         await activities.notify(connection, other, NotificationKind.FOLLOWED, now, actor_id=me)
         await follows.signal_follow(connection, me, other, now, 1)
         await outbox.add(connection, user_followed(me, other, now))
+
+
+def _follow_page(user_id: UserId, found: list[Edge], size: int, rpc: str) -> people_pb2.FollowPage:
+    page = paging.cut(found, size, f"{rpc} {user_id}", lambda edge: (edge.at.isoformat(), edge.member.user_id))
+    return people_pb2.FollowPage(
+        user_id=user_id,
+        edges=[
+            people_pb2.FollowEdge(user=people_messages.user(edge.member), followed_at=timestamp(edge.at))
+            for edge in page.items
+        ],
+        next_page_token=page.next_token,
+    )
 
 
 async def check_visible(connection: Connection, viewer_id: UserId | None, user_id: UserId) -> None:

@@ -14,30 +14,27 @@ from services.social.domain.idempotency import check_key
 from services.social.domain.ids import JobId, PlaylistId, UserId, is_id
 from services.social.domain.jobs import Job, Kind, digest_of
 from services.social.domain.rules import check_filter
-from services.social.domain.schedules import MOST_SCHEDULES, check_first
 from services.social.domain.suggestions import (
     DEFAULT_SUGGESTIONS,
     MOST_SUGGESTIONS,
     MOST_TRACKS,
     check_judgement,
 )
-from services.social.errors import OutOfRange, PlaylistNotFound
-from services.social.errors.playlist_jobs import NoRecipe, PlaylistEmpty, TooManySchedules, UploadGone
-from services.social.servicer.desk import JobDesk, to_wait_s
+from services.social.errors import OutOfRange
+from services.social.errors.playlist_jobs import NoRecipe, PlaylistEmpty, UploadGone
+from services.social.servicer.desk import to_wait_s
 from services.social.servicer.jobwork_messages import (
-    schedule_message,
     suggestion_message,
     to_job_state,
     to_kind,
-    to_period,
     to_suggestion_state,
 )
 from services.social.servicer.playlist_messages import playlist_id_of
+from services.social.servicer.playlist_schedules import MOST_PLAYLISTS, ScheduleRpcs, own_source
 from services.social.servicer.recipe_messages import recipe_message, to_filter
-from services.social.store import accounts, encoders, job_lists, jobs, remaking, schedules, uploads
+from services.social.store import encoders, job_lists, jobs, remaking, uploads
 from services.social.store import suggestions as rows
 from services.social.store.database import Connection
-from services.social.wire import moment
 from services.social.workers.kinds.extension import extension_request
 from services.social.workers.kinds.regeneration import regeneration_request
 
@@ -46,15 +43,12 @@ _PAGE_SIZE, _LARGEST_PAGE = 20, 100
 _MOST_REPLAYED = 100
 
 
-class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
+class PlaylistJobServicer(ScheduleRpcs, jobwork_pb2_grpc.PlaylistJobServiceServicer):
     """Serves PlaylistJobService.
 
     Args:
         desk: Takes jobs in.
     """
-
-    def __init__(self, desk: JobDesk) -> None:
-        self._desk = desk
 
     async def CreateExtensionJob(
         self,
@@ -70,7 +64,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         wanted = extension_request(playlist_id, count, check_filter(to_filter(request.filter), "filter"))
 
         async def make(connection: Connection, job_id: JobId) -> Job:
-            await _own(connection, playlist_id, user_id)
+            await own_source(connection, playlist_id, user_id)
             entry_count, _ = await remaking.end_of(connection, playlist_id)
             if entry_count == 0:
                 raise PlaylistEmpty(playlist_id)
@@ -97,7 +91,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         key = paging.decode_token(scope, request.page_token, [_is_cosine, is_id])
         after = None if key is None else (float(key[0]), str(key[1]))
         async with self._desk.database.connection() as connection:
-            await _own(connection, playlist_id, user_id)
+            await own_source(connection, playlist_id, user_id)
             found = await rows.page(connection, playlist_id, state, after, size + 1)
         page = paging.cut(found, size, scope, lambda one: [one.similarity, one.track_id])
         return jobwork_pb2.ListSuggestionsResponse(
@@ -128,7 +122,7 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         wanted = regeneration_request(playlist_id, replace=request.replace)
 
         async def make(connection: Connection, job_id: JobId) -> Job:
-            recipe = (await _own(connection, playlist_id, user_id)).recipe
+            recipe = (await own_source(connection, playlist_id, user_id)).recipe
             if recipe is None:
                 raise NoRecipe(playlist_id)
             lent = await uploads.find_uploads(connection, recipe.upload_ids, user_id, self._desk.clock())
@@ -151,57 +145,30 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         """Return what a playlist was made from."""
         user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
         async with self._desk.database.connection() as connection:
-            source = await _own(connection, playlist_id, user_id)
+            source = await own_source(connection, playlist_id, user_id)
         if source.recipe is None:
             raise NoRecipe(playlist_id)
         return jobwork_pb2.GetRecipeResponse(recipe=recipe_message(source.recipe), encoder_id=source.encoder_id)
 
-    async def SetSchedule(
+    async def BatchGetRecipes(
         self,
-        request: jobwork_pb2.SetScheduleRequest,
-        context: grpc.aio.ServicerContext[jobwork_pb2.SetScheduleRequest, jobwork_pb2.SetScheduleResponse],
-    ) -> jobwork_pb2.SetScheduleResponse:
-        """Have a playlist made again and again."""
-        user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
-        every = to_period(request.every)
-        given = moment(request.first_at, "first_at") if request.HasField("first_at") else None
-        first_at = check_first(given, every, self._desk.clock())
-        async with self._desk.database.transaction() as connection:
-            await accounts.lock_person(connection, user_id)
-            if await remaking.lock_version(connection, playlist_id, user_id) is None:
-                raise PlaylistNotFound(playlist_id)
-            if (await _own(connection, playlist_id, user_id)).recipe is None:
-                raise NoRecipe(playlist_id)
-            others = await schedules.count_others(connection, user_id, playlist_id)
-            if others >= MOST_SCHEDULES:
-                raise TooManySchedules(others, MOST_SCHEDULES)
-            schedule = await schedules.set_schedule(connection, playlist_id, user_id, every, first_at)
-        return jobwork_pb2.SetScheduleResponse(schedule=schedule_message(schedule))
-
-    async def ClearSchedule(
-        self,
-        request: jobwork_pb2.ClearScheduleRequest,
-        context: grpc.aio.ServicerContext[jobwork_pb2.ClearScheduleRequest, jobwork_pb2.ClearScheduleResponse],
-    ) -> jobwork_pb2.ClearScheduleResponse:
-        """End that."""
-        user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
-        async with self._desk.database.transaction() as connection:
-            await accounts.lock_person(connection, user_id)
-            await _own(connection, playlist_id, user_id)
-            await schedules.clear_schedule(connection, playlist_id, user_id)
-        return jobwork_pb2.ClearScheduleResponse()
-
-    async def GetSchedule(
-        self,
-        request: jobwork_pb2.GetScheduleRequest,
-        context: grpc.aio.ServicerContext[jobwork_pb2.GetScheduleRequest, jobwork_pb2.GetScheduleResponse],
-    ) -> jobwork_pb2.GetScheduleResponse:
-        """Return the schedule of a playlist."""
-        user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
+        request: jobwork_pb2.BatchGetRecipesRequest,
+        context: grpc.aio.ServicerContext[jobwork_pb2.BatchGetRecipesRequest, jobwork_pb2.BatchGetRecipesResponse],
+    ) -> jobwork_pb2.BatchGetRecipesResponse:
+        """Return what those of these playlists were made from that are the caller's."""
+        fields.count(len(request.playlist_ids), "playlist_ids", MOST_PLAYLISTS)
+        user_id, wanted = (
+            UserId(require_viewer().user_id),
+            [PlaylistId(one) for one in request.playlist_ids if is_id(one)],
+        )
         async with self._desk.database.connection() as connection:
-            await _own(connection, playlist_id, user_id)
-            found = await schedules.find_schedule(connection, playlist_id, user_id)
-        return jobwork_pb2.GetScheduleResponse(schedule=None if found is None else schedule_message(found))
+            found = await remaking.find_recipes(connection, wanted, user_id)
+        return jobwork_pb2.BatchGetRecipesResponse(
+            recipes=[
+                jobwork_pb2.KeptRecipe(playlist_id=playlist_id, recipe=recipe_message(recipe), encoder_id=encoder_id)
+                for playlist_id, recipe, encoder_id in found
+            ]
+        )
 
     async def ListMyJobs(
         self,
@@ -263,13 +230,6 @@ class PlaylistJobServicer(jobwork_pb2_grpc.PlaylistJobServiceServicer):
         if not is_id(job_id):
             return ReplayedJob(JobId(job_id), reason=NotReplayed.JOB_NOT_FOUND)
         return await replay_job(self._desk.database, JobId(job_id), admin_id, self._desk.clock())
-
-
-async def _own(connection: Connection, playlist_id: PlaylistId, user_id: UserId) -> remaking.Source:
-    found = await remaking.find_source(connection, playlist_id, user_id)
-    if found is None:
-        raise PlaylistNotFound(playlist_id)
-    return found
 
 
 def _is_cosine(value: object) -> bool:

@@ -37,7 +37,7 @@ FORGET = """
 DELETE FROM badges WHERE (user_id, badge, tier) IN (SELECT user_id, badge, tier FROM badges WHERE user_id = $1 LIMIT $2)
 RETURNING badge
 """
-SELECT_EARNED = "SELECT badge, tier, earned_at FROM badges WHERE user_id = $1"
+SELECT_EARNED = "SELECT user_id, badge, tier, earned_at FROM badges WHERE user_id = ANY ($1::uuid[])"
 
 
 async def metrics_of(connection: Connection, user_id: UserId) -> dict[Metric, int]:
@@ -55,10 +55,14 @@ async def award(
     return [(row["badge"], row["tier"]) for row in rows]
 
 
-async def earned_by(connection: Connection, user_id: UserId) -> dict[tuple[str, int], datetime]:
-    """Return when a person earned each tier that they have, by badge and tier."""
-    rows = await connection.fetch(SELECT_EARNED, user_id)
-    return {(row["badge"], row["tier"]): row["earned_at"] for row in rows}
+async def earned_by(
+    connection: Connection, user_ids: Sequence[UserId]
+) -> dict[UserId, dict[tuple[str, int], datetime]]:
+    """Return when people earned each tier that they have, by badge and tier; all of them are in it."""
+    found: dict[UserId, dict[tuple[str, int], datetime]] = {user_id: {} for user_id in user_ids}
+    for row in await connection.fetch(SELECT_EARNED, user_ids):
+        found[UserId(row["user_id"])][row["badge"], row["tier"]] = row["earned_at"]
+    return found
 
 
 async def forget(connection: Connection, user_id: UserId, limit: int) -> int:

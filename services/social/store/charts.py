@@ -1,7 +1,8 @@
 """Reads what a person listens to, by range, and of what genres the playlists are that they made."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 from services.social.domain.ids import UserId
 from services.social.domain.ranges import ListeningRange, Share, first_day, shares
@@ -13,6 +14,10 @@ MOST_MADE_PLAYLISTS = 100
 SELECT_GENRES = """
 SELECT genre, sum(plays)::bigint AS plays, sum(seconds) AS seconds FROM daily_listening
 WHERE user_id = $1 AND day >= coalesce($2::date, '-infinity') GROUP BY genre
+"""
+SELECT_GENRES_OF_EACH = """
+SELECT user_id, genre, sum(plays)::bigint AS plays FROM daily_listening WHERE user_id = ANY ($1::uuid[])
+GROUP BY user_id, genre
 """
 # Where counts of plays come from: of a few days the plays themselves, of months their sums, of all time the tracks'.
 # Each takes the person, and the first day, where there is one.
@@ -47,10 +52,10 @@ FROM (
 JOIN playlist_entries AS entry USING (playlist_id) JOIN tracks AS track USING (track_id)
 GROUP BY track.genre
 """
-# Who may be seen by somebody ($2, NULL for a guest).
+# Which of these may be seen by somebody ($2, NULL for a guest).
 SELECT_SEEN_PERSON = f"""
-SELECT is_listed OR user_id IS NOT DISTINCT FROM $2::uuid AS is_open FROM users
-WHERE user_id = $1 AND deleted_at IS NULL
+SELECT user_id, is_listed OR user_id IS NOT DISTINCT FROM $2::uuid AS is_open FROM users
+WHERE user_id = ANY ($1::uuid[]) AND deleted_at IS NULL
     AND (user_id IS NOT DISTINCT FROM $2::uuid OR (suspended_at IS NULL AND NOT {blocked("users.user_id", "$2::uuid")}))
 """
 
@@ -77,14 +82,21 @@ class Listening:
 
 async def is_open(connection: Connection, user_id: UserId, viewer_id: UserId | None) -> bool | None:
     """Say whether somebody's listening is open to a viewer; None where there is no such person for them."""
-    found: bool | None = await connection.fetchval(SELECT_SEEN_PERSON, user_id, viewer_id)
-    return found
+    return (await are_open(connection, [user_id], viewer_id)).get(user_id)
 
 
-async def genres_of(connection: Connection, user_id: UserId, since: date | None) -> list[Share]:
-    """Return the genres of a person's plays since a day, most first; None for since ever."""
-    rows = await connection.fetch(SELECT_GENRES, user_id, since)
-    return shares({row["genre"]: row["plays"] for row in rows})
+async def are_open(connection: Connection, user_ids: Sequence[UserId], viewer_id: UserId | None) -> dict[UserId, bool]:
+    """Say of those of these people who are there for a viewer whether their listening is open to them."""
+    rows = await connection.fetch(SELECT_SEEN_PERSON, user_ids, viewer_id)
+    return {UserId(row["user_id"]): row["is_open"] for row in rows}
+
+
+async def genres_of_each(connection: Connection, user_ids: Sequence[UserId]) -> dict[UserId, list[Share]]:
+    """Return the genres of all plays of these people, most first; all of them are in it."""
+    counts: dict[UserId, dict[str, int]] = {user_id: {} for user_id in user_ids}
+    for row in await connection.fetch(SELECT_GENRES_OF_EACH, user_ids):
+        counts[UserId(row["user_id"])][row["genre"]] = row["plays"]
+    return {user_id: shares(found) for user_id, found in counts.items()}
 
 
 async def listening_of(

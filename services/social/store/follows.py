@@ -1,5 +1,6 @@
 """Rows of who follows whom, and who blocks whom."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -54,6 +55,16 @@ FOLLOWING = f"""
         AND f.at <= $3 AND (f.at < $3 OR f.followee_id > $4)
     ORDER BY f.at DESC, f.followee_id LIMIT $5
 """
+# First pages of several people: $1 whose, $2 the viewer.
+_FIRST_OF_EACH = """
+    SELECT wanted.whose, edge.* FROM unnest($1::uuid[]) AS wanted (whose) CROSS JOIN LATERAL (
+        SELECT {member}, f.at FROM follows AS f JOIN users AS u ON u.user_id = f.{shown}
+        WHERE f.{whose} = wanted.whose AND {condition} ORDER BY f.at DESC, f.{shown} LIMIT $3
+    ) AS edge ORDER BY wanted.whose, edge.at DESC, edge.user_id
+"""
+_SEEN = f"{ACTIVE} AND NOT {blocked('u.user_id', '$2::uuid')}"
+FOLLOWERS_OF_EACH = _FIRST_OF_EACH.format(member=MEMBER, shown="follower_id", whose="followee_id", condition=_SEEN)
+FOLLOWING_OF_EACH = _FIRST_OF_EACH.format(member=MEMBER, shown="followee_id", whose="follower_id", condition=_SEEN)
 BLOCKED = f"""
     SELECT {MEMBER}, b.at FROM user_blocks AS b JOIN users AS u ON u.user_id = b.blocked_id
     WHERE b.blocker_id = $1 AND u.deleted_at IS NULL AND b.at <= $2 AND (b.at < $2 OR b.blocked_id > $3)
@@ -143,6 +154,20 @@ async def following(
     return [_edge(row) for row in await connection.fetch(FOLLOWING, user_id, viewer_id, *after, limit)]
 
 
+async def followers_of_each(
+    connection: Connection, user_ids: Sequence[UserId], viewer_id: UserId | None, limit: int
+) -> dict[UserId, list[Edge]]:
+    """Return who follows each of these people, newest first."""
+    return _by_whose(await connection.fetch(FOLLOWERS_OF_EACH, user_ids, viewer_id, limit))
+
+
+async def following_of_each(
+    connection: Connection, user_ids: Sequence[UserId], viewer_id: UserId | None, limit: int
+) -> dict[UserId, list[Edge]]:
+    """Return whom each of these people follows, newest first."""
+    return _by_whose(await connection.fetch(FOLLOWING_OF_EACH, user_ids, viewer_id, limit))
+
+
 async def blocked_by(connection: Connection, user_id: UserId, after: tuple[datetime, str], limit: int) -> list[Edge]:
     """Return whom a person blocks, newest first, after the last one shown."""
     return [_edge(row) for row in await connection.fetch(BLOCKED, user_id, *after, limit)]
@@ -158,6 +183,13 @@ async def signal_follow(
 def member_of(row: asyncpg.Record) -> Member:
     """Read the columns of MEMBER."""
     return Member(UserId(row["user_id"]), row["username"], row["nickname"], row["created_at"])
+
+
+def _by_whose(rows: Sequence[asyncpg.Record]) -> dict[UserId, list[Edge]]:
+    found: defaultdict[UserId, list[Edge]] = defaultdict(list)
+    for row in rows:
+        found[UserId(row["whose"])].append(_edge(row))
+    return found
 
 
 def _edge(row: asyncpg.Record) -> Edge:

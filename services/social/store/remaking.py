@@ -14,6 +14,10 @@ SELECT_SOURCE = """
 SELECT title, description, coalesce(encoder_id, '') AS encoder_id, version, recipe FROM playlists
 WHERE playlist_id = $1 AND owner_id = $2
 """
+SELECT_RECIPES = """
+SELECT playlist_id, coalesce(encoder_id, '') AS encoder_id, recipe FROM playlists
+WHERE playlist_id = ANY($1::uuid[]) AND owner_id = $2 AND recipe IS NOT NULL
+"""
 LOCK_VERSION = "SELECT version FROM playlists WHERE playlist_id = $1 AND owner_id = $2 FOR NO KEY UPDATE"
 SELECT_ADDED = """
 SELECT track_id FROM playlist_entries WHERE playlist_id = $1 AND added_by IS NOT NULL ORDER BY position
@@ -55,6 +59,16 @@ async def find_source(connection: Connection, playlist_id: PlaylistId, owner_id:
         return None
     recipe = None if row["recipe"] is None else Recipe.from_json(row["recipe"])
     return Source(row["title"], row["description"], EncoderId(row["encoder_id"]), row["version"], recipe)
+
+
+async def find_recipes(
+    connection: Connection, playlist_ids: Sequence[PlaylistId], owner_id: UserId
+) -> list[tuple[PlaylistId, Recipe, EncoderId]]:
+    """Return what those of these playlists were made from that are this person's and have a recipe, and whose ear."""
+    rows = await connection.fetch(SELECT_RECIPES, playlist_ids, owner_id)
+    return [
+        (PlaylistId(row["playlist_id"]), Recipe.from_json(row["recipe"]), EncoderId(row["encoder_id"])) for row in rows
+    ]
 
 
 async def lock_version(connection: Connection, playlist_id: PlaylistId, owner_id: UserId) -> int | None:

@@ -1,5 +1,6 @@
 """Rows of schedules: whoever comes first makes the job of a time, once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from services.social.store.database import Connection
 
 SCHEDULE = "playlist_id, every, first_at, next_at, last_job_id"
 SELECT_SCHEDULE = f"SELECT {SCHEDULE} FROM schedules WHERE playlist_id = $1 AND user_id = $2"
+SELECT_SCHEDULES = f"SELECT {SCHEDULE} FROM schedules WHERE playlist_id = ANY($1::uuid[]) AND user_id = $2"
 SET_SCHEDULE = f"""
 INSERT INTO schedules (playlist_id, user_id, every, first_at, next_at) VALUES ($1, $2, $3, $4, $4)
 ON CONFLICT (playlist_id) DO UPDATE
@@ -49,6 +51,11 @@ async def find_schedule(connection: Connection, playlist_id: PlaylistId, user_id
     """Return the schedule of a playlist of this person's."""
     row = await connection.fetchrow(SELECT_SCHEDULE, playlist_id, user_id)
     return None if row is None else _schedule(row)
+
+
+async def find_schedules(connection: Connection, playlist_ids: Sequence[PlaylistId], user_id: UserId) -> list[Schedule]:
+    """Return the schedules of those of these playlists that are this person's."""
+    return [_schedule(row) for row in await connection.fetch(SELECT_SCHEDULES, playlist_ids, user_id)]
 
 
 async def set_schedule(

@@ -1,7 +1,7 @@
 """Finds tracks, artists and albums by what people type: every word must be inside of their names, or nearly so.
 
 Ranking is what costs, so only candidates are ranked: names that begin with all that was typed, then those that have
-every word as it was typed, then, where these are few, those that have nearly every word; at most 500 of each kind.
+every word as it was typed, then, where these are few, those that have nearly every word; at most 300 of each kind.
 The very name is always among them.
 """
 
@@ -16,7 +16,7 @@ from services.social.domain.ids import UserId, is_id
 from services.social.domain.terms import Asked, Place, Term
 from services.social.store.database import Connection
 
-MOST_CANDIDATES = 500
+MOST_CANDIDATES = 300
 # Plans follow the very words: a common one is looked for along the key, a rare one in the trigram index. Without it a
 # word of any frequency would get one plan.
 PLAN_BY_WORDS = (

@@ -225,7 +225,7 @@ SEED = {"trackId": UNKNOWN}
             refusal(
                 "InvalidInputError",
                 "WEIGHT_OUT_OF_RANGE",
-                "weight is 0, it must be above 0",
+                "weight is 0, it must be −10 to 10 and not 0",
                 field="seeds[0].weight",
                 value="0",
                 limit="10",

@@ -29,6 +29,8 @@ STATEMENTS = {
     "unblock": follows.DELETE_BLOCK,
     "followers": follows.FOLLOWERS,
     "following": follows.FOLLOWING,
+    "followers of each": follows.FOLLOWERS_OF_EACH,
+    "following of each": follows.FOLLOWING_OF_EACH,
     "blocked": follows.BLOCKED,
     "notifications": notifications.ALL,
     "unread": notifications.UNREAD,

@@ -206,6 +206,48 @@ async def test_recipe_is_read_as_it_was_followed(mesh: Mesh, library: Library, d
         await recipe(desk.playlist_id, library.admin)
 
 
+async def test_recipes_and_schedules_of_many_are_told_to_their_owner_alone(library: Library, desk: Desk) -> None:
+    ids, client, person = library.track_ids, desk.client, desk.person
+    made = await client.generate(person, jobs_pb2.GenerationSeed(track_id=ids[1]), length=2)
+    foreign = await client.generate(library.admin, jobs_pb2.GenerationSeed(track_id=ids[0]), length=1)
+    asked = [made.playlist_id, desk.playlist_id, foreign.playlist_id, new_id(), "x", made.playlist_id]
+    recipes = jobwork_pb2.BatchGetRecipesRequest(playlist_ids=asked)
+    schedules = jobwork_pb2.BatchGetSchedulesRequest(playlist_ids=asked)
+
+    async def told_to(who: Person) -> tuple[dict[str, jobwork_pb2.KeptRecipe], list[jobwork_pb2.Schedule]]:
+        found = await desk.stub.BatchGetRecipes(recipes, timeout=TIMEOUT_S, metadata=who.metadata)
+        planned = await desk.stub.BatchGetSchedules(schedules, timeout=TIMEOUT_S, metadata=who.metadata)
+        assert len(found.recipes) == len({one.playlist_id for one in found.recipes})
+        return {one.playlist_id: one for one in found.recipes}, list(planned.schedules)
+
+    daily = await desk.schedule(DAILY)
+    kept, planned = await told_to(person)
+    assert set(kept) == {made.playlist_id, desk.playlist_id}
+    for playlist_id, one in kept.items():
+        alone = await desk.stub.GetRecipe(
+            jobwork_pb2.GetRecipeRequest(playlist_id=playlist_id), timeout=TIMEOUT_S, metadata=person.metadata
+        )
+        assert (one.recipe, one.encoder_id) == (alone.recipe, alone.encoder_id)
+    assert planned == [daily]
+    kept, planned = await told_to(library.admin)
+    assert (set(kept), planned) == ({foreign.playlist_id}, [])
+
+
+async def test_playlists_of_a_batch_are_bounded(desk: Desk) -> None:
+    many = [new_id()] * 101
+    for call in (
+        desk.stub.BatchGetRecipes(
+            jobwork_pb2.BatchGetRecipesRequest(playlist_ids=many), timeout=TIMEOUT_S, metadata=desk.person.metadata
+        ),
+        desk.stub.BatchGetSchedules(
+            jobwork_pb2.BatchGetSchedulesRequest(playlist_ids=many), timeout=TIMEOUT_S, metadata=desk.person.metadata
+        ),
+    ):
+        with pytest.raises(InvalidArgument) as refusal:
+            await call
+        assert (refusal.value.field, refusal.value.value, refusal.value.limit) == ("playlist_ids", "101", "100")
+
+
 async def test_list_that_is_edited_meanwhile_is_begun_again_and_given_up_after_three_times(
     mesh: Mesh, library: Library, desk: Desk, sql: Sql
 ) -> None:

@@ -18,7 +18,8 @@ from training.config import NetworkConfig
 from training.manifest import list_music
 from training.renders import SAMPLE_RATE_HZ, render
 
-SMALL = ["--run.steps=4", "--run.batch=4", "--run.micro_batch=4", "--run.validate_steps=2", "--run.checkpoint_steps=2"]
+SMALL = ["--run.steps=4", "--run.batch=4", "--run.micro_batch=4", "--run.validate_steps=2", "--run.checkpoint_steps=2",
+         "--run.settle_windows=12"]  # fmt: skip
 FEW_TAKES = ["--corpus.varied=2", "--corpus.mixed=2", "--corpus.rendered=2"]
 
 

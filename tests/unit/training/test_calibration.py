@@ -15,7 +15,7 @@ def test_statistics_are_of_the_music_and_weights_stay(tmp_path: Path) -> None:
     torch.manual_seed(1)
     network = Network(TINY)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    settle_batch_norm(network, corpus, list(corpus.takes()), windows=48)
+    settle_batch_norm(network, corpus, list(corpus.takes()), 48)
     after = network.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved == {name for name in before if "running_" in name or "num_batches_tracked" in name}
@@ -34,9 +34,9 @@ def test_the_order_of_batches_and_earlier_statistics_do_not_matter(tmp_path: Pat
     corpus = fill(tmp_path, takes=4)
     torch.manual_seed(1)
     network = Network(TINY)
-    settle_batch_norm(network, corpus, list(corpus.takes()), windows=24)
+    settle_batch_norm(network, corpus, list(corpus.takes()), 24)
     once = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    settle_batch_norm(network, corpus, list(corpus.takes()), windows=24)
+    settle_batch_norm(network, corpus, list(corpus.takes()), 24)
     assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in once.items())
 
 
@@ -44,7 +44,7 @@ def test_frozen_statistics_stay(tmp_path: Path) -> None:
     corpus = fill(tmp_path, takes=4)
     network = Network(replace(TINY, frozen_batch_norm=True))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    settle_batch_norm(network, corpus, list(corpus.takes()), windows=24)
+    settle_batch_norm(network, corpus, list(corpus.takes()), 24)
     assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in before.items())
 
 
@@ -53,8 +53,8 @@ def test_a_look_at_a_network_leaves_its_own_statistics(tmp_path: Path) -> None:
     torch.manual_seed(1)
     network = Network(TINY).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    looked_at = settled(network, corpus, list(corpus.takes()))
+    looked_at = settled(network, corpus, list(corpus.takes()), 24)
     assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in before.items())
     assert network.training
-    settle_batch_norm(network, corpus, list(corpus.takes()))
+    settle_batch_norm(network, corpus, list(corpus.takes()), 24)
     assert all(torch.equal(tensor, looked_at.state_dict()[name]) for name, tensor in network.state_dict().items())

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmuseed/social/v1/badges.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"$\n\x11ListBadgesRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"=\n\x12ListBadgesResponse\x12\'\n\x06\x62\x61\x64ges\x18\x01 \x03(\x0b\x32\x17.museed.social.v1.Badge\"a\n\x05\x42\x61\x64ge\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12*\n\x05tiers\x18\x03 \x03(\x0b\x32\x1b.museed.social.v1.BadgeTier\x12\x10\n\x08progress\x18\x04 \x01(\x03\"[\n\tBadgeTier\x12\x0c\n\x04tier\x18\x01 \x01(\x05\x12\x11\n\tthreshold\x18\x02 \x01(\x03\x12-\n\tearned_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"X\n\x0b\x45\x61rnedBadge\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04tier\x18\x02 \x01(\x05\x12-\n\tearned_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"#\n\x10GetAvatarRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\".\n\x11GetAvatarResponse\x12\x0b\n\x03svg\x18\x01 \x01(\x0c\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t2\xbd\x01\n\x0c\x42\x61\x64geService\x12W\n\nListBadges\x12#.museed.social.v1.ListBadgesRequest\x1a$.museed.social.v1.ListBadgesResponse\x12T\n\tGetAvatar\x12\".museed.social.v1.GetAvatarRequest\x1a#.museed.social.v1.GetAvatarResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmuseed/social/v1/badges.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"$\n\x11ListBadgesRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"=\n\x12ListBadgesResponse\x12\'\n\x06\x62\x61\x64ges\x18\x01 \x03(\x0b\x32\x17.museed.social.v1.Badge\"a\n\x05\x42\x61\x64ge\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12*\n\x05tiers\x18\x03 \x03(\x0b\x32\x1b.museed.social.v1.BadgeTier\x12\x10\n\x08progress\x18\x04 \x01(\x03\"[\n\tBadgeTier\x12\x0c\n\x04tier\x18\x01 \x01(\x05\x12\x11\n\tthreshold\x18\x02 \x01(\x03\x12-\n\tearned_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"X\n\x0b\x45\x61rnedBadge\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04tier\x18\x02 \x01(\x05\x12-\n\tearned_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"#\n\x10GetAvatarRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\".\n\x11GetAvatarResponse\x12\x0b\n\x03svg\x18\x01 \x01(\x0c\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\")\n\x15\x42\x61tchGetBadgesRequest\x12\x10\n\x08user_ids\x18\x01 \x03(\t\"G\n\x16\x42\x61tchGetBadgesResponse\x12-\n\x05users\x18\x01 \x03(\x0b\x32\x1e.museed.social.v1.BadgesOfUser\"H\n\x0c\x42\x61\x64gesOfUser\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\'\n\x06\x62\x61\x64ges\x18\x02 \x03(\x0b\x32\x17.museed.social.v1.Badge\"*\n\x16\x42\x61tchGetAvatarsRequest\x12\x10\n\x08user_ids\x18\x01 \x03(\t\"D\n\x17\x42\x61tchGetAvatarsResponse\x12)\n\x07\x61vatars\x18\x01 \x03(\x0b\x32\x18.museed.social.v1.Avatar\"4\n\x06\x41vatar\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0b\n\x03svg\x18\x02 \x01(\x0c\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t2\x8a\x03\n\x0c\x42\x61\x64geService\x12W\n\nListBadges\x12#.museed.social.v1.ListBadgesRequest\x1a$.museed.social.v1.ListBadgesResponse\x12T\n\tGetAvatar\x12\".museed.social.v1.GetAvatarRequest\x1a#.museed.social.v1.GetAvatarResponse\x12\x63\n\x0e\x42\x61tchGetBadges\x12\'.museed.social.v1.BatchGetBadgesRequest\x1a(.museed.social.v1.BatchGetBadgesResponse\x12\x66\n\x0f\x42\x61tchGetAvatars\x12(.museed.social.v1.BatchGetAvatarsRequest\x1a).museed.social.v1.BatchGetAvatarsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETAVATARREQUEST']._serialized_end=502
   _globals['_GETAVATARRESPONSE']._serialized_start=504
   _globals['_GETAVATARRESPONSE']._serialized_end=550
-  _globals['_BADGESERVICE']._serialized_start=553
-  _globals['_BADGESERVICE']._serialized_end=742
+  _globals['_BATCHGETBADGESREQUEST']._serialized_start=552
+  _globals['_BATCHGETBADGESREQUEST']._serialized_end=593
+  _globals['_BATCHGETBADGESRESPONSE']._serialized_start=595
+  _globals['_BATCHGETBADGESRESPONSE']._serialized_end=666
+  _globals['_BADGESOFUSER']._serialized_start=668
+  _globals['_BADGESOFUSER']._serialized_end=740
+  _globals['_BATCHGETAVATARSREQUEST']._serialized_start=742
+  _globals['_BATCHGETAVATARSREQUEST']._serialized_end=784
+  _globals['_BATCHGETAVATARSRESPONSE']._serialized_start=786
+  _globals['_BATCHGETAVATARSRESPONSE']._serialized_end=854
+  _globals['_AVATAR']._serialized_start=856
+  _globals['_AVATAR']._serialized_end=908
+  _globals['_BADGESERVICE']._serialized_start=911
+  _globals['_BADGESERVICE']._serialized_end=1305
 # @@protoc_insertion_point(module_scope)

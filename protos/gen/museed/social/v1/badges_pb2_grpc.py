@@ -45,6 +45,16 @@ class BadgeServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_badges__pb2.GetAvatarRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_badges__pb2.GetAvatarResponse.FromString,
                 _registered_method=True)
+        self.BatchGetBadges = channel.unary_unary(
+                '/museed.social.v1.BadgeService/BatchGetBadges',
+                request_serializer=museed_dot_social_dot_v1_dot_badges__pb2.BatchGetBadgesRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_badges__pb2.BatchGetBadgesResponse.FromString,
+                _registered_method=True)
+        self.BatchGetAvatars = channel.unary_unary(
+                '/museed.social.v1.BadgeService/BatchGetAvatars',
+                request_serializer=museed_dot_social_dot_v1_dot_badges__pb2.BatchGetAvatarsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_badges__pb2.BatchGetAvatarsResponse.FromString,
+                _registered_method=True)
 
 
 class BadgeServiceServicer:
@@ -66,6 +76,20 @@ class BadgeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetBadges(self, request, context):
+        """Lists the badges of several people, as ListBadges does; whom the caller may not see is left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetAvatars(self, request, context):
+        """Draws several people's tastes, as GetAvatar does; whom the caller may not see is left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BadgeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +102,16 @@ def add_BadgeServiceServicer_to_server(servicer, server):
                     servicer.GetAvatar,
                     request_deserializer=museed_dot_social_dot_v1_dot_badges__pb2.GetAvatarRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_badges__pb2.GetAvatarResponse.SerializeToString,
+            ),
+            'BatchGetBadges': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetBadges,
+                    request_deserializer=museed_dot_social_dot_v1_dot_badges__pb2.BatchGetBadgesRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_badges__pb2.BatchGetBadgesResponse.SerializeToString,
+            ),
+            'BatchGetAvatars': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetAvatars,
+                    request_deserializer=museed_dot_social_dot_v1_dot_badges__pb2.BatchGetAvatarsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_badges__pb2.BatchGetAvatarsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +169,60 @@ class BadgeService:
             '/museed.social.v1.BadgeService/GetAvatar',
             museed_dot_social_dot_v1_dot_badges__pb2.GetAvatarRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_badges__pb2.GetAvatarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetBadges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.BadgeService/BatchGetBadges',
+            museed_dot_social_dot_v1_dot_badges__pb2.BatchGetBadgesRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_badges__pb2.BatchGetBadgesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetAvatars(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.BadgeService/BatchGetAvatars',
+            museed_dot_social_dot_v1_dot_badges__pb2.BatchGetAvatarsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_badges__pb2.BatchGetAvatarsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class BadgeServiceStub:
     """
     GetAvatar: _grpc.UnaryUnaryMultiCallable[_badges_pb2.GetAvatarRequest, _badges_pb2.GetAvatarResponse]
     """Draws a person's taste: the same taste is always the same picture. An unknown one is USER_NOT_FOUND."""
+    BatchGetBadges: _grpc.UnaryUnaryMultiCallable[_badges_pb2.BatchGetBadgesRequest, _badges_pb2.BatchGetBadgesResponse]
+    """Lists the badges of several people, as ListBadges does; whom the caller may not see is left out."""
+    BatchGetAvatars: _grpc.UnaryUnaryMultiCallable[_badges_pb2.BatchGetAvatarsRequest, _badges_pb2.BatchGetAvatarsResponse]
+    """Draws several people's tastes, as GetAvatar does; whom the caller may not see is left out."""
 
 @_typing.type_check_only
 class BadgeServiceAsyncStub(BadgeServiceStub):
@@ -51,6 +55,10 @@ class BadgeServiceAsyncStub(BadgeServiceStub):
     """
     GetAvatar: _aio.UnaryUnaryMultiCallable[_badges_pb2.GetAvatarRequest, _badges_pb2.GetAvatarResponse]  # type: ignore[assignment]
     """Draws a person's taste: the same taste is always the same picture. An unknown one is USER_NOT_FOUND."""
+    BatchGetBadges: _aio.UnaryUnaryMultiCallable[_badges_pb2.BatchGetBadgesRequest, _badges_pb2.BatchGetBadgesResponse]  # type: ignore[assignment]
+    """Lists the badges of several people, as ListBadges does; whom the caller may not see is left out."""
+    BatchGetAvatars: _aio.UnaryUnaryMultiCallable[_badges_pb2.BatchGetAvatarsRequest, _badges_pb2.BatchGetAvatarsResponse]  # type: ignore[assignment]
+    """Draws several people's tastes, as GetAvatar does; whom the caller may not see is left out."""
 
 class BadgeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Badges and the picture of a person's taste."""
@@ -72,5 +80,21 @@ class BadgeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_badges_pb2.GetAvatarResponse, _abc.Awaitable[_badges_pb2.GetAvatarResponse]]:
         """Draws a person's taste: the same taste is always the same picture. An unknown one is USER_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def BatchGetBadges(
+        self,
+        request: _badges_pb2.BatchGetBadgesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_badges_pb2.BatchGetBadgesResponse, _abc.Awaitable[_badges_pb2.BatchGetBadgesResponse]]:
+        """Lists the badges of several people, as ListBadges does; whom the caller may not see is left out."""
+
+    @_abc_1.abstractmethod
+    def BatchGetAvatars(
+        self,
+        request: _badges_pb2.BatchGetAvatarsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_badges_pb2.BatchGetAvatarsResponse, _abc.Awaitable[_badges_pb2.BatchGetAvatarsResponse]]:
+        """Draws several people's tastes, as GetAvatar does; whom the caller may not see is left out."""
 
 def add_BadgeServiceServicer_to_server(servicer: BadgeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

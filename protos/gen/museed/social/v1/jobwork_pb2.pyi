@@ -815,3 +815,131 @@ class ReplayedJob(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplayedJob: _TypeAlias = ReplayedJob  # noqa: Y015
+
+@_typing.final
+class BatchGetRecipesRequest(_message.Message):
+    """Whose recipes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLIST_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def playlist_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Playlists, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        playlist_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["playlist_ids", b"playlist_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetRecipesRequest: _TypeAlias = BatchGetRecipesRequest  # noqa: Y015
+
+@_typing.final
+class KeptRecipe(_message.Message):
+    """What a playlist was made from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLIST_ID_FIELD_NUMBER: _builtins.int
+    RECIPE_FIELD_NUMBER: _builtins.int
+    ENCODER_ID_FIELD_NUMBER: _builtins.int
+    playlist_id: _builtins.str
+    """The playlist."""
+    encoder_id: _builtins.str
+    """Encoder whose ear chose the tracks."""
+    @_builtins.property
+    def recipe(self) -> _jobs_pb2.Recipe:
+        """As in GetRecipeResponse."""
+
+    def __init__(
+        self,
+        *,
+        playlist_id: _builtins.str = ...,
+        recipe: _jobs_pb2.Recipe | None = ...,
+        encoder_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recipe", b"recipe"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "playlist_id", b"playlist_id", "recipe", b"recipe"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptRecipe: _TypeAlias = KeptRecipe  # noqa: Y015
+
+@_typing.final
+class BatchGetRecipesResponse(_message.Message):
+    """Recipes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def recipes(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptRecipe]:
+        """In any order."""
+
+    def __init__(
+        self,
+        *,
+        recipes: _abc.Iterable[Global___KeptRecipe] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recipes", b"recipes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetRecipesResponse: _TypeAlias = BatchGetRecipesResponse  # noqa: Y015
+
+@_typing.final
+class BatchGetSchedulesRequest(_message.Message):
+    """Whose schedules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLIST_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def playlist_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Playlists, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        playlist_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["playlist_ids", b"playlist_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetSchedulesRequest: _TypeAlias = BatchGetSchedulesRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetSchedulesResponse(_message.Message):
+    """Schedules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def schedules(self) -> _containers.RepeatedCompositeFieldContainer[Global___Schedule]:
+        """In any order."""
+
+    def __init__(
+        self,
+        *,
+        schedules: _abc.Iterable[Global___Schedule] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schedules", b"schedules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetSchedulesResponse: _TypeAlias = BatchGetSchedulesResponse  # noqa: Y015

@@ -61,6 +61,11 @@ class PlaylistJobServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.GetRecipeRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.GetRecipeResponse.FromString,
                 _registered_method=True)
+        self.BatchGetRecipes = channel.unary_unary(
+                '/museed.social.v1.PlaylistJobService/BatchGetRecipes',
+                request_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetRecipesRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetRecipesResponse.FromString,
+                _registered_method=True)
         self.SetSchedule = channel.unary_unary(
                 '/museed.social.v1.PlaylistJobService/SetSchedule',
                 request_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.SetScheduleRequest.SerializeToString,
@@ -75,6 +80,11 @@ class PlaylistJobServiceStub:
                 '/museed.social.v1.PlaylistJobService/GetSchedule',
                 request_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.GetScheduleRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.GetScheduleResponse.FromString,
+                _registered_method=True)
+        self.BatchGetSchedules = channel.unary_unary(
+                '/museed.social.v1.PlaylistJobService/BatchGetSchedules',
+                request_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetSchedulesRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetSchedulesResponse.FromString,
                 _registered_method=True)
         self.ListMyJobs = channel.unary_unary(
                 '/museed.social.v1.PlaylistJobService/ListMyJobs',
@@ -134,6 +144,13 @@ class PlaylistJobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetRecipes(self, request, context):
+        """Returns what playlists were made from; those that are not the caller's or have no recipe are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetSchedule(self, request, context):
         """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE; more than 50 of a person's are
         TOO_MANY_SCHEDULES.
@@ -151,6 +168,13 @@ class PlaylistJobServiceServicer:
 
     def GetSchedule(self, request, context):
         """Returns the schedule of a playlist of the caller's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetSchedules(self, request, context):
+        """Returns schedules of playlists; those that are not the caller's or have none are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -206,6 +230,11 @@ def add_PlaylistJobServiceServicer_to_server(servicer, server):
                     request_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.GetRecipeRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.GetRecipeResponse.SerializeToString,
             ),
+            'BatchGetRecipes': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetRecipes,
+                    request_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetRecipesRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetRecipesResponse.SerializeToString,
+            ),
             'SetSchedule': grpc.unary_unary_rpc_method_handler(
                     servicer.SetSchedule,
                     request_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.SetScheduleRequest.FromString,
@@ -220,6 +249,11 @@ def add_PlaylistJobServiceServicer_to_server(servicer, server):
                     servicer.GetSchedule,
                     request_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.GetScheduleRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.GetScheduleResponse.SerializeToString,
+            ),
+            'BatchGetSchedules': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetSchedules,
+                    request_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetSchedulesRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetSchedulesResponse.SerializeToString,
             ),
             'ListMyJobs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMyJobs,
@@ -385,6 +419,33 @@ class PlaylistJobService:
             _registered_method=True)
 
     @staticmethod
+    def BatchGetRecipes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.PlaylistJobService/BatchGetRecipes',
+            museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetRecipesRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetRecipesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def SetSchedule(request,
             target,
             options=(),
@@ -455,6 +516,33 @@ class PlaylistJobService:
             '/museed.social.v1.PlaylistJobService/GetSchedule',
             museed_dot_social_dot_v1_dot_jobwork__pb2.GetScheduleRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_jobwork__pb2.GetScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetSchedules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.PlaylistJobService/BatchGetSchedules',
+            museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetSchedulesRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetSchedulesResponse.FromString,
             options,
             channel_credentials,
             insecure,

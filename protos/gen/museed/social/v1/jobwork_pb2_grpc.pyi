@@ -47,6 +47,8 @@ class PlaylistJobServiceStub:
     """
     GetRecipe: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.GetRecipeRequest, _jobwork_pb2.GetRecipeResponse]
     """Returns what a playlist of the caller's was made from. One without a recipe is NO_RECIPE."""
+    BatchGetRecipes: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.BatchGetRecipesRequest, _jobwork_pb2.BatchGetRecipesResponse]
+    """Returns what playlists were made from; those that are not the caller's or have no recipe are left out."""
     SetSchedule: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.SetScheduleRequest, _jobwork_pb2.SetScheduleResponse]
     """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE; more than 50 of a person's are
     TOO_MANY_SCHEDULES.
@@ -55,6 +57,8 @@ class PlaylistJobServiceStub:
     """Ends that; a playlist without a schedule stays so."""
     GetSchedule: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.GetScheduleRequest, _jobwork_pb2.GetScheduleResponse]
     """Returns the schedule of a playlist of the caller's."""
+    BatchGetSchedules: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.BatchGetSchedulesRequest, _jobwork_pb2.BatchGetSchedulesResponse]
+    """Returns schedules of playlists; those that are not the caller's or have none are left out."""
     ListMyJobs: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.ListMyJobsRequest, _jobwork_pb2.ListMyJobsResponse]
     """Lists the caller's jobs of the last 30 days, newest first."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.ListJobsRequest, _jobwork_pb2.ListJobsResponse]
@@ -83,6 +87,8 @@ class PlaylistJobServiceAsyncStub(PlaylistJobServiceStub):
     """
     GetRecipe: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.GetRecipeRequest, _jobwork_pb2.GetRecipeResponse]  # type: ignore[assignment]
     """Returns what a playlist of the caller's was made from. One without a recipe is NO_RECIPE."""
+    BatchGetRecipes: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.BatchGetRecipesRequest, _jobwork_pb2.BatchGetRecipesResponse]  # type: ignore[assignment]
+    """Returns what playlists were made from; those that are not the caller's or have no recipe are left out."""
     SetSchedule: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.SetScheduleRequest, _jobwork_pb2.SetScheduleResponse]  # type: ignore[assignment]
     """Has a playlist of the caller's made again and again. One without a recipe is NO_RECIPE; more than 50 of a person's are
     TOO_MANY_SCHEDULES.
@@ -91,6 +97,8 @@ class PlaylistJobServiceAsyncStub(PlaylistJobServiceStub):
     """Ends that; a playlist without a schedule stays so."""
     GetSchedule: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.GetScheduleRequest, _jobwork_pb2.GetScheduleResponse]  # type: ignore[assignment]
     """Returns the schedule of a playlist of the caller's."""
+    BatchGetSchedules: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.BatchGetSchedulesRequest, _jobwork_pb2.BatchGetSchedulesResponse]  # type: ignore[assignment]
+    """Returns schedules of playlists; those that are not the caller's or have none are left out."""
     ListMyJobs: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.ListMyJobsRequest, _jobwork_pb2.ListMyJobsResponse]  # type: ignore[assignment]
     """Lists the caller's jobs of the last 30 days, newest first."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.ListJobsRequest, _jobwork_pb2.ListJobsResponse]  # type: ignore[assignment]
@@ -148,6 +156,14 @@ class PlaylistJobServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns what a playlist of the caller's was made from. One without a recipe is NO_RECIPE."""
 
     @_abc_1.abstractmethod
+    def BatchGetRecipes(
+        self,
+        request: _jobwork_pb2.BatchGetRecipesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobwork_pb2.BatchGetRecipesResponse, _abc.Awaitable[_jobwork_pb2.BatchGetRecipesResponse]]:
+        """Returns what playlists were made from; those that are not the caller's or have no recipe are left out."""
+
+    @_abc_1.abstractmethod
     def SetSchedule(
         self,
         request: _jobwork_pb2.SetScheduleRequest,
@@ -172,6 +188,14 @@ class PlaylistJobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobwork_pb2.GetScheduleResponse, _abc.Awaitable[_jobwork_pb2.GetScheduleResponse]]:
         """Returns the schedule of a playlist of the caller's."""
+
+    @_abc_1.abstractmethod
+    def BatchGetSchedules(
+        self,
+        request: _jobwork_pb2.BatchGetSchedulesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobwork_pb2.BatchGetSchedulesResponse, _abc.Awaitable[_jobwork_pb2.BatchGetSchedulesResponse]]:
+        """Returns schedules of playlists; those that are not the caller's or have none are left out."""
 
     @_abc_1.abstractmethod
     def ListMyJobs(

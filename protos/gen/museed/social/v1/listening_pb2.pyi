@@ -484,3 +484,87 @@ class ArtistPlays(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ArtistPlays: _TypeAlias = ArtistPlays  # noqa: Y015
+
+@_typing.final
+class BatchGetListeningRequest(_message.Message):
+    """Whose listening."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_IDS_FIELD_NUMBER: _builtins.int
+    RANGE_FIELD_NUMBER: _builtins.int
+    TOP_COUNT_FIELD_NUMBER: _builtins.int
+    range: Global___ListeningRange.ValueType
+    """How far back."""
+    top_count: _builtins.int
+    """Tracks and artists wanted of each; 0 means 10, at most 50."""
+    @_builtins.property
+    def user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 20."""
+
+    def __init__(
+        self,
+        *,
+        user_ids: _abc.Iterable[_builtins.str] | None = ...,
+        range: Global___ListeningRange.ValueType = ...,
+        top_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["range", b"range", "top_count", b"top_count", "user_ids", b"user_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetListeningRequest: _TypeAlias = BatchGetListeningRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetListeningResponse(_message.Message):
+    """What several people listen to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListeningOfUser]:
+        """In no particular order."""
+
+    def __init__(
+        self,
+        *,
+        users: _abc.Iterable[Global___ListeningOfUser] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetListeningResponse: _TypeAlias = BatchGetListeningResponse  # noqa: Y015
+
+@_typing.final
+class ListeningOfUser(_message.Message):
+    """What one of several people listens to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    LISTENING_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The person."""
+    @_builtins.property
+    def listening(self) -> Global___GetListeningResponse:
+        """What they listen to."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        listening: Global___GetListeningResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["listening", b"listening"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["listening", b"listening", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListeningOfUser: _TypeAlias = ListeningOfUser  # noqa: Y015

@@ -55,6 +55,11 @@ class ListeningServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_listening__pb2.GetListeningRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_listening__pb2.GetListeningResponse.FromString,
                 _registered_method=True)
+        self.BatchGetListening = channel.unary_unary(
+                '/museed.social.v1.ListeningService/BatchGetListening',
+                request_serializer=museed_dot_social_dot_v1_dot_listening__pb2.BatchGetListeningRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_listening__pb2.BatchGetListeningResponse.FromString,
+                _registered_method=True)
 
 
 class ListeningServiceServicer:
@@ -89,6 +94,13 @@ class ListeningServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetListening(self, request, context):
+        """Says what several people listen to, as GetListening does; whom the caller may not ask about is left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ListeningServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +123,11 @@ def add_ListeningServiceServicer_to_server(servicer, server):
                     servicer.GetListening,
                     request_deserializer=museed_dot_social_dot_v1_dot_listening__pb2.GetListeningRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_listening__pb2.GetListeningResponse.SerializeToString,
+            ),
+            'BatchGetListening': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetListening,
+                    request_deserializer=museed_dot_social_dot_v1_dot_listening__pb2.BatchGetListeningRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_listening__pb2.BatchGetListeningResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +239,33 @@ class ListeningService:
             '/museed.social.v1.ListeningService/GetListening',
             museed_dot_social_dot_v1_dot_listening__pb2.GetListeningRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_listening__pb2.GetListeningResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetListening(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.ListeningService/BatchGetListening',
+            museed_dot_social_dot_v1_dot_listening__pb2.BatchGetListeningRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_listening__pb2.BatchGetListeningResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class ListeningServiceStub:
     """Forgets what the caller heard, in figures and taste too; what is gone stays so."""
     GetListening: _grpc.UnaryUnaryMultiCallable[_listening_pb2.GetListeningRequest, _listening_pb2.GetListeningResponse]
     """Says what a person listens to: the caller, or somebody who is listed; any other is USER_NOT_FOUND."""
+    BatchGetListening: _grpc.UnaryUnaryMultiCallable[_listening_pb2.BatchGetListeningRequest, _listening_pb2.BatchGetListeningResponse]
+    """Says what several people listen to, as GetListening does; whom the caller may not ask about is left out."""
 
 @_typing.type_check_only
 class ListeningServiceAsyncStub(ListeningServiceStub):
@@ -55,6 +57,8 @@ class ListeningServiceAsyncStub(ListeningServiceStub):
     """Forgets what the caller heard, in figures and taste too; what is gone stays so."""
     GetListening: _aio.UnaryUnaryMultiCallable[_listening_pb2.GetListeningRequest, _listening_pb2.GetListeningResponse]  # type: ignore[assignment]
     """Says what a person listens to: the caller, or somebody who is listed; any other is USER_NOT_FOUND."""
+    BatchGetListening: _aio.UnaryUnaryMultiCallable[_listening_pb2.BatchGetListeningRequest, _listening_pb2.BatchGetListeningResponse]  # type: ignore[assignment]
+    """Says what several people listen to, as GetListening does; whom the caller may not ask about is left out."""
 
 class ListeningServiceServicer(metaclass=_abc_1.ABCMeta):
     """What people hear."""
@@ -90,5 +94,13 @@ class ListeningServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_listening_pb2.GetListeningResponse, _abc.Awaitable[_listening_pb2.GetListeningResponse]]:
         """Says what a person listens to: the caller, or somebody who is listed; any other is USER_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def BatchGetListening(
+        self,
+        request: _listening_pb2.BatchGetListeningRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_listening_pb2.BatchGetListeningResponse, _abc.Awaitable[_listening_pb2.BatchGetListeningResponse]]:
+        """Says what several people listen to, as GetListening does; whom the caller may not ask about is left out."""
 
 def add_ListeningServiceServicer_to_server(servicer: ListeningServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

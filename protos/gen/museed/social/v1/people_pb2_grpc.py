@@ -81,6 +81,16 @@ class PeopleServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_people__pb2.ListBlockedUsersRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_people__pb2.ListBlockedUsersResponse.FromString,
                 _registered_method=True)
+        self.BatchGetFollowers = channel.unary_unary(
+                '/museed.social.v1.PeopleService/BatchGetFollowers',
+                request_serializer=museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowersRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowersResponse.FromString,
+                _registered_method=True)
+        self.BatchGetFollowing = channel.unary_unary(
+                '/museed.social.v1.PeopleService/BatchGetFollowing',
+                request_serializer=museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowingRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowingResponse.FromString,
+                _registered_method=True)
 
 
 class PeopleServiceServicer:
@@ -154,6 +164,22 @@ class PeopleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetFollowers(self, request, context):
+        """Returns the first page of the followers of each of these people, as ListFollowers does; whom the caller may not see
+        is left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetFollowing(self, request, context):
+        """Returns the first page of whom each of these people follows, as ListFollowing does; whom the caller may not see is
+        left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PeopleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -201,6 +227,16 @@ def add_PeopleServiceServicer_to_server(servicer, server):
                     servicer.ListBlockedUsers,
                     request_deserializer=museed_dot_social_dot_v1_dot_people__pb2.ListBlockedUsersRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_people__pb2.ListBlockedUsersResponse.SerializeToString,
+            ),
+            'BatchGetFollowers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetFollowers,
+                    request_deserializer=museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowersRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowersResponse.SerializeToString,
+            ),
+            'BatchGetFollowing': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetFollowing,
+                    request_deserializer=museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowingRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -448,6 +484,60 @@ class PeopleService:
             '/museed.social.v1.PeopleService/ListBlockedUsers',
             museed_dot_social_dot_v1_dot_people__pb2.ListBlockedUsersRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_people__pb2.ListBlockedUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetFollowers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.PeopleService/BatchGetFollowers',
+            museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowersRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetFollowing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.PeopleService/BatchGetFollowing',
+            museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowingRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowingResponse.FromString,
             options,
             channel_credentials,
             insecure,

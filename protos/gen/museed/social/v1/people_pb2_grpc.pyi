@@ -58,6 +58,14 @@ class PeopleServiceStub:
     """Ends a block; whom one does not block stays so. Nobody follows again by it."""
     ListBlockedUsers: _grpc.UnaryUnaryMultiCallable[_people_pb2.ListBlockedUsersRequest, _people_pb2.ListBlockedUsersResponse]
     """Lists whom the caller blocks, newest first."""
+    BatchGetFollowers: _grpc.UnaryUnaryMultiCallable[_people_pb2.BatchGetFollowersRequest, _people_pb2.BatchGetFollowersResponse]
+    """Returns the first page of the followers of each of these people, as ListFollowers does; whom the caller may not see
+    is left out.
+    """
+    BatchGetFollowing: _grpc.UnaryUnaryMultiCallable[_people_pb2.BatchGetFollowingRequest, _people_pb2.BatchGetFollowingResponse]
+    """Returns the first page of whom each of these people follows, as ListFollowing does; whom the caller may not see is
+    left out.
+    """
 
 @_typing.type_check_only
 class PeopleServiceAsyncStub(PeopleServiceStub):
@@ -89,6 +97,14 @@ class PeopleServiceAsyncStub(PeopleServiceStub):
     """Ends a block; whom one does not block stays so. Nobody follows again by it."""
     ListBlockedUsers: _aio.UnaryUnaryMultiCallable[_people_pb2.ListBlockedUsersRequest, _people_pb2.ListBlockedUsersResponse]  # type: ignore[assignment]
     """Lists whom the caller blocks, newest first."""
+    BatchGetFollowers: _aio.UnaryUnaryMultiCallable[_people_pb2.BatchGetFollowersRequest, _people_pb2.BatchGetFollowersResponse]  # type: ignore[assignment]
+    """Returns the first page of the followers of each of these people, as ListFollowers does; whom the caller may not see
+    is left out.
+    """
+    BatchGetFollowing: _aio.UnaryUnaryMultiCallable[_people_pb2.BatchGetFollowingRequest, _people_pb2.BatchGetFollowingResponse]  # type: ignore[assignment]
+    """Returns the first page of whom each of these people follows, as ListFollowing does; whom the caller may not see is
+    left out.
+    """
 
 class PeopleServiceServicer(metaclass=_abc_1.ABCMeta):
     """People as others see them, and who follows or blocks whom. Who blocks the caller, is suspended or has deleted the
@@ -171,5 +187,25 @@ class PeopleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_people_pb2.ListBlockedUsersResponse, _abc.Awaitable[_people_pb2.ListBlockedUsersResponse]]:
         """Lists whom the caller blocks, newest first."""
+
+    @_abc_1.abstractmethod
+    def BatchGetFollowers(
+        self,
+        request: _people_pb2.BatchGetFollowersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_people_pb2.BatchGetFollowersResponse, _abc.Awaitable[_people_pb2.BatchGetFollowersResponse]]:
+        """Returns the first page of the followers of each of these people, as ListFollowers does; whom the caller may not see
+        is left out.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetFollowing(
+        self,
+        request: _people_pb2.BatchGetFollowingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_people_pb2.BatchGetFollowingResponse, _abc.Awaitable[_people_pb2.BatchGetFollowingResponse]]:
+        """Returns the first page of whom each of these people follows, as ListFollowing does; whom the caller may not see is
+        left out.
+        """
 
 def add_PeopleServiceServicer_to_server(servicer: PeopleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
