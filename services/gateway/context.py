@@ -7,23 +7,41 @@ from typing import Any, TypeVar
 import grpc
 import strawberry
 
+from museed.social.v1 import catalog_pb2
 from services.chassis import auth
 from services.chassis.blobs import BlobStore
 from services.chassis.errors import ResourceExhausted
 from services.gateway.auth import Authenticator
+from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
-from services.gateway.consumer import JobFeed
 from services.gateway.cookies import Browser
+from services.gateway.live.live import Live
 from services.gateway.loaders import Loaders
 from services.gateway.programs import USER_AGENT_METADATA, program_name
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
+from services.gateway.transcoding.formats import AudioFormat, check_query
+from services.gateway.transcoding.transcoder import Transcoder
+from services.gateway.trusted import TrustedDocuments
 
 # A document that needs more than this asks for lists of lists: it is told so instead of being served slowly.
 MAX_UPSTREAM_CALLS = 40
 
+# What an address of an upload's audio has signed beside its id: where the bytes lie, and what they are.
+UPLOAD_FACTS = ("digest", "type")
+
 Q = TypeVar("Q")
 R = TypeVar("R")
+
+
+def upload_subject(upload_id: str) -> str:
+    """Return what a signed address of an upload's audio opens."""
+    return f"upload {upload_id}"
+
+
+def upload_facts(upload: catalog_pb2.Upload) -> dict[str, str]:
+    """Return what is signed with it, by UPLOAD_FACTS."""
+    return dict(zip(UPLOAD_FACTS, (upload.digest.hex(), upload.content_type), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +52,11 @@ class Parts:
     upstream: Upstream
     authenticator: Authenticator
     signer: StreamSigner
-    feed: JobFeed
+    live: Live
     blobs: BlobStore
+    transcoder: Transcoder
+    budgets: Budgets
+    trusted: TrustedDocuments
 
 
 @dataclass
@@ -132,13 +153,37 @@ class RequestContext:
         said = program_name(self.user_agent)
         return await method(request, timeout=timeout_s, metadata=((USER_AGENT_METADATA, said),) if said else ())
 
-    def stream_url(self, track_id: str) -> str:
-        """Return the signed address of a track's audio, bound to the viewer's session where there is one."""
+    def stream_url(self, track_id: str, wanted: AudioFormat | None = None, max_bit_rate: int | None = None) -> str:
+        """Return the signed address of a track's audio, bound to the viewer's session where there is one.
+
+        Args:
+            track_id: UUID.
+            wanted: Format to send it in; None leaves that to `max_bit_rate`.
+            max_bit_rate: In kbit/s.
+
+        Raises:
+            InvalidArgument: BIT_RATE_OUT_OF_RANGE.
+        """
         viewer = auth.viewer()
         query = self.parts.signer.query(
             track_id, session_id=viewer.session_id if viewer else "", guest_nonce=self.guest_nonce
         )
+        query += check_query(wanted, max_bit_rate)
         return f"{self.parts.settings.public_url}/tracks/{track_id}/stream?{query}"
+
+    def upload_stream_url(
+        self, upload: catalog_pb2.Upload, wanted: AudioFormat | None = None, max_bit_rate: int | None = None
+    ) -> str:
+        """Return the signed address of the audio of an upload of the viewer's, bound to their session.
+
+        Raises:
+            InvalidArgument: BIT_RATE_OUT_OF_RANGE.
+        """
+        query = self.parts.signer.query(
+            upload_subject(upload.upload_id), session_id=auth.require_viewer().session_id, facts=upload_facts(upload)
+        )
+        query += check_query(wanted, max_bit_rate)
+        return f"{self.parts.settings.public_url}/uploads/{upload.upload_id}/stream?{query}"
 
 
 Info = strawberry.Info[RequestContext, None]

@@ -37,12 +37,16 @@ _HTTP_STATUS_BY_REASON = {
     "UPLOAD_TOO_LARGE": 413,
     "CONTENT_TYPE_REFUSED": 415,
     "UPLOAD_NOT_AUDIO": 415,
+    "TUS_VERSION_UNKNOWN": 412,
+    "UPLOAD_CHUNK_TOO_LARGE": 413,
+    "UPLOAD_CHECKSUM_MISMATCH": 460,
 }
 # Names of upstream request fields that GraphQL calls otherwise.
 _RENAMED = {"page_size": "first", "page_token": "after"}
 # How graphql-core words its own bounds; a test holds them.
 _TOO_LARGE = re.compile(r"contains more than (\d+) (tokens|comments|code points)\.")
 _TOO_DEEP = "nested too deeply"
+_SUGGESTION = re.compile(r" Did you mean .*\?", re.DOTALL)
 
 
 def http_status(error: DomainError) -> int:
@@ -90,16 +94,23 @@ def masked(error: BaseException, **where: object) -> Internal:
     return Internal(f"internal error, its id is {telemetry.request_id()}")
 
 
-def present(error: GraphQLError) -> None:
-    """Give a GraphQL error its final message and extensions, in place."""
+def present(error: GraphQLError, *, with_suggestions: bool = True) -> None:
+    """Give a GraphQL error its final message and extensions, in place.
+
+    Args:
+        error: Of graphql-core, whatever caused it.
+        with_suggestions: Whether names of the schema that are like those of the document may be told.
+    """
     cause = error.original_error
     if isinstance(cause, DomainError) and not isinstance(cause, Internal):
         shown = cause
     elif isinstance(error, GraphQLSyntaxError):
         shown = _of_syntax(error)
-    elif cause is None or isinstance(cause, GraphQLError):
-        # Validation of the document, or of its variables: graphql-core's own words.
-        shown = InvalidArgument(error.message, reason="DOCUMENT_INVALID")
+    elif cause is None or (isinstance(cause, GraphQLError) and (cause.nodes or not error.path)):
+        # About the document, its variables or arguments: graphql-core's own words. What has a path and no place in
+        # the document is a value of ours that its type cannot tell.
+        text = error.message if with_suggestions else _SUGGESTION.sub("", error.message)
+        shown = InvalidArgument(text, reason="DOCUMENT_INVALID")
     else:
         shown = masked(cause, path=error.path)
     error.message = client_message(shown)

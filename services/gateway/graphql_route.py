@@ -14,17 +14,23 @@ from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message as ProtocolMessage
 from strawberry.types.unset import UnsetType
 
+from services.chassis import auth
 from services.chassis.errors import DomainError, InvalidArgument, NotFound, ResourceExhausted
+from services.gateway.auth import expiry_of
 from services.gateway.context import Parts, RequestContext
 from services.gateway.cookies import Browser, RefreshCookie
 from services.gateway.errors import client_message, describe, http_status
-from services.gateway.limits import GatewaySchema
+from services.gateway.gate import GatewaySchema
+from services.gateway.sockets import FORBIDDEN, SERVICE_RESTART, Holder
 
 _INIT_TIMEOUT = timedelta(seconds=10)
 _MAX_OPERATIONS_PER_SOCKET = 50
-_FORBIDDEN = 4403
+# Two million lists fit into a body; 500 registrations have 1,000.
+_MAX_BRACKETS = 100_000
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # GraphiQL comes from unpkg with integrity hashes, and starts itself with an inline script.
 _GRAPHIQL_POLICY = (
@@ -37,6 +43,36 @@ class SocketContext(RequestContext):
     """Context of a WebSocket: the pattern of its operations' contexts."""
 
     socket: WebSocket
+    holder: Holder
+
+
+class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
+    """One socket: kept among the open ones, and ended when its session or its process ends."""
+
+    _has_ended = False
+
+    async def handle(self) -> None:
+        """Serve it until it closes."""
+        assert isinstance(self.context, SocketContext)
+        with self.context.parts.live.sockets.opened(self, self.context.holder):
+            await super().handle()
+
+    async def end(self, code: int, reason: str) -> None:
+        """End its operations at once, then close it."""
+        self._has_ended = True
+        for operation_id in list(self.operations):
+            await self.cleanup_operation(operation_id)
+        await self.websocket.close(code, reason)
+
+    async def ping(self) -> None:
+        """Send the protocol's own ping, which scripts of pages can see."""
+        if self.connection_acknowledged:
+            await self.send_message({"type": "ping"})
+
+    async def send_message(self, message: ProtocolMessage) -> None:
+        """Send a message, unless the socket is being closed."""
+        if not self._has_ended:
+            await super().send_message(message)
 
 
 class GraphQLRoute(GraphQL[RequestContext, None]):
@@ -48,9 +84,10 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
     """
 
     def __init__(self, schema: GatewaySchema, parts: Parts) -> None:
+        self.graphql_transport_ws_handler_class = SocketHandler
         super().__init__(
             schema,
-            graphql_ide="graphiql" if parts.settings.graphiql else None,
+            graphql_ide="graphiql" if parts.settings.explorable else None,
             allow_queries_via_get=False,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             connection_init_wait_timeout=_INIT_TIMEOUT,
@@ -102,6 +139,7 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
         if isinstance(response, WebSocket):
             context = SocketContext(self._parts, is_socket=True, user_agent=request.headers.get("user-agent", ""))
             context.socket = response
+            context.holder = Holder()
             return context
         # Tokens may be in the answer (RFC 6749, section 5.1).
         response.headers["Cache-Control"] = "no-store"
@@ -114,12 +152,18 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
 
     async def on_ws_connect(self, context: RequestContext) -> UnsetType | dict[str, object] | None:
         """Check the token of connection_init; a bad one closes the socket with its reason."""
+        assert isinstance(context, SocketContext)
+        if context.parts.live.sockets.are_sent_away:
+            await context.socket.close(SERVICE_RESTART)
+            raise WebSocketDisconnected
         try:
             await context.authenticate()
         except DomainError as error:
-            if isinstance(context, SocketContext):
-                await context.socket.close(_FORBIDDEN, error.reason)
+            await context.socket.close(FORBIDDEN, error.reason)
             raise WebSocketDisconnected from error
+        if (viewer := auth.viewer()) is not None:
+            context.holder.session_id = viewer.session_id
+            context.holder.expires_at = expiry_of(auth.bearer_token())
         return await super().on_ws_connect(context)
 
     async def render_graphql_ide(self, request: Request) -> Response:
@@ -131,6 +175,8 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
         """Decode a JSON object; everything that is wrong with it is a JSONDecodeError."""
         try:
             text = data.decode() if isinstance(data, bytes) else data
+            if text.count("[") + text.count("{") > _MAX_BRACKETS:
+                raise ValueError("nested lists are dearer to make than to refuse")
             decoded = json.loads(text)
             if _SURROGATE.search(text):
                 # Halves of characters, which no other service could be sent: this raises on them.
@@ -141,6 +187,10 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
             raise json.JSONDecodeError(type(error).__name__, "", 0) from error
         if not isinstance(decoded, dict):
             raise json.JSONDecodeError("not an object", "", 0)
+        # Of a request, and of a socket's message.
+        payload = decoded.get("payload") if decoded.get("type") == "subscribe" else decoded
+        if isinstance(payload, dict):
+            self._parts.trusted.fill_in(payload)
         return decoded
 
 

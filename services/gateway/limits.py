@@ -1,29 +1,20 @@
-"""What a document may cost, measured before it is validated, and who sends it, known before it runs."""
+"""What a document may be, measured before it is validated."""
 
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLError,
     OperationDefinitionNode,
-    OperationType,
     SelectionSetNode,
-    get_operation_ast,
+    parse,
 )
-from strawberry.extensions import SchemaExtension
-from strawberry.schema import Schema
-from strawberry.types import ExecutionContext
 
-from services.chassis.errors import DomainError, InvalidArgument, ResourceExhausted
-from services.chassis.server import limit_time
-from services.gateway.context import RequestContext
-from services.gateway.errors import present
+from services.chassis.errors import PermissionDenied, ResourceExhausted
+from services.gateway.cost import count_values
 
 MAX_TOKENS = 1000
 MAX_DOCUMENT_CHARACTERS = 64 * 1024
@@ -32,26 +23,28 @@ MAX_DEPTH = 16
 MAX_ALIASES = 20
 # Fields after fragments are spread; validation compares them in pairs.
 MAX_FIELDS = 300
+# Values of variables at all depths: 500 full registrations have 20,000.
+MAX_VALUES = 50_000
 
-_CACHED_DOCUMENTS = 256
-_MAX_CACHED_CHARACTERS = 4096
-# These make or mend a session: a dead token in the header must not stand in their way.
-_WITHOUT_TOKEN = frozenset(
-    {"signUp", "logIn", "refresh", "requestPasswordReset", "resetPassword", "verifyEmail", "exchangeApiToken"}
-)
+PARSE_OPTIONS: dict[str, Any] = {
+    "max_lexical_tokens": MAX_TOKENS,
+    "max_comments": MAX_TOKENS,
+    "max_source_length": MAX_DOCUMENT_CHARACTERS,
+}
+_INTROSPECTION = frozenset({"__schema", "__type"})
 
 
-class GatewaySchema(Schema):
-    """A schema whose errors are coded, and masked where nobody expected them."""
+def parse_document(text: str) -> DocumentNode:
+    """Parse a document of a bounded size.
 
-    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Give each error its final shape, in place."""
-        for error in errors:
-            present(error)
+    Raises:
+        GraphQLError: It is none, or too large; `errors.present` tells which.
+    """
+    return parse(text, **PARSE_OPTIONS)
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class Shape:
     """What a selection asks for once its fragments are spread."""
 
     depth: int = 0
@@ -59,57 +52,57 @@ class Cost:
     fields: int = 0
 
 
-def measure(document: DocumentNode) -> Cost:
+def measure(document: DocumentNode) -> Shape:
     """Measure a document: the depth of its deepest operation, and all aliases and fields.
 
     Every fragment is measured once, so that the effort grows with the document and not with what it spreads to.
     Fragments that spread each other in a circle count nothing here; validation refuses them.
     """
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
-    known: dict[str, Cost] = {}
+    known: dict[str, Shape] = {}
 
-    def of_fragment(name: str) -> Cost:
+    def of_fragment(name: str) -> Shape:
         if name not in known:
-            known[name] = Cost()  # while it is being measured: ends circles
+            known[name] = Shape()  # while it is being measured: ends circles
             if name in fragments:
                 known[name] = of_selections(fragments[name].selection_set)
         return known[name]
 
-    def of_selections(selections: SelectionSetNode | None) -> Cost:
+    def of_selections(selections: SelectionSetNode | None) -> Shape:
         depth = aliases = fields = 0
         for node in selections.selections if selections is not None else ():
             if isinstance(node, FragmentSpreadNode):
-                cost = of_fragment(node.name.value)
+                below = of_fragment(node.name.value)
             else:
-                cost = of_selections(node.selection_set)  # type: ignore[attr-defined]  # fields and inline fragments
+                below = of_selections(node.selection_set)  # type: ignore[attr-defined]  # fields and inline fragments
                 if isinstance(node, FieldNode):
-                    cost = Cost(cost.depth + 1, cost.aliases + (node.alias is not None), cost.fields + 1)
-            depth = max(depth, cost.depth)
-            aliases += cost.aliases
-            fields += cost.fields
-        return Cost(depth, aliases, fields)
+                    below = Shape(below.depth + 1, below.aliases + (node.alias is not None), below.fields + 1)
+            depth = max(depth, below.depth)
+            aliases += below.aliases
+            fields += below.fields
+        return Shape(depth, aliases, fields)
 
-    costs = [
+    shapes = [
         of_selections(node.selection_set) for node in document.definitions if isinstance(node, OperationDefinitionNode)
     ]
-    return Cost(
-        depth=max((cost.depth for cost in costs), default=0),
-        aliases=sum(cost.aliases for cost in costs),
-        fields=sum(cost.fields for cost in costs),
+    return Shape(
+        depth=max((shape.depth for shape in shapes), default=0),
+        aliases=sum(shape.aliases for shape in shapes),
+        fields=sum(shape.fields for shape in shapes),
     )
 
 
-def check_cost(document: DocumentNode) -> None:
-    """Refuse a document that asks for too much.
+def check_shape(document: DocumentNode) -> int:
+    """Refuse a document that asks for too much; return how many fields it has.
 
     Raises:
         ResourceExhausted: DOCUMENT_TOO_DEEP, TOO_MANY_ALIASES or TOO_MANY_FIELDS.
     """
-    cost = measure(document)
+    shape = measure(document)
     for reason, what, value, limit in (
-        ("DOCUMENT_TOO_DEEP", "levels", cost.depth, MAX_DEPTH),
-        ("TOO_MANY_ALIASES", "aliases", cost.aliases, MAX_ALIASES),
-        ("TOO_MANY_FIELDS", "fields", cost.fields, MAX_FIELDS),
+        ("DOCUMENT_TOO_DEEP", "levels", shape.depth, MAX_DEPTH),
+        ("TOO_MANY_ALIASES", "aliases", shape.aliases, MAX_ALIASES),
+        ("TOO_MANY_FIELDS", "fields", shape.fields, MAX_FIELDS),
     ):
         if value > limit:
             raise ResourceExhausted(
@@ -119,81 +112,36 @@ def check_cost(document: DocumentNode) -> None:
                 value=value,
                 limit=limit,
             )
+    return shape.fields
 
 
-class DocumentGate(SchemaExtension):
-    """Bounds, authenticates and times one operation; documents that passed once are not parsed or validated again."""
+def check_variables(variables: dict[str, Any] | None) -> None:
+    """Refuse variables of too many values.
 
-    def __init__(self, passed: "OrderedDict[str, DocumentNode]") -> None:
-        self._passed = passed
-
-    def on_operation(self) -> Generator[None, None, None]:
-        """Give the operation a context of its own."""
-        execution = self.execution_context
-        execution.context = self._context.for_operation()
-        # Strawberry's type knows only one of graphql-core's bounds.
-        cast(dict[str, int], execution.parse_options).update(
-            max_lexical_tokens=MAX_TOKENS, max_comments=MAX_TOKENS, max_source_length=MAX_DOCUMENT_CHARACTERS
+    Raises:
+        ResourceExhausted: TOO_MANY_VALUES.
+    """
+    if variables and count_values(variables, MAX_VALUES) > MAX_VALUES:
+        raise ResourceExhausted(
+            f"the variables have more than {MAX_VALUES} values",
+            reason="TOO_MANY_VALUES",
+            field="variables",
+            limit=MAX_VALUES,
         )
-        yield
-
-    def on_parse(self) -> Generator[None, None, None]:
-        """Take the document from before, where there is one."""
-        query = self.execution_context.query
-        if query is not None and query in self._passed:
-            self._passed.move_to_end(query)
-            self.execution_context.graphql_document = self._passed[query]
-        yield
-
-    async def on_validate(self) -> AsyncGenerator[None, None]:
-        """Refuse what is too costly or not who it says, before graphql-core looks at it."""
-        execution = self.execution_context
-        document, query = execution.graphql_document, execution.query
-        if document is None or execution.pre_execution_errors:
-            yield  # it could not be parsed
-            return
-        is_known = query in self._passed
-        try:
-            if not is_known:
-                check_cost(document)
-            await self._admit(document)
-            if is_known:
-                execution.pre_execution_errors = []  # not None: validation is done
-        except DomainError as error:
-            execution.pre_execution_errors = [GraphQLError(error.message, original_error=error)]
-        yield
-        if not execution.pre_execution_errors and query is not None and len(query) <= _MAX_CACHED_CHARACTERS:
-            self._passed[query] = document
-            if len(self._passed) > _CACHED_DOCUMENTS:
-                self._passed.popitem(last=False)
-
-    @property
-    def _context(self) -> RequestContext:
-        return cast(RequestContext, self.execution_context.context)
-
-    async def _admit(self, document: DocumentNode) -> None:
-        # Where nothing is named, Strawberry's public `operation_name` is the first of several; GraphQL wants an error.
-        operation = get_operation_ast(document, self.execution_context._provided_operation_name)
-        if operation is None:
-            raise InvalidArgument(
-                "name one of the document's operations", reason="OPERATION_UNKNOWN", field="operationName"
-            )
-        if operation.operation is not OperationType.SUBSCRIPTION:
-            limit_time(self._context.parts.settings.request_timeout_s)
-        elif not self._context.is_socket:
-            raise InvalidArgument("subscriptions need a WebSocket", reason="SUBSCRIPTION_NEEDS_SOCKET", field="query")
-        if _needs_no_token(operation):
-            self._context.forget_sender()
-        else:
-            await self._context.authenticate()
 
 
-def _needs_no_token(operation: OperationDefinitionNode) -> bool:
-    names = {node.name.value if isinstance(node, FieldNode) else "" for node in operation.selection_set.selections}
-    return operation.operation is OperationType.MUTATION and names <= _WITHOUT_TOKEN
+def refuse_introspection(document: DocumentNode) -> None:
+    """Refuse a document that asks for the schema.
 
-
-def limits() -> Callable[[], SchemaExtension]:
-    """Return a factory of gates that share the documents that passed."""
-    passed: OrderedDict[str, Any] = OrderedDict()
-    return lambda: DocumentGate(passed)
+    Raises:
+        PermissionDenied: INTROSPECTION_OFF.
+    """
+    left: list[Any] = [node.selection_set for node in document.definitions]  # type: ignore[attr-defined]  # executable
+    while left:
+        selections = left.pop()
+        for node in selections.selections if selections is not None else ():
+            if isinstance(node, FieldNode) and node.name.value in _INTROSPECTION:
+                raise PermissionDenied(
+                    "the schema is not told here", reason="INTROSPECTION_OFF", field="query", value=node.name.value
+                )
+            left.append(getattr(node, "selection_set", None))

@@ -408,7 +408,7 @@ class FakeSocial(_Fake, FakeIngest, FakePlaylists):
     ) -> catalog_pb2.CreateUploadResponse:
         await self.note("CreateUpload", request)
         upload = catalog_pb2.Upload(
-            upload_id=new_id(),
+            upload_id=request.upload_id or new_id(),
             digest=request.digest,
             size_bytes=request.size_bytes,
             content_type=request.content_type,
@@ -549,7 +549,13 @@ class FakeRetriever(_Fake):
     async def Search(self, request: retriever_pb2.SearchRequest, context: object) -> retriever_pb2.SearchResponse:
         await self.note("Search", request)
         hits = [retriever_pb2.Hit(track_id=track_id, similarity=similarity) for track_id, similarity in self.hits]
-        return retriever_pb2.SearchResponse(hits=hits[: request.k], encoder_id="fake-0123456789abcdef")
+        start = int(request.page_token or 0)
+        end = start + request.k
+        return retriever_pb2.SearchResponse(
+            hits=hits[start:end],
+            encoder_id="fake-0123456789abcdef",
+            next_page_token=str(end) if end < len(hits) else "",
+        )
 
     async def DescribeIndex(
         self, request: retriever_pb2.DescribeIndexRequest, context: object

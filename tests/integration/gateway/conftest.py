@@ -19,12 +19,15 @@ from services.chassis.blobs import open_blob_store
 from services.gateway.__main__ import HttpServer, listen
 from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
+from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
-from services.gateway.consumer import JobFeed
 from services.gateway.context import Parts
 from services.gateway.health import Health
+from services.gateway.live.live import Live
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
+from services.gateway.transcoding.transcoder import Transcoder
+from services.gateway.trusted import TrustedDocuments
 from tests.fakes.tokens import TokenSigner
 from tests.fakes.upstreams import FakeRetriever, FakeSocial, Upstreams, upstreams
 
@@ -77,7 +80,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def serving_gateway(folder: Path, **changes: Any) -> AsyncIterator[Gateway]:
+async def serving_gateway(
+    folder: Path, trusted: TrustedDocuments | None = None, **changes: Any
+) -> AsyncIterator[Gateway]:
     """Serve a gateway with other settings than the usual ones."""
     signer = TokenSigner()
     blobs = folder / "blobs"
@@ -87,16 +92,23 @@ async def serving_gateway(folder: Path, **changes: Any) -> AsyncIterator[Gateway
             social_address=behind.social_address,
             retriever_address=behind.retriever_address,
             blob_store_url=f"file://{blobs}",
+            transcode_folder=folder / "transcodes",
             url_signing_key=SecretStr(SIGNING_KEY),
         ).model_copy(update=changes)
         upstream = Upstream(settings.social_address, settings.retriever_address)
+        authenticator = Authenticator(upstream)
         parts = Parts(
             settings=settings,
             upstream=upstream,
-            authenticator=Authenticator(upstream),
+            authenticator=authenticator,
             signer=StreamSigner(SIGNING_KEY.encode(), settings.stream_url_lifetime_s),
-            feed=JobFeed(),
+            live=Live(SIGNING_KEY.encode(), authenticator.revocations),
             blobs=open_blob_store(settings.blob_store_url),
+            transcoder=Transcoder(
+                settings.transcode_folder, settings.transcode_cache_bytes, settings.transcodes_at_once
+            ),
+            budgets=Budgets(settings.cost_capacity, settings.cost_refill_per_s),
+            trusted=trusted or TrustedDocuments(),
         )
         health = Health(upstream)
         threads = ThreadPoolExecutor(4)
@@ -105,6 +117,7 @@ async def serving_gateway(folder: Path, **changes: Any) -> AsyncIterator[Gateway
             http="httptools",
             ws="websockets-sansio",
             ws_max_size=settings.max_body_bytes,
+            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -123,6 +136,7 @@ async def serving_gateway(folder: Path, **changes: Any) -> AsyncIterator[Gateway
             server.should_exit = True
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
+            await parts.transcoder.close()
             await upstream.close()
             threads.shutdown()
 
@@ -138,6 +152,7 @@ async def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncItera
 def gateway(shared_gateway: Gateway) -> Gateway:
     """The module's gateway, with upstreams and blob store as new."""
     shared_gateway.behind.reset()
+    shared_gateway.parts.budgets.clear()
     for path in shared_gateway.blobs.rglob("*"):
         if path.is_file():
             path.unlink()

@@ -81,7 +81,7 @@ async def test_document_that_cannot_run_is_refused_with_a_code(gateway: Gateway,
 async def test_one_of_several_operations_is_run_by_its_name(gateway: Gateway) -> None:
     document = "query A { me { email } } query B { stats { trackCount } }"
     response = await gateway.http.post("/graphql", json={"query": document, "operationName": "B"})
-    assert response.json() == {"data": {"stats": {"trackCount": 0}}}
+    assert response.json()["data"] == {"stats": {"trackCount": 0}}
 
 
 async def test_characters_beyond_the_first_plane_may_be_escaped(gateway: Gateway) -> None:
@@ -114,7 +114,7 @@ async def test_body_over_the_limit_is_refused_announced_or_not(gateway: Gateway)
     }
     padded = {"query": "{ me { email } }", "extensions": {"pad": "x" * (limit - 1000)}}
     fits = await gateway.http.post("/graphql", json=padded)
-    assert fits.json() == {"data": {"me": None}}
+    assert fits.json()["data"] == {"me": None}
 
 
 FIELD = "me { email } "
@@ -230,7 +230,7 @@ async def test_graphiql_is_a_page_with_a_policy_and_get_runs_nothing(gateway: Ga
 
 
 async def test_graphiql_can_be_turned_off(tmp_path: Path) -> None:
-    async with serving_gateway(tmp_path, graphiql=False) as gateway:
+    async with serving_gateway(tmp_path, explorable=False) as gateway:
         page = await gateway.http.get("/graphql", headers={"accept": "text/html"})
         assert page.status_code == 404
         assert await gateway.data("{ me { email } }") == {"me": None}

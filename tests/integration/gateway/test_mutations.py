@@ -303,6 +303,7 @@ async def test_upstream_fault_is_masked_with_an_id_that_finds_the_log_line(
         headers={"museed-request-id": "request-77"},
     )
     body = response.json()
+    assert body.pop("extensions").keys() == {"cost"}
     assert body == {
         "data": None,
         "errors": [

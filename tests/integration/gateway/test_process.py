@@ -139,7 +139,7 @@ async def test_process_drains_when_it_is_told_to_end(bus: Bus, nats_server: Nats
             with pytest.raises(ConnectionClosed):
                 await client.receive()
             assert client.connection.close_code == 1012
-            assert (await slow).json() == {"data": {"stats": {"trackCount": 0}}}
+            assert (await slow).json()["data"] == {"stats": {"trackCount": 0}}
         assert await asyncio.wait_for(gateway.process.wait(), 60) == 0
     records = [json.loads(line) for line in gateway.lines]
     assert [record["event"] for record in records if record["level"] in ("ERROR", "CRITICAL")] == []
@@ -151,7 +151,7 @@ async def test_readiness_follows_the_bus(bus: Bus, nats_server: NatsServer, tmp_
         nats_server.kill()
         await until_status(gateway.url, 503)
         answer = await http.post("/graphql", json={"query": "{ stats { trackCount } }"})
-        assert answer.json() == {"data": {"stats": {"trackCount": 0}}}
+        assert answer.json()["data"] == {"stats": {"trackCount": 0}}
         nats_server.start()
         await until_status(gateway.url, 200)
         gateway.process.send_signal(signal.SIGINT)

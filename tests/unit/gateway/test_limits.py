@@ -6,29 +6,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.errors import ResourceExhausted
-from services.gateway.limits import Cost, check_cost, measure
+from services.gateway.limits import Shape, check_shape, measure
 
 
 @pytest.mark.parametrize(
     ("document", "cost"),
     [
-        ("{ a }", Cost(1, 0, 1)),
-        ("{ a { b c: d } }", Cost(2, 1, 3)),
-        ("{ ... on Query { a { ... { b } } } }", Cost(2, 0, 2)),
-        ("{ ...f } fragment f on Q { x: a { b } }", Cost(2, 1, 2)),
-        ("{ a { ...f } b { ...f } } fragment f on Q { x: c }", Cost(2, 2, 4)),
-        ("query A { a } query B { a { b { c } } }", Cost(3, 0, 4)),
-        ("{ ...missing a }", Cost(1, 0, 1)),
-        ("{ ...f } fragment f on Q { a ...g } fragment g on Q { b ...f }", Cost(1, 0, 2)),
-        ("fragment f on Q { a }", Cost(0, 0, 0)),
-        ("subscription { a { b } }", Cost(2, 0, 2)),
+        ("{ a }", Shape(1, 0, 1)),
+        ("{ a { b c: d } }", Shape(2, 1, 3)),
+        ("{ ... on Query { a { ... { b } } } }", Shape(2, 0, 2)),
+        ("{ ...f } fragment f on Q { x: a { b } }", Shape(2, 1, 2)),
+        ("{ a { ...f } b { ...f } } fragment f on Q { x: c }", Shape(2, 2, 4)),
+        ("query A { a } query B { a { b { c } } }", Shape(3, 0, 4)),
+        ("{ ...missing a }", Shape(1, 0, 1)),
+        ("{ ...f } fragment f on Q { a ...g } fragment g on Q { b ...f }", Shape(1, 0, 2)),
+        ("fragment f on Q { a }", Shape(0, 0, 0)),
+        ("subscription { a { b } }", Shape(2, 0, 2)),
     ],
 )
-def test_documents_are_measured_with_their_fragments_spread(document: str, cost: Cost) -> None:
+def test_documents_are_measured_with_their_fragments_spread(document: str, cost: Shape) -> None:
     assert measure(parse(document)) == cost
 
 
-def spread(document: DocumentNode) -> Cost:
+def spread(document: DocumentNode) -> Shape:
     """Walk the document as if every fragment were written out, one field at a time."""
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     depths: list[int] = []
@@ -47,7 +47,7 @@ def spread(document: DocumentNode) -> Cost:
     for node in document.definitions:
         if not isinstance(node, FragmentDefinitionNode):
             walk(node.selection_set, 0)  # type: ignore[attr-defined]  # the rest are operations
-    return Cost(max(depths, default=0), aliases, len(depths))
+    return Shape(max(depths, default=0), aliases, len(depths))
 
 
 def selections(spreadable: list[str]) -> st.SearchStrategy[str]:
@@ -68,14 +68,14 @@ def test_measuring_agrees_with_spreading(f0: str, f1: str, f2: str, root: str) -
 
 
 def test_limits_are_reached_exactly() -> None:
-    check_cost(parse("{ a" * 16 + " }" * 16))
-    check_cost(parse("{ " + "x: a " * 20 + "}"))
-    check_cost(parse("{ " + "a " * 300 + "}"))
+    check_shape(parse("{ a" * 16 + " }" * 16))
+    check_shape(parse("{ " + "x: a " * 20 + "}"))
+    check_shape(parse("{ " + "a " * 300 + "}"))
     for document, reason, value, limit in (
         ("{ a" * 17 + " }" * 17, "DOCUMENT_TOO_DEEP", "17", "16"),
         ("{ " + "x: a " * 21 + "}", "TOO_MANY_ALIASES", "21", "20"),
         ("{ " + "a " * 301 + "}", "TOO_MANY_FIELDS", "301", "300"),
     ):
         with pytest.raises(ResourceExhausted) as caught:
-            check_cost(parse(document))
+            check_shape(parse(document))
         assert (caught.value.reason, caught.value.value, caught.value.limit) == (reason, value, limit)

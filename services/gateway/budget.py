@@ -1,0 +1,90 @@
+"""How much each viewer has left to ask for: leaky buckets of points, in this process alone."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.chassis import auth
+from services.chassis.errors import ResourceExhausted
+
+# Each takes about 200 bytes.
+_MAX_BUCKETS = 20_000
+
+
+@dataclass(slots=True)
+class _Bucket:
+    left: float
+    seen_at: float
+
+
+class Budgets:
+    """A bucket a viewer, full at first, that fills again all the time.
+
+    What costs more than a whole bucket may run once it is full, and is paid for afterwards: otherwise the number of
+    workers would decide what can be asked at all.
+
+    Args:
+        capacity: Points of a full bucket.
+        refill_per_s: Points that come back in a second.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, capacity: int, refill_per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.capacity = capacity
+        self.refill_per_s = refill_per_s
+        self._clock = clock
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def spend(self, key: str, cost: int) -> int:
+        """Take points out of a bucket and return what is left in it.
+
+        Raises:
+            ResourceExhausted: COST_LIMIT_REACHED; nothing was taken.
+        """
+        bucket = self._bucket(key)
+        needed = min(cost, self.capacity)
+        if bucket.left < needed:
+            raise ResourceExhausted(
+                f"this costs {cost} points and {int(bucket.left)} are left; {self.refill_per_s:g} come back a second",
+                reason="COST_LIMIT_REACHED",
+                value=cost,
+                limit=self.capacity,
+                retry_after_ms=int(1000 * (needed - bucket.left) / self.refill_per_s) + 1,
+            )
+        bucket.left -= cost
+        return int(bucket.left)
+
+    def give_back(self, key: str, cost: int) -> int:
+        """Put points back that were not needed after all, and return what is left."""
+        bucket = self._bucket(key)
+        bucket.left = min(self.capacity, bucket.left + cost)
+        return int(bucket.left)
+
+    def left(self, key: str) -> int:
+        """Return what is left in a bucket."""
+        return int(self._bucket(key).left)
+
+    def clear(self) -> None:
+        """Fill all buckets."""
+        self._buckets.clear()
+
+    def _bucket(self, key: str) -> _Bucket:
+        now = self._clock()
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = _Bucket(self.capacity, now)
+            if len(self._buckets) > _MAX_BUCKETS:
+                # Whoever was away for longest; mostly their bucket is full again, which is the same as none.
+                self._buckets.popitem(last=False)
+            return bucket
+        self._buckets.move_to_end(key)
+        bucket.left = min(self.capacity, bucket.left + (now - bucket.seen_at) * self.refill_per_s)
+        bucket.seen_at = now
+        return bucket
+
+
+def bucket_key() -> str:
+    """Return whose bucket this task spends from: a user's with all their tokens, or that of a network's guests."""
+    viewer = auth.viewer()
+    return f"user {viewer.user_id}" if viewer is not None else f"guests {auth.client()}"
