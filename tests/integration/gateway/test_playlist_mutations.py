@@ -20,7 +20,9 @@ OTHER_ID = "0190a000-0000-7000-8000-000000000003"
 ENTRY_ID = "0190a000-0000-7000-8000-000000000004"
 COMMENT_ID = "0190a000-0000-7000-8000-000000000005"
 TOKEN_ID = "0190a000-0000-7000-8000-000000000006"
-PLAYLIST = playlists_pb2.Playlist(playlist_id=PLAYLIST_ID, title="Rain", visibility=1, version=2)
+PLAYLIST = playlists_pb2.Playlist(
+    playlist_id=PLAYLIST_ID, title="Rain", visibility=playlists_pb2.VISIBILITY_PRIVATE, version=2
+)
 ENTRY = playlists_pb2.PlaylistEntry(entry_id=ENTRY_ID, track_id=TRACK_ID, position=3)
 COMMENT = engagement_pb2.Comment(comment_id=COMMENT_ID, playlist_id=PLAYLIST_ID, text="Hm", created_at=timestamp())
 
@@ -308,7 +310,7 @@ def _ids(**more: Any) -> dict[str, Any]:
         ),
         ("deleteComment", {"commentId": "x"}, "ID_INVALID", "commentId"),
         ("revokeStreamToken", {"tokenId": "x"}, "ID_INVALID", "tokenId"),
-        ("createStreamToken", _ids(expiresAt="0001-01-01T00:00:00+14:00"), "TIME_OUT_OF_RANGE", "expiresAt"),
+        ("createStreamToken", _ids(expiresAt="0001-01-01T00:00:00+14:00"), "OUT_OF_RANGE", "expiresAt"),
     ],
 )
 async def test_what_cannot_be_meant_is_refused_before_social(
