@@ -131,7 +131,10 @@ class Parts:
             "GATEWAY_SOCIAL_ADDRESS": f"{LOOPBACK}:{self._ports.social}",
             "GATEWAY_RETRIEVER_ADDRESS": f"{LOOPBACK}:{self._ports.retriever}",
             "GATEWAY_BLOB_STORE_URL": self._blob_store_url,
+            "GATEWAY_TRANSCODE_FOLDER": str(self._state / "transcodes"),
             "GATEWAY_PUBLIC_URL": self._ports.url,
+            # Not every browser takes a Secure cookie from a loopback without TLS.
+            "GATEWAY_COOKIE_SECURE": "false",
             "GATEWAY_ALLOWED_HOSTS": f"{LOOPBACK},localhost",
             "GATEWAY_URL_SIGNING_KEY": self._state.secret("url_signing_key"),
             **self._nats_environment("gateway"),

@@ -43,6 +43,16 @@ class BlobStore:
         self._store = store
         self._folder = folder
 
+    @property
+    def objects(self) -> LocalStore | MemoryStore | S3Store:
+        """The store itself, for what lies beside the blobs under names of its own."""
+        return self._store
+
+    @property
+    def folder(self) -> Path | None:
+        """Where a local store lies; None for others."""
+        return self._folder
+
     async def put(self, data: bytes) -> bytes:
         """Store bytes and return their digest, 32 bytes; safe to repeat."""
         digest = hashlib.sha256(data).digest()
@@ -118,6 +128,15 @@ class BlobStore:
             result = await obstore.get_async(self._store, _key(digest))
         async for chunk in result.stream(min_chunk_size=CHUNK_BYTES):
             yield bytes(chunk)
+
+    async def read(self, digest: bytes, position: int, length: int) -> bytes:
+        """Return bytes from a position of a blob: at least one, fewer than `length` at its end.
+
+        Raises:
+            NotFound: BLOB_NOT_FOUND.
+        """
+        with _not_found(digest):
+            return bytes(await obstore.get_range_async(self._store, _key(digest), start=position, length=length))
 
     async def open(self, digest: bytes) -> int | None:
         """Open a blob that lies in a local folder; None where the store is none.

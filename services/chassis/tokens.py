@@ -39,7 +39,7 @@ class Revocations:
         self._failed_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
 
-    def __contains__(self, session_id: str) -> bool:
+    def __contains__(self, session_id: object) -> bool:
         return session_id in self._ended
 
     async def run(self) -> None:
@@ -47,6 +47,10 @@ class Revocations:
         while True:
             await self._read()
             await asyncio.sleep(self.interval_s)
+
+    def hear_of(self, session_id: str) -> None:
+        """Count a session as ended that somebody tells of before the next list does."""
+        self._ended |= {session_id}
 
     async def be_read(self) -> None:
         """Wait for the first list, once for all who want it: a process that has just begun believes no session unasked.

@@ -4,11 +4,8 @@ It takes requests from a socket, each with an open file, and answers with frames
 and a payload. It opens no path and no address by itself.
 """
 
-import contextlib
-import ctypes
 import json
 import os
-import resource
 import signal
 import socket
 import struct
@@ -17,6 +14,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from services.chassis import confinement
 from services.chassis.errors import DomainError
 from services.embedder.audio import AudioSummary, DecodeSpec, decode
 from services.embedder.descriptors import Describer, Descriptors
@@ -26,12 +24,6 @@ from services.embedder.refusals import to_fields
 FRAME_HEADER = struct.Struct("<cI")
 REQUEST_HEADER = struct.Struct("<I")
 READY, SOUND, END, REFUSED = b"R", b"S", b"E", b"X"
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_NO_NEW_PRIVS = 38
-_OPEN_FILES = 32
-_OOM_SCORE = "500"
-_MIB = 1024 * 1024
 
 
 def main(socket_descriptor: int, parent_pid: int, memory_mib: int, niceness: int) -> None:
@@ -44,9 +36,9 @@ def main(socket_descriptor: int, parent_pid: int, memory_mib: int, niceness: int
         niceness: How much it gives way to others, 0 to 19.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
-    _die_with(parent_pid)
-    _give_way(niceness)
-    _limit_once(memory_mib)
+    confinement.die_with(parent_pid)
+    confinement.give_way(niceness)
+    confinement.limit_once(memory_mib)
     with socket.socket(fileno=socket_descriptor) as channel:
         _send(channel, READY, b"")
         while (request := _receive(channel)) is not None:
@@ -55,43 +47,6 @@ def main(socket_descriptor: int, parent_pid: int, memory_mib: int, niceness: int
                 _serve(channel, json.loads(text), descriptor, memory_mib)
             finally:
                 os.close(descriptor)
-
-
-def _die_with(parent_pid: int) -> None:
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    for option, value in ((_PR_SET_PDEATHSIG, signal.SIGKILL), (_PR_SET_NO_NEW_PRIVS, 1)):
-        if prctl(option, int(value), 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), f"prctl {option}")
-    if os.getppid() != parent_pid:  # it died before the line above
-        sys.exit(1)
-
-
-def _give_way(niceness: int) -> None:
-    """Let others have the processor first, and let the kernel end this process before its parent for lack of memory."""
-    os.nice(niceness)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write(_OOM_SCORE)
-
-
-def _limit_once(memory_mib: int) -> None:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        used = int(file.read().split()[0]) * resource.getpagesize()
-    allowed = used + memory_mib * _MIB
-    for kind, limit in (
-        (resource.RLIMIT_AS, allowed),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
-        (resource.RLIMIT_NPROC, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (limit, limit))
-
-
-def _limit_cpu(allowance_s: float) -> None:
-    """Allow this job so many more CPU seconds; then SIGXCPU ends the process."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    soft = int(usage.ru_utime + usage.ru_stime + allowance_s) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
 
 def _receive(channel: socket.socket) -> tuple[bytes, int] | None:
@@ -112,7 +67,7 @@ def _send(channel: socket.socket, kind: bytes, payload: bytes | memoryview) -> N
 
 
 def _serve(channel: socket.socket, request: dict[str, float], descriptor: int, memory_mib: int) -> None:
-    _limit_cpu(request["cpu_s"])
+    confinement.limit_cpu(request["cpu_s"])
     spec = DecodeSpec(
         int(request["sample_rate_hz"]), int(request["block_samples"]), request["min_seconds"], request["max_seconds"]
     )

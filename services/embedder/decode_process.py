@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
+from services.chassis import confinement
 from services.embedder.audio import DecodeSpec
 from services.embedder.decode_child import FRAME_HEADER, REQUEST_HEADER, SOUND
 from services.embedder.errors import AudioCorrupt, DecodeLimit, DecoderLost
@@ -22,15 +23,11 @@ RETRY_AFTER_MS = 1000
 _STOP_TIMEOUT_S = 5.0
 _BUFFER_BYTES = 1 << 20
 _MAX_TEXT_BYTES = 1 << 16
-# Nothing of our own environment: it holds passwords. One thread: more only take address space. Blocks of sound are
-# kept in the heap: handing each back to the kernel costs a fortieth of all.
-_ENVIRONMENT = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
+# Blocks of sound are kept in the heap: handing each back to the kernel costs a fortieth of all.
+_ENVIRONMENT = confinement.ENVIRONMENT | {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
 }
-_CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
 
 
 class Garbled(Exception):
@@ -145,7 +142,7 @@ class DecodeProcess:
             return DecoderLost("the decoding process does not answer", retry_after_ms=RETRY_AFTER_MS)
         if code == -signal.SIGXCPU:
             return DecodeLimit.of("CPU time", f"{cpu_s:g} s")
-        if -code in _CRASHES:
+        if -code in confinement.CRASHES:
             return AudioCorrupt(f"the decoder crashed on the file ({signal.Signals(-code).name})", field="audio")
         return DecoderLost(f"the decoding process ended with code {code}", retry_after_ms=RETRY_AFTER_MS)
 

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import logging
 import socket
+import sys
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import uvicorn
 
@@ -20,14 +20,16 @@ from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
-from services.gateway.consumer import JobFeed
+from services.gateway.consumer import Streams
 from services.gateway.context import Parts
 from services.gateway.health import Health
-from services.gateway.schema import make_schema
+from services.gateway.live.live import Live
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
-from services.gateway.trust import faults
-from services.gateway.trusted import TrustedDocuments, read_manifest
+from services.gateway.transcoding.transcoder import Transcoder
+from services.gateway.trust import trusted_documents
+from services.gateway.tus.partial_uploads import PartialUploads
+from services.gateway.workers import Place, Tether, Workers
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,11 @@ _KEEP_ALIVE_S = 30
 
 class HttpServer(uvicorn.Server):
     """A uvicorn server that leaves signals to the process."""
+
+    def stop_accepting(self) -> None:
+        """Leave new connections to other processes, which may share the listening socket, or to nobody."""
+        for each in self.servers:
+            each.close()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -67,57 +74,56 @@ def listen(settings: GatewaySettings) -> socket.socket:
     return listener
 
 
-def trusted(settings: GatewaySettings) -> TrustedDocuments:
-    """Read the manifest of the settings.
-
-    Raises:
-        SystemExit: There is none, or not all of it can be run.
-    """
-    if not settings.trusted_documents:
-        return TrustedDocuments()
-    try:
-        documents = read_manifest(Path(settings.trusted_documents))
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"GATEWAY_TRUSTED_DOCUMENTS: {error}") from error
-    if wrong := faults(make_schema(), documents):
-        raise SystemExit("GATEWAY_TRUSTED_DOCUMENTS: " + "\n".join(wrong))
-    return TrustedDocuments(documents, is_closed=settings.trusted_only)
-
-
-async def follow(bus_settings: BusSettings, feed: JobFeed, health: Health, metrics: BusMetrics | None = None) -> None:
-    """Connect to NATS, waiting for it, and follow job progress for ever."""
+async def follow(
+    bus_settings: BusSettings, streams: Streams, health: Health, metrics: BusMetrics | None = None
+) -> None:
+    """Connect to NATS, waiting for it, and read what social tells for ever."""
     bus = await Bus.connect(bus_settings, "gateway", metrics)
     health.bus = bus
     try:
-        await feed.run(bus)
+        await streams.run(bus)
     finally:
         await bus.close()
 
 
 async def main() -> None:
-    """Serve until SIGTERM or SIGINT, then drain."""
+    """Serve until SIGTERM or SIGINT, then drain; with several workers, keep them."""
     settings, bus_settings = load(GatewaySettings), load(BusSettings)
     configure_logging("gateway", settings.log_level)
-    async with told("gateway", settings.metrics_listen, "GATEWAY_METRICS_LISTEN") as metrics:
-        await _serve(settings, bus_settings, metrics)
+    place = Place.of(sys.argv[1:])
+    if place is None and settings.workers > 1:
+        await Workers(settings.workers, listen(settings)).run()
+    else:
+        listener = listen(settings) if place is None else place.listener()
+        metrics_listen = settings.metrics_listen_of(0 if place is None else place.number)
+        async with told("gateway", metrics_listen, "GATEWAY_METRICS_LISTEN") as metrics:
+            await _serve(settings, bus_settings, metrics, listener, None if place is None else place.tether())
     logger.info("stopped")
 
 
-async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: Metrics) -> None:
-    listener = listen(settings)
+async def _serve(
+    settings: GatewaySettings,
+    bus_settings: BusSettings,
+    metrics: Metrics,
+    listener: socket.socket,
+    tether: Tether | None,
+) -> None:
     upstream = Upstream(settings.social_address, settings.retriever_address)
     health = Health(upstream)
     key = settings.url_signing_key.get_secret_value().encode()
+    authenticator = Authenticator(upstream)
     parts = Parts(
         settings=settings,
         upstream=upstream,
-        authenticator=Authenticator(upstream),
+        authenticator=authenticator,
         signer=StreamSigner(key, settings.stream_url_lifetime_s),
-        feed=JobFeed(),
+        live=Live(key, authenticator.revocations),
         blobs=open_blob_store(settings.blob_store_url),
-        budgets=Budgets(settings.cost_capacity, settings.cost_refill_per_s),
-        trusted=trusted(settings),
+        transcoder=Transcoder(settings.transcode_folder, settings.transcode_cache_bytes, settings.transcodes_at_once),
+        budgets=Budgets.of_worker(settings.cost_capacity, settings.cost_refill_per_s, settings.workers),
+        trusted=trusted_documents(settings),
     )
+    streams = Streams(parts.live, authenticator.revocations)
     threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="audio")
     server = HttpServer(
         uvicorn.Config(
@@ -125,6 +131,8 @@ async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: 
             http="httptools",
             ws="websockets-sansio",
             ws_max_size=settings.max_body_bytes,
+            # It costs 40 KiB a socket for messages of some hundred bytes, and lets a small one become large.
+            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -137,19 +145,28 @@ async def _serve(settings: GatewaySettings, bus_settings: BusSettings, metrics: 
     async with asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(parts.authenticator.revocations.run()),
-            tasks.create_task(follow(bus_settings, parts.feed, health, metrics.bus)),
+            tasks.create_task(follow(bus_settings, streams, health, metrics.bus)),
+            tasks.create_task(parts.live.sockets.run()),
             tasks.create_task(metrics.watch_loop()),
+            tasks.create_task(parts.transcoder.run()),
+            tasks.create_task(PartialUploads(parts.blobs, settings.partial_upload_life_s).run()),
         ]
         serving = tasks.create_task(server.serve([listener]))
         settle_heap()
         logger.info("listening", extra={"address": settings.listen, "port": listener.getsockname()[1]})
+        if tether is not None:
+            tether.tell_ready()
+            background.append(tasks.create_task(tether.follow()))
         await wait_for_signal()
         health.is_draining = True
         await asyncio.sleep(settings.drain_delay_s)
-        server.should_exit = True  # sockets are closed with 1012 "service restart", requests in flight may end
+        server.stop_accepting()
+        await parts.live.sockets.send_away(settings.drain_timeout_s / 2)
+        server.should_exit = True  # requests in flight may end
         await serving
         for task in background:
             task.cancel()
+    await parts.transcoder.close()
     await upstream.close()
     threads.shutdown(wait=False, cancel_futures=True)
 

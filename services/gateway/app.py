@@ -13,16 +13,25 @@ from starlette.routing import Route, WebSocketRoute
 
 from services.chassis.errors import DomainError, InvalidArgument, NotFound
 from services.chassis.telemetry import REQUEST_ID_HEADER
+from services.gateway.avatars import Avatars
 from services.gateway.border import Border, error_response
 from services.gateway.context import Parts
+from services.gateway.covers.route import Covers
+from services.gateway.exports import Exports
 from services.gateway.graphql_route import GraphQLRoute
 from services.gateway.health import Health
+from services.gateway.jwks import Jwks
+from services.gateway.pages import pages
 from services.gateway.playlist_files import PlaylistFiles
 from services.gateway.schema import make_schema
 from services.gateway.share_page import SharePage
 from services.gateway.streaming import AudioStreams
 from services.gateway.token_streams import TokenStreams
 from services.gateway.trend_export import TrendExport
+from services.gateway.tus import protocol
+from services.gateway.tus.partial_uploads import PartialUploads
+from services.gateway.tus.route import TusUploads
+from services.gateway.upload_intake import UploadIntake
 from services.gateway.uploads import Uploads
 
 _FRONT_PAGE = """<!doctype html>
@@ -35,6 +44,12 @@ _FRONT_PAGE = """<!doctype html>
 <li><code>GET /tracks/{id}/stream</code>: listen; take the address from <code>streamUrl</code>.</li></ul>
 </body></html>
 """
+_REQUEST_HEADERS = (
+    "Authorization", "Content-Type", "Idempotency-Key", "X-File-Name", "Range", "If-Range", REQUEST_ID_HEADER,
+)  # fmt: skip
+_RESPONSE_HEADERS = (
+    "Content-Disposition", "Content-Range", "Accept-Ranges", "ETag", "Retry-After", REQUEST_ID_HEADER,
+)  # fmt: skip
 _FRONT_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
@@ -48,19 +63,30 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
     """
     graphql = GraphQLRoute(make_schema(), parts)
     streams = AudioStreams(parts, threads)
+    uploads = _UploadRoutes(parts)
     playlist_files = PlaylistFiles(parts)
+    covers = Covers(parts, threads)
     return Starlette(
         routes=[
             Route("/", _front_page),
             Route("/graphql", graphql),
             WebSocketRoute("/graphql", graphql),
-            Route("/uploads", Uploads(parts).handle, methods=["POST"]),
+            Route("/uploads", uploads.describe, methods=["OPTIONS"]),
+            Route("/uploads", uploads.create, methods=["POST"]),
+            Route("/uploads/{upload_id}", uploads.handle, methods=["HEAD", "PATCH", "DELETE", "POST"]),
+            Route("/users/{user_id}/avatar.svg", Avatars(parts).handle, methods=["GET", "HEAD"]),
+            Route("/uploads/{upload_id}/stream", streams.handle_upload, methods=["GET", "HEAD"]),
             Route("/tracks/{track_id}/stream", streams.handle, methods=["GET", "HEAD"]),
             Route("/stream/{secret}/{track_id}", TokenStreams(parts, streams).handle, methods=["GET", "HEAD"]),
             Route("/playlists/import", playlist_files.take, methods=["POST"]),
             Route("/playlists/{playlist_id}/export.{format}", playlist_files.export, methods=["GET", "HEAD"]),
             Route("/p/{slug}", SharePage(parts).handle, methods=["GET", "HEAD"]),
             Route("/trends.csv", TrendExport(parts).handle, methods=["GET"]),
+            Route("/exports/{export_id}", Exports(parts).handle, methods=["GET", "HEAD"]),
+            Route("/.well-known/jwks.json", Jwks(parts.upstream.fetch_jwks).handle, methods=["GET", "HEAD"]),
+            *pages(),
+            Route("/tracks/{track_id}/cover", covers.handle_track, methods=["GET", "HEAD"]),
+            Route("/albums/{album_id}/cover", covers.handle_album, methods=["GET", "HEAD"]),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],
@@ -70,28 +96,29 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             Middleware(
                 CORSMiddleware,
                 allow_origins=parts.settings.cors_origins,
-                allow_methods=["GET", "HEAD", "POST"],
-                allow_headers=[
-                    "Authorization",
-                    "Content-Type",
-                    "Idempotency-Key",
-                    "X-File-Name",
-                    "Range",
-                    "If-Range",
-                    REQUEST_ID_HEADER,
-                ],
-                expose_headers=[
-                    "Content-Disposition",
-                    "Content-Range",
-                    "Accept-Ranges",
-                    "ETag",
-                    "Retry-After",
-                    REQUEST_ID_HEADER,
-                ],
+                # Only for origins that are named: else any page could have cookies sent and read the answer.
+                allow_credentials="*" not in parts.settings.cors_origins,
+                allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
+                allow_headers=[*_REQUEST_HEADERS, *protocol.REQUEST_HEADERS],
+                expose_headers=[*_RESPONSE_HEADERS, *protocol.RESPONSE_HEADERS],
             ),
         ],
         exception_handlers={DomainError: _refuse, HTTPException: _refuse_by_router},
     )
+
+
+class _UploadRoutes(TusUploads):
+    """Both ways of uploading, which share POST /uploads: clients of tus say so in a header."""
+
+    def __init__(self, parts: Parts) -> None:
+        intake = UploadIntake(parts)
+        super().__init__(parts, intake, PartialUploads(parts.blobs, parts.settings.partial_upload_life_s))
+        self._plain = Uploads(intake, parts.settings.max_upload_bytes)
+
+    async def create(self, request: Request) -> Response:
+        """Take a whole file, or begin a resumable upload."""
+        is_resumable = "tus-resumable" in request.headers
+        return await (super().create(request) if is_resumable else self._plain.handle(request))
 
 
 async def _front_page(request: Request) -> Response:

@@ -21,8 +21,14 @@ _SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
-_ROUTES = frozenset({"graphql", "uploads", "tracks", "playlists", "stream", "p", "trends.csv", "healthz", "readyz"})
+# Of this very host: what else runs below the domain is not for us to say.
+_TLS_ONLY = "max-age=31536000"
+_ROUTES = frozenset(
+    "graphql uploads tracks users albums playlists stream p exports trends.csv .well-known verify-email reset-password"
+    " healthz readyz".split()
+)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 # What follows these are secrets: those of stream tokens, and links of playlists that are listed nowhere.
 _SECRET_PATHS = frozenset({"stream", "p"})
@@ -71,6 +77,8 @@ class Border:
                 headers = MutableHeaders(scope=message)
                 for name, value in _SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                if scope.get("scheme") == "https":
+                    headers.setdefault("Strict-Transport-Security", _TLS_ONLY)
                 headers[telemetry.REQUEST_ID_HEADER] = request_id
             await send(message)
 

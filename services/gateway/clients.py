@@ -37,6 +37,9 @@ from museed.social.v1 import (
     uploads_pb2_grpc,
     work_pb2_grpc,
 )
+from museed.social.v1 import (
+    reference_pb2_grpc as reference_search_pb2_grpc,
+)
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError
 
@@ -49,11 +52,12 @@ _KEYS_TIMEOUT_S = 5.0
 # they come with a key or name the state that is wanted.
 _READS = ("Batch", "CanView", "Check", "Count", "Describe", "Export", "Get", "List", "Match", "Resolve", "Search")
 _REPEATABLE = frozenset(
-    "AddComment AddEntries BlockArtist BlockTrack BlockUser CancelJob ClearSchedule CopyPlaylist CreateApiToken"
-    " CreateExtensionJob CreateGenerationJob CreatePlaylist CreateRegenerationJob Follow ImportEmbeddings"
-    " ImportPlaylist JudgeSuggestions LikePlaylist LogOut MarkMissing MarkRead MoveEntry RecordPlays RegisterRoot"
-    " RegisterTracks RemoveEntries ReorderByTracks ReorderEntries ReplayDeadLetters ReplayJobs SetSchedule"
-    " UnblockArtist UnblockTrack UnblockUser Unfollow UnlikePlaylist".split()
+    "AddComment AddEntries BlockArtist BlockTrack BlockUser CancelJob ClearSchedule CopyPlaylist"
+    " CreateApiToken CreateExtensionJob CreateGenerationJob CreateHearingJob CreatePlaylist"
+    " CreateRegenerationJob DeleteUpload Follow ImportEmbeddings ImportPlaylist JudgeSuggestions LikePlaylist"
+    " LogOut MarkMissing MarkRead MoveEntry RecordPlays RegisterRoot RegisterTracks RemoveEntries"
+    " ReorderByTracks ReorderEntries ReplayDeadLetters ReplayJobs SetSchedule UnblockArtist UnblockTrack"
+    " UnblockUser Unfollow UnlikePlaylist".split()
 )
 
 
@@ -112,6 +116,7 @@ class Upstream:
         self.playlists = playlists_pb2_grpc.PlaylistServiceStub(social)
         self.privacy = privacy_pb2_grpc.PrivacyServiceStub(social)
         self.recommendations = recommendations_pb2_grpc.RecommendationServiceStub(social)
+        self.reference_search = reference_search_pb2_grpc.ReferenceSearchServiceStub(social)
         self.sessions = sessions_pb2_grpc.SessionServiceStub(social)
         self.trends = trends_pb2_grpc.TrendServiceStub(social)
         self.uploads = uploads_pb2_grpc.UploadServiceStub(social)

@@ -1,51 +1,132 @@
-"""NATS in: one consumer of job progress for the whole process, that wakes whoever watches the job."""
+"""NATS in: one reader of each stream for the whole process, which tells the hub what came."""
 
 import asyncio
-import contextlib
-from collections import defaultdict
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable
+from datetime import UTC
 
-from museed.social.v1 import events_pb2
-from services.chassis.bus import SOCIAL_EVENTS, Bus
-from services.chassis.bus.listen import listen
+import nats.errors
+import nats.js.errors
+from google.protobuf.message import DecodeError, Message
 
-_SUBJECT = "museed.social.v1.job_progressed"
+from museed.social.v1 import events_pb2, people_events_pb2
+from services.chassis.bus import PEOPLE_EVENTS, SOCIAL_EVENTS, Bus, LogEntry, LogPosition, read_log
+from services.chassis.tokens import Revocations
+from services.gateway.live.cursors import Place
+from services.gateway.live.hub import MOST_KEPT
+from services.gateway.live.live import Live
+from services.gateway.live.topics import activity_item, notification_item
+
+logger = logging.getLogger(__name__)
+
+_PREFIX = "museed.social.v1."
+_RETRY_DELAY_S = 0.5
+
+Tell = Callable[[LogEntry], None]
 
 
-class JobFeed:
-    """Wakes the watchers of a job when something happened to it.
+class Streams:
+    """Reads what social tells, from a little before the process began, and without a gap when NATS was away.
 
-    An event is a bell: it carries no state to them. Each watcher then reads the job from social under its own token,
-    so that it sees what it may see, never something older than the event, and nothing is lost when bells are. A bell
-    that rings again before it was heard is one bell: a slow watcher holds nothing but its own flag.
+    Args:
+        live: Who is told.
+        revocations: Learns which sessions ended before it asks itself.
     """
 
-    def __init__(self) -> None:
-        self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+    def __init__(self, live: Live, revocations: Revocations) -> None:
+        self._live = live
+        self._hub = live.hub
+        self._revocations = revocations
+        people = people_events_pb2
+        self._tells: dict[str, Tell] = {
+            "job_progressed": self._job_progressed,
+            "session_revoked": self._session_revoked,
+            "playlist_changed": self._playlist(people.PlaylistChanged, "EDITED"),
+            "playlist_deleted": self._playlist(people.PlaylistDeleted, "GONE"),
+            "playlist_liked": self._playlist(people.PlaylistLiked, "LIKES"),
+            "playlist_unliked": self._playlist(people.PlaylistUnliked, "LIKES"),
+            "playlist_saved": self._playlist(people.PlaylistSaved, "SAVES"),
+            "comment_added": self._playlist(people.CommentAdded, "COMMENTS"),
+            "comment_changed": self._playlist(people.CommentChanged, "COMMENTS"),
+            "comment_removed": self._playlist(people.CommentRemoved, "COMMENTS"),
+            "activity_recorded": self._activity_recorded,
+            "notification_added": self._notification_added,
+            "user_followed": self._user_followed,
+            "user_unfollowed": self._user_unfollowed,
+        }
 
     async def run(self, bus: Bus) -> None:
-        """Follow the stream for ever; a lost server is waited for."""
-        async for message in listen(bus, SOCIAL_EVENTS, _SUBJECT):
-            self.ring(events_pb2.JobProgressed.FromString(message.payload).job_id)
+        """Read for ever; a lost server is waited for."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read(bus, SOCIAL_EVENTS, 0, is_kept=False))
+            tasks.create_task(self._read(bus, PEOPLE_EVENTS, MOST_KEPT, is_kept=True))
 
-    def ring(self, job_id: str) -> None:
-        """Wake the watchers of a job."""
-        for bell in self._watchers.get(job_id, ()):
-            bell.set()
+    async def _read(self, bus: Bus, stream: str, messages_back: int, *, is_kept: bool) -> None:
+        """Read a stream; the hub's place is the one in that whose items are kept."""
+        is_first = True
+        async for batch in read_log(bus, stream, f"{_PREFIX}*", await _start(bus, stream, messages_back)):
+            self._hub.hear(stream)
+            epoch = round(batch.position.created_at.timestamp() * 1_000_000)
+            if is_kept and (is_first or batch.is_reset):
+                self._hub.begin(Place(epoch, batch.position.sequence))
+            is_first = False
+            for entry in batch.entries:
+                self._tell(entry)
+            if is_kept:
+                self._hub.reach(Place(epoch, batch.position.sequence), is_caught_up=batch.is_caught_up)
 
-    @contextlib.contextmanager
-    def watch(self, job_id: str) -> Iterator[asyncio.Event]:
-        """Watch a job: the event is set at each bell; clear it before reading the job."""
-        bell = asyncio.Event()
-        self._watchers[job_id].add(bell)
+    def _tell(self, entry: LogEntry) -> None:
+        tell = self._tells.get(entry.subject.removeprefix(_PREFIX))
+        if tell is None:
+            return
         try:
-            yield bell
-        finally:
-            self._watchers[job_id].discard(bell)
-            if not self._watchers[job_id]:
-                del self._watchers[job_id]
+            tell(entry)
+        except (DecodeError, ValueError):  # the border of this process: what cannot be read is nobody's
+            logger.exception("event_unreadable", extra={"subject": entry.subject, "sequence": entry.sequence})
 
-    @property
-    def watcher_count(self) -> int:
-        """How many watchers there are."""
-        return sum(len(bells) for bells in self._watchers.values())
+    def _job_progressed(self, entry: LogEntry) -> None:
+        self._hub.bells.ring(f"job/{events_pb2.JobProgressed.FromString(entry.payload).job_id}")
+
+    def _session_revoked(self, entry: LogEntry) -> None:
+        session_id = events_pb2.SessionRevoked.FromString(entry.payload).session_id
+        self._revocations.hear_of(session_id)
+        self._live.sockets.end_session(session_id)
+
+    def _playlist(self, kind: type[Message], reason: str) -> Tell:
+        def ring(entry: LogEntry) -> None:
+            playlist_id: str = kind.FromString(entry.payload).playlist_id  # type: ignore[attr-defined]  # all have it
+            self._hub.bells.ring(f"playlist/{playlist_id}", reason)
+
+        return ring
+
+    def _activity_recorded(self, entry: LogEntry) -> None:
+        event = people_events_pb2.ActivityRecorded.FromString(entry.payload)
+        self._hub.put(activity_item(event.activity, entry.sequence))
+
+    def _notification_added(self, entry: LogEntry) -> None:
+        event = people_events_pb2.NotificationAdded.FromString(entry.payload)
+        self._hub.put(notification_item(event.notification, event.user_id, entry.sequence))
+
+    def _user_followed(self, entry: LogEntry) -> None:
+        event = people_events_pb2.UserFollowed.FromString(entry.payload)
+        self._hub.begin_to_follow(event.follower_id, event.followee_id, event.followed_at.ToDatetime(tzinfo=UTC))
+
+    def _user_unfollowed(self, entry: LogEntry) -> None:
+        event = people_events_pb2.UserUnfollowed.FromString(entry.payload)
+        self._hub.end_to_follow(event.follower_id, event.followee_id)
+
+
+async def _start(bus: Bus, stream: str, messages_back: int) -> LogPosition | None:
+    """Return the position so many messages before the end of a stream; None, its beginning, where there is none yet."""
+    while True:
+        try:
+            info = await bus.jetstream.stream_info(stream)
+        except nats.js.errors.NotFoundError:
+            return None
+        except (nats.errors.Error, TimeoutError):
+            await asyncio.sleep(_RETRY_DELAY_S)
+            continue
+        if info.created is None:
+            raise TypeError("stream info without creation time")
+        first = max(info.state.first_seq - 1, info.state.last_seq - messages_back, 0)
+        return LogPosition(info.created, first)

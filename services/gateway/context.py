@@ -7,23 +7,41 @@ from typing import Any, TypeVar
 import grpc
 import strawberry
 
+from museed.social.v1 import catalog_pb2
 from services.chassis import auth
 from services.chassis.blobs import BlobStore
 from services.chassis.errors import ResourceExhausted
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
-from services.gateway.consumer import JobFeed
+from services.gateway.cookies import Browser
+from services.gateway.live.live import Live
 from services.gateway.loaders import Loaders
+from services.gateway.programs import USER_AGENT_METADATA, program_name
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
+from services.gateway.transcoding.formats import AudioFormat, check_query
+from services.gateway.transcoding.transcoder import Transcoder
 from services.gateway.trusted import TrustedDocuments
 
 # A document that needs more than this asks for lists of lists: it is told so instead of being served slowly.
 MAX_UPSTREAM_CALLS = 40
 
+# What an address of an upload's audio has signed beside its id: where the bytes lie, and what they are.
+UPLOAD_FACTS = ("digest", "type")
+
 Q = TypeVar("Q")
 R = TypeVar("R")
+
+
+def upload_subject(upload_id: str) -> str:
+    """Return what a signed address of an upload's audio opens."""
+    return f"upload {upload_id}"
+
+
+def upload_facts(upload: catalog_pb2.Upload) -> dict[str, str]:
+    """Return what is signed with it, by UPLOAD_FACTS."""
+    return dict(zip(UPLOAD_FACTS, (upload.digest.hex(), upload.content_type), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +52,11 @@ class Parts:
     upstream: Upstream
     authenticator: Authenticator
     signer: StreamSigner
-    feed: JobFeed
+    live: Live
     blobs: BlobStore
     budgets: Budgets
     trusted: TrustedDocuments
+    transcoder: Transcoder
 
 
 @dataclass
@@ -50,6 +69,8 @@ class RequestContext:
         connection_params: Payload of connection_init, set by Strawberry.
         is_socket: Whether it came over a WebSocket.
         guest_nonce: Stands for a guest in signed addresses.
+        user_agent: What the program that asks says of itself.
+        browser: Where a cookie can be kept; None on a WebSocket.
     """
 
     parts: Parts
@@ -57,6 +78,8 @@ class RequestContext:
     connection_params: dict[str, Any] | None = None
     is_socket: bool = False
     guest_nonce: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    user_agent: str = ""
+    browser: Browser | None = None
 
     def __post_init__(self) -> None:
         self.calls_made = 0
@@ -69,7 +92,15 @@ class RequestContext:
 
     def for_operation(self) -> "RequestContext":
         """Return a context for one operation of this request or socket."""
-        return RequestContext(self.parts, self.authorization, self.connection_params, self.is_socket, self.guest_nonce)
+        return RequestContext(
+            self.parts,
+            self.authorization,
+            self.connection_params,
+            self.is_socket,
+            self.guest_nonce,
+            self.user_agent,
+            self.browser,
+        )
 
     async def authenticate(self) -> None:
         """Bind this task to the sender.
@@ -88,13 +119,21 @@ class RequestContext:
         """Bind this task to nobody, whatever was sent."""
         auth.bind("", None)
 
-    async def call(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, R], request: Q, *, extra_time_s: float = 0.0) -> R:
+    async def call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Q, R],
+        request: Q,
+        *,
+        extra_time_s: float = 0.0,
+        names_program: bool = False,
+    ) -> R:
         """Call upstream with a deadline, within this operation's budget of calls.
 
         Args:
             method: Of a stub of `parts.upstream`.
             request: What it takes.
             extra_time_s: What upstream was asked to wait for.
+            names_program: Whether upstream is told `user_agent`, because it begins a session.
 
         Raises:
             ResourceExhausted: QUERY_TOO_COSTLY.
@@ -108,15 +147,43 @@ class RequestContext:
                 field="query",
                 limit=MAX_UPSTREAM_CALLS,
             )
-        return await method(request, timeout=self.parts.settings.upstream_timeout_s + extra_time_s)
+        timeout_s = self.parts.settings.upstream_timeout_s + extra_time_s
+        if not names_program:
+            return await method(request, timeout=timeout_s)
+        said = program_name(self.user_agent)
+        return await method(request, timeout=timeout_s, metadata=((USER_AGENT_METADATA, said),) if said else ())
 
-    def stream_url(self, track_id: str) -> str:
-        """Return the signed address of a track's audio, bound to the viewer's session where there is one."""
+    def stream_url(self, track_id: str, wanted: AudioFormat | None = None, max_bit_rate: int | None = None) -> str:
+        """Return the signed address of a track's audio, bound to the viewer's session where there is one.
+
+        Args:
+            track_id: UUID.
+            wanted: Format to send it in; None leaves that to `max_bit_rate`.
+            max_bit_rate: In kbit/s.
+
+        Raises:
+            InvalidArgument: BIT_RATE_OUT_OF_RANGE.
+        """
         viewer = auth.viewer()
         query = self.parts.signer.query(
             track_id, session_id=viewer.session_id if viewer else "", guest_nonce=self.guest_nonce
         )
+        query += check_query(wanted, max_bit_rate)
         return f"{self.parts.settings.public_url}/tracks/{track_id}/stream?{query}"
+
+    def upload_stream_url(
+        self, upload: catalog_pb2.Upload, wanted: AudioFormat | None = None, max_bit_rate: int | None = None
+    ) -> str:
+        """Return the signed address of the audio of an upload of the viewer's, bound to their session.
+
+        Raises:
+            InvalidArgument: BIT_RATE_OUT_OF_RANGE.
+        """
+        query = self.parts.signer.query(
+            upload_subject(upload.upload_id), session_id=auth.require_viewer().session_id, facts=upload_facts(upload)
+        )
+        query += check_query(wanted, max_bit_rate)
+        return f"{self.parts.settings.public_url}/uploads/{upload.upload_id}/stream?{query}"
 
 
 Info = strawberry.Info[RequestContext, None]

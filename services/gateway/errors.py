@@ -37,6 +37,9 @@ _HTTP_STATUS_BY_REASON = {
     "UPLOAD_TOO_LARGE": 413,
     "CONTENT_TYPE_REFUSED": 415,
     "UPLOAD_NOT_AUDIO": 415,
+    "TUS_VERSION_UNKNOWN": 412,
+    "UPLOAD_CHUNK_TOO_LARGE": 413,
+    "UPLOAD_CHECKSUM_MISMATCH": 460,
 }
 # Names of upstream request fields that GraphQL calls otherwise.
 _RENAMED = {"page_size": "first", "page_token": "after"}

@@ -36,7 +36,9 @@ _NOTHING = parse_document("{ __typename }")
 _CACHED_DOCUMENTS = 256
 _MAX_CACHED_CHARACTERS = 4096
 # These make or mend a session: a dead token in the header must not stand in their way.
-_WITHOUT_TOKEN = frozenset({"signUp", "logIn", "refresh"})
+_WITHOUT_TOKEN = frozenset(
+    {"signUp", "logIn", "refresh", "requestPasswordReset", "resetPassword", "verifyEmail", "exchangeApiToken"}
+)
 
 
 class GatewaySchema(Schema):

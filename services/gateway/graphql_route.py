@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from cross_web import HTTPException
 from starlette.requests import Request
@@ -14,16 +14,21 @@ from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message as ProtocolMessage
 from strawberry.types.unset import UnsetType
 
+from services.chassis import auth
 from services.chassis.errors import DomainError, InvalidArgument, NotFound, ResourceExhausted
+from services.gateway.auth import expiry_of
 from services.gateway.context import Parts, RequestContext
+from services.gateway.cookies import Browser, RefreshCookie
 from services.gateway.errors import client_message, describe, http_status
 from services.gateway.gate import GatewaySchema
+from services.gateway.sockets import FORBIDDEN, SERVICE_RESTART, Holder
 
 _INIT_TIMEOUT = timedelta(seconds=10)
 _MAX_OPERATIONS_PER_SOCKET = 50
-_FORBIDDEN = 4403
 # Two million lists fit into a body; 500 registrations have 1,000.
 _MAX_BRACKETS = 100_000
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -38,6 +43,36 @@ class SocketContext(RequestContext):
     """Context of a WebSocket: the pattern of its operations' contexts."""
 
     socket: WebSocket
+    holder: Holder
+
+
+class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
+    """One socket: kept among the open ones, and ended when its session or its process ends."""
+
+    _has_ended = False
+
+    async def handle(self) -> None:
+        """Serve it until it closes."""
+        assert isinstance(self.context, SocketContext)
+        with self.context.parts.live.sockets.opened(self, self.context.holder):
+            await super().handle()
+
+    async def end(self, code: int, reason: str) -> None:
+        """End its operations at once, then close it."""
+        self._has_ended = True
+        for operation_id in list(self.operations):
+            await self.cleanup_operation(operation_id)
+        await self.websocket.close(code, reason)
+
+    async def ping(self) -> None:
+        """Send the protocol's own ping, which scripts of pages can see."""
+        if self.connection_acknowledged:
+            await self.send_message({"type": "ping"})
+
+    async def send_message(self, message: ProtocolMessage) -> None:
+        """Send a message, unless the socket is being closed."""
+        if not self._has_ended:
+            await super().send_message(message)
 
 
 class GraphQLRoute(GraphQL[RequestContext, None]):
@@ -49,6 +84,7 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
     """
 
     def __init__(self, schema: GatewaySchema, parts: Parts) -> None:
+        self.graphql_transport_ws_handler_class = SocketHandler
         super().__init__(
             schema,
             graphql_ide="graphiql" if parts.settings.explorable else None,
@@ -60,6 +96,7 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
         )
         self._parts = parts
         self._max_body_bytes = parts.settings.max_body_bytes
+        self._cookie = RefreshCookie(parts.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or socket."""
@@ -100,19 +137,33 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> RequestContext:
         """Make the context of a request or socket."""
         if isinstance(response, WebSocket):
-            context = SocketContext(self._parts, is_socket=True)
+            context = SocketContext(self._parts, is_socket=True, user_agent=request.headers.get("user-agent", ""))
             context.socket = response
+            context.holder = Holder()
             return context
-        return RequestContext(self._parts, authorization=request.headers.get("authorization"))
+        # Tokens may be in the answer (RFC 6749, section 5.1).
+        response.headers["Cache-Control"] = "no-store"
+        return RequestContext(
+            self._parts,
+            authorization=request.headers.get("authorization"),
+            user_agent=request.headers.get("user-agent", ""),
+            browser=Browser(self._cookie, cast(Request, request), response),
+        )
 
     async def on_ws_connect(self, context: RequestContext) -> UnsetType | dict[str, object] | None:
         """Check the token of connection_init; a bad one closes the socket with its reason."""
+        assert isinstance(context, SocketContext)
+        if context.parts.live.sockets.are_sent_away:
+            await context.socket.close(SERVICE_RESTART)
+            raise WebSocketDisconnected
         try:
             await context.authenticate()
         except DomainError as error:
-            if isinstance(context, SocketContext):
-                await context.socket.close(_FORBIDDEN, error.reason)
+            await context.socket.close(FORBIDDEN, error.reason)
             raise WebSocketDisconnected from error
+        if (viewer := auth.viewer()) is not None:
+            context.holder.session_id = viewer.session_id
+            context.holder.expires_at = expiry_of(auth.bearer_token())
         return await super().on_ws_connect(context)
 
     async def render_graphql_ide(self, request: Request) -> Response:

@@ -5,7 +5,15 @@ from typing import TypeVar
 
 from strawberry.dataloader import DataLoader
 
-from museed.social.v1 import accounts_pb2, catalog_pb2, editing_pb2, engagement_pb2, jobwork_pb2, playlists_pb2
+from museed.social.v1 import (
+    accounts_pb2,
+    catalog_pb2,
+    editing_pb2,
+    engagement_pb2,
+    jobwork_pb2,
+    library_pb2,
+    playlists_pb2,
+)
 from services.gateway.clients import Call, Upstream
 from services.gateway.playlist_loaders import PlaylistLoaders
 from services.gateway.user_loaders import UserLoaders
@@ -15,6 +23,8 @@ _MAX_TRACKS = 600
 _MAX_USERS = 500
 _MAX_PLAYLISTS = 100
 _MAX_COMMENTS = 500
+_MAX_OF_LIBRARY = 500
+_MAX_LISTS = 100
 
 T = TypeVar("T")
 
@@ -61,6 +71,43 @@ class Loaders:
             return await call(upstream.playlists.GetPlaylist, request)
 
         self.people = UserLoaders(upstream, call)
+
+        async def details(ids: list[str]) -> dict[str, library_pb2.TrackDetails]:
+            request = library_pb2.BatchGetTrackDetailsRequest(track_ids=ids)
+            answer = await call(upstream.library.BatchGetTrackDetails, request)
+            return {track.track_id: track for track in answer.tracks}
+
+        async def artists(ids: list[str]) -> dict[str, library_pb2.Artist]:
+            request = library_pb2.BatchGetArtistsRequest(artist_ids=ids)
+            answer = await call(upstream.library.BatchGetArtists, request)
+            return {artist.artist_id: artist for artist in answer.artists}
+
+        async def albums(ids: list[str]) -> dict[str, library_pb2.Album]:
+            answer = await call(upstream.library.BatchGetAlbums, library_pb2.BatchGetAlbumsRequest(album_ids=ids))
+            return {album.album_id: album for album in answer.albums}
+
+        async def tracks_of_artists(ids: list[str], size: int) -> dict[str, library_pb2.ArtistTracks]:
+            request = library_pb2.BatchListTracksOfArtistsRequest(artist_ids=ids, page_size=size)
+            answer = await call(upstream.library.BatchListTracksOfArtists, request)
+            return {listed.artist_id: listed for listed in answer.lists}
+
+        async def tracks_of_albums(ids: list[str], size: int) -> dict[str, library_pb2.AlbumTracks]:
+            request = library_pb2.BatchListTracksOfAlbumsRequest(album_ids=ids, page_size=size)
+            answer = await call(upstream.library.BatchListTracksOfAlbums, request)
+            return {listed.album_id: listed for listed in answer.lists}
+
+        async def albums_of_artists(ids: list[str], size: int) -> dict[str, library_pb2.AlbumList]:
+            request = library_pb2.BatchListAlbumsRequest(artist_ids=ids, page_size=size)
+            answer = await call(upstream.library.BatchListAlbums, request)
+            return {listed.artist_id: listed for listed in answer.lists}
+
+        self.details = DataLoader(load_fn=_in_order(details), max_batch_size=_MAX_OF_LIBRARY)
+        self.artists = DataLoader(load_fn=_in_order(artists), max_batch_size=_MAX_OF_LIBRARY)
+        self.albums = DataLoader(load_fn=_in_order(albums), max_batch_size=_MAX_OF_LIBRARY)
+        # First pages, by owner and size.
+        self.tracks_of_artists = DataLoader(load_fn=_by_size(tracks_of_artists), max_batch_size=_MAX_LISTS)
+        self.tracks_of_albums = DataLoader(load_fn=_by_size(tracks_of_albums), max_batch_size=_MAX_LISTS)
+        self.albums_of_artists = DataLoader(load_fn=_by_size(albums_of_artists), max_batch_size=_MAX_LISTS)
         self.tracks = DataLoader(load_fn=_in_order(tracks), max_batch_size=_MAX_TRACKS)
         self.users = DataLoader(load_fn=_in_order(users), max_batch_size=_MAX_USERS)
         # Without entries.
@@ -80,6 +127,20 @@ def _in_order(
     async def load(ids: list[str]) -> list[T | None]:
         found = await fetch(ids)
         return [found.get(id_) for id_ in ids]
+
+    return load
+
+
+def _by_size(
+    fetch: Callable[[list[str], int], Awaitable[dict[str, T]]],
+) -> Callable[[list[tuple[str, int]]], Awaitable[list[T | None]]]:
+    """Return a function that makes one call for each size of page that is asked for."""
+
+    async def load(keys: list[tuple[str, int]]) -> list[T | None]:
+        found = {
+            size: await fetch([id_ for id_, one in keys if one == size], size) for size in {one for _, one in keys}
+        }
+        return [found[size].get(id_) for id_, size in keys]
 
     return load
 

@@ -1,9 +1,11 @@
 """What a gateway process can be told from outside."""
 
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode
+from strawberry.http.websocket_origin import normalize_allowed_origins
 
 from services.chassis.settings import Listen, OptionalListen, Settings, settings_config
 
@@ -35,16 +37,34 @@ class GatewaySettings(Settings):
     # Of a viewer over all workers, in points: a bucket, and what comes back in a second.
     cost_capacity: int = Field(20_000, ge=100)
     cost_refill_per_s: int = Field(2000, ge=1)
+    # Whether the cookie of a refresh token needs TLS. Without, it has neither Secure nor the prefix that pins its host.
+    cookie_secure: bool = True
+    cookie_same_site: Literal["strict", "lax", "none"] = "strict"
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     # Names under which the gateway may be called; any other Host is refused, so that no web page can rebind to it.
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("*",)
 
     max_upload_bytes: int = Field(200 * MIB, ge=1)
+    # Larger pictures count as none.
+    max_cover_bytes: int = Field(10 * MIB, ge=1024)
+    cover_cache_bytes: int = Field(64 * MIB, ge=0)
+    # Of one process: each holds some MiB while it comes.
+    max_uploads_at_once: int = Field(64, ge=1)
+    partial_upload_life_s: float = Field(86_400.0, ge=60, le=7 * 86_400)
+    # Of transcoded audio; made when it is first needed.
+    transcode_folder: Path = Path("/var/cache/museed/transcodes")
+    transcode_cache_bytes: int = Field(2048 * MIB, ge=0)
+    # Processes; 0 transcodes nothing.
+    transcodes_at_once: int = Field(2, ge=0, le=64)
     max_body_bytes: int = Field(2 * MIB, ge=1024)
     max_connections: int = Field(4096, ge=1)
     request_timeout_s: float = Field(15.0, gt=0, le=120)
     upstream_timeout_s: float = Field(5.0, gt=0, le=60)
     generation_wait_ms: int = Field(1500, ge=0, le=5000)
+    # A sign of life of a feed or of notifications in which nothing happens.
+    live_heartbeat_s: float = Field(30.0, gt=0, le=300)
+    # Processes behind the listening socket.
+    workers: int = Field(1, ge=1, le=64)
     # How long load balancers get to notice that the process is not ready any more.
     drain_delay_s: float = Field(0.0, ge=0, le=60)
     drain_timeout_s: float = Field(10.0, gt=0, le=120)
@@ -56,6 +76,23 @@ class GatewaySettings(Settings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _as_browsers_write_them(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(normalize_allowed_origins(value)))
+
+    @field_validator("cookie_same_site")
+    @classmethod
+    def _none_is_secure(cls, value: str, info: ValidationInfo) -> str:
+        if value == "none" and not info.data.get("cookie_secure", True):
+            raise ValueError("browsers drop a cookie of SameSite=None that is not Secure: set cookie_secure")
+        return value
+
+    def metrics_listen_of(self, worker: int) -> str:
+        """Return where a worker serves its metrics: each at a port of its own, one after the other."""
+        host, _, port = self.metrics_listen.rpartition(":")
+        return f"{host}:{int(port) + worker}" if self.metrics_listen and port != "0" else self.metrics_listen
 
     @model_validator(mode="after")
     def _check_trusted(self) -> Self:

@@ -1,11 +1,11 @@
-"""Signs and checks the short-lived addresses of audio, so that `<audio src>` works without a header. Pure."""
+"""Signs and checks short-lived addresses of audio and other bytes: `<audio src>` works without a header. Pure."""
 
 import hashlib
 import hmac
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from services.chassis.errors import PermissionDenied
@@ -16,13 +16,19 @@ _PARAMETERS = ("expires", "session", "guest", "signature")
 
 @dataclass(frozen=True, slots=True)
 class StreamGrant:
-    """What a good signature proves: a session that the address is bound to, empty for a guest's."""
+    """What a good signature proves.
+
+    Attributes:
+        session_id: The session that the address is bound to; empty for a guest's.
+        facts: What else was signed.
+    """
 
     session_id: str
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 class StreamSigner:
-    """Signs with HMAC-SHA256 over track, session or guest nonce, and expiry.
+    """Signs with HMAC-SHA256 over subject, session or guest nonce, expiry, and facts.
 
     Args:
         key: At least 32 bytes, the same in every replica.
@@ -35,38 +41,48 @@ class StreamSigner:
         self._lifetime_s = lifetime_s
         self._clock = clock
 
-    def query(self, track_id: str, *, session_id: str = "", guest_nonce: str = "") -> str:
-        """Return the query string that opens a track's audio until it expires.
+    def query(
+        self, subject: str, *, session_id: str = "", guest_nonce: str = "", facts: Mapping[str, str] | None = None
+    ) -> str:
+        """Return the query string that opens something until it expires.
 
         Args:
-            track_id: The track.
+            subject: What it opens: a track's id, or for other things their kind before it, as "upload 0190…".
             session_id: Session whose end also ends the address.
             guest_nonce: Any text, where there is no session.
+            facts: What was known of it when the address was made, by parameter; read again by `verify`.
         """
         expires = int(self._clock()) + self._lifetime_s
         who = {"session": session_id} if session_id else {"guest": guest_nonce}
-        signature = self._sign(track_id, session_id, "" if session_id else guest_nonce, str(expires))
-        return urlencode({"expires": expires, **who, "signature": signature})
+        known = dict(facts or {})
+        nonce = "" if session_id else guest_nonce
+        signature = self._sign(subject, session_id, nonce, str(expires), *known.values())
+        return urlencode({"expires": expires, **who, **known, "signature": signature})
 
-    def verify(self, track_id: str, query: Mapping[str, str]) -> StreamGrant:
-        """Check the query of a stream address. Whether the session still lives is for the caller to ask.
+    def verify(self, subject: str, query: Mapping[str, str], facts: Sequence[str] = ()) -> StreamGrant:
+        """Check the query of an address. Whether the session still lives is for the caller to ask.
+
+        Args:
+            subject: As it was signed.
+            query: Parameters of the address.
+            facts: Names of those that were signed, in their order.
 
         Raises:
             PermissionDenied: SIGNATURE_INVALID or URL_EXPIRED.
         """
         expires, session_id, nonce, signature = (query.get(name, "") for name in _PARAMETERS)
-        wanted = self._sign(track_id, session_id, nonce, expires)
+        known = {name: query.get(name, "") for name in facts}
+        wanted = self._sign(subject, session_id, nonce, expires, *known.values())
         if not hmac.compare_digest(wanted.encode(), signature.encode()) or bool(session_id) == bool(nonce):
             raise PermissionDenied("the signature of this address is not valid", reason="SIGNATURE_INVALID")
         if int(expires) < self._clock():
             raise PermissionDenied(
                 "this address has expired, ask for a new one", reason="URL_EXPIRED", field="expires", value=expires
             )
-        return StreamGrant(session_id)
+        return StreamGrant(session_id, known)
 
-    def _sign(self, track_id: str, session_id: str, nonce: str, expires: str) -> str:
+    def _sign(self, *signed: str) -> str:
         # Lengths before the parts: no two different sets of parts sign the same text.
-        parts = [_CONTEXT, track_id, session_id, nonce, expires]
-        text = "".join(f"{len(part)}:{part}" for part in parts)
+        text = "".join(f"{len(part)}:{part}" for part in (_CONTEXT, *signed))
         digest = hmac.new(self._key, text.encode(errors="surrogatepass"), hashlib.sha256).digest()
         return urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,33 +1,37 @@
-"""GET and HEAD /tracks/{id}/stream: a track's audio, whole or a range of it, read from its media root."""
+"""GET and HEAD of audio: a library track's from its media root, an upload's from the blob store, whole or in ranges."""
 
-import asyncio
 import logging
 import os
 import re
-from collections.abc import AsyncGenerator, Callable
+import tempfile
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from museed.social.v1 import catalog_pb2
-from services.chassis.errors import FailedPrecondition, NotFound, Unauthenticated
+from services.chassis import auth
+from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied, Unauthenticated
 from services.chassis.media import open_below, open_in_thread
-from services.gateway.context import Parts
+from services.gateway.context import UPLOAD_FACTS, Parts, upload_facts, upload_subject
 from services.gateway.ids import decode_id
-from services.gateway.ranges import Span, UnsatisfiableRangeError, is_not_modified, parse_range, range_applies
+from services.gateway.sending import not_modified, sent
+from services.gateway.signing import StreamGrant
+from services.gateway.sources import BlobSource, FileSource, Source
+from services.gateway.transcoding.formats import Original, choose
 
 logger = logging.getLogger(__name__)
 
-_CHUNK_BYTES = 256 * 1024
 # What the catalogue says becomes a header; nothing that a browser would run comes from here.
 _AUDIO_TYPE = re.compile(r"(audio|video)/[\w.+-]{1,100}|application/ogg", re.ASCII)
 _UNKNOWN_TYPE = "application/octet-stream"
 
 
 class AudioStreams:
-    """The route of tracks' audio.
+    """The routes of audio.
 
     Args:
         parts: The parts of the process.
@@ -37,6 +41,7 @@ class AudioStreams:
     def __init__(self, parts: Parts, threads: ThreadPoolExecutor) -> None:
         self._parts = parts
         self._threads = threads
+        self._transcoder = parts.transcoder
 
     async def handle(self, request: Request) -> Response:
         """Answer a request for a track's audio.
@@ -46,7 +51,9 @@ class AudioStreams:
             PermissionDenied: SIGNATURE_INVALID or URL_EXPIRED.
             Unavailable: Tokens cannot be verified now.
             NotFound: No such track, or no such file any more.
-            FailedPrecondition: MEDIA_CHANGED.
+            FailedPrecondition: MEDIA_CHANGED or TRANSCODING_FAILED.
+            InvalidArgument: FORMAT_UNKNOWN or BIT_RATE_OUT_OF_RANGE.
+            ResourceExhausted: TRANSCODING_LIMIT.
         """
         track_id = decode_id(request.path_params["track_id"], "Track", "trackId")
         session_id = await self._admit(request, track_id)
@@ -66,117 +73,155 @@ class AudioStreams:
         media = await self._parts.upstream.catalog.GetTrackMedia(
             catalog_pb2.GetTrackMediaRequest(track_id=track_id), timeout=self._parts.settings.upstream_timeout_s
         )
-        etag = f'"{media.file_hash.hex()}"'
-        headers = {
-            "ETag": etag,
-            "Accept-Ranges": "bytes",
-            "Cache-Control": f"private, max-age={self._parts.settings.stream_url_lifetime_s}",
-        }
-        if is_not_modified(request.headers.get("if-none-match"), etag):
-            return Response(status_code=304, headers=headers)
-        headers["Content-Type"] = media.content_type if _AUDIO_TYPE.fullmatch(media.content_type) else _UNKNOWN_TYPE
-        descriptor = await self._open(media, track_id)
-        try:
-            size = os.fstat(descriptor).st_size
-            if size != media.size_bytes:
-                raise FailedPrecondition(
-                    f"the file has {size} bytes now and had {media.size_bytes} when it was registered: ingest it again",
-                    reason="MEDIA_CHANGED",
-                    field="trackId",
-                    value=track_id,
-                )
-            span, status, more = _plan(request, size, etag)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        headers |= more
-        if span is None or request.method == "HEAD":
-            os.close(descriptor)
-            return Response(status_code=status, headers=headers)
-        revocations = self._parts.authenticator.revocations
-        return _FileResponse(
-            descriptor, span, self._threads, lambda: session_id in revocations, status_code=status, headers=headers
+        audio = _Audio(
+            media.file_hash.hex(),
+            Original(media.content_type, media.size_bytes, media.duration_seconds),
+            lambda: self._open_track(media, track_id),
+            lambda: self._open_track_file(media, track_id),
         )
+        return await self._answer(request, audio, session_id)
 
-    async def _open(self, media: catalog_pb2.GetTrackMediaResponse, track_id: str) -> int:
+    async def handle_upload(self, request: Request) -> Response:
+        """Answer a request for the audio of an upload, which is its uploader's alone.
+
+        Raises:
+            Unauthenticated, PermissionDenied, Unavailable: As `handle` does.
+            NotFound: No such upload of theirs, or its audio is deleted.
+        """
+        upload_id = decode_id(request.path_params["upload_id"], "Upload", "uploadId")
+        grant = await self._admit_to_upload(request, upload_id)
+        digest = bytes.fromhex(grant.facts["digest"])
+        audio = _Audio(
+            digest.hex(),
+            Original(grant.facts["type"], 0),
+            lambda: self._open_upload(digest, upload_id),
+            lambda: self._open_upload_file(digest, upload_id),
+            is_private=True,
+        )
+        return await self._answer(request, audio, grant.session_id)
+
+    async def _answer(self, request: Request, audio: "_Audio", session_id: str) -> Response:
+        """Send audio as it is, or as the query wants it; a representation of its own, with its own ETag."""
+        wanted = request.query_params
+        target = choose(wanted.get("format"), wanted.get("maxBitRate"), audio.original)
+        etag = f'"{audio.digest}"' if target is None else f'"{audio.digest}-{target.name}"'
+        headers = {"Cache-Control": f"private, max-age={self._parts.settings.stream_url_lifetime_s}"}
+        if (known := not_modified(request, etag, headers)) is not None:
+            return known
+        if target is None:
+            source, content_type = await audio.open(), _audio_type(audio.original.content_type)
+        else:
+            made = await self._transcoder.open(audio.digest, target, audio.open_file, is_private=audio.is_private)
+            source, content_type = FileSource(made, self._threads), target.content_type
+        revocations = self._parts.authenticator.revocations
+        return sent(request, source, etag, content_type, headers, lambda: session_id in revocations)
+
+    async def _open_track(self, media: catalog_pb2.GetTrackMediaResponse, track_id: str) -> Source:
+        return FileSource(await self._open_track_file(media, track_id), self._threads)
+
+    async def _open_track_file(self, media: catalog_pb2.GetTrackMediaResponse, track_id: str) -> int:
         try:
-            return await open_in_thread(self._threads, lambda: open_below(media.root_location, media.relative_path))
+            descriptor = await open_in_thread(
+                self._threads, lambda: open_below(media.root_location, media.relative_path)
+            )
         except NotFound as error:
             # Its path is nobody's business here; the log has it.
             logger.warning("media_not_found", extra={"track_id": track_id, "detail": error.message})
             raise NotFound(
                 "the file of this track is gone", reason=error.reason, field="trackId", value=track_id
             ) from error
+        size = os.fstat(descriptor).st_size
+        if size != media.size_bytes:
+            os.close(descriptor)
+            raise FailedPrecondition(
+                f"the file has {size} bytes now and had {media.size_bytes} when it was registered: ingest it again",
+                reason="MEDIA_CHANGED",
+                field="trackId",
+                value=track_id,
+            )
+        return descriptor
+
+    async def _open_upload_file(self, digest: bytes, upload_id: str) -> int:
+        """Open an upload as a file; one of a store without files is fetched into a file that nobody else can open."""
+        try:
+            descriptor = await self._parts.blobs.open(digest)
+            if descriptor is not None:
+                return descriptor
+            with tempfile.NamedTemporaryFile() as file:
+                await self._parts.blobs.download(digest, Path(file.name))
+                return os.dup(file.fileno())
+        except NotFound as error:
+            raise _deleted(upload_id) from error
+
+    async def _open_upload(self, digest: bytes, upload_id: str) -> Source:
+        try:
+            descriptor = await self._parts.blobs.open(digest)
+            if descriptor is not None:
+                return FileSource(descriptor, self._threads)
+            return BlobSource(self._parts.blobs, digest, await self._parts.blobs.size(digest))
+        except NotFound as error:
+            raise _deleted(upload_id) from error
 
     async def _admit(self, request: Request, track_id: str) -> str:
         """Return the session under which the audio is heard; empty for guests."""
-        authenticator = self._parts.authenticator
         if "signature" in request.query_params:
-            await authenticator.bind(None)
-            grant = self._parts.signer.verify(track_id, request.query_params)
-            if grant.session_id:
-                await authenticator.revocations.be_read()
-            if grant.session_id in authenticator.revocations:
-                raise Unauthenticated("the session has ended, log in again", reason="SESSION_REVOKED")
-            return grant.session_id
-        viewer = await authenticator.bind(request.headers.get("authorization"))
+            return (await self._verify(request, track_id)).session_id
+        viewer = await self._parts.authenticator.bind(request.headers.get("authorization"))
         if viewer is None:
             raise Unauthenticated("take the address from `streamUrl`, or send a token", reason="LOGIN_REQUIRED")
         return viewer.session_id
 
+    async def _admit_to_upload(self, request: Request, upload_id: str) -> StreamGrant:
+        """Return the session of an uploader, and what their upload is. Social is asked unless it was for the address.
 
-def _plan(request: Request, size: int, etag: str) -> tuple[Span | None, int, dict[str, str]]:
-    """Return what to send, the status, and the headers that depend on it. Only GET knows ranges (RFC 9110, 14.2)."""
-    has_range = request.method == "GET" and range_applies(request.headers.get("if-range"), etag)
-    try:
-        span = parse_range(request.headers.get("range"), size) if has_range else None
-    except UnsatisfiableRangeError:
-        return None, 416, {"Content-Range": f"bytes */{size}", "Content-Length": "0"}
-    if span is None:
-        return Span(0, size), 200, {"Content-Length": str(size)}
-    return (
-        span,
-        206,
-        {"Content-Range": f"bytes {span.start}-{span.end - 1}/{size}", "Content-Length": str(span.length)},
-    )
+        Nobody is a guest here: an address without a session opens nothing.
+        """
+        if "signature" in request.query_params:
+            grant = await self._verify(request, upload_subject(upload_id), UPLOAD_FACTS)
+            if not grant.session_id:
+                raise PermissionDenied("the signature of this address is not valid", reason="SIGNATURE_INVALID")
+            return grant
+        viewer = await self._parts.authenticator.bind(request.headers.get("authorization"))
+        auth.check(auth.Access.USER, viewer, "GetUpload")
+        answer = await self._parts.upstream.catalog.GetUpload(
+            catalog_pb2.GetUploadRequest(upload_id=upload_id), timeout=self._parts.settings.upstream_timeout_s
+        )
+        return StreamGrant(viewer.session_id if viewer else "", upload_facts(answer.upload))
 
-
-class _FileResponse(StreamingResponse):
-    """Sends a span of an open file while that is allowed, and closes it, also when the client goes away."""
-
-    def __init__(
-        self,
-        descriptor: int,
-        span: Span,
-        threads: ThreadPoolExecutor,
-        is_over: Callable[[], bool],
-        *,
-        status_code: int,
-        headers: dict[str, str],
-    ) -> None:
-        super().__init__(_read(descriptor, span, threads, is_over), status_code=status_code, headers=headers)
-        self._descriptor = descriptor
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            os.close(self._descriptor)
+    async def _verify(self, request: Request, subject: str, facts: tuple[str, ...] = ()) -> StreamGrant:
+        """Check a signed address, and that the session has not ended that asked for it."""
+        authenticator = self._parts.authenticator
+        await authenticator.bind(None)
+        grant = self._parts.signer.verify(subject, request.query_params, facts)
+        if grant.session_id:
+            await authenticator.revocations.be_read()
+        if grant.session_id in authenticator.revocations:
+            raise Unauthenticated("the session has ended, log in again", reason="SESSION_REVOKED")
+        return grant
 
 
-async def _read(
-    descriptor: int, span: Span, threads: ThreadPoolExecutor, is_over: Callable[[], bool]
-) -> AsyncGenerator[bytes, None]:
-    loop = asyncio.get_running_loop()
-    position = span.start
-    while position < span.end:
-        if is_over():
-            raise PermissionError("the session ended while its audio was sent")
-        length = min(_CHUNK_BYTES, span.end - position)
-        chunk = await loop.run_in_executor(threads, os.pread, descriptor, length, position)
-        if not chunk:
-            # The length is promised already: breaking off is the only way to tell.
-            logger.warning("media_truncated", extra={"position": position, "end": span.end})
-            raise OSError("the file was cut off while it was sent")
-        yield chunk
-        position += len(chunk)
+@dataclass(frozen=True, slots=True)
+class _Audio:
+    """Audio that somebody may hear.
+
+    Attributes:
+        digest: Of its bytes, in hexadecimal digits.
+        original: What it is.
+        open: Opens it to be sent.
+        open_file: Opens it to be transcoded.
+        is_private: Whether it is one person's.
+    """
+
+    digest: str
+    original: Original
+    open: Callable[[], Awaitable[Source]]
+    open_file: Callable[[], Awaitable[int]]
+    is_private: bool = False
+
+
+def _deleted(upload_id: str) -> NotFound:
+    return NotFound("the audio of this upload is deleted", reason="UPLOAD_NOT_FOUND", field="uploadId", value=upload_id)
+
+
+def _audio_type(stated: str) -> str:
+    return stated if _AUDIO_TYPE.fullmatch(stated) else _UNKNOWN_TYPE

@@ -13,6 +13,7 @@ DomainError
 │   ├── NoGpu               a kind of index that needs a GPU, where there is none
 │   ├── NoCandidates        the rules leave no track
 │   ├── ConstraintsUnreachable  the rules leave fewer tracks than are required
+│   ├── WindowsUnreadable   the blob of a reference's windows is missing or damaged
 │   └── NoTaste             none of a profile's tracks is in the index
 ├── Unavailable
 │   ├── EngineUnavailable   the engine that keeps the vectors does not answer
@@ -194,3 +195,12 @@ class NoBlobStore(Unimplemented):
 
     def __init__(self) -> None:
         super().__init__("references are not matched here: RETRIEVER_BLOB_STORE_URL is not set")
+
+
+class WindowsUnreadable(FailedPrecondition):
+    """The blob of a reference's windows is missing or damaged."""
+
+    default_reason = "WINDOWS_UNREADABLE"
+
+    def __init__(self, digest: bytes) -> None:
+        super().__init__("the windows of the reference cannot be read", field="windows_digest", value=digest.hex())

@@ -54,7 +54,7 @@ class EmbedderClient:
     async def describe_model(self) -> Encoder:
         """Ask which encoder is served."""
         model = await self._stub.DescribeModel(embedder_pb2.DescribeModelRequest(), timeout=_DESCRIBE_TIMEOUT_S)
-        return Encoder(EncoderId(model.encoder_id), model.name, model.dimension)
+        return Encoder(EncoderId(model.encoder_id), model.name, model.dimension, model.window_seconds)
 
     async def embed_blob(self, digest: bytes, encoder_id: EncoderId, token: str, timeout_s: float) -> Embedding:
         """Let the embedder hear a file of the blob store in the name of the job that `token` stands for."""

@@ -98,6 +98,7 @@ class _Fake:
         self.seen_time_left_s: dict[str, float | None] = {}
         self.seen_tokens: dict[str, str] = {}
         self.seen_clients: dict[str, str] = {}
+        self.seen_programs: dict[str, str] = {}
         self.answers: dict[str, Message | Callable[[Any], Message]] = {}
         self.list_size = 3
 
@@ -407,7 +408,7 @@ class FakeSocial(_Fake, FakeIngest, FakePlaylists):
     ) -> catalog_pb2.CreateUploadResponse:
         await self.note("CreateUpload", request)
         upload = catalog_pb2.Upload(
-            upload_id=new_id(),
+            upload_id=request.upload_id or new_id(),
             digest=request.digest,
             size_bytes=request.size_bytes,
             content_type=request.content_type,
@@ -548,7 +549,13 @@ class FakeRetriever(_Fake):
     async def Search(self, request: retriever_pb2.SearchRequest, context: object) -> retriever_pb2.SearchResponse:
         await self.note("Search", request)
         hits = [retriever_pb2.Hit(track_id=track_id, similarity=similarity) for track_id, similarity in self.hits]
-        return retriever_pb2.SearchResponse(hits=hits[: request.k], encoder_id="fake-0123456789abcdef")
+        start = int(request.page_token or 0)
+        end = start + request.k
+        return retriever_pb2.SearchResponse(
+            hits=hits[start:end],
+            encoder_id="fake-0123456789abcdef",
+            next_page_token=str(end) if end < len(hits) else "",
+        )
 
     async def DescribeIndex(
         self, request: retriever_pb2.DescribeIndexRequest, context: object
@@ -601,7 +608,9 @@ def _serve(server: Server, fake: _Fake, package: str) -> None:
 def _handler(fake: _Fake, method: MethodDescriptor) -> "grpc.RpcMethodHandler[Any, Any]":
     written = getattr(fake, method.name, None)
 
-    async def answer(request: Any, context: object) -> Any:
+    async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        metadata = dict(context.invocation_metadata() or ())  # type: ignore[arg-type]  # grpc leaves it untyped
+        fake.seen_programs[method.name] = str(metadata.get("museed-user-agent", ""))
         return await (written(request, context) if written else fake.answer(method, request))
 
     return grpc.unary_unary_rpc_method_handler(

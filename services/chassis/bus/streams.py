@@ -78,6 +78,7 @@ STREAMS: dict[str, StreamConfig] = {
         _stream(
             PEOPLE_EVENTS,
             [
+                "museed.social.v1.activity_recorded",
                 "museed.social.v1.badge_earned",
                 "museed.social.v1.comment_added",
                 "museed.social.v1.comment_changed",

@@ -1,4 +1,4 @@
-"""Accounts: who is asking, signing up, logging in and out."""
+"""Accounts: people as everybody sees them, and who is asking."""
 
 from datetime import datetime
 from enum import Enum
@@ -7,13 +7,13 @@ from typing import Annotated, Self
 import strawberry
 from strawberry import field
 
-from museed.social.v1 import accounts_pb2
+from museed.social.v1 import accounts_pb2, sessions_pb2
 from services.chassis import auth
 from services.gateway.context import Info
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import member, mutation, resolver
 from services.gateway.schema.user import User as User
-from services.gateway.schema.values import to_datetime
+from services.gateway.schema.values import optional_datetime
 
 
 @strawberry.enum(description="What an account may do.")
@@ -24,6 +24,11 @@ class Role(Enum):
     ADMIN = member("admin", "That, and looking after the library.")
 
 
+def role_of(said: str) -> Role:
+    """Read a role; one that a newer social knows gives no right here."""
+    return Role.ADMIN if said == Role.ADMIN.value else Role.USER
+
+
 @strawberry.type(description="The caller's own account.")
 class Viewer:
     """What only its owner sees."""
@@ -31,93 +36,44 @@ class Viewer:
     user: User = field(description="Its public part.")
     email: str = field(description="E-mail address, seen by its owner only.")
     role: Role = field(description="What it may do.")
+    email_verified_at: datetime | None = field(description="When the address was verified; null while it is not.")
+    locale: str = field(description='Language of mails, for example "en".')
+    is_listed: bool = field(
+        description="Whether the taste is compared with others' and the person recommended to them."
+    )
 
     @classmethod
     def from_message(cls, message: accounts_pb2.Viewer) -> Self:
         """Translate social's message."""
-        return cls(user=User.from_message(message.user), email=message.email, role=Role(message.role))
-
-
-@strawberry.type(description="Tokens of a session.")
-class TokenPair:
-    """One short, one single-use."""
-
-    access_token: str = field(description="For the header `Authorization: Bearer …`.")
-    access_expires_at: datetime = field(description="When the access token ends.")
-    refresh_token: str = field(description="For `refresh`; works once.")
-    refresh_expires_at: datetime = field(description="When the refresh token ends.")
-
-    @classmethod
-    def from_message(cls, message: accounts_pb2.TokenPair) -> Self:
-        """Translate social's message."""
         return cls(
-            access_token=message.access_token,
-            access_expires_at=to_datetime(message.access_expires_at),
-            refresh_token=message.refresh_token,
-            refresh_expires_at=to_datetime(message.refresh_expires_at),
+            user=User.from_message(message.user),
+            email=message.email,
+            role=role_of(message.role),
+            email_verified_at=optional_datetime(message, "email_verified_at"),
+            locale=message.locale,
+            is_listed=message.is_listed,
         )
 
 
-@strawberry.input(description="A new account.")
-class SignUpInput:
-    """For `signUp`."""
+@strawberry.input(description="What to change of oneself; what is left out stays.")
+class UpdateProfileInput:
+    """For `updateProfile`."""
 
-    username: str = field(description="3 to 30 of a–z, 0–9, `_`, `.` and `-`; unique, case-insensitive.")
-    email: str = field(description="Unique, case-insensitive.")
-    password: str = field(description="8 to 128 characters.")
-    nickname: str | None = field(default=None, description="1 to 50 characters; without one the username is shown.")
-
-
-@strawberry.input(description="Who, and what proves it.")
-class LogInInput:
-    """For `logIn`."""
-
-    login: str = field(description="Username or e-mail address.")
-    password: str = field(description="The password.")
+    nickname: str | None = field(default=None, description="1 to 50 characters.")
+    locale: str | None = field(default=None, description='Language of mails: "en" or "ko".')
+    is_listed: bool | None = field(
+        default=None, description="Whether the taste is compared with others' and the person recommended to them."
+    )
 
 
-@strawberry.input(description="A refresh token to trade.")
-class RefreshInput:
-    """For `refresh`."""
-
-    refresh_token: str = field(description="The newest refresh token of the session.")
-
-
-@strawberry.type(description="The account was made and is logged in.")
-class SignUpSuccess:
-    """Of `signUp`."""
-
-    viewer: Viewer = field(description="The new account.")
-    tokens: TokenPair = field(description="Its first session.")
-
-
-@strawberry.type(description="The account is logged in.")
-class LogInSuccess:
-    """Of `logIn`."""
+@strawberry.type(description="The account is as wished.")
+class UpdateProfileSuccess:
+    """Of `updateProfile`."""
 
     viewer: Viewer = field(description="The account.")
-    tokens: TokenPair = field(description="The new session.")
 
 
-@strawberry.type(description="The session goes on.")
-class RefreshSuccess:
-    """Of `refresh`."""
-
-    viewer: Viewer = field(description="The account.")
-    tokens: TokenPair = field(description="The next pair; the one before is used up.")
-
-
-@strawberry.type(description="The session has ended.")
-class LogOutSuccess:
-    """Of `logOut`."""
-
-    is_logged_out: bool = field(description="Always true.")
-
-
-SignUpResult = Annotated[SignUpSuccess | Refusal, strawberry.union("SignUpResult")]
-LogInResult = Annotated[LogInSuccess | Refusal, strawberry.union("LogInResult")]
-RefreshResult = Annotated[RefreshSuccess | Refusal, strawberry.union("RefreshResult")]
-LogOutResult = Annotated[LogOutSuccess | Refusal, strawberry.union("LogOutResult")]
+UpdateProfileResult = Annotated[UpdateProfileSuccess | Refusal, strawberry.union("UpdateProfileResult")]
 
 
 @strawberry.type
@@ -137,36 +93,13 @@ class AccountQuery:
 
 @strawberry.type
 class AccountMutation:
-    """Mutations of accounts and sessions."""
+    """Mutations of one's account."""
 
-    @mutation("Makes an account and logs it in.")
-    async def sign_up(self, info: Info, input: SignUpInput) -> SignUpResult:
-        """Pass the account on; only social judges it."""
-        request = accounts_pb2.SignUpRequest(
-            username=input.username, nickname=input.nickname or "", email=input.email, password=input.password
+    @mutation("Changes what others see of the caller. API tokens may not.")
+    async def update_profile(self, info: Info, input: UpdateProfileInput) -> UpdateProfileResult:
+        """Pass on what was given; null means nothing here, since nothing of it can be taken away."""
+        request = sessions_pb2.UpdateProfileRequest(
+            nickname=input.nickname, locale=input.locale, is_listed=input.is_listed
         )
-        answer = await info.context.call(info.context.parts.upstream.accounts.SignUp, request)
-        return SignUpSuccess(viewer=Viewer.from_message(answer.viewer), tokens=TokenPair.from_message(answer.tokens))
-
-    @mutation("Starts a session.")
-    async def log_in(self, info: Info, input: LogInInput) -> LogInResult:
-        """Pass the credentials on."""
-        request = accounts_pb2.LogInRequest(login=input.login, password=input.password)
-        answer = await info.context.call(info.context.parts.upstream.accounts.LogIn, request)
-        return LogInSuccess(viewer=Viewer.from_message(answer.viewer), tokens=TokenPair.from_message(answer.tokens))
-
-    @mutation(
-        "Trades a refresh token for a new pair; one that is used twice ends its session. "
-        "The authorization header does not matter here."
-    )
-    async def refresh(self, info: Info, input: RefreshInput) -> RefreshResult:
-        """Pass the token on."""
-        request = accounts_pb2.RefreshSessionRequest(refresh_token=input.refresh_token)
-        answer = await info.context.call(info.context.parts.upstream.accounts.RefreshSession, request)
-        return RefreshSuccess(viewer=Viewer.from_message(answer.viewer), tokens=TokenPair.from_message(answer.tokens))
-
-    @mutation("Ends the caller's session: its tokens and stream addresses are void within 5 s.")
-    async def log_out(self, info: Info) -> LogOutResult:
-        """Ask social to end it."""
-        await info.context.call(info.context.parts.upstream.accounts.LogOut, accounts_pb2.LogOutRequest())
-        return LogOutSuccess(is_logged_out=True)
+        answer = await info.context.call(info.context.parts.upstream.credentials.UpdateProfile, request)
+        return UpdateProfileSuccess(viewer=Viewer.from_message(answer.viewer))

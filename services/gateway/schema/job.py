@@ -1,7 +1,5 @@
 """Jobs of the caller's own: one, all of them, watched, called off."""
 
-import asyncio
-import contextlib
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from enum import Enum
@@ -11,6 +9,8 @@ import strawberry
 from strawberry import field, relay
 
 from museed.social.v1 import jobs_pb2, jobwork_pb2
+from services.chassis.bus import SOCIAL_EVENTS
+from services.chassis.server import limit_time
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
@@ -18,9 +18,6 @@ from services.gateway.schema.fields import AnyId, member, mutation, resolver, su
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
 from services.gateway.schema.playlist import Playlist, find_playlist
 from services.gateway.schema.values import round_single, to_datetime
-
-# How long a lost event can keep a watcher waiting.
-_REREAD_INTERVAL_S = 2.0
 
 
 @strawberry.enum(description="Where a job stands.")
@@ -194,22 +191,22 @@ class JobSubscription:
 
     @subscription("A job of the caller's own: at once as it stands, then at every change, until it has ended.")
     async def job_progress(self, info: Info, job_id: AnyId) -> AsyncGenerator[Job, None]:
-        """Read the job at every bell, and after 2 s without one."""
+        """Read the job at every bell; without one after a while, sooner where the bus is silent."""
         context = info.context
         uuid = decode_id(job_id, "Job", "jobId")
-        last: Job | None = None
-        with context.parts.feed.watch(uuid) as bell:
-            while True:
-                bell.clear()
-                await context.authenticate()
-                context.refresh()
-                job = await read_job(context, uuid)
+        live = context.parts.live
+
+        async def read() -> Job:
+            context.refresh()
+            limit_time(context.parts.settings.request_timeout_s)
+            return await read_job(context, uuid)
+
+        with live.hub.bells.watch(f"job/{uuid}") as bell:
+            job = await read()
+            yield job
+            while job.state not in FINAL_STATES:
+                await live.hub.until_news(bell, SOCIAL_EVENTS)
+                bell.take()
+                last, job = job, await live.asking.patiently(read)
                 if job != last:
                     yield job
-                if job.state in FINAL_STATES:
-                    return
-                last = job
-                # Not wait_for: before Python 3.12 it loses a cancellation that comes with the bell.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_REREAD_INTERVAL_S):
-                        await bell.wait()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 import strawberry
 from strawberry import field, relay
@@ -24,8 +24,22 @@ from services.gateway.schema.paging import (
     page_request,
 )
 from services.gateway.schema.paging import cursor as page_cursor
+from services.gateway.schema.stream import MaxBitRate, WantedFormat
 from services.gateway.schema.values import round_single, to_datetime
 
+if TYPE_CHECKING:
+    from services.gateway.schema.details import TrackDetails
+
+LazyDetails = Annotated["TrackDetails", strawberry.lazy("services.gateway.schema.details")]
+LeaveOutBlocked = Annotated[
+    bool, strawberry.argument(description="Leaves out tracks and artists that the caller blocks.")
+]
+HubDamping = Annotated[
+    float,
+    strawberry.argument(
+        description="Puts tracks that are near to everything lower, 0 to 1; 0 leaves the cosine alone."
+    ),
+]
 Words = Annotated[str, strawberry.argument(description="At most 200 characters.")]
 Genre = Annotated[str | None, strawberry.argument(description="One of the 16 top-level genres; else all.")]
 
@@ -105,13 +119,26 @@ class Track(relay.Node):
         check_page_size(first)
         return [Tag(name=tag.name, score=round_single(tag.score)) for tag in self.heard[:first]]
 
+    @resolver("What is known of it beside its sound; null where it was deleted meanwhile.")
+    async def details(self, info: Info) -> LazyDetails | None:
+        """Load them together with all others of the document."""
+        from services.gateway.schema.details import TrackDetails
+
+        message = await info.context.loaders.details.load(self.track_id)
+        return None if message is None else TrackDetails.from_message(message)
+
+    @resolver("Address of its picture: that of its file, or of its folder; 404 where it has none.")
+    def cover_url(self, info: Info) -> str:
+        """Nobody is asked whether there is one."""
+        return f"{info.context.parts.settings.public_url}/tracks/{self.track_id}/cover"
+
     @resolver(
         "Address of its audio for `<audio src>`, with ranges: signed, good for 15 minutes, and void when "
         "the session ends that asked for it."
     )
-    def stream_url(self, info: Info) -> str:
+    def stream_url(self, info: Info, format: WantedFormat = None, max_bit_rate: MaxBitRate = None) -> str:
         """Sign only where it is asked for."""
-        return info.context.stream_url(self.track_id)
+        return info.context.stream_url(self.track_id, None if format is None else format.value, max_bit_rate)
 
     @classmethod
     def from_message(cls, message: catalog_pb2.Track) -> Self:
@@ -138,14 +165,14 @@ class Track(relay.Node):
 class SimilarTrackEdge:
     """An edge that says how alike."""
 
-    cursor: str = field(description="Position of this item.")
+    cursor: str = field(description="Give it as `after` to go on behind this item.")
     node: Track = field(description="The track.")
     similarity: float = field(description="Cosine of the two sounds, −1 to 1.")
 
 
 @strawberry.type(description="Tracks that sound alike.")
 class SimilarTrackConnection:
-    """Best first, one page."""
+    """Best first."""
 
     page_info: relay.PageInfo = field(description="Whether and where it goes on.")
     edges: list[SimilarTrackEdge] = field(description="The tracks with their similarity, most alike first.")
@@ -184,34 +211,62 @@ class TrackQuery:
         "Empty text lists by title."
     )
     async def search_tracks(
-        self, info: Info, query: Words = "", genre: Genre = None, first: First = 20, after: After = None
+        self,
+        info: Info,
+        query: Words = "",
+        genre: Genre = None,
+        first: First = 20,
+        after: After = None,
+        leave_out_blocked: LeaveOutBlocked = False,
     ) -> Connection[Track] | None:
         """Search in social's catalogue."""
         page = page_request(first, after)
         request = catalog_pb2.SearchTracksRequest(
-            query=query, genre=genre or "", page_size=page.size, page_token=page.token
+            query=query,
+            genre=genre or "",
+            page_size=page.size,
+            page_token=page.token,
+            leave_out_blocked=leave_out_blocked,
         )
         answer = await info.context.call(info.context.parts.upstream.catalog.SearchTracks, request)
         return connection_from_page(page, [Track.from_message(each) for each in answer.tracks], answer.next_page_token)
 
-    @resolver("Tracks that sound like a track of the library, most alike first.")
-    async def similar_tracks(self, info: Info, track_id: AnyId, first: First = 20) -> SimilarTrackConnection | None:
+    @resolver("Tracks that sound like a track of the library, most alike first; at most 2,000 on all pages.")
+    async def similar_tracks(
+        self,
+        info: Info,
+        track_id: AnyId,
+        first: First = 20,
+        after: After = None,
+        hub_damping: HubDamping = 0.0,
+    ) -> SimilarTrackConnection | None:
         """Ask the retriever for ids, social for the tracks; what was deleted in between is left out."""
-        check_page_size(first)
-        request = retriever_pb2.SearchRequest(track_id=decode_id(track_id, "Track", "trackId"), k=first)
+        page = page_request(first, after)
+        request = retriever_pb2.SearchRequest(
+            track_id=decode_id(track_id, "Track", "trackId"),
+            k=page.size,
+            page_token=page.token,
+            hub_damping=hub_damping,
+        )
         answer = await info.context.call(info.context.parts.upstream.retriever.Search, request)
         found = await info.context.loaders.tracks.load_many([hit.track_id for hit in answer.hits])
         edges = [
             SimilarTrackEdge(
-                cursor=page_cursor("", number),
+                cursor=page_cursor(page.token, number),
                 node=Track.from_message(message),
                 similarity=round_single(hit.similarity),
             )
             for number, (hit, message) in enumerate(zip(answer.hits, found, strict=True), start=1)
-            if message is not None
+            if message is not None and number > page.skip
         ]
+        goes_on = bool(answer.next_page_token)
+        info_of_page = page_info(
+            [edge.cursor for edge in edges], has_next_page=goes_on, has_previous_page=bool(page.token or page.skip)
+        )
+        if goes_on:
+            info_of_page.end_cursor = page_cursor(answer.next_page_token, 0)
         return SimilarTrackConnection(
-            page_info=page_info([edge.cursor for edge in edges], has_next_page=False, has_previous_page=False),
+            page_info=info_of_page,
             edges=edges,
             nodes=[edge.node for edge in edges],
         )

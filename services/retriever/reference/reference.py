@@ -142,6 +142,20 @@ class ReferenceMatcher:
         found.sort(key=_rank)
         return Matches(found[:k], len(candidates), without_count, unreadable_count)
 
+    async def windows_of(self, digest: bytes, dimension: int) -> Float32Array | None:
+        """Return the windows of a blob, shape (windows, dim), zeros for silent ones; None where it cannot be read."""
+        (descriptor,) = await self._store.open([digest])
+        if descriptor is None:
+            return None
+        future = self._threads.submit(read_windows, descriptor, digest, dimension)
+        future.add_done_callback(lambda _: close([descriptor]))
+        try:
+            return await asyncio.wrap_future(future)
+        except (UnreadableWindowsError, OSError) as error:
+            self._store.forget(digest)
+            logger.warning("windows_unreadable", extra={"digest": digest.hex(), "error": str(error)})
+            return None
+
     async def read(self, make: Callable[[], Reference]) -> Reference:
         """Make a reference on one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, make)

@@ -7,8 +7,9 @@ from services.chassis import vectors
 from services.chassis.errors import InvalidArgument
 from services.retriever.reference.reference import MAX_WINDOW_S, Reference
 from services.retriever.reference.segments import Float64Array, Windows, voiced
-from services.retriever.request_errors import MissingInput, ReferenceUnusable, shown
-from services.retriever.servicer.limits import counted, within
+from services.retriever.request_errors import MissingInput, ReferenceUnusable, SizeMismatch, shown
+from services.retriever.servicer.filter_requests import MAX_TEXT
+from services.retriever.servicer.limits import counted, texts, within
 from services.retriever.similarity import Float32Array
 
 MAX_WINDOWS = 720
@@ -17,6 +18,8 @@ DEFAULT_WINDOW_S, MIN_WINDOW_S = 10.0, 0.1
 MAX_DURATION_S = 43_200
 _MIN_HOP_S = 0.01
 _SHORTEST_MEAN = 1e-3
+MAX_TAGS = 50
+_DIGEST_BYTES = 32
 
 
 def check_times(request: reference_pb2.MatchReferenceRequest) -> None:
@@ -30,12 +33,30 @@ def check_times(request: reference_pb2.MatchReferenceRequest) -> None:
     within("duration_seconds", request.duration_seconds, 0, MAX_DURATION_S)
 
 
-def reference(request: reference_pb2.MatchReferenceRequest, dimension: int) -> Reference:
+def check_windows(request: reference_pb2.MatchReferenceRequest) -> None:
+    """Check in what way the windows are given, and how many tags there are.
+
+    Raises:
+        InvalidArgument: WINDOWS_AMBIGUOUS: both windows and their blob are given.
+        SizeMismatch: The digest is none.
+        CountOutOfRange, MissingInput, TextTooLong: The tags are too many, blank or too long.
+    """
+    if request.windows and request.windows_digest:
+        raise InvalidArgument("give windows or windows_digest", reason="WINDOWS_AMBIGUOUS", field="windows_digest")
+    if request.windows_digest and len(request.windows_digest) != _DIGEST_BYTES:
+        raise SizeMismatch("windows_digest", len(request.windows_digest), _DIGEST_BYTES)
+    texts("tags", request.tags, MAX_TEXT, MAX_TAGS)
+
+
+def reference(
+    request: reference_pb2.MatchReferenceRequest, dimension: int, kept: Float32Array | None = None
+) -> Reference:
     """Return what is looked for; 720 windows of 1,024 dimensions take 10 ms.
 
     Args:
         request: Of checked times.
         dimension: Of the index.
+        kept: The windows, where the request names their blob.
 
     Raises:
         MissingInput: There are no windows.
@@ -43,7 +64,8 @@ def reference(request: reference_pb2.MatchReferenceRequest, dimension: int) -> R
         OutOfRange: There are more than 720 windows or 12 hours, or one begins after the end of the reference.
         ReferenceUnusable: REFERENCE_SILENT: no window was heard; REFERENCE_CANCELS: they have no mean.
     """
-    rows = _rows(request.windows, dimension)
+    rows = _rows(request.windows, dimension) if kept is None else kept
+    counted("windows", len(rows), MAX_WINDOWS)
     starts, ends = _times_s(request, len(rows))
     heard = voiced(rows)
     if not len(heard):
@@ -71,7 +93,6 @@ def _rows(data: bytes, dimension: int) -> Float32Array:
             value=len(data),
             limit=row_bytes,
         )
-    counted("windows", len(data) // row_bytes, MAX_WINDOWS)
     return np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(-1, dimension)
 
 

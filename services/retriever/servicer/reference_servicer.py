@@ -1,15 +1,19 @@
 """The gRPC side of references: checks a request, finds candidates, compares them, tells where they match."""
 
+from collections import defaultdict
+
 from museed.retriever.v1 import reference_pb2, reference_pb2_grpc
 from services.chassis.auth import Access
-from services.retriever.errors import NoBlobStore
+from services.retriever.errors import NoBlobStore, WindowsUnreadable
 from services.retriever.index.index import TrackIndex
 from services.retriever.live.collection import Collections
+from services.retriever.playlist.quantiles import PairQuantiles, QuantileCache
 from services.retriever.reference.reference import Matches, ReferenceMatcher, TrackMatch
 from services.retriever.servicer import reference_requests, requests
 from services.retriever.servicer.filter_requests import track_filter
 from services.retriever.servicer.limits import within
 from services.retriever.servicer.waiting import time_to_wait_s
+from services.retriever.similarity import Float32Array
 from services.retriever.tracks import Track
 
 _SERVICE = "/museed.retriever.v1.ReferenceService"
@@ -32,6 +36,7 @@ class ReferenceServicer(reference_pb2_grpc.ReferenceServiceServicer):
     def __init__(self, collections: Collections, matcher: ReferenceMatcher | None) -> None:
         self._collections = collections
         self._matcher = matcher
+        self._quantiles: defaultdict[str, QuantileCache] = defaultdict(QuantileCache)
 
     async def MatchReference(
         self, request: reference_pb2.MatchReferenceRequest, context: object
@@ -43,31 +48,43 @@ class ReferenceServicer(reference_pb2_grpc.ReferenceServiceServicer):
         k = within("k", request.k or DEFAULT_K, 1, MAX_K)
         segments = within("segments_per_track", request.segments_per_track or DEFAULT_SEGMENTS, 1, MAX_SEGMENTS)
         reference_requests.check_times(request)
+        reference_requests.check_windows(request)
         wanted = track_filter(request.filter, "filter")
 
         read_point = requests.read_point(request)
         dimension = await live.read(lambda index: index.dimension, read_point, time_to_wait_s())
         matches = Matches([], 0, 0, 0)
+        quantiles: PairQuantiles | None = None
+        tags = frozenset(request.tags)
         if dimension:  # without a track there is none to check against
             # Not on the index's thread, where everybody else would wait for it.
-            reference = await self._matcher.read(lambda: reference_requests.reference(request, dimension))
+            kept = await self._kept(request.windows_digest, dimension) if request.windows_digest else None
+            reference = await self._matcher.read(lambda: reference_requests.reference(request, dimension, kept))
 
-            def find(index: TrackIndex) -> list[tuple[Track, float]]:
+            def find(index: TrackIndex) -> tuple[list[tuple[Track, float]], PairQuantiles | None]:
                 nearest = index.nearest(reference.vector, _CANDIDATES, wanted)
-                return list(zip(nearest.tracks, nearest.similarities.tolist(), strict=True))
+                found = list(zip(nearest.tracks, nearest.similarities.tolist(), strict=True))
+                return found, self._quantiles[live.encoder_id].of(index)
 
-            candidates = await live.read(find, read_point, time_to_wait_s())
+            candidates, quantiles = await live.read(find, read_point, time_to_wait_s())
             matches = await self._matcher.match(reference, candidates, k, segments)
         return reference_pb2.MatchReferenceResponse(
-            matches=[_message(match) for match in matches.tracks],
+            matches=[_message(match, quantiles, tags) for match in matches.tracks],
             encoder_id=live.encoder_id,
             candidate_count=matches.candidate_count,
             without_windows_count=matches.without_windows_count,
             unreadable_count=matches.unreadable_count,
         )
 
+    async def _kept(self, digest: bytes, dimension: int) -> Float32Array:
+        assert self._matcher is not None  # asked before
+        kept = await self._matcher.windows_of(digest, dimension)
+        if kept is None:
+            raise WindowsUnreadable(digest)
+        return kept
 
-def _message(match: TrackMatch) -> reference_pb2.TrackMatch:
+
+def _message(match: TrackMatch, quantiles: PairQuantiles | None, tags: frozenset[str]) -> reference_pb2.TrackMatch:
     return reference_pb2.TrackMatch(
         track_id=match.track.track_id,
         similarity=match.similarity,
@@ -80,6 +97,8 @@ def _message(match: TrackMatch) -> reference_pb2.TrackMatch:
             )
             for one in match.segments
         ],
+        quantile=None if quantiles is None else quantiles.of(match.similarity),
+        shared_tags=[tag for tag in match.track.tags if tag in tags],
     )
 
 

@@ -17,7 +17,7 @@ from services.social.store.database import Database
 _OPERATION = "ReplayJobs"
 _DIGEST = hashlib.sha256(_OPERATION.encode()).digest()
 # The others are begun otherwise: by a switch, by who wants an export, by the sweep that resumes deletions.
-_REPLAYABLE = frozenset({Kind.GENERATION, Kind.EXTENSION, Kind.REGENERATION})
+_REPLAYABLE = frozenset({Kind.GENERATION, Kind.EXTENSION, Kind.REGENERATION, Kind.HEARING})
 
 
 class NotReplayed(StrEnum):

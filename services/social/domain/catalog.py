@@ -103,6 +103,7 @@ class Media:
     file_hash: bytes
     size_bytes: int
     content_type: str
+    duration_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ from services.social.domain.ids import EncoderId
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A model that turns sound into vectors of `dimension` numbers."""
+    """A model that turns sound into vectors of `dimension` numbers; the length of its windows is 0 where not known."""
 
     encoder_id: EncoderId
     name: str
     dimension: int
+    window_seconds: float = 0.0
 
 
 class Role(StrEnum):

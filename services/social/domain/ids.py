@@ -28,6 +28,11 @@ def new_id() -> str:
     return str(uuid7())
 
 
+def is_new_id(text: str) -> bool:
+    """Say whether this can be an id that somebody else chose as `new_id` does."""
+    return is_id(text) and uuid.UUID(text).version == 7
+
+
 def is_id(text: object) -> bool:
     """Say whether this can be an id: a UUID in its canonical form."""
     if not isinstance(text, str) or len(text) != 36:

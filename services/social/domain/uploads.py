@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.social.domain import fields
-from services.social.domain.ids import UploadId, UserId
+from services.social.domain.ids import UploadId, UserId, is_new_id
+from services.social.errors import Malformed
 from services.social.errors.uploads import UploadQuotaReached
 
 LONGEST_FILE_NAME = 255
@@ -49,16 +50,24 @@ def left_of(quota: Lent, lent: Lent, size_bytes: int) -> Lent:
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """A checked upload that has no id yet."""
+    """A checked upload; `upload_id` is the one that the gateway chose, None where it chose none."""
 
     digest: bytes
     size_bytes: int
     content_type: str
     file_name: str
+    upload_id: UploadId | None = None
 
 
-def check_upload(digest: bytes, size_bytes: int, content_type: str, file_name: str) -> NewUpload:
+def check_upload(digest: bytes, size_bytes: int, content_type: str, file_name: str, upload_id: str = "") -> NewUpload:
     """Check what the gateway says of an upload.
+
+    Args:
+        digest: SHA-256 of the bytes.
+        size_bytes: Their number.
+        content_type: By content.
+        file_name: At the uploader's.
+        upload_id: Empty where none was chosen yet.
 
     Raises:
         Missing, Malformed, OutOfRange: With the field.
@@ -68,4 +77,11 @@ def check_upload(digest: bytes, size_bytes: int, content_type: str, file_name: s
         fields.integer(size_bytes, "size_bytes", 1, LARGEST_BYTES),
         fields.line(content_type, "content_type", longest=100, is_required=True),
         fields.line(file_name, "file_name", longest=LONGEST_FILE_NAME),
+        _chosen(upload_id),
     )
+
+
+def _chosen(upload_id: str) -> UploadId | None:
+    if upload_id and not is_new_id(upload_id):
+        raise Malformed("upload_id", upload_id, "a UUIDv7 in its canonical form")
+    return UploadId(upload_id) if upload_id else None

@@ -1,6 +1,6 @@
 """Refusals about uploads."""
 
-from services.chassis.errors import NotFound, ResourceExhausted, Unavailable
+from services.chassis.errors import AlreadyExists, NotFound, ResourceExhausted, Unavailable
 
 
 class UploadNotFound(NotFound):
@@ -10,6 +10,15 @@ class UploadNotFound(NotFound):
 
     def __init__(self, upload_id: str, field: str = "upload_id") -> None:
         super().__init__("there is no such upload of yours", field=field, value=upload_id)
+
+
+class UploadIdTaken(AlreadyExists):
+    """There is an upload of this id already, of other bytes or of somebody else."""
+
+    default_reason = "UPLOAD_ID_TAKEN"
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__("there is another upload of this id", field="upload_id", value=upload_id)
 
 
 class UploadQuotaReached(ResourceExhausted):

@@ -49,7 +49,8 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "LibraryService": {
         Access.PUBLIC: "SearchArtists SearchAlbums BatchGetArtists BatchGetAlbums ListTracksOfArtist ListTracksOfAlbum "
-        "ListGenres BatchGetTrackDetails",
+        "ListGenres BatchGetTrackDetails BatchListTracksOfArtists BatchListTracksOfAlbums "
+        "BatchListAlbums",
     },
     "BlocklistService": {
         Access.USER: "BlockTrack UnblockTrack BlockArtist UnblockArtist ListBlocked",
@@ -60,7 +61,7 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "FeedService": {
         Access.PUBLIC: "ListTrending ListLatest ListPlaylistsOfUser ListLikedPlaylists BatchListPlaylistsOfUsers",
-        Access.USER: "ListFeed",
+        Access.USER: "ListFeed ListFollowedIds",
     },
     "NotificationService": {
         Access.USER: "ListNotifications CountUnread MarkRead",
@@ -77,6 +78,9 @@ _ROWS: dict[str, dict[Access, str]] = {
     "ExchangeService": {
         Access.PUBLIC: "ExportPlaylist ResolveStreamToken",
         Access.USER: "ImportPlaylist CreateStreamToken ListStreamTokens RevokeStreamToken",
+    },
+    "ReferenceSearchService": {
+        Access.USER: "SearchReference CreateHearingJob",
     },
     "UploadService": {
         Access.USER: "CheckUpload ListMyUploads DeleteUpload",

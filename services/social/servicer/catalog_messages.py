@@ -3,6 +3,7 @@
 from museed.social.v1 import catalog_pb2
 from services.social.actions.registration import Registered
 from services.social.domain.catalog import Media, ReadPoint, Track
+from services.social.domain.references import Heard
 from services.social.domain.uploads import Upload
 from services.social.store.stats import FailedTrack
 from services.social.wire import descriptors, timestamp
@@ -45,6 +46,7 @@ def media(found: Media) -> catalog_pb2.GetTrackMediaResponse:
         file_hash=found.file_hash,
         size_bytes=found.size_bytes,
         content_type=found.content_type,
+        duration_seconds=found.duration_seconds,
     )
 
 
@@ -66,8 +68,8 @@ def failed_track(one: FailedTrack) -> catalog_pb2.FailedTrack:
     )
 
 
-def upload(found: Upload) -> catalog_pb2.Upload:
-    """Return an upload as its owner sees it."""
+def upload(found: Upload, heard: Heard | None = None) -> catalog_pb2.Upload:
+    """Return an upload as its owner sees it, with what the encoder that is served heard in it."""
     return catalog_pb2.Upload(
         upload_id=found.upload_id,
         digest=found.digest,
@@ -76,6 +78,9 @@ def upload(found: Upload) -> catalog_pb2.Upload:
         file_name=found.file_name,
         created_at=timestamp(found.created_at),
         expires_at=timestamp(found.expires_at),
+        is_heard=heard is not None and bool(heard.windows_digest),
+        duration_seconds=0 if heard is None else heard.duration_seconds,
+        tags=[] if heard is None else [catalog_pb2.Tag(name=name, score=score) for name, score in heard.tags],
     )
 
 

@@ -11,7 +11,7 @@ from services.chassis.blobs import BlobStore
 from services.social.domain.ids import UploadId, UserId, is_id, new_id
 from services.social.domain.uploads import QUOTA_PERIOD, Lent, Upload, check_upload, left_of
 from services.social.errors import UploadNotFound
-from services.social.errors.uploads import UploadBytesGone
+from services.social.errors.uploads import UploadBytesGone, UploadIdTaken
 from services.social.servicer import catalog_messages as to
 from services.social.store import accounts, upload_blobs, uploads
 from services.social.store.database import Database
@@ -50,10 +50,12 @@ class CatalogUploads(catalog_pb2_grpc.CatalogServiceServicer):
     ) -> catalog_pb2.CreateUploadResponse:
         """Record an upload of the caller's, within their quota."""
         user_id = UserId(require_viewer().user_id)
-        new = check_upload(request.digest, request.size_bytes, request.content_type, request.file_name)
+        new = check_upload(
+            request.digest, request.size_bytes, request.content_type, request.file_name, request.upload_id
+        )
         now = self._clock()
         upload = Upload(
-            UploadId(new_id()),
+            new.upload_id or UploadId(new_id()),
             user_id,
             new.digest,
             new.size_bytes,
@@ -64,6 +66,10 @@ class CatalogUploads(catalog_pb2_grpc.CatalogServiceServicer):
         )
         async with self._database.transaction() as connection:
             await accounts.lock_person(connection, user_id)
+            if new.upload_id is not None and (made := await uploads.find_any(connection, new.upload_id)) is not None:
+                if (made.user_id, made.digest) != (user_id, new.digest):
+                    raise UploadIdTaken(new.upload_id)
+                return catalog_pb2.CreateUploadResponse(upload=to.upload(made))
             lent = await uploads.lent_since(connection, user_id, now - QUOTA_PERIOD)
             left_of(self._quota, lent, new.size_bytes)
             # The gateway found the bytes before this: since then, they may have been deleted as somebody else's.
@@ -84,6 +90,7 @@ class CatalogUploads(catalog_pb2_grpc.CatalogServiceServicer):
             raise UploadNotFound(upload_id)
         async with self._database.connection() as connection:
             found = await uploads.find_uploads(connection, [upload_id], user_id, self._clock())
+            heard = await uploads.heard_in(connection, list(found))
         if upload_id not in found:
             raise UploadNotFound(upload_id)
-        return catalog_pb2.GetUploadResponse(upload=to.upload(found[upload_id]))
+        return catalog_pb2.GetUploadResponse(upload=to.upload(found[upload_id], heard.get(upload_id)))

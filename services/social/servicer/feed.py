@@ -8,12 +8,13 @@ from museed.social.v1 import feed_pb2, feed_pb2_grpc, playlists_pb2
 from services.chassis.auth import require_viewer
 from services.social.domain import fields, paging
 from services.social.domain.ids import PlaylistId, UserId, is_id
+from services.social.domain.people import MOST_FOLLOWED
 from services.social.domain.visibility import may_open, thing_of
 from services.social.errors.people import PageExpired
 from services.social.servicer import keys
 from services.social.servicer.people import check_visible
 from services.social.servicer.playlist_messages import to_playlist
-from services.social.store import engagement, feed, first_pages, listings, playlists, trending
+from services.social.store import engagement, feed, first_pages, follows, listings, playlists, trending
 from services.social.store.database import LAST_ID, Connection, Database
 from services.social.store.profiles import find_visible
 from services.social.wire import timestamp
@@ -43,6 +44,16 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
             activities=[_activity(one) for one in page.items],
             next_page_token="" if page.last_id is None else paging.encode_token(scope, (page.last_id,)),
         )
+
+    async def ListFollowedIds(
+        self,
+        request: feed_pb2.ListFollowedIdsRequest,
+        context: grpc.aio.ServicerContext[feed_pb2.ListFollowedIdsRequest, feed_pb2.ListFollowedIdsResponse],
+    ) -> feed_pb2.ListFollowedIdsResponse:
+        """List all whom the caller follows."""
+        async with self._database.connection() as connection:
+            found = await follows.followed_ids(connection, UserId(require_viewer().user_id), MOST_FOLLOWED)
+        return feed_pb2.ListFollowedIdsResponse(user_ids=found)
 
     async def ListTrending(
         self,

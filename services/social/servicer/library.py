@@ -19,6 +19,7 @@ from services.social.store.search import ALBUMS, ARTISTS, Shelf
 
 _DEFAULT_PAGE, _LARGEST_PAGE = 20, 100
 _MOST_READ = 500
+_MOST_LISTS = 100
 
 T = TypeVar("T")
 
@@ -118,7 +119,7 @@ class LibraryServicer(library_pb2_grpc.LibraryServiceServicer):
             raise ArtistNotFound(request.artist_id)
         artist_id = ArtistId(request.artist_id)
         size = paging.page_size(request.page_size, _DEFAULT_PAGE, _LARGEST_PAGE)
-        scope = f"ListTracksOfArtist {artist_id}"
+        scope = _of_artist(artist_id)
         key = paging.decode_token(scope, request.page_token, [paging.is_text, is_id])
         after = None if key is None else (str(key[0]), TrackId(str(key[1])))
         async with self._database.reading() as connection:
@@ -139,7 +140,7 @@ class LibraryServicer(library_pb2_grpc.LibraryServiceServicer):
             raise AlbumNotFound(request.album_id)
         album_id = AlbumId(request.album_id)
         size = paging.page_size(request.page_size, _DEFAULT_PAGE, _LARGEST_PAGE)
-        scope = f"ListTracksOfAlbum {album_id}"
+        scope = _of_album(album_id)
         key = paging.decode_token(scope, request.page_token, [is_id])
         after = None if key is None else TrackId(str(key[0]))
         async with self._database.reading() as connection:
@@ -149,6 +150,64 @@ class LibraryServicer(library_pb2_grpc.LibraryServiceServicer):
             page = paging.cut(found, size, scope, lambda one: [one])
             tracks = await _tracks(connection, page.items)
         return library_pb2.ListTracksOfAlbumResponse(tracks=tracks, next_page_token=page.next_token)
+
+    async def BatchListTracksOfArtists(
+        self,
+        request: library_pb2.BatchListTracksOfArtistsRequest,
+        context: grpc.aio.ServicerContext[
+            library_pb2.BatchListTracksOfArtistsRequest, library_pb2.BatchListTracksOfArtistsResponse
+        ],
+    ) -> library_pb2.BatchListTracksOfArtistsResponse:
+        """List the first tracks of artists."""
+        fields.count(len(request.artist_ids), "artist_ids", _MOST_LISTS)
+        size = paging.page_size(request.page_size, _DEFAULT_PAGE, _LARGEST_PAGE)
+        artist_ids = [ArtistId(each) for each in request.artist_ids if is_id(each)]
+        async with self._database.reading() as connection:
+            found = await artists.first_tracks_of_artists(connection, artist_ids, size + 1)
+        answer = library_pb2.BatchListTracksOfArtistsResponse()
+        for artist_id in artist_ids:
+            page = paging.cut(found.get(artist_id, []), size, _of_artist(artist_id), lambda one: one)
+            track_ids = [track_id for _, track_id in page.items]
+            answer.lists.add(artist_id=artist_id, track_ids=track_ids, next_page_token=page.next_token)
+        return answer
+
+    async def BatchListTracksOfAlbums(
+        self,
+        request: library_pb2.BatchListTracksOfAlbumsRequest,
+        context: grpc.aio.ServicerContext[
+            library_pb2.BatchListTracksOfAlbumsRequest, library_pb2.BatchListTracksOfAlbumsResponse
+        ],
+    ) -> library_pb2.BatchListTracksOfAlbumsResponse:
+        """List the first tracks of albums."""
+        fields.count(len(request.album_ids), "album_ids", _MOST_LISTS)
+        size = paging.page_size(request.page_size, _DEFAULT_PAGE, _LARGEST_PAGE)
+        album_ids = [AlbumId(each) for each in request.album_ids if is_id(each)]
+        async with self._database.reading() as connection:
+            found = await artists.first_tracks_of_albums(connection, album_ids, size + 1)
+        answer = library_pb2.BatchListTracksOfAlbumsResponse()
+        for album_id in album_ids:
+            page = paging.cut(found.get(album_id, []), size, _of_album(album_id), lambda one: [one])
+            answer.lists.add(album_id=album_id, track_ids=page.items, next_page_token=page.next_token)
+        return answer
+
+    async def BatchListAlbums(
+        self,
+        request: library_pb2.BatchListAlbumsRequest,
+        context: grpc.aio.ServicerContext[library_pb2.BatchListAlbumsRequest, library_pb2.BatchListAlbumsResponse],
+    ) -> library_pb2.BatchListAlbumsResponse:
+        """List the first albums of artists."""
+        fields.count(len(request.artist_ids), "artist_ids", _MOST_LISTS)
+        size = paging.page_size(request.page_size, _DEFAULT_PAGE, _LARGEST_PAGE)
+        artist_ids = [ArtistId(each) for each in request.artist_ids if is_id(each)]
+        async with self._database.reading() as connection:
+            found = await artists.first_albums_of_artists(connection, artist_ids, size + 1)
+        answer = library_pb2.BatchListAlbumsResponse()
+        for artist_id in artist_ids:
+            scope = _names_scope("SearchAlbums", artist_id, "")
+            page = paging.cut(found.get(artist_id, []), size, scope, lambda one: (0.0, one[0], one[1].album_id))
+            albums = [to.album(album) for _, album in page.items]
+            answer.lists.add(artist_id=artist_id, albums=albums, next_page_token=page.next_token)
+        return answer
 
     async def ListGenres(
         self,
@@ -181,12 +240,24 @@ class _Asked:
 
     async def find(self, connection: Connection, shelf: Shelf, rpc: str, only: str | None) -> paging.Page[str]:
         """Return the ids of a page."""
-        scope = f"{rpc} {only}\0{self._asked.query}"
+        scope = _names_scope(rpc, only, self._asked.query)
         after = search.decode(scope, self._token)
         async with connection.transaction(readonly=True):
             found = await search.search(connection, shelf, self._asked, after, self._size + 1, only=only)
         page = paging.cut(found, self._size, scope, search.key_of)
         return paging.Page([one.found_id for one in page.items], page.next_token)
+
+
+def _of_artist(artist_id: ArtistId) -> str:
+    return f"ListTracksOfArtist {artist_id}"
+
+
+def _of_album(album_id: AlbumId) -> str:
+    return f"ListTracksOfAlbum {album_id}"
+
+
+def _names_scope(rpc: str, only: str | None, query: str) -> str:
+    return f"{rpc} {only}\0{query}"
 
 
 def _in_order(ids: Sequence[str], found: Mapping[str, T]) -> list[T]:

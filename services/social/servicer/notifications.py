@@ -9,12 +9,12 @@ from museed.social.v1 import notifications_pb2, notifications_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.social.domain import fields, paging
 from services.social.domain.ids import UserId, is_id
-from services.social.domain.notifications import MOST_UNREAD, Notification, NotificationKind
+from services.social.domain.notifications import MOST_UNREAD
 from services.social.errors import Malformed, Missing
+from services.social.events.notifications import to_notification
 from services.social.servicer import keys
 from services.social.store import notifications
 from services.social.store.database import Database
-from services.social.wire import timestamp
 
 _MOST_MARKED = 100
 
@@ -43,7 +43,7 @@ class NotificationServicer(notifications_pb2_grpc.NotificationServiceServicer):
             )
         page = paging.cut(found, size, scope, lambda one: (one.notification_id,))
         return notifications_pb2.ListNotificationsResponse(
-            notifications=[_notification(one) for one in page.items], next_page_token=page.next_token
+            notifications=[to_notification(one) for one in page.items], next_page_token=page.next_token
         )
 
     async def CountUnread(
@@ -76,19 +76,3 @@ class NotificationServicer(notifications_pb2_grpc.NotificationServiceServicer):
                 await notifications.mark_read_up_to(connection, user_id, request.up_to_id, now)
             count = await notifications.count_unread(connection, user_id, MOST_UNREAD)
         return notifications_pb2.MarkReadResponse(unread_count=count)
-
-
-def _notification(found: Notification) -> notifications_pb2.Notification:
-    subject = found.subject_id or ""
-    return notifications_pb2.Notification(
-        notification_id=found.notification_id,
-        kind=notifications_pb2.NotificationKind.Value(f"NOTIFICATION_KIND_{found.kind.value}"),
-        actor_id=found.actor_id or "",
-        playlist_id=found.playlist_id or "",
-        comment_id=found.comment_id or "",
-        badge=found.badge or "",
-        at=timestamp(found.at),
-        read_at=None if found.read_at is None else timestamp(found.read_at),
-        job_id=subject if found.kind is NotificationKind.JOB_ENDED else "",
-        report_id=subject if found.kind is NotificationKind.REPORT_DECIDED else "",
-    )

@@ -63,9 +63,11 @@ class UploadServicer(uploads_pb2_grpc.UploadServiceServicer):
         before = None if key is None else UploadId(str(key[0]))
         async with self._database.connection() as connection:
             found = await uploads.own_uploads(connection, user_id, self._clock(), before, size + 1)
+            heard = await uploads.heard_in(connection, [upload.upload_id for upload in found])
         page = paging.cut(found, size, scope, lambda upload: [upload.upload_id])
         return uploads_pb2.ListMyUploadsResponse(
-            uploads=[to.upload(upload) for upload in page.items], next_page_token=page.next_token
+            uploads=[to.upload(upload, heard.get(upload.upload_id)) for upload in page.items],
+            next_page_token=page.next_token,
         )
 
     async def DeleteUpload(

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from services.social.domain.activities import ActivityKind
 from services.social.domain.ids import PlaylistId, UserId, new_id
+from services.social.domain.notifications import Notification, NotificationKind
 from services.social.events.notifications import notification_added
 from services.social.store import outbox
 from services.social.store.database import Connection
@@ -44,7 +45,8 @@ async def record(
 ) -> None:
     """Note what somebody did, in the transaction in which they do it; the same act done again stays one.
 
-    CREATED is noted by the database itself when a playlist becomes public, whoever makes it so.
+    CREATED is noted by the database itself when a playlist becomes public, whoever makes it so; and it tells of each
+    activity (activity_recorded).
     """
     await connection.execute(RECORD, new_id(), actor_id, kind, playlist_id, user_id, comment_id, at)
 
@@ -65,11 +67,14 @@ async def notify(
 
     Nobody is told of what they do themselves, of what somebody does with whom there is a block, or of the same twice.
     """
+    found = Notification(
+        new_id(), NotificationKind(kind), actor_id, playlist_id, comment_id, subject_id, badge, at, read_at=None
+    )
     told = await connection.fetchval(
-        NOTIFY, new_id(), user_id, kind, actor_id, playlist_id, comment_id, subject_id, badge, at
+        NOTIFY, found.notification_id, user_id, kind, actor_id, playlist_id, comment_id, subject_id, badge, at
     )
     if told is not None:
-        await outbox.add(connection, notification_added(told, user_id, actor_id or user_id, at))
+        await outbox.add(connection, notification_added(found, user_id, actor_id or user_id))
 
 
 async def delete_old(connection: Connection, before: str, limit: int) -> int:

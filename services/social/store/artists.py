@@ -35,6 +35,28 @@ WHERE album_id = $1 AND (
 )
 ORDER BY relative_path, track_id LIMIT $3
 """
+# The first of each, by the index of the list of one.
+FIRST_TRACKS_OF_ARTISTS = """
+SELECT wanted.owner_id, found.search_title, found.track_id
+FROM unnest($1::uuid[]) AS wanted (owner_id) CROSS JOIN LATERAL (
+    SELECT search_title, track_id FROM tracks WHERE artist_id = wanted.owner_id ORDER BY search_title, track_id LIMIT $2
+) AS found ORDER BY wanted.owner_id, found.search_title, found.track_id
+"""
+FIRST_TRACKS_OF_ALBUMS = """
+SELECT wanted.owner_id, found.track_id
+FROM unnest($1::uuid[]) AS wanted (owner_id) CROSS JOIN LATERAL (
+    SELECT relative_path, track_id FROM tracks WHERE album_id = wanted.owner_id
+    ORDER BY relative_path, track_id LIMIT $2
+) AS found ORDER BY wanted.owner_id, found.relative_path, found.track_id
+"""
+FIRST_ALBUMS_OF_ARTISTS = """
+SELECT wanted.artist_id AS owner_id, found.*
+FROM unnest($1::uuid[]) AS wanted (artist_id) CROSS JOIN LATERAL (
+    SELECT search_title, album_id, title, artist_id, year, musicbrainz_id FROM albums
+    WHERE albums.artist_id = wanted.artist_id AND EXISTS (SELECT FROM tracks WHERE tracks.album_id = albums.album_id)
+    ORDER BY search_title, album_id LIMIT $2
+) AS found ORDER BY owner_id, found.search_title, found.album_id
+"""
 
 
 async def find_artists(connection: Connection, artist_ids: Sequence[ArtistId]) -> list[Artist]:
@@ -77,3 +99,34 @@ async def tracks_of_album(
     """Return an album's tracks by path, those after `after` in that order."""
     rows = await connection.fetch(LIST_TRACKS_OF_ALBUM, album_id, after, limit)
     return [TrackId(row["track_id"]) for row in rows]
+
+
+async def first_tracks_of_artists(
+    connection: Connection, artist_ids: Sequence[ArtistId], limit: int
+) -> dict[ArtistId, list[tuple[str, TrackId]]]:
+    """Return the first of `tracks_of_artist` for each artist that has any."""
+    found: dict[ArtistId, list[tuple[str, TrackId]]] = {}
+    for row in await connection.fetch(FIRST_TRACKS_OF_ARTISTS, list(dict.fromkeys(artist_ids)), limit):
+        found.setdefault(ArtistId(row["owner_id"]), []).append((row["search_title"], TrackId(row["track_id"])))
+    return found
+
+
+async def first_tracks_of_albums(
+    connection: Connection, album_ids: Sequence[AlbumId], limit: int
+) -> dict[AlbumId, list[TrackId]]:
+    """Return the first of `tracks_of_album` for each album that has any."""
+    found: dict[AlbumId, list[TrackId]] = {}
+    for row in await connection.fetch(FIRST_TRACKS_OF_ALBUMS, list(dict.fromkeys(album_ids)), limit):
+        found.setdefault(AlbumId(row["owner_id"]), []).append(TrackId(row["track_id"]))
+    return found
+
+
+async def first_albums_of_artists(
+    connection: Connection, artist_ids: Sequence[ArtistId], limit: int
+) -> dict[ArtistId, list[tuple[str, Album]]]:
+    """Return the first albums of each artist that has any, by title, each with the folded title."""
+    found: dict[ArtistId, list[tuple[str, Album]]] = {}
+    for row in await connection.fetch(FIRST_ALBUMS_OF_ARTISTS, list(dict.fromkeys(artist_ids)), limit):
+        album = Album(row["album_id"], row["title"], row["artist_id"], row["year"], row["musicbrainz_id"])
+        found.setdefault(ArtistId(row["owner_id"]), []).append((row["search_title"], album))
+    return found

@@ -18,12 +18,12 @@ ORDER BY track.artist LIMIT $2
 SELECT_MISSING = "SELECT track_id FROM tracks WHERE missing_since IS NOT NULL ORDER BY track_id LIMIT $1"
 
 
-async def blocks_of(connection: Connection, user_id: UserId, without: Sequence[TrackId] = ()) -> Blocks:
+async def blocks_of(connection: Connection, user_id: UserId | None, without: Sequence[TrackId] = ()) -> Blocks:
     """Return what a person never wants to hear, and what nobody can hear now: tracks whose file is missing.
 
     Args:
         connection: To the truth.
-        user_id: The person.
+        user_id: The person; None blocks nothing.
         without: More tracks. Of more than the retriever takes, the missing go first, then these.
     """
     own = [row["track_id"] for row in await connection.fetch(SELECT_TRACKS, user_id)]

@@ -12,12 +12,14 @@ from services.social.errors import NoEncoder
 from services.social.store.database import Connection
 
 INSERT_ENCODER = """
-INSERT INTO encoders (encoder_id, name, dimension) VALUES ($1, $2, $3) ON CONFLICT (encoder_id) DO NOTHING
+INSERT INTO encoders (encoder_id, name, dimension, window_seconds) VALUES ($1, $2, $3, $4)
+ON CONFLICT (encoder_id) DO UPDATE SET window_seconds = excluded.window_seconds
+WHERE encoders.window_seconds <> excluded.window_seconds AND excluded.window_seconds > 0
 """
 # The first stays: switching is an act of its own.
 INSERT_SERVING = "INSERT INTO serving_encoder (encoder_id) VALUES ($1) ON CONFLICT (only_row) DO NOTHING"
-SELECT_ENCODER = "SELECT encoder_id, name, dimension FROM encoders WHERE encoder_id = $1"
-SELECT_ENCODERS = "SELECT encoder_id, name, dimension FROM encoders ORDER BY name, encoder_id"
+SELECT_ENCODER = "SELECT encoder_id, name, dimension, window_seconds FROM encoders WHERE encoder_id = $1"
+SELECT_ENCODERS = "SELECT encoder_id, name, dimension, window_seconds FROM encoders ORDER BY name, encoder_id"
 SELECT_ROLES = "SELECT encoder_id AS serving, candidate_id AS candidate, previous_id AS previous FROM serving_encoder"
 SHARE_ROLES = f"{SELECT_ROLES} FOR SHARE"
 LOCK_ROLES = f"{SELECT_ROLES} FOR UPDATE"
@@ -71,7 +73,7 @@ class Coverage:
 
 async def note_seen(connection: Connection, seen: Encoder) -> None:
     """Remember an encoder that an embedder serves."""
-    await connection.execute(INSERT_ENCODER, seen.encoder_id, seen.name, seen.dimension)
+    await connection.execute(INSERT_ENCODER, seen.encoder_id, seen.name, seen.dimension, seen.window_seconds)
 
 
 async def serve_first(connection: Connection, seen: Encoder) -> None:

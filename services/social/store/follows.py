@@ -34,6 +34,7 @@ BLOCKS_BETWEEN = """
     SELECT EXISTS (SELECT FROM user_blocks WHERE blocker_id = $1 AND blocked_id = $2) AS by_first,
         EXISTS (SELECT FROM user_blocks WHERE blocker_id = $2 AND blocked_id = $1) AS by_second
 """
+FOLLOWED_IDS = "SELECT followee_id FROM follows WHERE follower_id = $1 LIMIT $2"
 # Bounded by what is allowed, not by what is there.
 COUNT_FOLLOWED = "SELECT count(*) FROM (SELECT FROM follows WHERE follower_id = $1 LIMIT $2) AS followed"
 COUNT_BLOCKED = "SELECT count(*) FROM (SELECT FROM user_blocks WHERE blocker_id = $1 LIMIT $2) AS blocked"
@@ -112,6 +113,11 @@ async def blocks_between(connection: Connection, first_id: UserId, second_id: Us
 async def count_followed(connection: Connection, user_id: UserId, most: int) -> int:
     """Return how many people somebody follows, at most `most`."""
     return int(await connection.fetchval(COUNT_FOLLOWED, user_id, most))
+
+
+async def followed_ids(connection: Connection, user_id: UserId, most: int) -> list[str]:
+    """Return all whom somebody follows, at most `most`, seen or not."""
+    return [row["followee_id"] for row in await connection.fetch(FOLLOWED_IDS, user_id, most)]
 
 
 async def count_blocked(connection: Connection, user_id: UserId, most: int) -> int:

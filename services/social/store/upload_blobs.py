@@ -23,6 +23,9 @@ SELECT digest FROM upload_blobs WHERE digest = $1 AND released_at IS NOT NULL FO
 # What else may lie by a digest: windows of an embedding, an export.
 _IS_NOBODYS = """
     NOT EXISTS (SELECT FROM embeddings WHERE windows_digest = found.digest)
+    AND NOT EXISTS (
+        SELECT FROM upload_embeddings AS heard WHERE heard.windows_digest = found.digest AND heard.windows_digest <> ''
+    )
     AND NOT EXISTS (SELECT FROM data_exports WHERE data_exports.digest = found.digest)
 """
 SELECT_NOBODYS = f"""

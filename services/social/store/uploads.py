@@ -6,6 +6,7 @@ from datetime import datetime
 import asyncpg
 
 from services.social.domain.ids import EncoderId, UploadId, UserId
+from services.social.domain.references import Heard
 from services.social.domain.uploads import Lent, Upload
 from services.social.errors import UploadNotFound
 from services.social.store.database import LAST_ID, Connection
@@ -21,12 +22,19 @@ SELECT_UPLOADS = f"""
 SELECT {UPLOAD} FROM uploads
 WHERE upload_id = ANY ($1::uuid[]) AND user_id = $2 AND expires_at > $3 AND swept_at IS NULL
 """
+SELECT_ANY = f"SELECT {UPLOAD} FROM uploads WHERE upload_id = $1"
 SELECT_SOUNDS = """
 SELECT upload_id, vector, duration_seconds FROM upload_embeddings WHERE encoder_id = $1 AND upload_id = ANY ($2::uuid[])
 """
 INSERT_EMBEDDING = """
-INSERT INTO upload_embeddings (upload_id, encoder_id, vector, duration_seconds, tags) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (upload_id, encoder_id) DO NOTHING
+INSERT INTO upload_embeddings (upload_id, encoder_id, vector, duration_seconds, tags, windows_digest)
+SELECT $1, $2, $3, $4, $5, CASE WHEN swept_at IS NULL THEN $6::bytea ELSE '' END
+FROM uploads WHERE upload_id = $1 FOR SHARE
+ON CONFLICT (upload_id, encoder_id) DO UPDATE SET windows_digest = excluded.windows_digest
+"""
+SELECT_HEARD = """
+SELECT upload_id, vector, duration_seconds, windows_digest, tags
+FROM serving_encoder JOIN upload_embeddings USING (encoder_id) WHERE upload_id = ANY ($1::uuid[])
 """
 SELECT_MINE = f"""
 SELECT {UPLOAD} FROM uploads
@@ -75,6 +83,12 @@ async def insert_upload(connection: Connection, upload: Upload) -> None:
     )
 
 
+async def find_any(connection: Connection, upload_id: UploadId) -> Upload | None:
+    """Return an upload of whomever, also one whose time is over."""
+    row = await connection.fetchrow(SELECT_ANY, upload_id)
+    return None if row is None else _upload(row)
+
+
 async def lent_since(connection: Connection, user_id: UserId, since: datetime) -> Lent:
     """Count what a person uploaded since, what was deleted meanwhile, too."""
     row = await connection.fetchrow(SELECT_LENT, user_id, since)
@@ -101,10 +115,25 @@ async def sounds_of(
 async def insert_embedding(
     connection: Connection, upload_id: UploadId, encoder_id: EncoderId, embedding: Embedding
 ) -> None:
-    """Keep what a model heard in an upload."""
+    """Keep what a model heard in an upload; its windows only while the audio is there."""
     await connection.execute(
-        INSERT_EMBEDDING, upload_id, encoder_id, embedding.vector, embedding.duration_seconds, embedding.tags
+        INSERT_EMBEDDING,
+        upload_id,
+        encoder_id,
+        embedding.vector,
+        embedding.duration_seconds,
+        embedding.tags,
+        embedding.windows_digest,
     )
+
+
+async def heard_in(connection: Connection, upload_ids: Sequence[UploadId]) -> dict[UploadId, Heard]:
+    """Return what the encoder that is served heard in those of some uploads that it has heard, by id."""
+    rows = await connection.fetch(SELECT_HEARD, upload_ids)
+    return {
+        UploadId(row["upload_id"]): Heard(row["vector"], row["duration_seconds"], row["windows_digest"], row["tags"])
+        for row in rows
+    }
 
 
 async def own_uploads(

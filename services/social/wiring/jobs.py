@@ -1,21 +1,24 @@
 """Jobs, and who works on them."""
 
+from services.social.actions.referencing import ReferenceSearch
 from services.social.domain.jobs import Kind
 from services.social.servicer.desk import JobDesk
 from services.social.servicer.jobs import JobServicer
 from services.social.servicer.playlist_jobs import PlaylistJobServicer
+from services.social.servicer.references import ReferenceSearchServicer
 from services.social.wiring.parts import Tools, Wired
 from services.social.workers.kinds import JobKind
 from services.social.workers.kinds.composing import Composer, Patience
 from services.social.workers.kinds.extension import Extension
 from services.social.workers.kinds.generation import Generation
+from services.social.workers.kinds.hearing import Hearing
 from services.social.workers.kinds.regeneration import Regeneration
 from services.social.workers.scheduler import Scheduler
 from services.social.workers.worker import Worker, WorkerBounds
 
 
 def wire(tools: Tools) -> Wired:
-    """Serve JobService and PlaylistJobService, and work on jobs of all kinds, those of other parts, too."""
+    """Serve jobs and ReferenceSearchService, and work on jobs of all kinds, those of other parts, too."""
     settings, nudges = tools.settings, tools.nudges
     patience = Patience(settings.embed_timeout_s, settings.search_timeout_s)
     composer = Composer(tools.background, tools.embedders, tools.retriever, tools.issuer, patience, tools.clock)
@@ -23,6 +26,7 @@ def wire(tools: Tools) -> Wired:
         Kind.GENERATION: Generation(tools.background, composer, settings.playlists_per_user, tools.clock),
         Kind.EXTENSION: Extension(tools.background, composer, tools.clock),
         Kind.REGENERATION: Regeneration(tools.background, composer, settings.playlists_per_user, tools.clock),
+        Kind.HEARING: Hearing(tools.background, composer, tools.blobs, tools.clock),
     }
     concurrency = settings.generation_concurrency
     of_person = max(1, concurrency // 2)
@@ -30,5 +34,10 @@ def wire(tools: Tools) -> Wired:
     worker = Worker(tools.background, tools.job_kinds, nudges.ended, nudges.due, bounds, tools.clock)
     desk = JobDesk(tools.database, nudges.ended, nudges.due, settings.open_jobs_per_user, tools.clock)
     scheduler = Scheduler(tools.background, nudges.due, tools.clock)
-    servicers = [JobServicer(desk, worker.drop, tools.switch.give_up), PlaylistJobServicer(desk)]
+    search = ReferenceSearch(tools.database, tools.references, tools.clock)
+    servicers = [
+        JobServicer(desk, worker.drop, tools.switch.give_up),
+        PlaylistJobServicer(desk),
+        ReferenceSearchServicer(search, desk),
+    ]
     return Wired(servicers, [worker.run, scheduler.run], job_kinds=kinds)

@@ -12,6 +12,7 @@ from services.social.clients import Embedders, RetrieverClient
 from services.social.domain.jobs import Kind
 from services.social.domain.passwords import PasswordHasher
 from services.social.domain.tokens import TokenIssuer
+from services.social.reference_client import ReferenceClient
 from services.social.settings import SocialSettings
 from services.social.store.database import Database
 from services.social.streams import BusDoor
@@ -63,6 +64,7 @@ class Tools:
         embedders: Clients of all embedders.
         retriever: Client of the retriever.
         tastes: Asks the retriever about people's tastes.
+        references: Asks the retriever about recordings.
         switch: Puts another encoder in the place of the one that is served.
         door: To NATS, once that can be reached.
         clock: Time of day.
@@ -82,6 +84,7 @@ class Tools:
     embedders: Embedders
     retriever: RetrieverClient
     tastes: TasteClient
+    references: ReferenceClient
     switch: EncoderSwitch
     door: BusDoor
     clock: Callable[[], datetime] = now

@@ -9,6 +9,7 @@ from services.chassis.telemetry import Metrics
 from services.social.clients import EmbedderClient, Embedders, RetrieverClient, connect_embedder, connect_retriever
 from services.social.domain.passwords import PasswordHasher
 from services.social.domain.tokens import TokenIssuer, new_signing_key
+from services.social.reference_client import ReferenceClient, connect_references
 from services.social.settings import SocialSettings
 from services.social.store import accounts
 from services.social.store.database import Database
@@ -52,6 +53,9 @@ async def opened(settings: SocialSettings, bus_settings: BusSettings, metrics: M
         channels = [await stack.enter_async_context(connect_embedder(address)) for address in addresses]
         embedders = Embedders([EmbedderClient(channel) for channel in channels])
         retriever = RetrieverClient(await stack.enter_async_context(connect_retriever(settings.retriever_address)))
+        references = ReferenceClient(
+            await stack.enter_async_context(connect_references(settings.retriever_address)), issuer, now
+        )
         tastes = TasteClient(await stack.enter_async_context(connect_tastes(settings.retriever_address)), issuer, now)
         hasher = PasswordHasher(settings.password_concurrency, settings.password_queue_size)
         stack.callback(hasher.close)
@@ -68,6 +72,7 @@ async def opened(settings: SocialSettings, bus_settings: BusSettings, metrics: M
             embedders=embedders,
             retriever=retriever,
             tastes=tastes,
+            references=references,
             switch=EncoderSwitch(background, embedders, retriever, nudges.begun, bells=nudges.ended),
             door=BusDoor(),
         )

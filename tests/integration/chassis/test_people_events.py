@@ -12,10 +12,10 @@ from services.chassis.errors import Unavailable
 from tests.conftest import NatsServer
 
 NAMES = """
-    badge_earned comment_added comment_changed comment_removed history_deleted notification_added playlist_changed
-    playlist_deleted playlist_liked playlist_saved playlist_unliked report_decided report_filed schedule_ran
-    track_played upload_deleted user_changed user_deleted user_followed user_reinstated user_signed_up user_suspended
-    user_unfollowed
+    activity_recorded badge_earned comment_added comment_changed comment_removed history_deleted notification_added
+    playlist_changed playlist_deleted playlist_liked playlist_saved playlist_unliked report_decided report_filed
+    schedule_ran track_played upload_deleted user_changed user_deleted user_followed user_reinstated user_signed_up
+    user_suspended user_unfollowed
 """.split()
 SUBJECTS = [f"museed.social.v1.{name}" for name in NAMES]
 # Of the release before this stream.

@@ -21,11 +21,12 @@ from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
-from services.gateway.consumer import JobFeed
 from services.gateway.context import Parts
 from services.gateway.health import Health
+from services.gateway.live.live import Live
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
+from services.gateway.transcoding.transcoder import Transcoder
 from services.gateway.trusted import TrustedDocuments
 from tests.fakes.tokens import TokenSigner
 from tests.fakes.upstreams import FakeRetriever, FakeSocial, Upstreams, upstreams
@@ -91,16 +92,21 @@ async def serving_gateway(
             social_address=behind.social_address,
             retriever_address=behind.retriever_address,
             blob_store_url=f"file://{blobs}",
+            transcode_folder=folder / "transcodes",
             url_signing_key=SecretStr(SIGNING_KEY),
         ).model_copy(update=changes)
         upstream = Upstream(settings.social_address, settings.retriever_address)
+        authenticator = Authenticator(upstream)
         parts = Parts(
             settings=settings,
             upstream=upstream,
-            authenticator=Authenticator(upstream),
+            authenticator=authenticator,
             signer=StreamSigner(SIGNING_KEY.encode(), settings.stream_url_lifetime_s),
-            feed=JobFeed(),
+            live=Live(SIGNING_KEY.encode(), authenticator.revocations),
             blobs=open_blob_store(settings.blob_store_url),
+            transcoder=Transcoder(
+                settings.transcode_folder, settings.transcode_cache_bytes, settings.transcodes_at_once
+            ),
             budgets=Budgets(settings.cost_capacity, settings.cost_refill_per_s),
             trusted=trusted or TrustedDocuments(),
         )
@@ -111,6 +117,7 @@ async def serving_gateway(
             http="httptools",
             ws="websockets-sansio",
             ws_max_size=settings.max_body_bytes,
+            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -129,6 +136,7 @@ async def serving_gateway(
             server.should_exit = True
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
+            await parts.transcoder.close()
             await upstream.close()
             threads.shutdown()
 

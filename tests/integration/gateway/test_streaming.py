@@ -1,6 +1,8 @@
 """Audio over HTTP: ranges, validators, signed addresses, and files that are not what they were."""
 
 import asyncio
+import email
+import email.policy
 import hashlib
 import os
 import threading
@@ -80,7 +82,10 @@ async def test_whole_file_under_a_token(gateway: Gateway, tmp_path: Path) -> Non
         ("bytes=10240-", 416, b"", "bytes */10240"),
         ("bytes=-0", 416, b"", "bytes */10240"),
         ("bytes=5-1", 200, AUDIO, None),
-        ("bytes=0-1,3-4", 200, AUDIO, None),
+        ("bytes=0-1,3-4", 206, AUDIO[:5], "bytes 0-4/10240"),
+        ("bytes=0-1,99999-", 206, AUDIO[:2], "bytes 0-1/10240"),
+        ("bytes=10240-,20000-", 416, b"", "bytes */10240"),
+        (f"bytes={','.join(f'{200 * number}-{200 * number}' for number in range(17))}", 200, AUDIO, None),
         ("items=0-1", 200, AUDIO, None),
     ],
 )
@@ -93,6 +98,25 @@ async def test_range_over_a_signed_address(
     assert response.headers.get("content-range") == content_range
     assert response.headers["content-length"] == str(len(content))
     assert response.headers["etag"] == ETAG
+
+
+async def test_several_ranges_come_as_the_parts_of_one_body(gateway: Gateway, tmp_path: Path) -> None:
+    url = await address(gateway, add_audio(gateway, tmp_path))
+    response = await gateway.http.get(url, headers={"Range": "bytes=5000-5999, 0-9, -1"})
+    assert response.status_code == 206
+    assert "content-range" not in response.headers
+    assert response.headers["content-length"] == str(len(response.content))
+    head = f"Content-Type: {response.headers['content-type']}\r\n\r\n".encode()
+    body = email.message_from_bytes(head + response.content, policy=email.policy.HTTP)
+    parts = [
+        (part["Content-Range"], part.get_content_type(), part.get_payload(decode=True)) for part in body.iter_parts()
+    ]
+    assert parts == [
+        ("bytes 5000-5999/10240", "audio/ogg", AUDIO[5000:6000]),
+        ("bytes 0-9/10240", "audio/ogg", AUDIO[:10]),
+        ("bytes 10239-10239/10240", "audio/ogg", AUDIO[-1:]),
+    ]
+    assert body.defects == []
 
 
 async def test_head_tells_of_the_whole_and_sends_nothing(gateway: Gateway, tmp_path: Path) -> None:
@@ -306,11 +330,15 @@ async def test_a_slow_disk_holds_up_nobody_else(
     released = threading.Event()
     pread = os.pread
 
+    def nothing_is_in_memory(*args: object) -> int:
+        raise BlockingIOError
+
     def slow(descriptor: int, length: int, offset: int) -> bytes:
         released.wait(10)
         return pread(descriptor, length, offset)
 
-    monkeypatch.setattr("services.gateway.streaming.os.pread", slow)
+    monkeypatch.setattr("services.gateway.sources.os.preadv", nothing_is_in_memory)
+    monkeypatch.setattr("services.gateway.sources.os.pread", slow)
     streaming = asyncio.create_task(gateway.http.get(url))
     try:
         assert (await gateway.http.get("/healthz")).status_code == 200

@@ -10,18 +10,17 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from museed.social.v1 import events_pb2, jobs_pb2
+from museed.social.v1 import jobs_pb2
 from services.chassis.bus import SOCIAL_EVENTS, Bus
-from services.gateway.__main__ import follow
-from services.gateway.schema import job as job_schema
+from services.gateway.live import hub
 from tests.conftest import NatsServer
 from tests.fakes.upstreams import new_id, timestamp
 from tests.integration.gateway.conftest import Gateway, serving_gateway
+from tests.integration.gateway.live_steps import failure, hearing, ring
 from tests.integration.gateway.socket_client import SocketClient, dialled, initialised
 
 PROGRESS = """subscription($id: ID!) { jobProgress(jobId: $id) {
   state progress isFinished failureReason playlist { title entries(first: 5) { nodes { track { title } } } } } }"""
-SUBJECT = "museed.social.v1.job_progressed"
 
 
 @pytest.fixture
@@ -33,19 +32,8 @@ def gateway(own_gateway: Gateway) -> Gateway:
 @pytest.fixture
 async def live(gateway: Gateway, bus: Bus, nats_server: NatsServer) -> AsyncIterator[Gateway]:
     """A gateway that follows a real NATS."""
-    following = asyncio.create_task(follow(nats_server.settings("gateway"), gateway.parts.feed, gateway.health))
-    async with asyncio.timeout(60):
-        while not (await bus.jetstream.stream_info(SOCIAL_EVENTS)).state.consumer_count:
-            await asyncio.sleep(0.01)
-    yield gateway
-    following.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await following
-
-
-async def ring(bus: Bus, job_id: str) -> None:
-    payload = events_pb2.JobProgressed(job_id=job_id).SerializeToString()
-    await bus.publish(SUBJECT, payload, new_id())
+    async with hearing(gateway, bus, nats_server):
+        yield gateway
 
 
 async def next_job(client: SocketClient, id_: str = "1") -> dict[str, Any]:
@@ -59,7 +47,7 @@ async def next_job(client: SocketClient, id_: str = "1") -> dict[str, Any]:
 async def test_job_is_followed_from_its_state_to_its_playlist(
     live: Gateway, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.gateway.schema.job._REREAD_INTERVAL_S", 600.0)  # the bell brings it, or nothing
+    monkeypatch.setattr(hub, "REREAD_S", 600.0)  # the bell brings it, or nothing
     job = live.social.add_job()
     tracks = live.social.add_tracks(2)
     async with asyncio.timeout(60), initialised(live.url, live.bearer()["Authorization"]) as client:
@@ -92,7 +80,7 @@ async def test_job_is_followed_from_its_state_to_its_playlist(
             },
         },
     ]
-    assert live.parts.feed.watcher_count == 0
+    assert live.parts.live.hub.bells.watcher_count == 0
 
 
 async def test_lost_bell_is_made_up_for_within_seconds(gateway: Gateway) -> None:
@@ -102,7 +90,7 @@ async def test_lost_bell_is_made_up_for_within_seconds(gateway: Gateway) -> None
         await next_job(client)
         gateway.social.move_job(job.job_id, jobs_pb2.JOB_STATE_FAILED, 0.5, failure_reason="TOO_SHORT")
         last = await next_job(client)
-        assert job_schema._REREAD_INTERVAL_S <= 3.0
+        assert hub.REREAD_S <= 3.0
         assert (last["state"], last["failureReason"]) == ("FAILED", "TOO_SHORT")
         assert await client.receive() == {"id": "1", "type": "complete"}
 
@@ -126,7 +114,7 @@ async def test_two_hundred_watchers_share_one_consumer(live: Gateway, bus: Bus) 
             await clients[number // 50].subscribe(str(number), PROGRESS, {"id": job.job_id})
         for number in range(200):
             await clients[number // 50].receive()
-        assert live.parts.feed.watcher_count == 200
+        assert live.parts.live.hub.bells.watcher_count == 200
         info = await bus.jetstream.stream_info(SOCIAL_EVENTS)
         assert info.state.consumer_count == 1
         refused = clients[0]
@@ -134,17 +122,8 @@ async def test_two_hundred_watchers_share_one_consumer(live: Gateway, bus: Bus) 
         message = await refused.receive()
         assert (message["id"], message["type"]) == ("more", "error")
     async with asyncio.timeout(60):
-        while live.parts.feed.watcher_count:
+        while live.parts.live.hub.bells.watcher_count:
             await asyncio.sleep(0.01)
-
-
-async def failure(client: SocketClient, id_: str = "1") -> dict[str, Any]:
-    message = await client.receive()
-    assert message["id"] == id_
-    errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
-    (error,) = errors
-    found: dict[str, Any] = error["extensions"]
-    return found
 
 
 async def test_foreign_and_unknown_jobs_are_coded_errors(gateway: Gateway) -> None:
@@ -162,7 +141,7 @@ async def test_foreign_and_unknown_jobs_are_coded_errors(gateway: Gateway) -> No
             assert await client.receive() == {"id": "1", "type": "complete"}
         await client.subscribe("1", PROGRESS, {"id": "x"})
         assert (await failure(client))["reason"] == "ID_INVALID"
-    assert gateway.parts.feed.watcher_count == 0
+    assert gateway.parts.live.hub.bells.watcher_count == 0
 
 
 async def test_guest_may_connect_and_is_told_to_log_in(gateway: Gateway) -> None:
@@ -193,22 +172,6 @@ async def test_bad_token_closes_the_socket_with_its_reason(
         with pytest.raises(ConnectionClosed):
             await client.receive()
         assert (client.connection.close_code, client.connection.close_reason) == (4403, reason)
-
-
-async def test_revoked_session_ends_its_subscriptions_within_five_seconds(gateway: Gateway) -> None:
-    job = gateway.social.add_job()
-    following = asyncio.create_task(gateway.parts.authenticator.revocations.run())
-    try:
-        authorization = gateway.bearer(sid="session-3")["Authorization"]
-        async with asyncio.timeout(60), initialised(gateway.url, authorization) as client:
-            await client.subscribe("1", PROGRESS, {"id": job.job_id})
-            await next_job(client)
-            gateway.social.revoked.append("session-3")
-            assert await failure(client) == {"code": "UNAUTHENTICATED", "reason": "SESSION_REVOKED"}
-            assert gateway.parts.authenticator.revocations.interval_s < 5.0
-            assert (await client.receive())["type"] == "complete"
-    finally:
-        following.cancel()
 
 
 async def test_only_graphql_transport_ws_is_spoken(gateway: Gateway) -> None:

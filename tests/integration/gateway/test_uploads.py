@@ -169,14 +169,14 @@ async def first_line(gateway: Gateway, head: str, body: bytes) -> bytes:
 
 
 async def test_silent_client_is_given_up_and_leaves_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.uploads._STALL_S", 0.2)
+    monkeypatch.setattr("services.gateway.upload_bodies._STALL_S", 0.2)
     line = await first_line(gateway, "Content-Length: 60000", SONG[:20_000])
     assert line.split()[1] == b"408"
     assert stored(gateway) == []
 
 
 async def test_client_that_drips_is_given_up_in_the_end(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.uploads._LONGEST_S", 0.5)
+    monkeypatch.setattr("services.gateway.upload_bodies._LONGEST_S", 0.5)
 
     async def drops() -> AsyncIterator[bytes]:
         for start in range(0, 400, 10):

@@ -15,7 +15,13 @@ from services.chassis import vectors
 from services.chassis.blobs import BlobStore, open_blob_store
 from services.chassis.bus import Bus
 from services.chassis.channel import connect
-from services.chassis.errors import DomainError, PermissionDenied, Unimplemented
+from services.chassis.errors import (
+    DomainError,
+    FailedPrecondition,
+    InvalidArgument,
+    PermissionDenied,
+    Unimplemented,
+)
 from services.chassis.tokens import TokenVerifier
 from services.retriever.clients import Accounts
 from services.retriever.similarity import Float32Array
@@ -194,6 +200,62 @@ async def test_nothing_is_left_open(running: Retriever, tracks: Tracks) -> None:
     async with asyncio.timeout(60):  # what is being compared for a caller who is gone is compared to its end
         while len(os.listdir("/proc/self/fd")) > before:
             await asyncio.sleep(0.01)
+
+
+async def match_blob(running: Retriever, digest: bytes, **fields: Any) -> reference_pb2.MatchReferenceResponse:
+    request = reference_pb2.MatchReferenceRequest(windows_digest=digest, **fields)
+    return await running.reference_stub.MatchReference(request, timeout=30)
+
+
+async def test_windows_of_a_blob_are_compared_like_those_of_the_request(running: Retriever, tracks: Tracks) -> None:
+    demo = windows(1, 5)
+    demo[2] = 0
+    for number in range(1, 6):
+        await tracks.put(f"t{number}", windows(number, 4), 40)
+    await settle(running, tracks)
+    digest = await tracks.blobs.put(demo.astype("<f2").tobytes())
+    fields: dict[str, Any] = {"duration_seconds": 47.5, "vector": vectors.encode(mean(demo[[0, 1, 3, 4]]))}
+    of_blob, of_request = await match_blob(running, digest, **fields), await match(running, demo, **fields)
+    assert of_blob.candidate_count == 5
+    for one, other in zip(of_blob.matches, of_request.matches, strict=True):
+        assert one.track_id == other.track_id
+        assert one.score == pytest.approx(other.score, abs=1e-3)
+        assert [pair.reference for pair in one.segments] == [pair.reference for pair in other.segments]
+    starts = {pair.reference.start_seconds for one in of_blob.matches for pair in one.segments}
+    assert starts <= {0, 10, 30, 40}
+
+
+async def test_blob_of_windows_that_cannot_be_read_is_refused(running: Retriever, tracks: Tracks) -> None:
+    await tracks.put("song", windows(1, 3), 30)
+    await settle(running, tracks)
+    damaged = [b"m" * 32, await tracks.blobs.put(b"12345")]
+    await match(running, windows(1, 3))
+    before = len(os.listdir("/proc/self/fd"))
+    for digest in damaged:
+        with pytest.raises(FailedPrecondition) as refusal:
+            await match_blob(running, digest)
+        assert (refusal.value.reason, refusal.value.field) == ("WINDOWS_UNREADABLE", "windows_digest")
+        assert refusal.value.value == digest.hex()
+    assert len(os.listdir("/proc/self/fd")) <= before
+    long = await tracks.blobs.put(windows(1, 721).astype("<f2").tobytes())
+    with pytest.raises(InvalidArgument) as too_long:
+        await match_blob(running, long)
+    assert (too_long.value.reason, too_long.value.value, too_long.value.limit) == ("OUT_OF_RANGE", "721", "720")
+
+
+async def test_matches_tell_shared_tags_and_how_near_that_is(running: Retriever, tracks: Tracks) -> None:
+    for number in range(1, 121):
+        await tracks.put(f"t{number:03d}", windows(number, 3), 30, tags=["guitar", f"tag {number}", "slow"])
+    await settle(running, tracks)
+    demo = windows(7, 3)
+    answer = await match(running, demo, k=2, tags=["slow", "tag 7", "loud"])
+    first, second = answer.matches
+    assert (first.track_id, list(first.shared_tags), list(second.shared_tags)) == ("t007", ["tag 7", "slow"], ["slow"])
+    sample = np.stack([mean(windows(number, 3)) for number in range(1, 121)])
+    pairs = (sample @ sample.T)[np.triu_indices(120, k=1)]
+    for one in (first, second):
+        assert one.quantile == pytest.approx(float((pairs < one.similarity).mean()), abs=0.001)
+    assert not (await match(running, demo, k=1)).matches[0].shared_tags
 
 
 async def test_an_empty_index_matches_nothing(running: Retriever) -> None:

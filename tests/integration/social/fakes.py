@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
-from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
+from museed.retriever.v1 import reference_pb2, reference_pb2_grpc, retriever_pb2, retriever_pb2_grpc
 from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
 from services.chassis import vectors
 from services.chassis.auth import Access, require_viewer
@@ -30,6 +30,7 @@ RETRIEVER_ACCESS = {
     "/museed.retriever.v1.RetrieverService/BuildPath": Access.WORKER,
     "/museed.retriever.v1.RetrieverService/ExtendPlaylist": Access.WORKER,
     "/museed.retriever.v1.RetrieverService/DescribeIndex": Access.PUBLIC,
+    "/museed.retriever.v1.ReferenceService/MatchReference": Access.WORKER,
 }
 
 
@@ -69,7 +70,9 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
     async def DescribeModel(
         self, request: embedder_pb2.DescribeModelRequest, context: object
     ) -> embedder_pb2.DescribeModelResponse:
-        return embedder_pb2.DescribeModelResponse(encoder_id=self.encoder_id, name="fake", dimension=DIMENSION)
+        return embedder_pb2.DescribeModelResponse(
+            encoder_id=self.encoder_id, name="fake", dimension=DIMENSION, window_seconds=30
+        )
 
     async def EmbedBlob(
         self, request: embedder_pb2.EmbedBlobRequest, context: object
@@ -113,8 +116,50 @@ def embedding(sound: bytes, encoder_id: str = ENCODER_ID) -> embedder_pb2.Embedd
     )
 
 
+class FakeReferences(reference_pb2_grpc.ReferenceServiceServicer):
+    def __init__(self) -> None:
+        self.requests: list[reference_pb2.MatchReferenceRequest] = []
+        self.callers: list[str] = []
+        self.track_ids: list[str] = []
+        self.failure: DomainError | None = None
+        self.gate = Gate()
+
+    async def MatchReference(
+        self, request: reference_pb2.MatchReferenceRequest, context: object
+    ) -> reference_pb2.MatchReferenceResponse:
+        self.requests.append(request)
+        self.callers.append(require_viewer().user_id)
+        await self.gate.pass_through()
+        if self.failure is not None:
+            raise self.failure
+        segment = reference_pb2.SegmentMatch(
+            reference=reference_pb2.Segment(start_seconds=10, end_seconds=20),
+            track=reference_pb2.Segment(start_seconds=30, end_seconds=40),
+            similarity=0.875,
+        )
+        found = [track_id for track_id in self.track_ids if track_id not in request.filter.blocked_track_ids]
+        return reference_pb2.MatchReferenceResponse(
+            matches=[
+                reference_pb2.TrackMatch(
+                    track_id=track_id,
+                    similarity=0.5,
+                    score=0.75,
+                    quantile=0.25,
+                    shared_tags=request.tags[:1],
+                    segments=[segment, reference_pb2.SegmentMatch(reference=segment.reference, similarity=0.5)],
+                )
+                for track_id in found[: request.k]
+            ],
+            encoder_id=request.encoder_id,
+            candidate_count=len(found),
+            without_windows_count=1,
+            unreadable_count=2,
+        )
+
+
 class FakeRetriever(retriever_pb2_grpc.RetrieverServiceServicer):
     def __init__(self) -> None:
+        self.references = FakeReferences()
         self.track_ids: list[str] = []
         self.failure: DomainError | None = None
         self.requests: list[retriever_pb2.BuildPlaylistRequest] = []
@@ -227,6 +272,7 @@ async def serving_retriever(
 ) -> AsyncIterator[Server]:
     server = Server(address, RETRIEVER_ACCESS, TokenVerifier(fetch_jwks_from(social_address)))
     retriever_pb2_grpc.add_RetrieverServiceServicer_to_server(fake, server.grpc)
+    reference_pb2_grpc.add_ReferenceServiceServicer_to_server(fake.references, server.grpc)
     await server.start()
     try:
         yield server

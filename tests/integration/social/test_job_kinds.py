@@ -59,6 +59,7 @@ NEW: list[tuple[Kind, dict[str, Any]]] = [
     (Kind.ENCODER_SWITCH, {"encoder_id": "other", "done": 0}),
     (Kind.ACCOUNT_EXPORT, {}),
     (Kind.ACCOUNT_DELETION, {}),
+    (Kind.HEARING, {"upload": new_id()}),
 ]
 
 

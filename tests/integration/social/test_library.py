@@ -156,6 +156,48 @@ async def test_tracks_of_an_artist_by_title_and_of_an_album_by_path(shelf: Shelf
         assert (artist.value.reason, album.value.reason) == ("ARTIST_NOT_FOUND", "ALBUM_NOT_FOUND")
 
 
+async def test_first_pages_of_many_go_on_by_the_lists_of_one(shelf: Shelf, sql: Sql) -> None:
+    artists, albums = await shelf.artists(page_size=100), await shelf.albums(page_size=100)
+    artist_ids, album_ids = [one.artist_id for one in artists], [one.album_id for one in albums]
+    unknown = new_id()
+    for size in (1, 2, 100):
+        asked = library_pb2.BatchListTracksOfArtistsRequest(
+            artist_ids=[*artist_ids, unknown, "nonsense"], page_size=size
+        )
+        of_artists = (await shelf.stub.BatchListTracksOfArtists(asked, timeout=TIMEOUT_S)).lists
+        assert [one.artist_id for one in of_artists] == [*artist_ids, unknown]
+        for listed in of_artists[:-1]:
+            one = library_pb2.ListTracksOfArtistRequest(artist_id=listed.artist_id, page_size=size)
+            alone = await shelf.stub.ListTracksOfArtist(one, timeout=TIMEOUT_S)
+            assert list(listed.track_ids) == [track.track_id for track in alone.tracks]
+            assert listed.next_page_token == alone.next_page_token
+        assert (list(of_artists[-1].track_ids), of_artists[-1].next_page_token) == ([], "")
+
+        wanted = library_pb2.BatchListTracksOfAlbumsRequest(album_ids=[*album_ids, unknown], page_size=size)
+        of_albums = (await shelf.stub.BatchListTracksOfAlbums(wanted, timeout=TIMEOUT_S)).lists
+        assert [one.album_id for one in of_albums] == [*album_ids, unknown]
+        for found in of_albums[:-1]:
+            single = library_pb2.ListTracksOfAlbumRequest(album_id=found.album_id, page_size=size)
+            itself = await shelf.stub.ListTracksOfAlbum(single, timeout=TIMEOUT_S)
+            assert list(found.track_ids) == [track.track_id for track in itself.tracks]
+            assert found.next_page_token == itself.next_page_token
+
+        of_all = library_pb2.BatchListAlbumsRequest(artist_ids=[*artist_ids, unknown], page_size=size)
+        lists = (await shelf.stub.BatchListAlbums(of_all, timeout=TIMEOUT_S)).lists
+        assert [one.artist_id for one in lists] == [*artist_ids, unknown]
+        for each in lists[:-1]:
+            by_one = library_pb2.SearchAlbumsRequest(artist_id=each.artist_id, page_size=size)
+            searched = await shelf.stub.SearchAlbums(by_one, timeout=TIMEOUT_S)
+            assert list(each.albums) == list(searched.albums)
+            assert each.next_page_token == searched.next_page_token
+    assert any(one.next_page_token for one in (await shelf.stub.BatchListAlbums(
+        library_pb2.BatchListAlbumsRequest(artist_ids=artist_ids, page_size=1), timeout=TIMEOUT_S)).lists)  # fmt: skip
+    too_many = library_pb2.BatchListAlbumsRequest(artist_ids=[new_id()] * 101)
+    with pytest.raises(InvalidArgument) as refusal:
+        await shelf.stub.BatchListAlbums(too_many, timeout=TIMEOUT_S)
+    assert (refusal.value.field, refusal.value.limit) == ("artist_ids", "100")
+
+
 async def test_retagged_track_changes_its_artist_and_nobody_is_left_over(shelf: Shelf, sql: Sql) -> None:
     (track,) = await shelf.social.register(
         shelf.admin, shelf.root_id, [file("loose.ogg", "Four", "Sigur Ros", "Takk", 0)]

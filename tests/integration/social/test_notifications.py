@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from museed.social.v1 import notifications_pb2, people_pb2
+from museed.social.v1 import notifications_pb2, people_events_pb2, people_pb2
 from services.chassis.errors import InvalidArgument
 from services.social.domain.activities import first_id_of
 from services.social.domain.ids import UserId, new_id
@@ -169,8 +169,10 @@ async def test_each_notification_is_an_event_and_kinds_have_their_subject(
         await activities.notify(connection, me, NotificationKind.JOB_ENDED, NOW, subject_id=job_id)
         await activities.notify(connection, me, NotificationKind.REPORT_DECIDED, NOW, subject_id=report_id)
         await activities.notify(connection, me, "BADGE", NOW, badge="gardener.2")
-        count = "SELECT count(*) FROM outbox WHERE subject = 'museed.social.v1.notification_added' AND key = $1"
-        assert await connection.fetchval(count, ann.user_id) == 3
+        told = (
+            "SELECT payload FROM outbox WHERE subject = 'museed.social.v1.notification_added' AND key = $1 ORDER BY id"
+        )
+        rows = await connection.fetch(told, ann.user_id)
     request = notifications_pb2.ListNotificationsRequest()
     answer = await notes(social).ListNotifications(request, timeout=TIMEOUT_S, metadata=ann.metadata)
     assert [(one.job_id, one.report_id, one.badge) for one in answer.notifications] == [
@@ -178,6 +180,9 @@ async def test_each_notification_is_an_event_and_kinds_have_their_subject(
         ("", report_id, ""),
         (job_id, "", ""),
     ]
+    added = [people_events_pb2.NotificationAdded.FromString(row["payload"]) for row in rows]
+    assert [one.notification for one in added] == list(answer.notifications)[::-1]
+    assert {one.user_id for one in added} == {ann.user_id}
     assert answer.notifications[0].at.ToDatetime(NOW.tzinfo) == NOW
     assert not answer.notifications[0].HasField("read_at")
 

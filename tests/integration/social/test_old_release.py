@@ -69,7 +69,7 @@ async def test_older_release_claims_only_what_it_can_do(sql: Sql) -> None:
     insert = """
         INSERT INTO jobs (job_id, kind, user_id, request, state, run_after, due_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
     """
-    kinds = ["EXTENSION", "REGENERATION", "ENCODER_SWITCH", "ACCOUNT_EXPORT", "ACCOUNT_DELETION"]
+    kinds = ["EXTENSION", "REGENERATION", "ENCODER_SWITCH", "ACCOUNT_EXPORT", "ACCOUNT_DELETION", "HEARING"]
     never = datetime.max.replace(tzinfo=UTC)
     for kind in [*kinds, "GENERATION"]:
         await sql.execute(

@@ -7,7 +7,7 @@ import pytest
 
 from museed.social.v1 import catalog_pb2, uploads_pb2, uploads_pb2_grpc
 from services.chassis.blobs import BlobStore, open_blob_store
-from services.chassis.errors import InvalidArgument, NotFound, ResourceExhausted
+from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound, ResourceExhausted
 from services.social.domain.ids import new_id
 from services.social.store.database import Database
 from services.social.workers.sweeping import Sweeper
@@ -142,3 +142,29 @@ async def test_sweep_forgets_keys_and_sessions_that_are_over(social: Client, sql
     assert await sql.fetchval("SELECT count(*) FROM sessions") == 1
     assert await sql.fetchval("SELECT count(*) FROM refresh_tokens") == 1
     assert await sql.fetchval("SELECT count(*) FROM idempotency_keys") == 1
+
+
+async def test_upload_of_a_chosen_id_is_made_once(social: Client, sql: Sql) -> None:
+    person, other = await social.sign_up(), await social.sign_up()
+    upload_id = new_id()
+
+    async def create(who: Person, **changes: object) -> catalog_pb2.Upload:
+        fields: dict[str, object] = {"digest": sha("a"), "size_bytes": 1000, "content_type": "audio/ogg"}
+        fields |= {"file_name": "f", "upload_id": upload_id}
+        request = catalog_pb2.CreateUploadRequest(**(fields | changes))  # type: ignore[arg-type]  # any field
+        return (await social.catalog.CreateUpload(request, timeout=TIMEOUT_S, metadata=who.metadata)).upload
+
+    made = await create(person)
+    assert made.upload_id == upload_id
+    assert await create(person, file_name="another") == made
+    for who, changes in ((person, {"digest": sha("b")}), (other, {})):
+        with pytest.raises(AlreadyExists) as taken:
+            await create(who, **changes)
+        assert (taken.value.reason, taken.value.field) == ("UPLOAD_ID_TAKEN", "upload_id")
+    for wrong in ("nonsense", new_id().upper(), "c0ffee00-0000-4000-8000-000000000000"):
+        with pytest.raises(InvalidArgument) as refusal:
+            await create(person, upload_id=wrong)
+        assert (refusal.value.reason, refusal.value.field) == ("MALFORMED", "upload_id")
+    await sql.execute("UPDATE uploads SET expires_at = now(), swept_at = now()")
+    assert (await create(person)).upload_id == upload_id
+    assert await sql.fetchval("SELECT count(*) FROM uploads") == 1

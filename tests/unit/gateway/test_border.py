@@ -54,3 +54,16 @@ async def test_strangers_trace_is_linked_and_decides_nothing(flags: str) -> None
     assert span.parent is None
     assert trace_of(span) != FAR_TRACE
     assert [(link.context.trace_id, link.context.span_id) for link in span.links] == [(FAR_TRACE, FAR_SPAN)]
+
+
+@pytest.mark.parametrize(("scheme", "said"), [("https", "max-age=31536000"), ("http", None)])
+async def test_who_came_over_tls_is_told_to_stay_there(scheme: str, said: str | None) -> None:
+    headers: dict[str, str] = {}
+
+    async def take(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers.update({name.decode(): value.decode() for name, value in message["headers"]})
+
+    await Border(answer)({**request("GET", "/"), "scheme": scheme}, no_body, take)
+    assert headers.get("strict-transport-security") == said
+    assert headers["cross-origin-opener-policy"] == "same-origin"

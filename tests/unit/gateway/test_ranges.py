@@ -6,7 +6,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.gateway.ranges import Span, UnsatisfiableRangeError, is_not_modified, parse_range, range_applies
+from services.gateway.ranges import (
+    MAX_RANGES,
+    Span,
+    UnsatisfiableRangeError,
+    is_not_modified,
+    parse_ranges,
+    plan,
+    range_applies,
+)
 
 WHOLE = "whole"
 UNSATISFIABLE = "unsatisfiable"
@@ -28,10 +36,10 @@ def oracle(first: int | None, last: int | None, size: int) -> list[int] | str:
 
 def parsed(header: str, size: int) -> list[int] | str:
     try:
-        span = parse_range(header, size)
+        spans = parse_ranges(header, size)
     except UnsatisfiableRangeError:
         return UNSATISFIABLE
-    return WHOLE if span is None else list(range(span.start, span.end))
+    return WHOLE if spans is None else [position for span in spans for position in range(span.start, span.end)]
 
 
 positions = st.none() | st.integers(0, 60)
@@ -54,8 +62,9 @@ def test_any_text_is_a_span_within_the_file_or_the_whole(header: str, size: int)
     found = parsed(header, size)
     if isinstance(found, list):
         assert found
-        assert re.fullmatch(r"bytes=[ \t]*(\d+-\d*|-\d+)[ \t]*", header)
+        assert re.fullmatch(r"bytes=([ \t]*(\d+-\d*|-\d+)?[ \t]*,?)+", header)
         assert set(found) <= set(range(size))
+        assert len(found) == len(set(found))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +78,9 @@ def test_any_text_is_a_span_within_the_file_or_the_whole(header: str, size: int)
         "bytes=5",
         "bytes=5-3",
         "bytes=a-b",
-        "bytes=0-1,3-4",
+        "bytes=0-1,x",
+        "bytes=0-1,5-3",
+        "bytes=,",
         "bytes=--1",
         "bytes=+1-2",
         "bytes=٣-٤",
@@ -78,17 +89,63 @@ def test_any_text_is_a_span_within_the_file_or_the_whole(header: str, size: int)
         "bytes=0-1;x",
     ],
 )
-def test_what_is_no_single_range_means_the_whole(header: str | None) -> None:
-    assert parse_range(header, 10) is None
+def test_what_is_no_range_means_the_whole(header: str | None) -> None:
+    assert parse_ranges(header, 10) is None
 
 
 def test_numbers_of_thousands_of_digits_are_behind_the_end() -> None:
     nines = "9" * 5000
-    assert parse_range(f"bytes=3-{nines}", 10) == Span(3, 10)
-    assert parse_range(f"bytes=-{nines}", 10) == Span(0, 10)
-    assert parse_range(f"bytes={'0' * 5000}2-3", 10) == Span(2, 4)
+    assert parse_ranges(f"bytes=3-{nines}", 10) == [Span(3, 10)]
+    assert parse_ranges(f"bytes=-{nines}", 10) == [Span(0, 10)]
+    assert parse_ranges(f"bytes={'0' * 5000}2-3", 10) == [Span(2, 4)]
     with pytest.raises(UnsatisfiableRangeError):
-        parse_range(f"bytes={nines}-", 10)
+        parse_ranges(f"bytes={nines}-", 10)
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        ("bytes=0-9,500-509", [Span(0, 10), Span(500, 510)]),
+        ("bytes=500-509, 0-9", [Span(500, 510), Span(0, 10)]),
+        ("bytes=,0-9,,-10,", [Span(0, 10), Span(990, 1000)]),
+        ("bytes=0-99,50-149", [Span(0, 150)]),
+        ("bytes=300-399,0-9,350-449", [Span(300, 450), Span(0, 10)]),
+        ("bytes=0-9,138-139", [Span(0, 140)]),
+        ("bytes=0-9,139-140", [Span(0, 10), Span(139, 141)]),
+        ("bytes=0-9,2000-", [Span(0, 10)]),
+        ("bytes=0-,0-,0-,0-", [Span(0, 1000)]),
+    ],
+)
+def test_several_ranges_keep_their_order_and_send_nothing_twice(header: str, wanted: list[Span]) -> None:
+    assert parse_ranges(header, 1000) == wanted
+
+
+def test_who_asks_for_too_many_ranges_gets_the_whole() -> None:
+    ranges = [f"{1000 * number}-{1000 * number}" for number in range(MAX_RANGES + 1)]
+    found = parse_ranges(f"bytes={','.join(ranges[:-1])}", 10**6)
+    assert found is not None
+    assert len(found) == MAX_RANGES
+    assert parse_ranges(f"bytes={','.join(ranges)}", 10**6) is None
+    assert parse_ranges(f"bytes=0-1{',' * 100_000}", 10**6) is None
+    with pytest.raises(UnsatisfiableRangeError):
+        parse_ranges("bytes=1000-,2000-", 1000)
+
+
+def test_several_ranges_are_planned_as_the_parts_of_one_body() -> None:
+    found = plan("GET", {"range": "bytes=0-1,-2"}, 5000, '"e"', "audio/ogg", boundary="b0")
+    assert (found.status, found.headers) == (
+        206,
+        {"Content-Type": "multipart/byteranges; boundary=b0", "Content-Length": "150"},
+    )
+    assert found.parts == [
+        b"--b0\r\nContent-Type: audio/ogg\r\nContent-Range: bytes 0-1/5000\r\n\r\n",
+        Span(0, 2),
+        b"\r\n--b0\r\nContent-Type: audio/ogg\r\nContent-Range: bytes 4998-4999/5000\r\n\r\n",
+        Span(4998, 5000),
+        b"\r\n--b0--\r\n",
+    ]
+    sizes = [part.length if isinstance(part, Span) else len(part) for part in found.parts]
+    assert str(sum(sizes)) == found.headers["Content-Length"]
 
 
 @pytest.mark.parametrize(

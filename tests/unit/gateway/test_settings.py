@@ -36,3 +36,28 @@ def test_lists_addresses_and_urls_are_read(monkeypatch: pytest.MonkeyPatch) -> N
     assert (settings.host, settings.port) == ("::1", 8080)
     assert settings.public_url == "https://music.example"
     assert KEY not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CORS_ORIGINS", "app.example"),
+        ("CORS_ORIGINS", "https://app.example/path"),
+        ("COOKIE_SAME_SITE", "none"),
+        ("COOKIE_SAME_SITE", "sometimes"),
+    ],
+)
+def test_what_browsers_would_not_heed_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_URL_SIGNING_KEY", KEY)
+    monkeypatch.setenv("GATEWAY_COOKIE_SECURE", "false")
+    monkeypatch.setenv(f"GATEWAY_{name}", value)
+    with pytest.raises(SettingsError, match=f"GATEWAY_{name}"):
+        load(GatewaySettings)
+
+
+def test_origins_are_written_as_browsers_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_URL_SIGNING_KEY", KEY)
+    monkeypatch.setenv("GATEWAY_CORS_ORIGINS", "https://App.example:443/")
+    monkeypatch.setenv("GATEWAY_COOKIE_SAME_SITE", "none")
+    settings = load(GatewaySettings)
+    assert (settings.cors_origins, settings.cookie_same_site) == (("https://app.example",), "none")

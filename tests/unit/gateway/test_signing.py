@@ -91,6 +91,25 @@ def test_an_address_ends_after_fifteen_minutes() -> None:
     assert caught.value.reason == "URL_EXPIRED"
 
 
+def test_facts_are_signed_and_read_again() -> None:
+    query = fields(signer().query("upload 1", session_id="session-1", facts={"digest": "ab", "type": "audio/ogg"}))
+    assert set(query) == {"expires", "session", "digest", "type", "signature"}
+    names = ("digest", "type")
+    found = signer().verify("upload 1", query, names)
+    assert found == StreamGrant("session-1", {"digest": "ab", "type": "audio/ogg"})
+    without = {name: value for name, value in query.items() if name != "type"}
+    changed = [query | {"digest": "abc"}, query | {"digest": "aba", "type": "udio/ogg"}, without]
+    for subject, wrong, read in [("upload 1", one, names) for one in changed] + [
+        ("upload 2", query, names),
+        ("upload 1", query, ("digest",)),
+        ("upload 1", query, ("type", "digest")),
+        ("upload 1", query, ()),
+    ]:
+        with pytest.raises(PermissionDenied) as caught:
+            signer().verify(subject, wrong, read)
+        assert caught.value.reason == "SIGNATURE_INVALID"
+
+
 @given(st.dictionaries(st.sampled_from(["expires", "session", "guest", "signature"]), st.text(max_size=50)))
 def test_no_made_up_query_opens_anything(query: dict[str, str]) -> None:
     with pytest.raises(PermissionDenied):

@@ -8,7 +8,7 @@ import pytest
 from museed.retriever.v1 import reference_pb2
 from services.chassis import vectors
 from services.chassis.errors import DomainError
-from services.retriever.servicer.reference_requests import check_times, reference
+from services.retriever.servicer.reference_requests import check_times, check_windows, reference
 from services.retriever.similarity import Float32Array
 from tests.unit.retriever.test_taste import DIMENSION, unit
 
@@ -44,6 +44,23 @@ def test_windows_may_overlap_and_have_another_length() -> None:
 def test_the_vector_is_taken_where_it_is_given() -> None:
     found = reference(request(unit(1), vector=vectors.encode(unit(9))), DIMENSION)
     np.testing.assert_allclose(found.vector, unit(9), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (request(unit(1), windows_digest=b"d" * 32), ("WINDOWS_AMBIGUOUS", "windows_digest")),
+        (request(windows_digest=b"d" * 31), ("OUT_OF_RANGE", "windows_digest")),
+        (request(unit(1), tags=["a"] * 51), ("OUT_OF_RANGE", "tags")),
+        (request(unit(1), tags=["a", " "]), ("MISSING_INPUT", "tags[1]")),
+    ],
+)
+def test_windows_are_given_in_one_way_and_tags_are_few(
+    asked: reference_pb2.MatchReferenceRequest, told: tuple[str, str]
+) -> None:
+    with pytest.raises(DomainError) as refusal:
+        check_windows(asked)
+    assert (refusal.value.reason, refusal.value.field) == told
 
 
 ROW = vectors.encode(unit(1))

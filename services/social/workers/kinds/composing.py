@@ -18,6 +18,7 @@ from services.social.errors import NoCandidates, NotIndexedYet, TrackFailed, Tra
 from services.social.retriever_requests import SeedSound
 from services.social.store import blocks, catalog, embeddings, encoders, uploads, vector_log
 from services.social.store.database import Database
+from services.social.store.embeddings import Embedding
 from services.social.workers.kinds.progress import Progress
 
 _INDEX_PATIENCE_S = 5.0
@@ -150,6 +151,16 @@ class Composer:
         """Sign the token under which another service is called for a job."""
         return self._issuer.job_token(job.user_id, job.job_id, self._clock(), timedelta(seconds=life_s + 60))
 
+    async def hear(self, job: Job, digest: bytes, encoder_id: EncoderId) -> Embedding:
+        """Let this encoder's embedder hear a file of the blob store for a job.
+
+        Raises:
+            EncoderAway: No embedder serves this encoder now.
+            DomainError: What the embedder refuses.
+        """
+        patience_s = self.patience.embed_s
+        return await self._embedders.embed_blob(digest, encoder_id, self.token(job, patience_s), patience_s)
+
     async def _hear_uploads(
         self, job: Job, recipe: Recipe, encoder_id: EncoderId, progress: Progress
     ) -> dict[UploadId, SeedSound]:
@@ -167,9 +178,7 @@ class Composer:
                 raise UploadNotFound(upload_id)
             share = start + (end - start) * index / len(missing)
             await progress.enter(JobState.EMBEDDING, share, Counted("seeds", index, len(missing)))
-            embedding = await self._embedders.embed_blob(
-                lent[upload_id].digest, encoder_id, self.token(job, self.patience.embed_s), self.patience.embed_s
-            )
+            embedding = await self.hear(job, lent[upload_id].digest, encoder_id)
             async with self._database.connection() as connection:
                 await uploads.insert_embedding(connection, upload_id, encoder_id, embedding)
             heard[upload_id] = (embedding.vector, embedding.duration_seconds)

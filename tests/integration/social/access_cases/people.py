@@ -80,6 +80,7 @@ CASES: Cases = {
     "PeopleService/UnblockUser": Case(_unblock, LOGGED_IN),
     "PeopleService/ListBlockedUsers": "lists the caller's own",
     "FeedService/ListFeed": "gathers the caller's own",
+    "FeedService/ListFollowedIds": "lists the caller's own",
     "FeedService/ListTrending": "leaves out what the caller may not see; test_trending.py",
     "FeedService/ListLatest": "leaves out what the caller may not see; test_public_profiles.py",
     "FeedService/ListPlaylistsOfUser": Case(_playlists, _NOT_BLOCKED),

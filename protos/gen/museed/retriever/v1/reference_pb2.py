@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from museed.retriever.v1 import retriever_pb2 as museed_dot_retriever_dot_v1_dot_retriever__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#museed/retriever/v1/reference.proto\x12\x13museed.retriever.v1\x1a#museed/retriever/v1/retriever.proto\"\x9f\x02\n\x15MatchReferenceRequest\x12\x0f\n\x07windows\x18\x01 \x01(\x0c\x12\x16\n\x0ewindow_seconds\x18\x02 \x01(\x01\x12\x13\n\x0bhop_seconds\x18\x03 \x01(\x01\x12\x18\n\x10\x64uration_seconds\x18\x04 \x01(\x01\x12\x0e\n\x06vector\x18\x05 \x01(\x0c\x12\x12\n\nencoder_id\x18\x06 \x01(\t\x12\t\n\x01k\x18\x07 \x01(\x05\x12+\n\x06\x66ilter\x18\x08 \x01(\x0b\x32\x1b.museed.retriever.v1.Filter\x12\x1a\n\x12segments_per_track\x18\t \x01(\x05\x12\x36\n\x0emin_read_point\x18\n \x01(\x0b\x32\x1e.museed.retriever.v1.ReadPoint\"\xb0\x01\n\x16MatchReferenceResponse\x12\x30\n\x07matches\x18\x01 \x03(\x0b\x32\x1f.museed.retriever.v1.TrackMatch\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63\x61ndidate_count\x18\x03 \x01(\x05\x12\x1d\n\x15without_windows_count\x18\x04 \x01(\x05\x12\x18\n\x10unreadable_count\x18\x05 \x01(\x05\"\x85\x01\n\nTrackMatch\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x12\n\x05score\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x33\n\x08segments\x18\x04 \x03(\x0b\x32!.museed.retriever.v1.SegmentMatchB\x08\n\x06_score\"\x80\x01\n\x0cSegmentMatch\x12/\n\treference\x18\x01 \x01(\x0b\x32\x1c.museed.retriever.v1.Segment\x12+\n\x05track\x18\x02 \x01(\x0b\x32\x1c.museed.retriever.v1.Segment\x12\x12\n\nsimilarity\x18\x03 \x01(\x02\"5\n\x07Segment\x12\x15\n\rstart_seconds\x18\x01 \x01(\x01\x12\x13\n\x0b\x65nd_seconds\x18\x02 \x01(\x01\x32}\n\x10ReferenceService\x12i\n\x0eMatchReference\x12*.museed.retriever.v1.MatchReferenceRequest\x1a+.museed.retriever.v1.MatchReferenceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#museed/retriever/v1/reference.proto\x12\x13museed.retriever.v1\x1a#museed/retriever/v1/retriever.proto\"\xc5\x02\n\x15MatchReferenceRequest\x12\x0f\n\x07windows\x18\x01 \x01(\x0c\x12\x16\n\x0ewindow_seconds\x18\x02 \x01(\x01\x12\x13\n\x0bhop_seconds\x18\x03 \x01(\x01\x12\x18\n\x10\x64uration_seconds\x18\x04 \x01(\x01\x12\x0e\n\x06vector\x18\x05 \x01(\x0c\x12\x12\n\nencoder_id\x18\x06 \x01(\t\x12\t\n\x01k\x18\x07 \x01(\x05\x12+\n\x06\x66ilter\x18\x08 \x01(\x0b\x32\x1b.museed.retriever.v1.Filter\x12\x1a\n\x12segments_per_track\x18\t \x01(\x05\x12\x36\n\x0emin_read_point\x18\n \x01(\x0b\x32\x1e.museed.retriever.v1.ReadPoint\x12\x16\n\x0ewindows_digest\x18\x0b \x01(\x0c\x12\x0c\n\x04tags\x18\x0c \x03(\t\"\xb0\x01\n\x16MatchReferenceResponse\x12\x30\n\x07matches\x18\x01 \x03(\x0b\x32\x1f.museed.retriever.v1.TrackMatch\x12\x12\n\nencoder_id\x18\x02 \x01(\t\x12\x17\n\x0f\x63\x61ndidate_count\x18\x03 \x01(\x05\x12\x1d\n\x15without_windows_count\x18\x04 \x01(\x05\x12\x18\n\x10unreadable_count\x18\x05 \x01(\x05\"\xbe\x01\n\nTrackMatch\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x12\n\x05score\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x33\n\x08segments\x18\x04 \x03(\x0b\x32!.museed.retriever.v1.SegmentMatch\x12\x15\n\x08quantile\x18\x05 \x01(\x02H\x01\x88\x01\x01\x12\x13\n\x0bshared_tags\x18\x06 \x03(\tB\x08\n\x06_scoreB\x0b\n\t_quantile\"\x80\x01\n\x0cSegmentMatch\x12/\n\treference\x18\x01 \x01(\x0b\x32\x1c.museed.retriever.v1.Segment\x12+\n\x05track\x18\x02 \x01(\x0b\x32\x1c.museed.retriever.v1.Segment\x12\x12\n\nsimilarity\x18\x03 \x01(\x02\"5\n\x07Segment\x12\x15\n\rstart_seconds\x18\x01 \x01(\x01\x12\x13\n\x0b\x65nd_seconds\x18\x02 \x01(\x01\x32}\n\x10ReferenceService\x12i\n\x0eMatchReference\x12*.museed.retriever.v1.MatchReferenceRequest\x1a+.museed.retriever.v1.MatchReferenceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,15 +33,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'museed.retriever.v1.referen
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MATCHREFERENCEREQUEST']._serialized_start=98
-  _globals['_MATCHREFERENCEREQUEST']._serialized_end=385
-  _globals['_MATCHREFERENCERESPONSE']._serialized_start=388
-  _globals['_MATCHREFERENCERESPONSE']._serialized_end=564
-  _globals['_TRACKMATCH']._serialized_start=567
-  _globals['_TRACKMATCH']._serialized_end=700
-  _globals['_SEGMENTMATCH']._serialized_start=703
-  _globals['_SEGMENTMATCH']._serialized_end=831
-  _globals['_SEGMENT']._serialized_start=833
-  _globals['_SEGMENT']._serialized_end=886
-  _globals['_REFERENCESERVICE']._serialized_start=888
-  _globals['_REFERENCESERVICE']._serialized_end=1013
+  _globals['_MATCHREFERENCEREQUEST']._serialized_end=423
+  _globals['_MATCHREFERENCERESPONSE']._serialized_start=426
+  _globals['_MATCHREFERENCERESPONSE']._serialized_end=602
+  _globals['_TRACKMATCH']._serialized_start=605
+  _globals['_TRACKMATCH']._serialized_end=795
+  _globals['_SEGMENTMATCH']._serialized_start=798
+  _globals['_SEGMENTMATCH']._serialized_end=926
+  _globals['_SEGMENT']._serialized_start=928
+  _globals['_SEGMENT']._serialized_end=981
+  _globals['_REFERENCESERVICE']._serialized_start=983
+  _globals['_REFERENCESERVICE']._serialized_end=1108
 # @@protoc_insertion_point(module_scope)

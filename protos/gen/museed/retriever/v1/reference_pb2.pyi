@@ -35,6 +35,8 @@ class MatchReferenceRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     SEGMENTS_PER_TRACK_FIELD_NUMBER: _builtins.int
     MIN_READ_POINT_FIELD_NUMBER: _builtins.int
+    WINDOWS_DIGEST_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     windows: _builtins.bytes
     """Vectors of its windows in order of time: little-endian float32, row-major, (windows, dim), each of unit L2 norm, or
     zeros for a window that is silent, which matches nothing. 1 to 720 windows.
@@ -59,6 +61,10 @@ class MatchReferenceRequest(_message.Message):
     """Tracks wanted, 1 to 200; 0 means 20."""
     segments_per_track: _builtins.int
     """Pairs of segments wanted of each track, 1 to 20; 0 means 3."""
+    windows_digest: _builtins.bytes
+    """Blob of the windows, 32 bytes, instead of `windows`: as embedders write them, so that they do not overlap. One that
+    is missing or damaged is FAILED_PRECONDITION (WINDOWS_UNREADABLE).
+    """
     @_builtins.property
     def filter(self) -> _retriever_pb2.Filter:
         """Which tracks may be found; unset takes all."""
@@ -66,6 +72,10 @@ class MatchReferenceRequest(_message.Message):
     @_builtins.property
     def min_read_point(self) -> _retriever_pb2.ReadPoint:
         """Read-your-writes; unset reads what is there."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the reference sounds like, at most 50: tags of the encoder, for `shared_tags`."""
 
     def __init__(
         self,
@@ -80,10 +90,12 @@ class MatchReferenceRequest(_message.Message):
         filter: _retriever_pb2.Filter | None = ...,
         segments_per_track: _builtins.int = ...,
         min_read_point: _retriever_pb2.ReadPoint | None = ...,
+        windows_digest: _builtins.bytes = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "min_read_point", b"min_read_point"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_seconds", b"duration_seconds", "encoder_id", b"encoder_id", "filter", b"filter", "hop_seconds", b"hop_seconds", "k", b"k", "min_read_point", b"min_read_point", "segments_per_track", b"segments_per_track", "vector", b"vector", "window_seconds", b"window_seconds", "windows", b"windows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_seconds", b"duration_seconds", "encoder_id", b"encoder_id", "filter", b"filter", "hop_seconds", b"hop_seconds", "k", b"k", "min_read_point", b"min_read_point", "segments_per_track", b"segments_per_track", "tags", b"tags", "vector", b"vector", "window_seconds", b"window_seconds", "windows", b"windows", "windows_digest", b"windows_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -141,6 +153,8 @@ class TrackMatch(_message.Message):
     SIMILARITY_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     SEGMENTS_FIELD_NUMBER: _builtins.int
+    QUANTILE_FIELD_NUMBER: _builtins.int
+    SHARED_TAGS_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """The track."""
     similarity: _builtins.float
@@ -149,9 +163,17 @@ class TrackMatch(_message.Message):
     """Mean over the reference's windows, by seconds, of the cosine to the track's window that is nearest to each, −1 to 1;
     unset where the track could not be compared by windows.
     """
+    quantile: _builtins.float
+    """Share of random pairs of tracks that are less similar than reference and track, 0 to 1; unset where the index has
+    too few tracks to tell.
+    """
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentMatch]:
         """The pairs that are most alike, best first; no window stands in two of them."""
+
+    @_builtins.property
+    def shared_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tags of the track that the reference has, too, the track's best first."""
 
     def __init__(
         self,
@@ -160,13 +182,20 @@ class TrackMatch(_message.Message):
         similarity: _builtins.float = ...,
         score: _builtins.float | None = ...,
         segments: _abc.Iterable[Global___SegmentMatch] | None = ...,
+        quantile: _builtins.float | None = ...,
+        shared_tags: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "score", b"score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quantile", b"_quantile", "_score", b"_score", "quantile", b"quantile", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "score", b"score", "segments", b"segments", "similarity", b"similarity", "track_id", b"track_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantile", b"_quantile", "_score", b"_score", "quantile", b"quantile", "score", b"score", "segments", b"segments", "shared_tags", b"shared_tags", "similarity", b"similarity", "track_id", b"track_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__quantile: _TypeAlias = _typing.Literal["quantile"]  # noqa: Y015
+    _WhichOneofArgType__quantile: _TypeAlias = _typing.Literal["_quantile", b"_quantile"]  # noqa: Y015
     _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantile) -> _WhichOneofReturnType__quantile | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
 
 Global___TrackMatch: _TypeAlias = TrackMatch  # noqa: Y015

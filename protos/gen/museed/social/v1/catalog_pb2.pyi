@@ -838,6 +838,7 @@ class GetTrackMediaResponse(_message.Message):
     FILE_HASH_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
     root_location: _builtins.str
     """Folder of the root."""
     relative_path: _builtins.bytes
@@ -848,6 +849,8 @@ class GetTrackMediaResponse(_message.Message):
     """Size when it was registered, in bytes."""
     content_type: _builtins.str
     """Content type by content."""
+    duration_seconds: _builtins.float
+    """Length of the track; 0 where it is not known."""
     def __init__(
         self,
         *,
@@ -856,10 +859,11 @@ class GetTrackMediaResponse(_message.Message):
         file_hash: _builtins.bytes = ...,
         size_bytes: _builtins.int = ...,
         content_type: _builtins.str = ...,
+        duration_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "file_hash", b"file_hash", "relative_path", b"relative_path", "root_location", b"root_location", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "duration_seconds", b"duration_seconds", "file_hash", b"file_hash", "relative_path", b"relative_path", "root_location", b"root_location", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -916,6 +920,7 @@ class CreateUploadRequest(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
     """SHA-256 of the bytes, 32 bytes."""
     size_bytes: _builtins.int
@@ -924,6 +929,10 @@ class CreateUploadRequest(_message.Message):
     """Content type by content."""
     file_name: _builtins.str
     """Name at the uploader's, at most 255 characters."""
+    upload_id: _builtins.str
+    """Id that the gateway chose, a UUIDv7; empty lets social choose. Repeated with the same digest it returns the upload
+    that it made; with another digest, or where it is another's, it is UPLOAD_ID_TAKEN.
+    """
     def __init__(
         self,
         *,
@@ -931,10 +940,11 @@ class CreateUploadRequest(_message.Message):
         size_bytes: _builtins.int = ...,
         content_type: _builtins.str = ...,
         file_name: _builtins.str = ...,
+        upload_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "digest", b"digest", "file_name", b"file_name", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "digest", b"digest", "file_name", b"file_name", "size_bytes", b"size_bytes", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1023,6 +1033,9 @@ class Upload(_message.Message):
     FILE_NAME_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    IS_HEARD_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
     """The upload."""
     digest: _builtins.bytes
@@ -1033,6 +1046,10 @@ class Upload(_message.Message):
     """Content type by content."""
     file_name: _builtins.str
     """Name at the uploader's."""
+    is_heard: _builtins.bool
+    """Whether the encoder that is served has heard it, so that it can be searched by."""
+    duration_seconds: _builtins.float
+    """Length in seconds; 0 until it was heard."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it came."""
@@ -1040,6 +1057,10 @@ class Upload(_message.Message):
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """When its audio is deleted."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tag]:
+        """Tags that the model hears, best first; none until it was heard."""
 
     def __init__(
         self,
@@ -1051,10 +1072,13 @@ class Upload(_message.Message):
         file_name: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
+        is_heard: _builtins.bool = ...,
+        duration_seconds: _builtins.float = ...,
+        tags: _abc.Iterable[Global___Tag] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "created_at", b"created_at", "digest", b"digest", "expires_at", b"expires_at", "file_name", b"file_name", "size_bytes", b"size_bytes", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "created_at", b"created_at", "digest", b"digest", "duration_seconds", b"duration_seconds", "expires_at", b"expires_at", "file_name", b"file_name", "is_heard", b"is_heard", "size_bytes", b"size_bytes", "tags", b"tags", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

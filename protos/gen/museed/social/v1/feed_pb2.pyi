@@ -448,6 +448,47 @@ class ListLikedPlaylistsResponse(_message.Message):
 Global___ListLikedPlaylistsResponse: _TypeAlias = ListLikedPlaylistsResponse  # noqa: Y015
 
 @_typing.final
+class ListFollowedIdsRequest(_message.Message):
+    """No arguments: whoever asks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFollowedIdsRequest: _TypeAlias = ListFollowedIdsRequest  # noqa: Y015
+
+@_typing.final
+class ListFollowedIdsResponse(_message.Message):
+    """Whom they follow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 5,000, in no order; also those whom the caller cannot see now."""
+
+    def __init__(
+        self,
+        *,
+        user_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_ids", b"user_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFollowedIdsResponse: _TypeAlias = ListFollowedIdsResponse  # noqa: Y015
+
+@_typing.final
 class BatchListPlaylistsOfUsersRequest(_message.Message):
     """First pages of people's playlists."""
 

@@ -60,6 +60,11 @@ class FeedServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_feed__pb2.ListLikedPlaylistsRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_feed__pb2.ListLikedPlaylistsResponse.FromString,
                 _registered_method=True)
+        self.ListFollowedIds = channel.unary_unary(
+                '/museed.social.v1.FeedService/ListFollowedIds',
+                request_serializer=museed_dot_social_dot_v1_dot_feed__pb2.ListFollowedIdsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_feed__pb2.ListFollowedIdsResponse.FromString,
+                _registered_method=True)
         self.BatchListPlaylistsOfUsers = channel.unary_unary(
                 '/museed.social.v1.FeedService/BatchListPlaylistsOfUsers',
                 request_serializer=museed_dot_social_dot_v1_dot_feed__pb2.BatchListPlaylistsOfUsersRequest.SerializeToString,
@@ -109,6 +114,13 @@ class FeedServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListFollowedIds(self, request, context):
+        """Lists all whom the caller follows, by ids alone: of whom the feed may tell.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BatchListPlaylistsOfUsers(self, request, context):
         """Lists the newest public playlists of many people, as ListPlaylistsOfUser does; people whom the caller does not see
         are left out.
@@ -144,6 +156,11 @@ def add_FeedServiceServicer_to_server(servicer, server):
                     servicer.ListLikedPlaylists,
                     request_deserializer=museed_dot_social_dot_v1_dot_feed__pb2.ListLikedPlaylistsRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_feed__pb2.ListLikedPlaylistsResponse.SerializeToString,
+            ),
+            'ListFollowedIds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFollowedIds,
+                    request_deserializer=museed_dot_social_dot_v1_dot_feed__pb2.ListFollowedIdsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_feed__pb2.ListFollowedIdsResponse.SerializeToString,
             ),
             'BatchListPlaylistsOfUsers': grpc.unary_unary_rpc_method_handler(
                     servicer.BatchListPlaylistsOfUsers,
@@ -287,6 +304,33 @@ class FeedService:
             '/museed.social.v1.FeedService/ListLikedPlaylists',
             museed_dot_social_dot_v1_dot_feed__pb2.ListLikedPlaylistsRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_feed__pb2.ListLikedPlaylistsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFollowedIds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.FeedService/ListFollowedIds',
+            museed_dot_social_dot_v1_dot_feed__pb2.ListFollowedIdsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_feed__pb2.ListFollowedIdsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,8 @@ class FeedServiceStub:
     """Lists the public playlists that a person likes, liked last first; to themselves also those that a link opens. An
     unknown one is USER_NOT_FOUND.
     """
+    ListFollowedIds: _grpc.UnaryUnaryMultiCallable[_feed_pb2.ListFollowedIdsRequest, _feed_pb2.ListFollowedIdsResponse]
+    """Lists all whom the caller follows, by ids alone: of whom the feed may tell."""
     BatchListPlaylistsOfUsers: _grpc.UnaryUnaryMultiCallable[_feed_pb2.BatchListPlaylistsOfUsersRequest, _feed_pb2.BatchListPlaylistsOfUsersResponse]
     """Lists the newest public playlists of many people, as ListPlaylistsOfUser does; people whom the caller does not see
     are left out.
@@ -75,6 +77,8 @@ class FeedServiceAsyncStub(FeedServiceStub):
     """Lists the public playlists that a person likes, liked last first; to themselves also those that a link opens. An
     unknown one is USER_NOT_FOUND.
     """
+    ListFollowedIds: _aio.UnaryUnaryMultiCallable[_feed_pb2.ListFollowedIdsRequest, _feed_pb2.ListFollowedIdsResponse]  # type: ignore[assignment]
+    """Lists all whom the caller follows, by ids alone: of whom the feed may tell."""
     BatchListPlaylistsOfUsers: _aio.UnaryUnaryMultiCallable[_feed_pb2.BatchListPlaylistsOfUsersRequest, _feed_pb2.BatchListPlaylistsOfUsersResponse]  # type: ignore[assignment]
     """Lists the newest public playlists of many people, as ListPlaylistsOfUser does; people whom the caller does not see
     are left out.
@@ -128,6 +132,14 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the public playlists that a person likes, liked last first; to themselves also those that a link opens. An
         unknown one is USER_NOT_FOUND.
         """
+
+    @_abc_1.abstractmethod
+    def ListFollowedIds(
+        self,
+        request: _feed_pb2.ListFollowedIdsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.ListFollowedIdsResponse, _abc.Awaitable[_feed_pb2.ListFollowedIdsResponse]]:
+        """Lists all whom the caller follows, by ids alone: of whom the feed may tell."""
 
     @_abc_1.abstractmethod
     def BatchListPlaylistsOfUsers(

@@ -113,6 +113,8 @@ class _JobKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobKind.Value
     """Writes everything that is kept of a person."""
     JOB_KIND_ACCOUNT_DELETION: _JobKind.ValueType  # 6
     """Deletes what a deleted account left."""
+    JOB_KIND_HEARING: _JobKind.ValueType  # 7
+    """Has an upload heard, so that it can be searched by."""
 
 class JobKind(_JobKind, metaclass=_JobKindEnumTypeWrapper):
     """What a job does."""
@@ -131,6 +133,8 @@ JOB_KIND_ACCOUNT_EXPORT: JobKind.ValueType  # 5
 """Writes everything that is kept of a person."""
 JOB_KIND_ACCOUNT_DELETION: JobKind.ValueType  # 6
 """Deletes what a deleted account left."""
+JOB_KIND_HEARING: JobKind.ValueType  # 7
+"""Has an upload heard, so that it can be searched by."""
 Global___JobKind: _TypeAlias = JobKind  # noqa: Y015
 
 @_typing.final

@@ -610,3 +610,255 @@ class TrackDetails(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrackDetails: _TypeAlias = TrackDetails  # noqa: Y015
+
+@_typing.final
+class BatchListTracksOfArtistsRequest(_message.Message):
+    """Whose tracks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIST_IDS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Of each: 0 means 20; at most 100."""
+    @_builtins.property
+    def artist_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 100."""
+
+    def __init__(
+        self,
+        *,
+        artist_ids: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artist_ids", b"artist_ids", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListTracksOfArtistsRequest: _TypeAlias = BatchListTracksOfArtistsRequest  # noqa: Y015
+
+@_typing.final
+class ArtistTracks(_message.Message):
+    """The first tracks of an artist."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIST_ID_FIELD_NUMBER: _builtins.int
+    TRACK_IDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    artist_id: _builtins.str
+    """The artist."""
+    next_page_token: _builtins.str
+    """For ListTracksOfArtist; empty where these are all."""
+    @_builtins.property
+    def track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """By title."""
+
+    def __init__(
+        self,
+        *,
+        artist_id: _builtins.str = ...,
+        track_ids: _abc.Iterable[_builtins.str] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artist_id", b"artist_id", "next_page_token", b"next_page_token", "track_ids", b"track_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArtistTracks: _TypeAlias = ArtistTracks  # noqa: Y015
+
+@_typing.final
+class BatchListTracksOfArtistsResponse(_message.Message):
+    """Tracks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LISTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lists(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArtistTracks]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        lists: _abc.Iterable[Global___ArtistTracks] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lists", b"lists"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListTracksOfArtistsResponse: _TypeAlias = BatchListTracksOfArtistsResponse  # noqa: Y015
+
+@_typing.final
+class BatchListTracksOfAlbumsRequest(_message.Message):
+    """Whose tracks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALBUM_IDS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Of each: 0 means 20; at most 100."""
+    @_builtins.property
+    def album_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 100."""
+
+    def __init__(
+        self,
+        *,
+        album_ids: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["album_ids", b"album_ids", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListTracksOfAlbumsRequest: _TypeAlias = BatchListTracksOfAlbumsRequest  # noqa: Y015
+
+@_typing.final
+class AlbumTracks(_message.Message):
+    """The first tracks of an album."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALBUM_ID_FIELD_NUMBER: _builtins.int
+    TRACK_IDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    album_id: _builtins.str
+    """The album."""
+    next_page_token: _builtins.str
+    """For ListTracksOfAlbum; empty where these are all."""
+    @_builtins.property
+    def track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """By path below the root."""
+
+    def __init__(
+        self,
+        *,
+        album_id: _builtins.str = ...,
+        track_ids: _abc.Iterable[_builtins.str] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["album_id", b"album_id", "next_page_token", b"next_page_token", "track_ids", b"track_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlbumTracks: _TypeAlias = AlbumTracks  # noqa: Y015
+
+@_typing.final
+class BatchListTracksOfAlbumsResponse(_message.Message):
+    """Tracks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LISTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lists(self) -> _containers.RepeatedCompositeFieldContainer[Global___AlbumTracks]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        lists: _abc.Iterable[Global___AlbumTracks] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lists", b"lists"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListTracksOfAlbumsResponse: _TypeAlias = BatchListTracksOfAlbumsResponse  # noqa: Y015
+
+@_typing.final
+class BatchListAlbumsRequest(_message.Message):
+    """Whose albums."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIST_IDS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Of each: 0 means 20; at most 100."""
+    @_builtins.property
+    def artist_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 100."""
+
+    def __init__(
+        self,
+        *,
+        artist_ids: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artist_ids", b"artist_ids", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListAlbumsRequest: _TypeAlias = BatchListAlbumsRequest  # noqa: Y015
+
+@_typing.final
+class AlbumList(_message.Message):
+    """The first albums of an artist."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIST_ID_FIELD_NUMBER: _builtins.int
+    ALBUMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    artist_id: _builtins.str
+    """The artist."""
+    next_page_token: _builtins.str
+    """For SearchAlbums; empty where these are all."""
+    @_builtins.property
+    def albums(self) -> _containers.RepeatedCompositeFieldContainer[Global___Album]:
+        """By title."""
+
+    def __init__(
+        self,
+        *,
+        artist_id: _builtins.str = ...,
+        albums: _abc.Iterable[Global___Album] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["albums", b"albums", "artist_id", b"artist_id", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlbumList: _TypeAlias = AlbumList  # noqa: Y015
+
+@_typing.final
+class BatchListAlbumsResponse(_message.Message):
+    """Albums."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LISTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lists(self) -> _containers.RepeatedCompositeFieldContainer[Global___AlbumList]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        lists: _abc.Iterable[Global___AlbumList] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lists", b"lists"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListAlbumsResponse: _TypeAlias = BatchListAlbumsResponse  # noqa: Y015

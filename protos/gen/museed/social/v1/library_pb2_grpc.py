@@ -75,6 +75,21 @@ class LibraryServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsResponse.FromString,
                 _registered_method=True)
+        self.BatchListTracksOfArtists = channel.unary_unary(
+                '/museed.social.v1.LibraryService/BatchListTracksOfArtists',
+                request_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfArtistsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfArtistsResponse.FromString,
+                _registered_method=True)
+        self.BatchListTracksOfAlbums = channel.unary_unary(
+                '/museed.social.v1.LibraryService/BatchListTracksOfAlbums',
+                request_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfAlbumsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfAlbumsResponse.FromString,
+                _registered_method=True)
+        self.BatchListAlbums = channel.unary_unary(
+                '/museed.social.v1.LibraryService/BatchListAlbums',
+                request_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListAlbumsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListAlbumsResponse.FromString,
+                _registered_method=True)
 
 
 class LibraryServiceServicer:
@@ -137,6 +152,27 @@ class LibraryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchListTracksOfArtists(self, request, context):
+        """Lists the first tracks of artists, as ListTracksOfArtist begins; of unknown ones none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchListTracksOfAlbums(self, request, context):
+        """Lists the first tracks of albums, as ListTracksOfAlbum begins; of unknown ones none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchListAlbums(self, request, context):
+        """Lists the first albums of artists by title, as SearchAlbums without words does; of unknown ones none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LibraryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -179,6 +215,21 @@ def add_LibraryServiceServicer_to_server(servicer, server):
                     servicer.BatchGetTrackDetails,
                     request_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsResponse.SerializeToString,
+            ),
+            'BatchListTracksOfArtists': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchListTracksOfArtists,
+                    request_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfArtistsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfArtistsResponse.SerializeToString,
+            ),
+            'BatchListTracksOfAlbums': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchListTracksOfAlbums,
+                    request_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfAlbumsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfAlbumsResponse.SerializeToString,
+            ),
+            'BatchListAlbums': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchListAlbums,
+                    request_deserializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListAlbumsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_library__pb2.BatchListAlbumsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -398,6 +449,87 @@ class LibraryService:
             '/museed.social.v1.LibraryService/BatchGetTrackDetails',
             museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_library__pb2.BatchGetTrackDetailsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchListTracksOfArtists(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.LibraryService/BatchListTracksOfArtists',
+            museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfArtistsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfArtistsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchListTracksOfAlbums(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.LibraryService/BatchListTracksOfAlbums',
+            museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfAlbumsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_library__pb2.BatchListTracksOfAlbumsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchListAlbums(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.LibraryService/BatchListAlbums',
+            museed_dot_social_dot_v1_dot_library__pb2.BatchListAlbumsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_library__pb2.BatchListAlbumsResponse.FromString,
             options,
             channel_credentials,
             insecure,

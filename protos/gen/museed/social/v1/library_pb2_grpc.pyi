@@ -49,6 +49,12 @@ class LibraryServiceStub:
     """Lists the 16 top-level genres with their tracks, most first."""
     BatchGetTrackDetails: _grpc.UnaryUnaryMultiCallable[_library_pb2.BatchGetTrackDetailsRequest, _library_pb2.BatchGetTrackDetailsResponse]
     """Returns what is known of tracks beside title and sound; unknown ids are left out."""
+    BatchListTracksOfArtists: _grpc.UnaryUnaryMultiCallable[_library_pb2.BatchListTracksOfArtistsRequest, _library_pb2.BatchListTracksOfArtistsResponse]
+    """Lists the first tracks of artists, as ListTracksOfArtist begins; of unknown ones none."""
+    BatchListTracksOfAlbums: _grpc.UnaryUnaryMultiCallable[_library_pb2.BatchListTracksOfAlbumsRequest, _library_pb2.BatchListTracksOfAlbumsResponse]
+    """Lists the first tracks of albums, as ListTracksOfAlbum begins; of unknown ones none."""
+    BatchListAlbums: _grpc.UnaryUnaryMultiCallable[_library_pb2.BatchListAlbumsRequest, _library_pb2.BatchListAlbumsResponse]
+    """Lists the first albums of artists by title, as SearchAlbums without words does; of unknown ones none."""
 
 @_typing.type_check_only
 class LibraryServiceAsyncStub(LibraryServiceStub):
@@ -71,6 +77,12 @@ class LibraryServiceAsyncStub(LibraryServiceStub):
     """Lists the 16 top-level genres with their tracks, most first."""
     BatchGetTrackDetails: _aio.UnaryUnaryMultiCallable[_library_pb2.BatchGetTrackDetailsRequest, _library_pb2.BatchGetTrackDetailsResponse]  # type: ignore[assignment]
     """Returns what is known of tracks beside title and sound; unknown ids are left out."""
+    BatchListTracksOfArtists: _aio.UnaryUnaryMultiCallable[_library_pb2.BatchListTracksOfArtistsRequest, _library_pb2.BatchListTracksOfArtistsResponse]  # type: ignore[assignment]
+    """Lists the first tracks of artists, as ListTracksOfArtist begins; of unknown ones none."""
+    BatchListTracksOfAlbums: _aio.UnaryUnaryMultiCallable[_library_pb2.BatchListTracksOfAlbumsRequest, _library_pb2.BatchListTracksOfAlbumsResponse]  # type: ignore[assignment]
+    """Lists the first tracks of albums, as ListTracksOfAlbum begins; of unknown ones none."""
+    BatchListAlbums: _aio.UnaryUnaryMultiCallable[_library_pb2.BatchListAlbumsRequest, _library_pb2.BatchListAlbumsResponse]  # type: ignore[assignment]
+    """Lists the first albums of artists by title, as SearchAlbums without words does; of unknown ones none."""
 
 class LibraryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Artists, albums and genres of the library, and what is known of a track beside its sound."""
@@ -138,5 +150,29 @@ class LibraryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_library_pb2.BatchGetTrackDetailsResponse, _abc.Awaitable[_library_pb2.BatchGetTrackDetailsResponse]]:
         """Returns what is known of tracks beside title and sound; unknown ids are left out."""
+
+    @_abc_1.abstractmethod
+    def BatchListTracksOfArtists(
+        self,
+        request: _library_pb2.BatchListTracksOfArtistsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_library_pb2.BatchListTracksOfArtistsResponse, _abc.Awaitable[_library_pb2.BatchListTracksOfArtistsResponse]]:
+        """Lists the first tracks of artists, as ListTracksOfArtist begins; of unknown ones none."""
+
+    @_abc_1.abstractmethod
+    def BatchListTracksOfAlbums(
+        self,
+        request: _library_pb2.BatchListTracksOfAlbumsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_library_pb2.BatchListTracksOfAlbumsResponse, _abc.Awaitable[_library_pb2.BatchListTracksOfAlbumsResponse]]:
+        """Lists the first tracks of albums, as ListTracksOfAlbum begins; of unknown ones none."""
+
+    @_abc_1.abstractmethod
+    def BatchListAlbums(
+        self,
+        request: _library_pb2.BatchListAlbumsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_library_pb2.BatchListAlbumsResponse, _abc.Awaitable[_library_pb2.BatchListAlbumsResponse]]:
+        """Lists the first albums of artists by title, as SearchAlbums without words does; of unknown ones none."""
 
 def add_LibraryServiceServicer_to_server(servicer: LibraryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -6,6 +6,8 @@ isort:skip_file
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from museed.social.v1 import feed_pb2 as _feed_pb2
+from museed.social.v1 import notifications_pb2 as _notifications_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -588,6 +590,7 @@ class NotificationAdded(_message.Message):
     NOTIFICATION_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     ADDED_AT_FIELD_NUMBER: _builtins.int
+    NOTIFICATION_FIELD_NUMBER: _builtins.int
     notification_id: _builtins.str
     """The notification."""
     user_id: _builtins.str
@@ -596,16 +599,21 @@ class NotificationAdded(_message.Message):
     def added_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
 
+    @_builtins.property
+    def notification(self) -> _notifications_pb2.Notification:
+        """The notification as it was written."""
+
     def __init__(
         self,
         *,
         notification_id: _builtins.str = ...,
         user_id: _builtins.str = ...,
         added_at: _timestamp_pb2.Timestamp | None = ...,
+        notification: _notifications_pb2.Notification | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["added_at", b"added_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["added_at", b"added_at", "notification", b"notification"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at", b"added_at", "notification_id", b"notification_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at", b"added_at", "notification", b"notification", "notification_id", b"notification_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -770,3 +778,29 @@ class HistoryDeleted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HistoryDeleted: _TypeAlias = HistoryDeleted  # noqa: Y015
+
+@_typing.final
+class ActivityRecorded(_message.Message):
+    """Subject museed.social.v1.activity_recorded: somebody did what the feeds of their followers tell, as far as they may
+    see it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIVITY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def activity(self) -> _feed_pb2.Activity:
+        """The activity as it was written."""
+
+    def __init__(
+        self,
+        *,
+        activity: _feed_pb2.Activity | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivityRecorded: _TypeAlias = ActivityRecorded  # noqa: Y015

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chassis.errors import InvalidArgument
-from services.gateway.uploads import file_name, sniff
+from services.gateway.upload_bodies import file_name, sniff
 
 
 @pytest.mark.parametrize(

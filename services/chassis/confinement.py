@@ -1,0 +1,68 @@
+"""Limits of a child process that reads files of strangers: it takes so much, reaches nothing, dies with its parent.
+
+Called by the child itself, once everything that it needs is imported.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_OPEN_FILES = 32
+_OOM_SCORE = "500"
+_MIB = 1024 * 1024
+# Nothing of the parent's own environment: it holds passwords. One thread: more only take address space.
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+# How a process ends that a file has got the better of.
+CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL})
+
+
+def die_with(parent_pid: int) -> None:
+    """End with the parent, more exactly with the thread of it that started this process; gain no rights by `exec`."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    for option, value in ((_PR_SET_PDEATHSIG, signal.SIGKILL), (_PR_SET_NO_NEW_PRIVS, 1)):
+        if prctl(option, int(value), 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), f"prctl {option}")
+    if os.getppid() != parent_pid:  # it died before the line above
+        sys.exit(1)
+
+
+def give_way(niceness: int) -> None:
+    """Let others have the processor first, and let the kernel end this process before its parent for lack of memory.
+
+    Args:
+        niceness: 0 to 19; see nice(2).
+    """
+    os.nice(niceness)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write(_OOM_SCORE)
+
+
+def limit_once(memory_mib: int, file_bytes: int = 0) -> None:
+    """Limit address space, files and processes for good.
+
+    Args:
+        memory_mib: Address space beyond what the process has now.
+        file_bytes: Largest file that it may write.
+    """
+    with open("/proc/self/statm", encoding="ascii") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    for kind, limit in (
+        (resource.RLIMIT_AS, used + memory_mib * _MIB),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_FSIZE, file_bytes),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(kind, (limit, limit))
+
+
+def limit_cpu(allowance_s: float) -> None:
+    """Allow so many more CPU seconds from now on; then SIGXCPU ends the process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(usage.ru_utime + usage.ru_stime + allowance_s) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))

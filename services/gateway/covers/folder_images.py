@@ -1,0 +1,44 @@
+"""Finds the picture that lies beside an audio file, below the same root and nowhere else. Blocks on the file system."""
+
+import os
+from itertools import islice
+from pathlib import Path
+
+from services.chassis.errors import NotFound
+from services.chassis.media import open_below
+
+_NAMES = ("cover", "folder", "front", "album", "albumart")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
+# In this order, whatever the case of the name.
+_RANKS = {os.fsencode(name + suffix): rank for rank, (name, suffix) in enumerate(
+    (name, suffix) for name in _NAMES for suffix in _SUFFIXES
+)}  # fmt: skip
+_MOST_ENTRIES = 4096
+
+
+def open_folder_image(root: str, relative_path: bytes) -> int | None:
+    """Open the picture beside a file.
+
+    Args:
+        root: Folder of the media root.
+        relative_path: Of the audio file.
+
+    Returns:
+        A descriptor that the caller closes; None where there is no such picture.
+    """
+    folder = os.path.dirname(relative_path)
+    try:
+        inside = os.fsencode(Path(root).resolve(strict=True)).rstrip(b"/")
+        where = os.path.realpath(os.path.join(inside, folder))
+        if where != inside and not where.startswith(inside + b"/"):
+            return None
+        with os.scandir(where) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_ENTRIES) if entry.name.lower() in _RANKS]
+    except (OSError, ValueError):
+        return None
+    for name in sorted(names, key=lambda name: (_RANKS[name.lower()], name)):
+        try:
+            return open_below(root, os.path.join(folder, name))
+        except NotFound:
+            continue
+    return None

@@ -1,0 +1,411 @@
+"""Accounts over HTTP: sessions, credentials, API tokens, one's data; what goes upstream and what comes back."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from museed.social.v1 import accounts_pb2, api_tokens_pb2, jobs_pb2, privacy_pb2, sessions_pb2
+from services.chassis.errors import FailedPrecondition, InvalidArgument, PermissionDenied
+from tests.fakes.answers import NOW
+from tests.fakes.upstreams import new_id, timestamp
+from tests.integration.gateway.conftest import Gateway
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ERROR = "... on UserError { code message field value limit retryAfterMs }"
+THEN = "2026-01-02T03:04:05+00:00"
+
+
+def mutation(name: str, input_type: str, success: str) -> str:
+    head = (
+        f"mutation($input: {input_type}!) {{ result: {name}(input: $input)"
+        if input_type
+        else (f"mutation {{ result: {name}")
+    )
+    return f"{head} {{ __typename {success} {ERROR} }} }}"
+
+
+async def run(gateway: Gateway, document: str, input: dict[str, Any] | None = None, **claims: Any) -> dict[str, Any]:
+    data = await gateway.data(document, {"input": input} if input is not None else {}, gateway.bearer(**claims))
+    result: dict[str, Any] = data["result"]
+    return result
+
+
+def a_viewer(**more: Any) -> accounts_pb2.Viewer:
+    user = accounts_pb2.User(user_id=new_id(), username="mina", nickname="Mina", created_at=timestamp())
+    return accounts_pb2.Viewer(user=user, email="mina@example.org", role="user", **more)
+
+
+VIEWER = "viewer { user { nickname } email role emailVerifiedAt locale isListed }"
+
+
+async def test_viewer_tells_all_of_the_own_account(gateway: Gateway) -> None:
+    gateway.social.answers["UpdateProfile"] = sessions_pb2.UpdateProfileResponse(
+        viewer=a_viewer(email_verified_at=timestamp(), locale="ko", is_listed=True)
+    )
+    document = mutation("updateProfile", "UpdateProfileInput", f"... on UpdateProfileSuccess {{ {VIEWER} }}")
+    wanted = {"nickname": "Mina", "locale": "ko", "isListed": False}
+    assert await run(gateway, document, wanted) == {
+        "__typename": "UpdateProfileSuccess",
+        "viewer": {
+            "user": {"nickname": "Mina"},
+            "email": "mina@example.org",
+            "role": "USER",
+            "emailVerifiedAt": THEN,
+            "locale": "ko",
+            "isListed": True,
+        },
+    }
+    assert gateway.social.requests["UpdateProfile"] == sessions_pb2.UpdateProfileRequest(
+        nickname="Mina", locale="ko", is_listed=False
+    )
+    # What is left out, and what is null, stays as it is.
+    await run(gateway, document, {"nickname": None})
+    assert gateway.social.requests["UpdateProfile"] == sessions_pb2.UpdateProfileRequest()
+    me = await gateway.data("{ me { emailVerifiedAt isListed } }", headers=gateway.bearer())
+    assert me == {"me": {"emailVerifiedAt": None, "isListed": False}}
+
+
+async def test_role_of_a_newer_social_gives_no_right(gateway: Gateway) -> None:
+    assert await gateway.data("{ me { role } }", headers=gateway.bearer(role="moderator")) == {"me": {"role": "USER"}}
+
+
+async def test_sessions_are_listed_page_by_page_with_where_they_came_from(gateway: Gateway) -> None:
+    first, second = new_id(), new_id()
+    gateway.social.answers["ListSessions"] = sessions_pb2.ListSessionsResponse(
+        sessions=[
+            sessions_pb2.Session(
+                session_id=first,
+                kind=sessions_pb2.SESSION_KIND_LOGIN,
+                user_agent="radio/1.0",
+                client="192.0.2.0/24",
+                created_at=timestamp(),
+                seen_at=timestamp(),
+                is_current=True,
+            ),
+            sessions_pb2.Session(session_id=second, kind=sessions_pb2.SESSION_KIND_API, created_at=timestamp()),
+        ],
+        next_page_token="more",
+    )
+    document = """query($after: String) { mySessions(first: 2, after: $after) { pageInfo { hasNextPage endCursor }
+      nodes { sessionId kind userAgent network createdAt seenAt isCurrent } } }"""
+    page = (await gateway.data(document, headers=gateway.bearer()))["mySessions"]
+    assert page["nodes"] == [
+        {
+            "sessionId": first,
+            "kind": "LOGIN",
+            "userAgent": "radio/1.0",
+            "network": "192.0.2.0/24",
+            "createdAt": THEN,
+            "seenAt": THEN,
+            "isCurrent": True,
+        },
+        {
+            "sessionId": second,
+            "kind": "API",
+            "userAgent": "",
+            "network": "",
+            "createdAt": THEN,
+            "seenAt": None,
+            "isCurrent": False,
+        },
+    ]
+    await gateway.data(document, {"after": page["pageInfo"]["endCursor"]}, gateway.bearer())
+    assert gateway.social.requests["ListSessions"] == sessions_pb2.ListSessionsRequest(page_size=2, page_token="more")
+    assert gateway.behind.spent() == {"ListSessions": 2}
+
+
+async def test_sessions_are_ended_one_or_all_others(gateway: Gateway) -> None:
+    session_id = new_id()
+    document = mutation("revokeSession", "RevokeSessionInput", "... on RevokeSessionSuccess { sessionId }")
+    assert await run(gateway, document, {"sessionId": session_id.upper()}) == {
+        "__typename": "RevokeSessionSuccess",
+        "sessionId": session_id,
+    }
+    assert gateway.social.requests["RevokeSession"].session_id == session_id
+    refused = await run(gateway, document, {"sessionId": "nonsense"})
+    assert (refused["__typename"], refused["code"], refused["field"]) == (
+        "InvalidInputError",
+        "ID_INVALID",
+        "sessionId",
+    )
+    gateway.social.answers["RevokeOtherSessions"] = sessions_pb2.RevokeOtherSessionsResponse(revoked_count=3)
+    document = mutation("revokeOtherSessions", "", "... on RevokeOtherSessionsSuccess { revokedCount }")
+    assert (await run(gateway, document))["revokedCount"] == 3
+
+
+@pytest.mark.parametrize(
+    ("document", "input", "rpc", "sent"),
+    [
+        (
+            mutation(
+                "requestPasswordReset", "RequestPasswordResetInput", "... on RequestPasswordResetSuccess { isAccepted }"
+            ),
+            {"email": "mina@example.org"},
+            "RequestPasswordReset",
+            sessions_pb2.RequestPasswordResetRequest(email="mina@example.org"),
+        ),
+        (
+            mutation("resetPassword", "ResetPasswordInput", "... on ResetPasswordSuccess { isReset }"),
+            {"token": "t-1", "newPassword": "correct horse"},
+            "ResetPassword",
+            sessions_pb2.ResetPasswordRequest(token="t-1", new_password="correct horse"),
+        ),
+        (
+            mutation("verifyEmail", "VerifyEmailInput", "... on VerifyEmailSuccess { isVerified }"),
+            {"token": "t-2"},
+            "VerifyEmail",
+            sessions_pb2.VerifyEmailRequest(token="t-2"),
+        ),
+    ],
+    ids=["requestPasswordReset", "resetPassword", "verifyEmail"],
+)
+async def test_links_work_whatever_token_is_in_the_header(
+    document: str, input: dict[str, Any], rpc: str, sent: object, gateway: Gateway
+) -> None:
+    assert (await run(gateway, document, input, exp=1))["__typename"].endswith("Success")
+    assert gateway.social.requests[rpc] == sent
+    assert gateway.social.seen_tokens[rpc] == ""
+
+
+async def test_password_and_address_are_changed(gateway: Gateway) -> None:
+    tokens = accounts_pb2.TokenPair(
+        access_token="a", access_expires_at=timestamp(), refresh_token="r", refresh_expires_at=timestamp()
+    )
+    gateway.social.answers["ChangePassword"] = sessions_pb2.ChangePasswordResponse(tokens=tokens)
+    document = mutation(
+        "changePassword", "ChangePasswordInput", "... on ChangePasswordSuccess { tokens { accessToken refreshToken } }"
+    )
+    result = await run(gateway, document, {"currentPassword": "old", "newPassword": "new password"})
+    assert result["tokens"] == {"accessToken": "a", "refreshToken": "r"}
+    assert gateway.social.requests["ChangePassword"] == sessions_pb2.ChangePasswordRequest(
+        current_password="old", new_password="new password"
+    )
+    gateway.social.faults["ChangePassword"] = InvalidArgument(
+        "this is a common password", reason="PASSWORD_COMMON", field="new_password"
+    )
+    assert await run(gateway, document, {"currentPassword": "old", "newPassword": "password"}) == {
+        "__typename": "InvalidInputError",
+        "code": "PASSWORD_COMMON",
+        "message": "this is a common password",
+        "field": "newPassword",
+        "value": None,
+        "limit": None,
+        "retryAfterMs": None,
+    }
+    document = mutation("changeEmail", "ChangeEmailInput", "... on ChangeEmailSuccess { email }")
+    assert (await run(gateway, document, {"password": "p", "email": "a@example.org"}))["email"] == "a@example.org"
+    assert gateway.social.requests["ChangeEmail"] == sessions_pb2.ChangeEmailRequest(
+        password="p", email="a@example.org"
+    )
+    document = mutation("requestEmailVerification", "", "... on RequestEmailVerificationSuccess { isSent }")
+    assert (await run(gateway, document))["isSent"] is True
+
+
+async def test_what_begins_a_session_tells_the_program(gateway: Gateway) -> None:
+    headers = {**gateway.bearer(), "User-Agent": "Radio/1.0 (뮤직; 😀)" + "x" * 300}
+    document = """mutation {
+      signUp(input: {username: "a", email: "b", password: "c"}) { __typename }
+      logIn(input: {login: "mina", password: "correct horse"}) { __typename }
+      changePassword(input: {currentPassword: "a", newPassword: "b"}) { __typename }
+      createApiToken(input: {name: "a", scopes: [READ]}) { __typename }
+      logOut { __typename }
+    }"""
+    raw = {name: value.encode() for name, value in headers.items()}
+    response = await gateway.http.post("/graphql", json={"query": document}, headers=raw)
+    assert "errors" not in response.json()
+    said = "Radio/1.0 (?; ?)"
+    seen = gateway.social.seen_programs
+    for rpc in ("SignUp", "LogIn", "ChangePassword", "CreateApiToken"):
+        assert seen[rpc].startswith(said), rpc
+        assert len(seen[rpc]) <= 200
+    assert seen["LogOut"] == ""
+
+
+async def test_an_api_token_shows_its_secret_once(gateway: Gateway) -> None:
+    token = api_tokens_pb2.ApiToken(
+        token_id=new_id(),
+        name="radio",
+        scopes=[api_tokens_pb2.API_SCOPE_READ, api_tokens_pb2.API_SCOPE_WRITE],
+        created_at=timestamp(),
+        expires_at=timestamp(NOW + timedelta(days=30)),
+    )
+    gateway.social.answers["CreateApiToken"] = api_tokens_pb2.CreateApiTokenResponse(token=token, secret="s-1")
+    document = mutation(
+        "createApiToken",
+        "CreateApiTokenInput",
+        "... on CreateApiTokenSuccess { apiToken { tokenId name scopes createdAt expiresAt usedAt } secret }",
+    )
+    wanted = {
+        "name": "radio",
+        "scopes": ["READ", "WRITE"],
+        "expiresAt": "2026-02-01T12:04:05+09:00",
+        "idempotencyKey": "key-1",
+    }
+    assert await run(gateway, document, wanted) == {
+        "__typename": "CreateApiTokenSuccess",
+        "apiToken": {
+            "tokenId": token.token_id,
+            "name": "radio",
+            "scopes": ["READ", "WRITE"],
+            "createdAt": THEN,
+            "expiresAt": "2026-02-01T03:04:05+00:00",
+            "usedAt": None,
+        },
+        "secret": "s-1",
+    }
+    assert gateway.social.requests["CreateApiToken"] == api_tokens_pb2.CreateApiTokenRequest(
+        idempotency_key="key-1",
+        name="radio",
+        scopes=token.scopes,
+        expires_at=timestamp(datetime(2026, 2, 1, 3, 4, 5, tzinfo=UTC)),
+    )
+    gateway.social.answers["CreateApiToken"] = api_tokens_pb2.CreateApiTokenResponse(token=token)
+    assert (await run(gateway, document, {"name": "radio", "scopes": ["READ"]}))["secret"] is None
+    request = gateway.social.requests["CreateApiToken"]
+    assert (len(request.idempotency_key), request.HasField("expires_at")) == (36, False)
+    refused = await run(gateway, document, {**wanted, "expiresAt": "2026-02-01T12:04:05"})
+    assert (refused["code"], refused["field"]) == ("TIME_WITHOUT_ZONE", "expiresAt")
+
+
+async def test_api_tokens_are_listed_exchanged_and_revoked(gateway: Gateway) -> None:
+    document = "{ myApiTokens(first: 3) { nodes { tokenId name usedAt } pageInfo { hasNextPage } } }"
+    found = (await gateway.data(document, headers=gateway.bearer()))["myApiTokens"]
+    assert [node["name"] for node in found["nodes"]] == ["name 0", "name 1", "name 2"]
+    assert found["nodes"][0]["usedAt"] == THEN
+    gateway.social.answers["ExchangeApiToken"] = api_tokens_pb2.ExchangeApiTokenResponse(
+        access_token="a", access_expires_at=timestamp(), scopes=[api_tokens_pb2.API_SCOPE_READ]
+    )
+    document = mutation(
+        "exchangeApiToken",
+        "ExchangeApiTokenInput",
+        "... on ExchangeApiTokenSuccess { accessToken accessExpiresAt scopes }",
+    )
+    # As programs do it: with what they have left in the header.
+    assert await run(gateway, document, {"secret": "s-1"}, exp=1) == {
+        "__typename": "ExchangeApiTokenSuccess",
+        "accessToken": "a",
+        "accessExpiresAt": THEN,
+        "scopes": ["READ"],
+    }
+    assert gateway.social.requests["ExchangeApiToken"].secret == "s-1"
+    token_id = new_id()
+    document = mutation("revokeApiToken", "RevokeApiTokenInput", "... on RevokeApiTokenSuccess { tokenId }")
+    assert (await run(gateway, document, {"tokenId": token_id}))["tokenId"] == token_id
+    assert gateway.social.requests["RevokeApiToken"].token_id == token_id
+
+
+async def test_a_program_makes_no_tokens(gateway: Gateway) -> None:
+    headers = {"Authorization": f"Bearer {gateway.signer.api_token('read write admin')}"}
+    document = mutation("createApiToken", "CreateApiTokenInput", "")
+    found = await gateway.data(document, {"input": {"name": "a", "scopes": ["READ"]}}, headers)
+    assert (found["result"]["__typename"], found["result"]["code"]) == ("ForbiddenError", "SESSION_REQUIRED")
+
+
+EXPORT = "query($id: ID!) { dataExport(id: $id) { id exportId sizeBytes createdAt expiresAt downloadUrl } }"
+
+
+async def an_export(gateway: Gateway, data: bytes = b"PK zip") -> str:
+    digest = await gateway.parts.blobs.put(data)
+    gateway.social.answers["GetExport"] = privacy_pb2.GetExportResponse(
+        digest=digest, size_bytes=len(data), created_at=timestamp(), expires_at=timestamp(NOW + timedelta(days=7))
+    )
+    return new_id()
+
+
+async def test_ones_data_are_asked_for_and_fetched_by_a_signed_address(gateway: Gateway) -> None:
+    job = jobs_pb2.Job(job_id=new_id(), state=jobs_pb2.JOB_STATE_QUEUED, created_at=timestamp())
+    export_id = await an_export(gateway)
+    gateway.social.answers["RequestExport"] = privacy_pb2.RequestExportResponse(export_id=export_id, job=job)
+    document = mutation(
+        "requestDataExport",
+        "RequestDataExportInput",
+        "... on RequestDataExportSuccess { exportId job { jobId state } }",
+    )
+    asked = await run(gateway, document, {"idempotencyKey": "key-1"})
+    assert asked == {
+        "__typename": "RequestDataExportSuccess",
+        "exportId": export_id,
+        "job": {"jobId": job.job_id, "state": "QUEUED"},
+    }
+    assert gateway.social.requests["RequestExport"].idempotency_key == "key-1"
+    found = (await gateway.data(EXPORT, {"id": export_id}, gateway.bearer()))["dataExport"]
+    url = found.pop("downloadUrl")
+    assert (found.pop("exportId"), found) == (
+        export_id,
+        {
+            "id": found["id"],
+            "sizeBytes": 6,
+            "createdAt": THEN,
+            "expiresAt": "2026-01-09T03:04:05+00:00",
+        },
+    )
+    node = "query($id: ID!) { node(id: $id) { ... on DataExport { exportId } } }"
+    assert await gateway.data(node, {"id": found["id"]}, gateway.bearer()) == {"node": {"exportId": export_id}}
+    answer = await gateway.http.get(url)
+    assert (answer.status_code, answer.content) == (200, b"PK zip")
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["content-disposition"] == f'attachment; filename="museed-{export_id}.zip"'
+    assert answer.headers["cache-control"] == "private, no-store"
+    again = await gateway.http.get(url, headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    head = await gateway.http.head(url)
+    assert (head.headers["content-length"], head.content) == ("6", b"")
+
+
+async def test_an_export_is_for_nobody_without_its_address(gateway: Gateway) -> None:
+    export_id = await an_export(gateway)
+    url = (await gateway.data(EXPORT, {"id": export_id}, gateway.bearer()))["dataExport"]["downloadUrl"]
+    track = gateway.parts.signer.query(export_id, session_id="session-1")
+    digest = url.partition("digest=")[2][:64]
+    other = await gateway.parts.blobs.put(b"somebody else's")
+    guest = gateway.parts.signer.query(f"export {export_id} {digest}", guest_nonce="n")
+    for forged, reason in (
+        (url.replace(export_id, new_id()), "SIGNATURE_INVALID"),
+        (url.replace(digest, other.hex()), "SIGNATURE_INVALID"),
+        (url.replace("session=session-1", "session=session-2"), "SIGNATURE_INVALID"),
+        (f"/exports/{export_id}?digest={digest}&{track}", "SIGNATURE_INVALID"),
+        (f"/exports/{export_id}?digest={digest}", "SIGNATURE_INVALID"),
+        (f"/exports/{export_id}?digest={digest}&{guest}", "EXPORT_NOT_FOUND"),
+        ("/exports/nonsense", "ID_INVALID"),
+    ):
+        answer = await gateway.http.get(forged, headers=gateway.bearer())
+        assert answer.json()["error"]["reason"] == reason, forged
+    # Nor is an export's address one of a track.
+    stream = await gateway.http.get(url.replace("/exports/", "/tracks/").replace("?", "/stream?"))
+    assert (stream.status_code, stream.json()["error"]["reason"]) == (403, "SIGNATURE_INVALID")
+    await gateway.parts.blobs.delete(bytes.fromhex(digest))
+    gone = await gateway.http.get(url)
+    assert (gone.status_code, gone.json()["error"]["reason"]) == (404, "EXPORT_NOT_FOUND")
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_the_end_of_the_session_ends_the_exports_address(own_gateway: Gateway) -> None:
+    gateway = own_gateway
+    export_id = await an_export(gateway)
+    url = (await gateway.data(EXPORT, {"id": export_id}, gateway.bearer()))["dataExport"]["downloadUrl"]
+    gateway.social.revoked.append("session-1")
+    await gateway.parts.authenticator.revocations._read()
+    answer = await gateway.http.get(url)
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (401, "SESSION_REVOKED")
+
+
+async def test_an_export_that_is_not_written_yet_says_so(gateway: Gateway) -> None:
+    gateway.social.faults["GetExport"] = FailedPrecondition("not yet", reason="EXPORT_NOT_READY", field="export_id")
+    body = await gateway.run(EXPORT, {"id": new_id()}, gateway.bearer())
+    assert body["data"] == {"dataExport": None}
+    assert body["errors"][0]["extensions"] == {
+        "code": "FAILED_PRECONDITION",
+        "reason": "EXPORT_NOT_READY",
+        "field": "exportId",
+    }
+
+
+async def test_an_account_is_deleted_by_its_password(gateway: Gateway) -> None:
+    gateway.social.answers["DeleteAccount"] = privacy_pb2.DeleteAccountResponse(job_id="job-1")
+    document = mutation("deleteAccount", "DeleteAccountInput", "... on DeleteAccountSuccess { jobId }")
+    assert (await run(gateway, document, {"password": "p"}))["jobId"] == "job-1"
+    assert gateway.social.requests["DeleteAccount"].password == "p"
+    gateway.social.faults["DeleteAccount"] = PermissionDenied("no", reason="LAST_ADMIN")
+    assert (await run(gateway, document, {"password": "p"}))["code"] == "LAST_ADMIN"
