@@ -35,11 +35,15 @@ class Need(Enum):
 
 
 _ROWS: dict[Need, str] = {
-    Need.TOKENLESS: "Mutation.signUp Mutation.logIn Mutation.refresh",
+    Need.TOKENLESS: """
+        Mutation.signUp Mutation.logIn Mutation.refresh Mutation.requestPasswordReset Mutation.resetPassword
+        Mutation.verifyEmail Mutation.exchangeApiToken
+        """,
     Need.OWN: "Query.me Playlist.recipe Playlist.schedule",
     Need.FREE: """
         IngestProgress.total Track.id Track.tags Track.streamUrl User.id User.avatarUrl Playlist.id Playlist.shareUrl
         Playlist.exportUrl Comment.id Job.id Job.isFinished CreateStreamTokenSuccess.exportUrl
+        Track.coverUrl Artist.id Album.id Album.coverUrl Upload.id Upload.tags DataExport.id
         """,
     Need.PUBLIC_READ: """
         Query.stats Query.trendingPlaylists Query.latestPlaylists Query.user Query.node Query.likedPlaylists
@@ -54,6 +58,10 @@ _ROWS: dict[Need, str] = {
         UnfollowUserSuccess.user BlockUserSuccess.user UnblockUserSuccess.user GeneratePlaylistSuccess.playlist
         RegeneratePlaylistSuccess.playlist JudgeSuggestionsSuccess.playlist SchedulePlaylistSuccess.playlist
         UnschedulePlaylistSuccess.playlist User.relation
+        Query.genres Query.album Query.searchAlbums Query.artist Query.searchArtists Track.details TrackDetails.artist
+        TrackDetails.album Artist.tracks Artist.albums Album.artist Album.tracks BlockedTrack.track
+        BlockTrackSuccess.track BlockArtistSuccess.artist Subscription.playlistChanges BlockedArtist.artist
+        AuditEntry.actor Report.reporter Report.subjectOwner Report.decidedBy
         """,
     Need.USER_READ: """
         Query.recommendedUsers Query.recommendedTracks Query.dailyMix Query.history Query.notifications
@@ -61,6 +69,9 @@ _ROWS: dict[Need, str] = {
         Query.streamTokens Query.myPlaylists
         EntryReason.nearestSeed SeedSimilarity.seed
         ExtendPlaylistSuccess.suggestions
+        Query.referenceSearch Query.upload Query.myUploads Query.myBlockedTracks Query.myBlockedArtists
+        Query.mySessions HearUploadSuccess.upload NotificationEvent.unreadCount
+        Subscription.jobProgress Subscription.feed Subscription.notifications
         """,
     Need.USER_WRITE: """
         Mutation.recordPlays Mutation.deleteHistory Mutation.markNotificationsRead Mutation.followUser
@@ -70,13 +81,23 @@ _ROWS: dict[Need, str] = {
         Mutation.editComment Mutation.deleteComment Mutation.likePlaylist Mutation.unlikePlaylist
         Mutation.createPlaylist Mutation.copyPlaylist Mutation.importPlaylist Mutation.updatePlaylist
         Mutation.deletePlaylist Mutation.addPlaylistEntries Mutation.removePlaylistEntries Mutation.movePlaylistEntry
-        Mutation.reorderPlaylist Mutation.rotateShareSlug Mutation.logOut
+        Mutation.reorderPlaylist Mutation.rotateShareSlug Mutation.logOut Mutation.reportContent
+        Mutation.requestEmailVerification Mutation.deleteUpload Mutation.hearUpload Mutation.blockTrack
+        Mutation.unblockTrack Mutation.blockArtist Mutation.unblockArtist
+        Query.uploadQuota
+        """,
+    Need.SESSION_READ: "Query.dataExport Query.myApiTokens",
+    Need.SESSION_WRITE: """
+        Mutation.requestDataExport Mutation.deleteAccount Mutation.createApiToken Mutation.revokeApiToken
+        Mutation.revokeSession Mutation.revokeOtherSessions Mutation.changePassword Mutation.changeEmail
+        Mutation.updateProfile
         """,
     Need.ADMIN: """
         Query.ingestProgress Query.failedTracks Query.rootFiles Query.storedVectors Query.encoders Query.streams
-        Query.deadLetters Query.trends Query.jobs
+        Query.deadLetters Query.trends Query.jobs Query.searchAccounts Query.auditLog Query.reports
         Mutation.registerRoot Mutation.registerTracks Mutation.markMissing Mutation.importVectors
         Mutation.switchEncoder Mutation.rollbackEncoder Mutation.replayDeadLetters Mutation.replayJobs
+        Mutation.suspendUser Mutation.reinstateUser Mutation.setRole Mutation.showContent Mutation.decideReport
         """,
 }
 

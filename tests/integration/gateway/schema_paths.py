@@ -60,7 +60,7 @@ class Paths:
         self._arguments = arguments
         self._avoid = avoid
         self._to_type: dict[str, tuple[Step, ...]] = {}
-        roots = [root for root in (schema.query_type, schema.mutation_type) if root is not None]
+        roots = [each for each in (schema.query_type, schema.mutation_type, schema.subscription_type) if each]
         left: deque[tuple[GraphQLObjectType, tuple[Step, ...]]] = deque((root, ()) for root in roots)
         while left:
             type_, path = left.popleft()
