@@ -94,7 +94,7 @@ async def gateway_before(mesh: Mesh, folder: Path) -> AsyncIterator[Door]:
                 except httpx.TransportError:
                     return False
                 # The fake retriever never says that it serves.
-                return parts["social"] == parts["bus"] == "serving"
+                return bool(parts["social"] == parts["bus"] == "serving")
 
             await until(is_ready)
             yield Door(url, http)
