@@ -18,7 +18,7 @@ REASONS = {"TRANSCODING_FAILED", "TRANSCODING_LIMIT"}
 
 
 def corpus(folder: Path, *, is_long: bool) -> Iterator[tuple[str, bytes]]:
-    """Yield names and files: some of each kind, or all."""
+    """Yield names and files: one of each kind, or all."""
     good = {kind: write_recording(folder / f"a.{kind}", kind).read_bytes() for kind in ("flac", "mp3", "ogg", "m4a")}
     sound = np.linspace(-0.5, 0.5, 4000, dtype=np.float32).reshape(-1, 2)
     kinds = [
@@ -36,7 +36,7 @@ def corpus(folder: Path, *, is_long: bool) -> Iterator[tuple[str, bytes]]:
     ]
     for files in kinds:
         names = list(files)
-        for name in names if is_long else names[1 :: max(1, len(names) - 2)]:
+        for name in names if is_long else names[len(names) // 2 :][:1]:
             yield name, files[name]
     yield "bomb", hostile_audio.flac_bomb(folder / "bomb.flac", 700.0).read_bytes()
 
@@ -68,7 +68,7 @@ async def tried(folder: Path, *, is_long: bool) -> dict[str, str]:
     return found
 
 
-async def test_some_of_each_kind(tmp_path: Path) -> None:
+async def test_one_of_each_kind(tmp_path: Path) -> None:
     found = await tried(tmp_path, is_long=False)
     assert "TRANSCODING_FAILED" in found.values()
 
