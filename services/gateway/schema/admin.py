@@ -1,18 +1,21 @@
 """Looking after the library: registering folders, and watching the ingest. Social admits admins only."""
 
 import base64
+from datetime import datetime
 from typing import Annotated, Self
 
 import strawberry
 from strawberry import field
 
-from museed.social.v1 import catalog_pb2
+from museed.social.v1 import catalog_pb2, ingest_pb2
 from services.gateway.context import Info
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import AnyId, mutation, resolver
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
+from services.gateway.schema.scalars import BigInt
 from services.gateway.schema.track import Track, load_track
+from services.gateway.schema.values import to_datetime
 
 RootFilter = Annotated[strawberry.ID | None, strawberry.argument(description="Global id or UUID; else all roots.")]
 
@@ -60,6 +63,28 @@ class FailedTrack:
         )
 
 
+@strawberry.type(description="A folder of music that was registered.")
+class Root:
+    """A root with its counts."""
+
+    root_id: strawberry.ID = field(description="Its UUID.")
+    location: str = field(description="Absolute path, as every process that reads media sees it.")
+    created_at: datetime = field(description="When it was registered.")
+    track_count: BigInt = field(description="Tracks of it.")
+    missing_count: BigInt = field(description="Tracks of these whose file is missing.")
+
+    @classmethod
+    def from_message(cls, message: ingest_pb2.Root) -> Self:
+        """Translate social's message."""
+        return cls(
+            root_id=strawberry.ID(message.root_id),
+            location=message.location,
+            created_at=to_datetime(message.created_at),
+            track_count=BigInt(message.track_count),
+            missing_count=BigInt(message.missing_count),
+        )
+
+
 @strawberry.input(description="A folder of music.")
 class RegisterRootInput:
     """For `registerRoot`."""
@@ -80,6 +105,14 @@ RegisterRootResult = Annotated[RegisterRootSuccess | Refusal, strawberry.union("
 @strawberry.type
 class AdminQuery:
     """Queries for admins."""
+
+    @resolver("Folders that were registered, the oldest first. Admins only.")
+    async def roots(self, info: Info, first: First = 50, after: After = None) -> Connection[Root] | None:
+        """List them."""
+        page = page_request(first, after)
+        request = ingest_pb2.ListRootsRequest(page_size=page.size, page_token=page.token)
+        answer = await info.context.call(info.context.parts.upstream.ingest.ListRoots, request)
+        return connection_from_page(page, [Root.from_message(each) for each in answer.roots], answer.next_page_token)
 
     @resolver("How far the ingest of a root is. Admins only.")
     async def ingest_progress(self, info: Info, root_id: AnyId) -> IngestProgress | None:

@@ -107,7 +107,7 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.PUBLIC: "CanView",
     },
     "IngestService": {
-        Access.ADMIN: "ListRootFiles MarkMissing ListEmbeddings ImportEmbeddings",
+        Access.ADMIN: "ListRoots ListRootFiles MarkMissing ListEmbeddings ImportEmbeddings",
     },
 }
 

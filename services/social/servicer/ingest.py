@@ -14,8 +14,10 @@ from services.social.errors import Missing, OutOfRange, RootNotFound
 from services.social.errors.ingest import EncoderNotFound
 from services.social.store import catalog, encoders, ingest
 from services.social.store.database import Connection, Database
+from services.social.wire import timestamp
 
 _DEFAULT_FILES, _MOST_FILES = 500, 1_000
+_DEFAULT_ROOTS, _MOST_ROOTS = 50, 100
 _DEFAULT_VECTORS = 100
 _MOST_PATHS = 500
 _LONGEST_PATH_BYTES = 4_096
@@ -33,6 +35,32 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._clock = clock
+
+    async def ListRoots(
+        self,
+        request: ingest_pb2.ListRootsRequest,
+        context: grpc.aio.ServicerContext[ingest_pb2.ListRootsRequest, ingest_pb2.ListRootsResponse],
+    ) -> ingest_pb2.ListRootsResponse:
+        """List the roots."""
+        size = paging.page_size(request.page_size, _DEFAULT_ROOTS, _MOST_ROOTS)
+        key = paging.decode_token("ListRoots", request.page_token, [is_id])
+        after = None if key is None else RootId(str(key[0]))
+        async with self._database.connection() as connection:
+            found = await ingest.roots(connection, after, size + 1)
+        page = paging.cut(found, size, "ListRoots", lambda root: [root.root_id])
+        return ingest_pb2.ListRootsResponse(
+            roots=[
+                ingest_pb2.Root(
+                    root_id=root.root_id,
+                    location=root.location,
+                    created_at=timestamp(root.created_at),
+                    track_count=root.tracks,
+                    missing_count=root.missing,
+                )
+                for root in page.items
+            ],
+            next_page_token=page.next_token,
+        )
 
     async def ListRootFiles(
         self,

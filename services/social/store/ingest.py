@@ -15,6 +15,12 @@ SELECT path_hash, track_id, relative_path, size_bytes, coalesce(mtime_ns, 0) AS 
     missing_since
 FROM tracks WHERE root_id = $1 AND path_hash > $2 ORDER BY path_hash LIMIT $3
 """
+LIST_ROOTS = """
+SELECT root_id, location, created_at,
+    (SELECT count(*) FROM tracks WHERE tracks.root_id = roots.root_id) AS tracks,
+    (SELECT count(*) FROM tracks WHERE tracks.root_id = roots.root_id AND missing_since IS NOT NULL) AS missing
+FROM roots WHERE $1::uuid IS NULL OR root_id > $1 ORDER BY root_id LIMIT $2
+"""
 MARK_MISSING = """
 UPDATE tracks SET missing_since = $3
 WHERE root_id = $1 AND missing_since IS NULL
@@ -63,6 +69,22 @@ class RootFile:
     file_hash: bytes
     audio_hash: bytes
     missing_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder of music with how many tracks it has, and how many of their files are missing."""
+
+    root_id: RootId
+    location: str
+    created_at: datetime
+    tracks: int
+    missing: int
+
+
+async def roots(connection: Connection, after: RootId | None, limit: int) -> list[Root]:
+    """List roots by id, which is by age, those after `after`."""
+    return [Root(**dict(row)) for row in await connection.fetch(LIST_ROOTS, after, limit)]
 
 
 async def root_files(connection: Connection, root_id: RootId, after: bytes, limit: int) -> list[RootFile]:

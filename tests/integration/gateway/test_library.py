@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from museed.social.v1 import library_pb2
+from museed.social.v1 import ingest_pb2, library_pb2
 from services.chassis.errors import NotFound, Unavailable
 from tests.fakes.upstreams import make_track, new_id, timestamp
 from tests.integration.gateway.conftest import Gateway
@@ -279,6 +279,30 @@ async def test_node_knows_artists_and_albums_and_unknown_ones_are_coded(gateway:
         }  # fmt: skip
         body = await gateway.run("query($id: ID!) { node(id: $id) { id } }", {"id": global_id(field.title(), unknown)})
         assert body["errors"][0]["extensions"]["reason"] == reason
+
+
+async def test_roots_are_listed_for_admins(gateway: Gateway) -> None:
+    root = ingest_pb2.Root(
+        root_id=new_id(), location="/music", created_at=timestamp(), track_count=2**40, missing_count=1
+    )
+    gateway.social.answers["ListRoots"] = ingest_pb2.ListRootsResponse(roots=[root], next_page_token="next")
+    document = """{ roots(first: 1) { pageInfo { hasNextPage }
+      nodes { rootId location createdAt trackCount missingCount } } }"""
+    found = await gateway.data(document, headers=gateway.bearer(role="admin"))
+    assert found["roots"] == {
+        "pageInfo": {"hasNextPage": True},
+        "nodes": [
+            {
+                "rootId": root.root_id,
+                "location": "/music",
+                "createdAt": "2026-01-02T03:04:05+00:00",
+                "trackCount": 2**40,
+                "missingCount": 1,
+            }
+        ],
+    }
+    body = await gateway.run(document, headers=gateway.bearer())
+    assert body["errors"][0]["extensions"]["reason"] == "PERMISSION_DENIED"
 
 
 async def test_what_is_away_leaves_the_rest(gateway: Gateway) -> None:

@@ -106,6 +106,31 @@ async def test_files_of_a_root_are_listed_once_each_whatever_the_page(
     assert len((await ingest.files(root_id)).files) == 8
 
 
+async def test_roots_are_listed_page_by_page_with_their_tracks(social: Client, admin: Person, ingest: Ingest) -> None:
+    await encoder_known(social)
+    locations = [f"/music/{number}" for number in range(3)]
+    root_ids = [await social.register_root(admin, location) for location in locations]
+    files = [registration(name) for name in ("a", "b")]
+    await social.register(admin, root_ids[1], files)
+    gone = ingest_pb2.MarkMissingRequest(root_id=root_ids[1], relative_paths=[files[0].relative_path])
+    await ingest.stub.MarkMissing(gone, timeout=TIMEOUT_S, metadata=ingest.metadata)
+    found: list[ingest_pb2.Root] = []
+    token = ""
+    while True:
+        request = ingest_pb2.ListRootsRequest(page_size=2, page_token=token)
+        page = await ingest.stub.ListRoots(request, timeout=TIMEOUT_S, metadata=ingest.metadata)
+        found += page.roots
+        token = page.next_page_token
+        if not token:
+            break
+    assert [(root.root_id, root.location) for root in found] == list(zip(root_ids, locations, strict=True))
+    assert [(root.track_count, root.missing_count) for root in found] == [(0, 0), (2, 1), (0, 0)]
+    assert all(root.created_at.seconds for root in found)
+    forged = ingest_pb2.ListRootsRequest(page_token="forged")
+    with pytest.raises(InvalidArgument):
+        await ingest.stub.ListRoots(forged, timeout=TIMEOUT_S, metadata=ingest.metadata)
+
+
 async def test_what_is_gone_is_marked_once(social: Client, admin: Person, ingest: Ingest, sql: Sql) -> None:
     root_id, other_id = await social.register_root(admin), await social.register_root(admin, "/other")
     await social.register(admin, root_id, [registration("a"), registration("b")])

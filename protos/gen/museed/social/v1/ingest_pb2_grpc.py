@@ -35,6 +35,11 @@ class IngestServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.ListRoots = channel.unary_unary(
+                '/museed.social.v1.IngestService/ListRoots',
+                request_serializer=museed_dot_social_dot_v1_dot_ingest__pb2.ListRootsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_ingest__pb2.ListRootsResponse.FromString,
+                _registered_method=True)
         self.ListRootFiles = channel.unary_unary(
                 '/museed.social.v1.IngestService/ListRootFiles',
                 request_serializer=museed_dot_social_dot_v1_dot_ingest__pb2.ListRootFilesRequest.SerializeToString,
@@ -60,6 +65,13 @@ class IngestServiceStub:
 class IngestServiceServicer:
     """What an ingest client needs to read a library a second time, and to carry vectors in and out. Admin only.
     """
+
+    def ListRoots(self, request, context):
+        """Lists the roots that were registered, the oldest first. Admin only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ListRootFiles(self, request, context):
         """Lists what is known of a root's files, so that unchanged ones need not be read. An unknown root is
@@ -94,6 +106,11 @@ class IngestServiceServicer:
 
 def add_IngestServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ListRoots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRoots,
+                    request_deserializer=museed_dot_social_dot_v1_dot_ingest__pb2.ListRootsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_ingest__pb2.ListRootsResponse.SerializeToString,
+            ),
             'ListRootFiles': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRootFiles,
                     request_deserializer=museed_dot_social_dot_v1_dot_ingest__pb2.ListRootFilesRequest.FromString,
@@ -125,6 +142,33 @@ def add_IngestServiceServicer_to_server(servicer, server):
 class IngestService:
     """What an ingest client needs to read a library a second time, and to carry vectors in and out. Admin only.
     """
+
+    @staticmethod
+    def ListRoots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.IngestService/ListRoots',
+            museed_dot_social_dot_v1_dot_ingest__pb2.ListRootsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_ingest__pb2.ListRootsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ListRootFiles(request,

@@ -33,6 +33,8 @@ class IngestServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> IngestServiceAsyncStub: ...
+    ListRoots: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListRootsRequest, _ingest_pb2.ListRootsResponse]
+    """Lists the roots that were registered, the oldest first. Admin only."""
     ListRootFiles: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListRootFilesRequest, _ingest_pb2.ListRootFilesResponse]
     """Lists what is known of a root's files, so that unchanged ones need not be read. An unknown root is
     ROOT_NOT_FOUND. Admin only.
@@ -51,6 +53,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """What an ingest client needs to read a library a second time, and to carry vectors in and out. Admin only."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    ListRoots: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListRootsRequest, _ingest_pb2.ListRootsResponse]  # type: ignore[assignment]
+    """Lists the roots that were registered, the oldest first. Admin only."""
     ListRootFiles: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListRootFilesRequest, _ingest_pb2.ListRootFilesResponse]  # type: ignore[assignment]
     """Lists what is known of a root's files, so that unchanged ones need not be read. An unknown root is
     ROOT_NOT_FOUND. Admin only.
@@ -66,6 +70,14 @@ class IngestServiceAsyncStub(IngestServiceStub):
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     """What an ingest client needs to read a library a second time, and to carry vectors in and out. Admin only."""
+
+    @_abc_1.abstractmethod
+    def ListRoots(
+        self,
+        request: _ingest_pb2.ListRootsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.ListRootsResponse, _abc.Awaitable[_ingest_pb2.ListRootsResponse]]:
+        """Lists the roots that were registered, the oldest first. Admin only."""
 
     @_abc_1.abstractmethod
     def ListRootFiles(
