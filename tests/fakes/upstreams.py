@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 from uuid_utils.compat import uuid7
 
+import services.gateway.clients  # noqa: F401  # loads the contracts of every service
 from museed.retriever.v1 import retriever_pb2
 from museed.social.v1 import (
     accounts_pb2,
@@ -53,6 +54,7 @@ _SOCIAL_PACKAGE, _RETRIEVER_PACKAGE = "museed.social.v1", "museed.retriever.v1"
 _STUBS = every_contract.Upstream
 # Not what a document costs: the gateway asks for them in the background.
 _BACKGROUND = frozenset({"GetJwks", "ListRevokedSessions"})
+_NEVER_MADE_UP = _BACKGROUND | {"GetViewer"}
 
 
 def new_id() -> str:
@@ -87,6 +89,7 @@ class _Fake:
 
     What no method answers is answered by `answers`, by the name of the RPC: a message, or a function of the request.
     What is not there either is made up: every field set, `list_size` items in each list, the ids that were asked for.
+    `is_made_up` makes everything up, whatever methods there are, but who asks and what proves it.
     """
 
     def __init__(self) -> None:
@@ -104,6 +107,7 @@ class _Fake:
         self.seen_programs: dict[str, str] = {}
         self.answers: dict[str, Message | Callable[[Any], Message]] = {}
         self.list_size = 3
+        self.is_made_up = False
 
     async def answer(self, method: MethodDescriptor, request: Any) -> Message:
         """Answer what no method of this class answers."""
@@ -614,7 +618,9 @@ def _handler(fake: _Fake, method: MethodDescriptor) -> "grpc.RpcMethodHandler[An
     async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         metadata = dict(context.invocation_metadata() or ())
         fake.seen_programs[method.name] = str(metadata.get("museed-user-agent", ""))
-        return await (written(request, context) if written else fake.answer(method, request))
+        if written is None or (fake.is_made_up and method.name not in _NEVER_MADE_UP):
+            return await fake.answer(method, request)
+        return await written(request, context)
 
     return grpc.unary_unary_rpc_method_handler(
         answer,
