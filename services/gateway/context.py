@@ -55,9 +55,9 @@ class Parts:
     signer: StreamSigner
     live: Live
     blobs: BlobStore
-    transcoder: Transcoder
     budgets: Budgets
     trusted: TrustedDocuments
+    transcoder: Transcoder
 
 
 @dataclass
