@@ -11,6 +11,7 @@ from museed.social.v1 import catalog_pb2
 from services.chassis import auth
 from services.chassis.blobs import BlobStore
 from services.chassis.errors import ResourceExhausted
+from services.chassis.server import time_left_s
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
@@ -88,6 +89,10 @@ class RequestContext:
     def refresh(self) -> None:
         """Forget what was loaded, and start a new budget: for the next event of a subscription."""
         self.calls_made = 0
+        self.forget_loaded()
+
+    def forget_loaded(self) -> None:
+        """Read anew what is asked for from now on: something is about to change it."""
         self.loaders = Loaders(self.parts.upstream, self.call)
 
     def for_operation(self) -> "RequestContext":
@@ -147,7 +152,7 @@ class RequestContext:
                 field="query",
                 limit=MAX_UPSTREAM_CALLS,
             )
-        timeout_s = self.parts.settings.upstream_timeout_s + extra_time_s
+        timeout_s = _share(self.parts.settings.upstream_timeout_s + extra_time_s)
         if not names_program:
             return await method(request, timeout=timeout_s)
         said = program_name(self.user_agent)
@@ -184,6 +189,15 @@ class RequestContext:
         )
         query += check_query(wanted, max_bit_rate)
         return f"{self.parts.settings.public_url}/uploads/{upload.upload_id}/stream?{query}"
+
+
+def _share(wanted_s: float) -> float:
+    """Return how long a call may take: at most half of what is left of its operation.
+
+    So one service that hangs never takes the time of those that are asked after it, and the operation answers in time.
+    """
+    left_s = time_left_s()
+    return wanted_s if left_s is None else min(wanted_s, left_s / 2)
 
 
 Info = strawberry.Info[RequestContext, None]

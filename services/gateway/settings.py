@@ -35,7 +35,7 @@ class GatewaySettings(Settings):
     trusted_documents: str = ""
     trusted_only: bool = False
     # Of a viewer over all workers, in points: a bucket, and what comes back in a second.
-    cost_capacity: int = Field(20_000, ge=100)
+    cost_capacity: int = Field(20_000, ge=5_000)
     cost_refill_per_s: int = Field(2000, ge=1)
     # Whether the cookie of a refresh token needs TLS. Without, it has neither Secure nor the prefix that pins its host.
     cookie_secure: bool = True

@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 from uuid_utils.compat import uuid7
 
+import services.gateway.clients  # noqa: F401  # loads the contracts of every service
 from museed.retriever.v1 import retriever_pb2
 from museed.social.v1 import (
     accounts_pb2,
@@ -38,6 +39,7 @@ from services.chassis.errors import (
 )
 from services.chassis.server import Server, time_left_s
 from services.chassis.tokens import TokenVerifier
+from services.gateway import clients as every_contract
 from services.retriever.servicer import profile_servicer, reference_servicer, servicer
 from services.social.servicer import access as social_access
 from tests.fakes.answers import NOW, made_up
@@ -48,8 +50,11 @@ from tests.fakes.tokens import TokenSigner
 SOCIAL_ACCESS = social_access.ACCESS
 RETRIEVER_ACCESS = servicer.ACCESS | profile_servicer.ACCESS | reference_servicer.ACCESS
 _SOCIAL_PACKAGE, _RETRIEVER_PACKAGE = "museed.social.v1", "museed.retriever.v1"
+# What the gateway can call is loaded by whoever imports its stubs.
+_STUBS = every_contract.Upstream
 # Not what a document costs: the gateway asks for them in the background.
 _BACKGROUND = frozenset({"GetJwks", "ListRevokedSessions"})
+_NEVER_MADE_UP = _BACKGROUND | {"GetViewer"}
 
 
 def new_id() -> str:
@@ -84,6 +89,7 @@ class _Fake:
 
     What no method answers is answered by `answers`, by the name of the RPC: a message, or a function of the request.
     What is not there either is made up: every field set, `list_size` items in each list, the ids that were asked for.
+    `is_made_up` makes everything up, whatever methods there are, but who asks and what proves it.
     """
 
     def __init__(self) -> None:
@@ -101,6 +107,7 @@ class _Fake:
         self.seen_programs: dict[str, str] = {}
         self.answers: dict[str, Message | Callable[[Any], Message]] = {}
         self.list_size = 3
+        self.is_made_up = False
 
     async def answer(self, method: MethodDescriptor, request: Any) -> Message:
         """Answer what no method of this class answers."""
@@ -609,9 +616,10 @@ def _handler(fake: _Fake, method: MethodDescriptor) -> "grpc.RpcMethodHandler[An
     written = getattr(fake, method.name, None)
 
     async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        metadata = dict(context.invocation_metadata() or ())  # type: ignore[arg-type]  # grpc leaves it untyped
+        metadata = dict(context.invocation_metadata() or ())
         fake.seen_programs[method.name] = str(metadata.get("museed-user-agent", ""))
-        return await (written(request, context) if written else fake.answer(method, request))
+        is_written = written is not None and (not fake.is_made_up or method.name in _NEVER_MADE_UP)
+        return await (written(request, context) if is_written else fake.answer(method, request))
 
     return grpc.unary_unary_rpc_method_handler(
         answer,

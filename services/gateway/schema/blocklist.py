@@ -55,14 +55,28 @@ class BlockedArtist:
 
 @strawberry.input(description="Which track.")
 class BlockTrackInput:
-    """For `blockTrack` and `unblockTrack`."""
+    """For `blockTrack`."""
+
+    track_id: strawberry.ID = field(description="The track, by `id` or `trackId`.")
+
+
+@strawberry.input(description="Which track.")
+class UnblockTrackInput:
+    """For `unblockTrack`."""
 
     track_id: strawberry.ID = field(description="The track, by `id` or `trackId`.")
 
 
 @strawberry.input(description="Which artist.")
 class BlockArtistInput:
-    """For `blockArtist` and `unblockArtist`."""
+    """For `blockArtist`."""
+
+    artist_id: strawberry.ID = field(description="The artist, by `id` or `artistId`.")
+
+
+@strawberry.input(description="Which artist.")
+class UnblockArtistInput:
+    """For `unblockArtist`."""
 
     artist_id: strawberry.ID = field(description="The artist, by `id` or `artistId`.")
 
@@ -155,7 +169,7 @@ class BlocklistMutation:
         return BlockTrackSuccess(track_id=strawberry.ID(request.track_id))
 
     @mutation("Lets a track be heard again.")
-    async def unblock_track(self, info: Info, input: BlockTrackInput) -> UnblockTrackResult:
+    async def unblock_track(self, info: Info, input: UnblockTrackInput) -> UnblockTrackResult:
         """Pass it on."""
         request = blocklists_pb2.UnblockTrackRequest(track_id=decode_id(input.track_id, "Track", "trackId"))
         await info.context.call(info.context.parts.upstream.blocklists.UnblockTrack, request)
@@ -169,7 +183,7 @@ class BlocklistMutation:
         return BlockArtistSuccess(artist_id=strawberry.ID(request.artist_id))
 
     @mutation("Lets an artist be heard again.")
-    async def unblock_artist(self, info: Info, input: BlockArtistInput) -> UnblockArtistResult:
+    async def unblock_artist(self, info: Info, input: UnblockArtistInput) -> UnblockArtistResult:
         """Pass it on."""
         request = blocklists_pb2.UnblockArtistRequest(artist_id=decode_id(input.artist_id, "Artist", "artistId"))
         await info.context.call(info.context.parts.upstream.blocklists.UnblockArtist, request)

@@ -86,20 +86,20 @@ ORDER BY row.{name}, row.{key} LIMIT $1
 # page; the very name comes first.
 FIND = """
 WITH named AS MATERIALIZED (
-    SELECT row.{key} FROM {table} AS row WHERE row.{name} >= $7::text AND row.{name} < $7 || chr(1114111) AND {shown}
+    SELECT {columns} FROM {table} AS row
+    WHERE row.{name} >= $7::text AND row.{name} < $7 || chr(1114111) AND {shown}
     ORDER BY row.{name}, row.{key} LIMIT {limit}
 ), inside AS MATERIALIZED (
-    SELECT row.{key} FROM {table} AS row WHERE {strict} AND {shown}{order} LIMIT {limit}
+    SELECT {columns} FROM {table} AS row WHERE {strict} AND {shown}{order} LIMIT {limit}
 ), nearly AS MATERIALIZED (
-    SELECT row.{key} FROM {table} AS row
+    SELECT {columns} FROM {table} AS row
     WHERE (SELECT count(*) FROM inside) < {limit} AND {loose} AND {shown} LIMIT {limit}
 ), matching AS (
-    SELECT row.{name} AS name, row.{key} AS found_id, -(
-        word_similarity($7, row.{name}) + word_similarity($7, row.{text}) + similarity($7, row.{name})
-        + CASE WHEN row.{name} = $7 THEN 3 ELSE 0 END{korean}
+    SELECT name, found_id, -(
+        word_similarity($7, name) + word_similarity($7, text) + similarity($7, name)
+        + CASE WHEN name = $7 THEN 3 ELSE 0 END{korean}
     )::double precision AS rank
-    FROM {table} AS row
-    WHERE row.{key} IN (SELECT * FROM named UNION SELECT * FROM inside UNION SELECT * FROM nearly)
+    FROM (SELECT * FROM named UNION SELECT * FROM inside UNION SELECT * FROM nearly) AS candidates
 )
 SELECT rank, name, found_id::text FROM matching
 WHERE $4::double precision IS NULL OR (rank, name, found_id) > ($4, $5::text, $6::uuid)
@@ -107,8 +107,7 @@ ORDER BY rank, name, found_id LIMIT $1
 """
 # Typed whole words count more than the same letters inside of others.
 KOREAN = """
-        + word_similarity($8::text, coalesce(row.{column}, ''))
-        + strict_word_similarity($8, coalesce(row.{column}, ''))"""
+        + word_similarity($8::text, coalesce(korean, '')) + strict_word_similarity($8, coalesce(korean, ''))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +186,15 @@ def _find(shelf: Shelf, terms: tuple[Term, ...], korean: Place | None, is_run_to
         table=shelf.table,
         key=shelf.key,
         name=shelf.name,
-        text=shelf.text,
+        columns=f"row.{shelf.key} AS found_id, row.{shelf.name} AS name, row.{shelf.text} AS text"
+        + ("" if korean is None else f", row.{shelf.column(korean)} AS korean"),
         shown=shelf.shown,
         limit=MOST_CANDIDATES,
         strict=" AND ".join(strict for strict, _ in conditions) or "false",
         loose=loose,
         # Along the key a common word is found soon; beginnings of words cost more to compare than to read in any order.
         order=f" ORDER BY row.{shelf.key}" if all(term.is_inside for term in terms) else "",
-        korean="" if korean is None else KOREAN.format(column=shelf.column(korean)),
+        korean="" if korean is None else KOREAN,
     )
 
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,15 @@ def workers(gateway: Running) -> set[int]:
     """Ids of the processes that serve."""
     found = set()
     for child in psutil.Process(gateway.process.pid).children():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if child.status() != psutil.STATUS_ZOMBIE:
-                found.add(child.pid)
+        if is_alive(child):
+            found.add(child.pid)
     return found
+
+
+def is_alive(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 async def until_workers(gateway: Running, without: set[int]) -> None:
@@ -156,18 +162,25 @@ async def test_workers_end_with_their_keeper(bus: Bus, nats_server: NatsServer, 
         children = [psutil.Process(pid) for pid in workers(gateway)]
         gateway.process.kill()
         async with asyncio.timeout(60):
-            while any(child.is_running() for child in children):
+            while any(is_alive(child) for child in children):
                 await asyncio.sleep(0.05)
 
 
 async def test_workers_that_do_not_start_end_the_process(nats_server: NatsServer, tmp_path: Path) -> None:
     nats = nats_server.settings("gateway")
-    code, error = await run_to_end(
-        GATEWAY_WORKERS="2",
-        GATEWAY_LISTEN="127.0.0.1:0",
-        GATEWAY_URL_SIGNING_KEY="k" * 32,
-        GATEWAY_BLOB_STORE_URL="nowhere://",
-        NATS_URL=nats.url,
-    )
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, error = await run_to_end(
+            GATEWAY_WORKERS="2",
+            GATEWAY_LISTEN="127.0.0.1:0",
+            GATEWAY_METRICS_LISTEN=f"127.0.0.1:{taken.getsockname()[1]}",
+            GATEWAY_URL_SIGNING_KEY="k" * 32,
+            GATEWAY_BLOB_STORE_URL=f"file://{tmp_path}",
+            NATS_URL=nats.url,
+            NATS_USER=nats.user,
+            NATS_PASSWORD=nats.password,
+        )
     assert code == 1
+    assert "GATEWAY_METRICS_LISTEN" in error
     assert "workers do not start" in error
