@@ -21,12 +21,14 @@ class Heard:
         latencies_s: Of each answer.
         refused: Answers of another status than 200.
         body: Of the last answer.
+        all_answers: Also those before and after the time that is measured.
     """
 
     seconds: float = 0.0
     latencies_s: list[float] = field(default_factory=list)
     refused: int = 0
     body: bytes = b""
+    all_answers: int = 0
 
     @property
     def rate(self) -> float:
@@ -72,6 +74,7 @@ class Caller(asyncio.Protocol):
         if len(self._got) < self._missing:
             return
         self._heard.latencies_s.append(time.perf_counter() - self._began)
+        self._heard.all_answers += 1
         self._heard.refused += not self._got.startswith(b"HTTP/1.1 200")
         self._heard.body = self._got[self._got.index(_END_OF_HEAD) + len(_END_OF_HEAD) :]
         self._got, self._missing = b"", -1
