@@ -618,8 +618,9 @@ def _handler(fake: _Fake, method: MethodDescriptor) -> "grpc.RpcMethodHandler[An
     async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         metadata = dict(context.invocation_metadata() or ())
         fake.seen_programs[method.name] = str(metadata.get("museed-user-agent", ""))
-        is_written = written is not None and (not fake.is_made_up or method.name in _NEVER_MADE_UP)
-        return await (written(request, context) if is_written else fake.answer(method, request))
+        if written is None or (fake.is_made_up and method.name not in _NEVER_MADE_UP):
+            return await fake.answer(method, request)
+        return await written(request, context)
 
     return grpc.unary_unary_rpc_method_handler(
         answer,

@@ -26,12 +26,14 @@ class Need(Enum):
     @property
     def access(self) -> Access | None:
         """Who is let in; None for everybody."""
-        return self.value[0]
+        access: Access | None = self.value[0]
+        return access
 
     @property
     def scope(self) -> Scope | None:
         """What API tokens need."""
-        return self.value[1]
+        scope: Scope | None = self.value[1]
+        return scope
 
 
 _ROWS: dict[Need, str] = {

@@ -139,7 +139,7 @@ def _value(name: str, argument: GraphQLArgument) -> str | None:
     if isinstance(kind, GraphQLInputObjectType):
         return None
     if isinstance(kind, GraphQLEnumType):
-        return next(iter(kind.values))
+        return str(next(iter(kind.values)))
     made = {"ID": f'"{made_up_id(name)}"', "String": '"text"', "Int": "5", "Float": "0.5", "Boolean": "true"}.get(
         kind.name
     )

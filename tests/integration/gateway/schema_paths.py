@@ -108,7 +108,8 @@ class Paths:
     def _field(self, step: Step) -> GraphQLField:
         type_ = self._schema.type_map[step.type_name]
         assert isinstance(type_, GraphQLObjectType)
-        return type_.fields[step.field]
+        found: GraphQLField = type_.fields[step.field]
+        return found
 
     def _objects(self, field: GraphQLField) -> list[GraphQLObjectType]:
         named = get_named_type(field.type)
@@ -147,7 +148,7 @@ def _sample(type_: GraphQLInputType) -> str:
     if isinstance(type_, GraphQLList):
         return f"[{_sample(type_.of_type)}]"
     if isinstance(type_, GraphQLEnumType):
-        return next(iter(type_.values))
+        return str(next(iter(type_.values)))
     if isinstance(type_, GraphQLInputObjectType):
         given = [
             f"{name}: {_sample(field.type)}" for name, field in type_.fields.items() if is_required_input_field(field)
