@@ -89,7 +89,14 @@ class RequestContext:
     def refresh(self) -> None:
         """Forget what was loaded, and start a new budget: for the next event of a subscription."""
         self.calls_made = 0
-        self.loaders = Loaders(self.parts.upstream, self.call)
+        self._loaders: Loaders | None = None
+
+    @property
+    def loaders(self) -> Loaders:
+        """What loads in batches; made when it is wanted, since an open socket would hold 50 KiB of it for nothing."""
+        if self._loaders is None:
+            self._loaders = Loaders(self.parts.upstream, self.call)
+        return self._loaders
 
     def for_operation(self) -> "RequestContext":
         """Return a context for one operation of this request or socket."""

@@ -204,9 +204,11 @@ class JobSubscription:
         with live.hub.bells.watch(f"job/{uuid}") as bell:
             job = await read()
             yield job
+            context.refresh()  # what was loaded is not kept while nothing happens
             while job.state not in FINAL_STATES:
                 await live.hub.until_news(bell, SOCIAL_EVENTS)
                 bell.take()
                 last, job = job, await live.asking.patiently(read)
                 if job != last:
                     yield job
+                    context.refresh()

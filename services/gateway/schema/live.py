@@ -91,6 +91,7 @@ async def _follow(
     async for delivery in follower.follow(after):
         begin_event(context)
         yield delivery
+        context.refresh()  # what was loaded is not kept while nothing happens
 
 
 def begin_event(context: RequestContext) -> None:
