@@ -11,7 +11,7 @@ from museed.social.v1 import catalog_pb2
 from services.chassis import auth
 from services.chassis.blobs import BlobStore
 from services.chassis.errors import ResourceExhausted
-from services.chassis.server import time_left_s
+from services.chassis.server import limit_time, time_left_s
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
@@ -90,6 +90,11 @@ class RequestContext:
         """Forget what was loaded, and start a new budget: for the next event of a subscription."""
         self.calls_made = 0
         self._loaders: Loaders | None = None
+
+    def begin_event(self) -> None:
+        """Give what follows in a subscription a budget of calls and of time, whenever the last event was."""
+        self.refresh()
+        limit_time(self.parts.settings.request_timeout_s)
 
     @property
     def loaders(self) -> Loaders:
