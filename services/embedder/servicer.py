@@ -16,7 +16,7 @@ from services.embedder.batch_items import BatchItems, with_keys
 from services.embedder.exchange import answer_each, taken
 from services.embedder.intake import Intake
 from services.embedder.lanes import Lane
-from services.embedder.messages import quantile_messages, tags_message, to_message
+from services.embedder.messages import encode_windows, quantile_messages, tags_message, to_message
 from services.embedder.model import ServedEncoder
 from services.embedder.tagging import Tagger
 from services.embedder.text import TextEmbedder
@@ -97,7 +97,8 @@ class Servicer(embedder_pb2_grpc.EmbedderServiceServicer):
         with self._files.admit():
             limits = self._intake.limits_for(request.encoder_id, request.min_seconds)
             found = await self._intake.blob(request.digest, limits, Lane.INTERACTIVE)
-            return embedder_pb2.EmbedBlobResponse(embedding=to_message(found, self._encoder_id))
+            windows_digest = await self._intake.keep(encode_windows(found)) if request.keep_windows else b""
+            return embedder_pb2.EmbedBlobResponse(embedding=to_message(found, self._encoder_id, windows_digest))
 
     async def EmbedBatch(
         self, request_iterator: AsyncIterator[embedder_pb2.EmbedBatchRequest], context: BatchContext

@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import uvicorn
 
@@ -25,12 +24,10 @@ from services.gateway.consumer import Streams
 from services.gateway.context import Parts
 from services.gateway.health import Health
 from services.gateway.live.live import Live
-from services.gateway.schema import make_schema
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
 from services.gateway.transcoding.transcoder import Transcoder
-from services.gateway.trust import faults
-from services.gateway.trusted import TrustedDocuments, read_manifest
+from services.gateway.trust import trusted_documents
 from services.gateway.tus.partial_uploads import PartialUploads
 from services.gateway.workers import Place, Tether, Workers
 
@@ -75,23 +72,6 @@ def listen(settings: GatewaySettings) -> socket.socket:
     listener.listen(_BACKLOG)
     listener.setblocking(False)
     return listener
-
-
-def trusted(settings: GatewaySettings) -> TrustedDocuments:
-    """Read the manifest of the settings.
-
-    Raises:
-        SystemExit: There is none, or not all of it can be run.
-    """
-    if not settings.trusted_documents:
-        return TrustedDocuments()
-    try:
-        documents = read_manifest(Path(settings.trusted_documents))
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"GATEWAY_TRUSTED_DOCUMENTS: {error}") from error
-    if wrong := faults(make_schema(), documents):
-        raise SystemExit("GATEWAY_TRUSTED_DOCUMENTS: " + "\n".join(wrong))
-    return TrustedDocuments(documents, is_closed=settings.trusted_only)
 
 
 async def follow(
@@ -140,8 +120,8 @@ async def _serve(
         live=Live(key, authenticator.revocations),
         blobs=open_blob_store(settings.blob_store_url),
         transcoder=Transcoder(settings.transcode_folder, settings.transcode_cache_bytes, settings.transcodes_at_once),
-        budgets=Budgets(settings.cost_capacity // settings.workers, settings.cost_refill_per_s / settings.workers),
-        trusted=trusted(settings),
+        budgets=Budgets.of_worker(settings.cost_capacity, settings.cost_refill_per_s, settings.workers),
+        trusted=trusted_documents(settings),
     )
     streams = Streams(parts.live, authenticator.revocations)
     threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="audio")

@@ -36,6 +36,11 @@ class Budgets:
         self._clock = clock
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
+    @classmethod
+    def of_worker(cls, capacity: int, refill_per_s: int, workers: int) -> "Budgets":
+        """Return a worker's share of what all workers together give a viewer."""
+        return cls(max(1, capacity // workers), refill_per_s / workers)
+
     def spend(self, key: str, cost: int) -> int:
         """Take points out of a bucket and return what is left in it.
 

@@ -55,9 +55,9 @@ class Parts:
     signer: StreamSigner
     live: Live
     blobs: BlobStore
-    transcoder: Transcoder
     budgets: Budgets
     trusted: TrustedDocuments
+    transcoder: Transcoder
 
 
 @dataclass
@@ -89,6 +89,10 @@ class RequestContext:
     def refresh(self) -> None:
         """Forget what was loaded, and start a new budget: for the next event of a subscription."""
         self.calls_made = 0
+        self.forget_loaded()
+
+    def forget_loaded(self) -> None:
+        """Read anew what is asked for from now on: something is about to change it."""
         self._loaders: Loaders | None = None
 
     def begin_event(self) -> None:

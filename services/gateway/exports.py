@@ -1,25 +1,27 @@
 """GET and HEAD /exports/{id}: the zip of somebody's data, by an address that only they were told."""
 
 import re
-from collections.abc import AsyncGenerator
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from services.chassis import auth
-from services.chassis.errors import NotFound, Unauthenticated
+from services.chassis.errors import NotFound, PermissionDenied, Unauthenticated
 from services.gateway.context import Parts
 from services.gateway.ids import decode_id
-from services.gateway.ranges import is_not_modified
+from services.gateway.sending import not_modified, sent
+from services.gateway.sources import BlobSource
 
+_FACTS = ("digest",)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def export_url(parts: Parts, export_id: str, digest: bytes) -> str:
     """Return the signed address of an export of the caller's own, bound to their session."""
-    viewer = auth.require_viewer()
-    query = parts.signer.query(_signed(export_id, digest.hex()), session_id=viewer.session_id)
-    return f"{parts.settings.public_url}/exports/{export_id}?digest={digest.hex()}&{query}"
+    query = parts.signer.query(
+        _subject(export_id), session_id=auth.require_viewer().session_id, facts={"digest": digest.hex()}
+    )
+    return f"{parts.settings.public_url}/exports/{export_id}?{query}"
 
 
 class Exports:
@@ -33,7 +35,7 @@ class Exports:
         self._parts = parts
 
     async def handle(self, request: Request) -> Response:
-        """Send an export.
+        """Send an export, whole or in ranges.
 
         Raises:
             PermissionDenied: SIGNATURE_INVALID or URL_EXPIRED.
@@ -41,39 +43,30 @@ class Exports:
             NotFound: EXPORT_NOT_FOUND: it is deleted.
         """
         export_id = decode_id(request.path_params["export_id"], "DataExport", "exportId")
-        digest = request.query_params.get("digest", "")
-        grant = self._parts.signer.verify(_signed(export_id, digest), request.query_params)
-        if not _DIGEST.fullmatch(digest) or not grant.session_id:
-            raise NotFound("there is no such export", reason="EXPORT_NOT_FOUND", field="exportId", value=export_id)
+        revocations = self._parts.authenticator.revocations
         await self._parts.authenticator.bind(None)
-        await self._parts.authenticator.revocations.be_read()
-        if grant.session_id in self._parts.authenticator.revocations:
+        grant = self._parts.signer.verify(_subject(export_id), request.query_params, _FACTS)
+        digest = grant.facts["digest"]
+        if not grant.session_id or not _DIGEST.fullmatch(digest):  # nobody is a guest here
+            raise PermissionDenied("the signature of this address is not valid", reason="SIGNATURE_INVALID")
+        await revocations.be_read()
+        if grant.session_id in revocations:
             raise Unauthenticated("the session has ended, log in again", reason="SESSION_REVOKED")
-        headers = {"ETag": f'"{digest}"', "Cache-Control": "private, no-store"}
-        if is_not_modified(request.headers.get("if-none-match"), headers["ETag"]):
-            return Response(status_code=304, headers=headers)
+        headers = {
+            "Cache-Control": "private, no-store",
+            "Content-Disposition": f'attachment; filename="museed-{export_id}.zip"',
+        }
+        if (known := not_modified(request, f'"{digest}"', headers)) is not None:
+            return known
         try:
             size = await self._parts.blobs.size(bytes.fromhex(digest))
         except NotFound as error:
             raise NotFound(
                 "this export is deleted, ask for another", reason="EXPORT_NOT_FOUND", field="exportId", value=export_id
             ) from error
-        headers |= {
-            "Content-Type": "application/zip",
-            "Content-Length": str(size),
-            "Content-Disposition": f'attachment; filename="museed-{export_id}.zip"',
-        }
-        if request.method == "HEAD":
-            return Response(headers=headers)
-        return StreamingResponse(self._bytes(bytes.fromhex(digest), grant.session_id), headers=headers)
-
-    async def _bytes(self, digest: bytes, session_id: str) -> AsyncGenerator[bytes, None]:
-        async for chunk in self._parts.blobs.stream(digest):
-            if session_id in self._parts.authenticator.revocations:
-                raise PermissionError("the session ended while its export was sent")
-            yield chunk
+        source = BlobSource(self._parts.blobs, bytes.fromhex(digest), size)
+        return sent(request, source, f'"{digest}"', "application/zip", headers, lambda: grant.session_id in revocations)
 
 
-def _signed(export_id: str, digest: str) -> str:
-    """Return what the signature is over: no id of a track, whose addresses are signed with the same key."""
-    return f"export {export_id} {digest}"
+def _subject(export_id: str) -> str:
+    return f"export {export_id}"

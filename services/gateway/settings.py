@@ -100,12 +100,6 @@ class GatewaySettings(Settings):
             raise ValueError("TRUSTED_ONLY needs TRUSTED_DOCUMENTS: nothing could be asked")
         return self
 
-    @model_validator(mode="after")
-    def _check_shares(self) -> Self:
-        if self.cost_capacity < self.workers * 5_000:
-            raise ValueError("COST_CAPACITY must be at least 5,000 for each of WORKERS: a document may cost as much")
-        return self
-
     @property
     def host(self) -> str:
         """Address to bind."""

@@ -21,6 +21,7 @@ from services.gateway.ids import decode_id
 from services.gateway.sending import not_modified, sent
 from services.gateway.signing import StreamGrant
 from services.gateway.sources import BlobSource, FileSource, Source
+from services.gateway.track_media import TrackMedia
 from services.gateway.transcoding.formats import Original, choose
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class AudioStreams:
         self._parts = parts
         self._threads = threads
         self._transcoder = parts.transcoder
+        self._media = TrackMedia(parts.upstream, parts.settings.upstream_timeout_s)
 
     async def handle(self, request: Request) -> Response:
         """Answer a request for a track's audio.
@@ -70,9 +72,7 @@ class AudioStreams:
         Raises:
             NotFound, FailedPrecondition: As `handle` does.
         """
-        media = await self._parts.upstream.catalog.GetTrackMedia(
-            catalog_pb2.GetTrackMediaRequest(track_id=track_id), timeout=self._parts.settings.upstream_timeout_s
-        )
+        media = await self._media.find(track_id)
         audio = _Audio(
             media.file_hash.hex(),
             Original(media.content_type, media.size_bytes, media.duration_seconds),
@@ -169,6 +169,7 @@ class AudioStreams:
         viewer = await self._parts.authenticator.bind(request.headers.get("authorization"))
         if viewer is None:
             raise Unauthenticated("take the address from `streamUrl`, or send a token", reason="LOGIN_REQUIRED")
+        auth.check(auth.Access.PUBLIC, viewer, "GetTrackMedia")
         return viewer.session_id
 
     async def _admit_to_upload(self, request: Request, upload_id: str) -> StreamGrant:

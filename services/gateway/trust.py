@@ -1,4 +1,4 @@
-"""Writes the manifest of trusted documents: `python -m services.gateway.trust FILE… > manifest.json`.
+"""Reads the manifest of trusted documents, and writes it: `python -m services.gateway.trust FILE… > manifest.json`.
 
 Each file is one document, byte for byte what clients will send or name. What the schema or the limits refuse is told,
 and nothing is written then.
@@ -15,7 +15,8 @@ from services.chassis.errors import DomainError
 from services.gateway.gate import GatewaySchema
 from services.gateway.limits import check_shape, parse_document
 from services.gateway.schema import make_schema
-from services.gateway.trusted import document_id
+from services.gateway.settings import GatewaySettings
+from services.gateway.trusted import TrustedDocuments, document_id, read_manifest
 
 
 def faults(schema: GatewaySchema, documents: Mapping[str, str]) -> list[str]:
@@ -29,6 +30,23 @@ def faults(schema: GatewaySchema, documents: Mapping[str, str]) -> list[str]:
         except (DomainError, GraphQLError) as error:
             found.append(f"{name}: {error.message}")
     return found
+
+
+def trusted_documents(settings: GatewaySettings) -> TrustedDocuments:
+    """Read the manifest of the settings.
+
+    Raises:
+        SystemExit: There is none, or not all of it can be run.
+    """
+    if not settings.trusted_documents:
+        return TrustedDocuments()
+    try:
+        documents = read_manifest(Path(settings.trusted_documents))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"GATEWAY_TRUSTED_DOCUMENTS: {error}") from error
+    if wrong := faults(make_schema(), documents):
+        raise SystemExit("GATEWAY_TRUSTED_DOCUMENTS: " + "\n".join(wrong))
+    return TrustedDocuments(documents, is_closed=settings.trusted_only)
 
 
 def main(paths: list[str]) -> int:

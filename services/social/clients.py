@@ -57,9 +57,9 @@ class EmbedderClient:
         return Encoder(EncoderId(model.encoder_id), model.name, model.dimension, model.window_seconds)
 
     async def embed_blob(self, digest: bytes, encoder_id: EncoderId, token: str, timeout_s: float) -> Embedding:
-        """Let the embedder hear a file of the blob store in the name of the job that `token` stands for."""
+        """Let the embedder hear a file, and keep its windows, in the name of the job that `token` stands for."""
         answer = await self._stub.EmbedBlob(
-            embedder_pb2.EmbedBlobRequest(digest=digest, encoder_id=encoder_id),
+            embedder_pb2.EmbedBlobRequest(digest=digest, encoder_id=encoder_id, keep_windows=True),
             timeout=timeout_s,
             metadata=_authorization(token),
         )

@@ -39,6 +39,7 @@ from services.chassis.errors import (
 )
 from services.chassis.server import Server, time_left_s
 from services.chassis.tokens import TokenVerifier
+from services.gateway import clients as every_contract
 from services.retriever.servicer import profile_servicer, reference_servicer, servicer
 from services.social.servicer import access as social_access
 from tests.fakes.answers import NOW, made_up
@@ -49,8 +50,11 @@ from tests.fakes.tokens import TokenSigner
 SOCIAL_ACCESS = social_access.ACCESS
 RETRIEVER_ACCESS = servicer.ACCESS | profile_servicer.ACCESS | reference_servicer.ACCESS
 _SOCIAL_PACKAGE, _RETRIEVER_PACKAGE = "museed.social.v1", "museed.retriever.v1"
+# What the gateway can call is loaded by whoever imports its stubs.
+_STUBS = every_contract.Upstream
 # Not what a document costs: the gateway asks for them in the background.
 _BACKGROUND = frozenset({"GetJwks", "ListRevokedSessions"})
+_NEVER_MADE_UP = _BACKGROUND | {"GetViewer"}
 
 
 def new_id() -> str:
@@ -85,6 +89,7 @@ class _Fake:
 
     What no method answers is answered by `answers`, by the name of the RPC: a message, or a function of the request.
     What is not there either is made up: every field set, `list_size` items in each list, the ids that were asked for.
+    `is_made_up` makes everything up, whatever methods there are, but who asks and what proves it.
     """
 
     def __init__(self) -> None:
@@ -102,6 +107,7 @@ class _Fake:
         self.seen_programs: dict[str, str] = {}
         self.answers: dict[str, Message | Callable[[Any], Message]] = {}
         self.list_size = 3
+        self.is_made_up = False
 
     async def answer(self, method: MethodDescriptor, request: Any) -> Message:
         """Answer what no method of this class answers."""
@@ -610,9 +616,11 @@ def _handler(fake: _Fake, method: MethodDescriptor) -> "grpc.RpcMethodHandler[An
     written = getattr(fake, method.name, None)
 
     async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        metadata = dict(context.invocation_metadata() or ())  # type: ignore[arg-type]  # grpc leaves it untyped
+        metadata = dict(context.invocation_metadata() or ())
         fake.seen_programs[method.name] = str(metadata.get("museed-user-agent", ""))
-        return await (written(request, context) if written else fake.answer(method, request))
+        if written is None or (fake.is_made_up and method.name not in _NEVER_MADE_UP):
+            return await fake.answer(method, request)
+        return await written(request, context)
 
     return grpc.unary_unary_rpc_method_handler(
         answer,

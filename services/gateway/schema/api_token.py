@@ -14,7 +14,7 @@ from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import member, mutation, resolver
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
-from services.gateway.schema.values import from_datetime, optional_datetime, to_datetime
+from services.gateway.schema.values import optional_datetime, to_datetime, to_timestamp
 
 
 @strawberry.enum(description="What an API token may do. None contains another.")
@@ -57,7 +57,7 @@ class CreateApiTokenInput:
     name: str = field(description="1 to 100 characters.")
     scopes: list[ApiScope] = field(description="At least one, each once; ADMIN is for admins.")
     expires_at: datetime | None = field(
-        default=None, description="At most 366 days ahead, with its zone; 90 days where it is left out."
+        default=None, description="At most 366 days ahead; 90 days where it is left out."
     )
     idempotency_key: str | None = field(
         default=None, description="1 to 200 characters; the same key makes no second token for 24 hours."
@@ -134,7 +134,7 @@ class ApiTokenMutation:
             idempotency_key=input.idempotency_key if input.idempotency_key is not None else str(uuid7()),
             name=input.name,
             scopes=[scope.value for scope in input.scopes],
-            expires_at=from_datetime(input.expires_at, "expiresAt") if input.expires_at is not None else None,
+            expires_at=to_timestamp(input.expires_at, "expiresAt") if input.expires_at is not None else None,
         )
         method = info.context.parts.upstream.api_tokens.CreateApiToken
         answer = await info.context.call(method, request, names_program=True)

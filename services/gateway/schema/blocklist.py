@@ -9,11 +9,11 @@ from strawberry import field
 from museed.social.v1 import blocklists_pb2
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
-from services.gateway.schema.artist import Artist, load_artist, require_artist
+from services.gateway.schema.artist import Artist, load_artist
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import mutation, resolver
 from services.gateway.schema.paging import After, Connection, First, PageRequest, connection_from_page, page_request
-from services.gateway.schema.track import Track, load_track, require_track
+from services.gateway.schema.track import Track, load_track
 from services.gateway.schema.values import to_datetime
 
 
@@ -55,14 +55,28 @@ class BlockedArtist:
 
 @strawberry.input(description="Which track.")
 class BlockTrackInput:
-    """For `blockTrack` and `unblockTrack`."""
+    """For `blockTrack`."""
+
+    track_id: strawberry.ID = field(description="The track, by `id` or `trackId`.")
+
+
+@strawberry.input(description="Which track.")
+class UnblockTrackInput:
+    """For `unblockTrack`."""
 
     track_id: strawberry.ID = field(description="The track, by `id` or `trackId`.")
 
 
 @strawberry.input(description="Which artist.")
 class BlockArtistInput:
-    """For `blockArtist` and `unblockArtist`."""
+    """For `blockArtist`."""
+
+    artist_id: strawberry.ID = field(description="The artist, by `id` or `artistId`.")
+
+
+@strawberry.input(description="Which artist.")
+class UnblockArtistInput:
+    """For `unblockArtist`."""
 
     artist_id: strawberry.ID = field(description="The artist, by `id` or `artistId`.")
 
@@ -71,7 +85,12 @@ class BlockArtistInput:
 class BlockTrackSuccess:
     """Of `blockTrack`."""
 
-    track: Track = field(description="The track.")
+    track_id: strawberry.ID = field(description="UUID of the track.")
+
+    @resolver("The track; null when it was deleted.")
+    async def track(self, info: Info) -> Track | None:
+        """Load it where it is asked for: a token that may only write has blocked it all the same."""
+        return await load_track(info.context, self.track_id)
 
 
 @strawberry.type(description="The track may be heard again.")
@@ -85,7 +104,12 @@ class UnblockTrackSuccess:
 class BlockArtistSuccess:
     """Of `blockArtist`."""
 
-    artist: Artist = field(description="The artist.")
+    artist_id: strawberry.ID = field(description="UUID of the artist.")
+
+    @resolver("The artist; null when there is none any more.")
+    async def artist(self, info: Info) -> Artist | None:
+        """Load it where it is asked for."""
+        return await load_artist(info.context, self.artist_id)
 
 
 @strawberry.type(description="The artist may be heard again.")
@@ -142,10 +166,10 @@ class BlocklistMutation:
         """Pass it on."""
         request = blocklists_pb2.BlockTrackRequest(track_id=decode_id(input.track_id, "Track", "trackId"))
         await info.context.call(info.context.parts.upstream.blocklists.BlockTrack, request)
-        return BlockTrackSuccess(track=await require_track(info.context, request.track_id, "trackId"))
+        return BlockTrackSuccess(track_id=strawberry.ID(request.track_id))
 
     @mutation("Lets a track be heard again.")
-    async def unblock_track(self, info: Info, input: BlockTrackInput) -> UnblockTrackResult:
+    async def unblock_track(self, info: Info, input: UnblockTrackInput) -> UnblockTrackResult:
         """Pass it on."""
         request = blocklists_pb2.UnblockTrackRequest(track_id=decode_id(input.track_id, "Track", "trackId"))
         await info.context.call(info.context.parts.upstream.blocklists.UnblockTrack, request)
@@ -156,10 +180,10 @@ class BlocklistMutation:
         """Pass it on."""
         request = blocklists_pb2.BlockArtistRequest(artist_id=decode_id(input.artist_id, "Artist", "artistId"))
         await info.context.call(info.context.parts.upstream.blocklists.BlockArtist, request)
-        return BlockArtistSuccess(artist=await require_artist(info.context, request.artist_id, "artistId"))
+        return BlockArtistSuccess(artist_id=strawberry.ID(request.artist_id))
 
     @mutation("Lets an artist be heard again.")
-    async def unblock_artist(self, info: Info, input: BlockArtistInput) -> UnblockArtistResult:
+    async def unblock_artist(self, info: Info, input: UnblockArtistInput) -> UnblockArtistResult:
         """Pass it on."""
         request = blocklists_pb2.UnblockArtistRequest(artist_id=decode_id(input.artist_id, "Artist", "artistId"))
         await info.context.call(info.context.parts.upstream.blocklists.UnblockArtist, request)

@@ -9,6 +9,7 @@ from strawberry import field
 
 from museed.social.v1 import feed_pb2
 from services.gateway.context import Info
+from services.gateway.schema.comment import Comment, find_comment
 from services.gateway.schema.fields import member, resolver
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
 from services.gateway.schema.playlist import Playlist, find_playlist
@@ -53,6 +54,11 @@ class Activity:
     async def user(self, info: Info) -> User | None:
         """Load them together with all others of the document."""
         return await load_user(info.context, self.user_id)
+
+    @resolver("The comment; null but for COMMENTED, and where it is gone or hidden.")
+    async def comment(self, info: Info) -> Comment | None:
+        """Load it together with all others of the document."""
+        return await find_comment(info.context, self.comment_id) if self.comment_id else None
 
     @classmethod
     def from_message(cls, message: feed_pb2.Activity) -> Self:

@@ -1,9 +1,11 @@
 """Strawberry's decorators with types that survive mypy, and the arguments that many fields have."""
 
 from collections.abc import Callable
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import strawberry
+from strawberry.extensions import FieldExtension
+from strawberry.extensions.field_extension import AsyncExtensionResolver
 from uuid_utils.compat import uuid7
 
 AnyId = Annotated[strawberry.ID, strawberry.argument(description="Global id or UUID.")]
@@ -19,9 +21,20 @@ def resolver(description: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return strawberry.field(description=description)  # type: ignore[no-any-return]  # typed as Any when used so
 
 
+class _ReadingAnew(FieldExtension):
+    """Lets a mutation show things as they are after it: those of a document run one after another, over one context."""
+
+    async def resolve_async(
+        self, next_: AsyncExtensionResolver, source: Any, info: strawberry.Info, **arguments: Any
+    ) -> Any:
+        info.context.forget_loaded()
+        return await next_(source, info, **arguments)
+
+
 def mutation(description: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a method a mutation."""
-    return strawberry.mutation(description=description)  # type: ignore[no-any-return]  # typed as Any when used so
+    """Make a method a mutation, which must be asynchronous."""
+    made = strawberry.mutation(description=description, extensions=[_ReadingAnew()])
+    return made  # type: ignore[no-any-return]  # typed as Any when used so
 
 
 def subscription(description: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

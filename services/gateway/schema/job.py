@@ -50,6 +50,7 @@ class JobKind(Enum):
     )
     ACCOUNT_EXPORT = member(jobs_pb2.JOB_KIND_ACCOUNT_EXPORT, "Writes everything that is kept of a person.")
     ACCOUNT_DELETION = member(jobs_pb2.JOB_KIND_ACCOUNT_DELETION, "Deletes what a deleted account left.")
+    HEARING = member(jobs_pb2.JOB_KIND_HEARING, "Has an upload heard, so that it can be searched by.")
 
 
 @strawberry.type(description="How far a job is in what its state counts.")

@@ -9,6 +9,7 @@ from strawberry import field
 from museed.social.v1 import listening_pb2
 from services.chassis.errors import InvalidArgument
 from services.gateway.context import Info
+from services.gateway.schema.artist import Artist, load_artist
 from services.gateway.schema.fields import member, resolver
 from services.gateway.schema.scalars import BigInt
 from services.gateway.schema.track import Track, load_track
@@ -64,6 +65,11 @@ class ArtistPlays:
     artist_id: strawberry.ID = field(description="UUID of the artist.")
     name: str = field(description="Name as the files say it.")
     play_count: BigInt = field(description="Plays that count.")
+
+    @resolver("The artist; null when none of their tracks is left.")
+    async def artist(self, info: Info) -> Artist | None:
+        """Load them together with all others of the document."""
+        return await load_artist(info.context, self.artist_id)
 
 
 @strawberry.type(description="What somebody listens to.")

@@ -9,12 +9,13 @@ from strawberry import field
 
 from museed.social.v1 import moderation_pb2
 from services.chassis.errors import InvalidArgument
-from services.gateway.context import Info, RequestContext
+from services.gateway.context import Info
 from services.gateway.ids import decode_global_id, decode_id
-from services.gateway.schema.account import Role, User, role_of
+from services.gateway.schema.account import Role, role_of
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import member, mutation, resolver
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
+from services.gateway.schema.user import User, load_user
 from services.gateway.schema.values import optional_datetime, to_datetime
 
 
@@ -168,12 +169,6 @@ SubjectFilter = Annotated[
     strawberry.ID | None,
     strawberry.argument(description="Only what was done to this: a global id, a UUID or a name; else all."),
 ]
-
-
-async def load_user(context: RequestContext, user_id: str | None) -> User | None:
-    """Return a person through the loader; None where there is none whom the caller would see."""
-    message = await context.loaders.users.load(user_id) if user_id else None
-    return User.from_message(message) if message is not None else None
 
 
 def subject_id_of(kind: SubjectKind, given: str) -> str:

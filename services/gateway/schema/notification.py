@@ -10,6 +10,7 @@ from strawberry import field
 from museed.social.v1 import notifications_pb2
 from services.gateway.context import Info
 from services.gateway.ids import decode_id
+from services.gateway.schema.comment import Comment, find_comment
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import member, mutation, resolver
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
@@ -58,6 +59,11 @@ class Notification:
     async def playlist(self, info: Info) -> Playlist | None:
         """Load it together with all others of the document."""
         return await find_playlist(info.context, self.playlist_id or "")
+
+    @resolver("The comment that it is about; null where there is none, or none any more.")
+    async def comment(self, info: Info) -> Comment | None:
+        """Load it together with all others of the document."""
+        return await find_comment(info.context, self.comment_id) if self.comment_id else None
 
     @classmethod
     def from_message(cls, message: notifications_pb2.Notification) -> Self:

@@ -12,6 +12,7 @@ from services.gateway.ids import decode_id
 from services.gateway.schema.fields import resolver
 from services.gateway.schema.paging import After, First, PageRequest, list_window, page_info, page_request
 from services.gateway.schema.paging import cursor as page_cursor
+from services.gateway.schema.rules import TrackFilterInput
 from services.gateway.schema.track import LeaveOutBlocked, Track
 from services.gateway.schema.values import round_single
 
@@ -101,6 +102,9 @@ class ReferenceQuery:
         track_id: ByTrack = None,
         upload_id: ByUpload = None,
         segments: Segments = 3,
+        filter: Annotated[
+            TrackFilterInput | None, strawberry.argument(description="Which may be found; else all.")
+        ] = None,
         leave_out_blocked: LeaveOutBlocked = False,
         first: First = 20,
         after: After = None,
@@ -113,6 +117,7 @@ class ReferenceQuery:
             # One more than is shown, which tells whether there is another page.
             count=min(end + 1, MAX_MATCHES),
             segments_per_track=segments,
+            filter=filter.to_message() if filter is not None else None,
             leave_out_blocked=leave_out_blocked,
         )
         _name(request, track_id, upload_id)

@@ -10,11 +10,11 @@ from strawberry import field
 from museed.social.v1 import moderation_pb2
 from services.gateway.context import Info
 from services.gateway.ids import decode_id
-from services.gateway.schema.account import User
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import member, mutation, resolver
-from services.gateway.schema.moderation import SubjectKind, load_user, subject_id_of
+from services.gateway.schema.moderation import SubjectKind, subject_id_of
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
+from services.gateway.schema.user import User, load_user
 from services.gateway.schema.values import optional_datetime, to_datetime
 
 

@@ -6,6 +6,7 @@ from typing import Self
 import strawberry
 from strawberry import field
 
+from museed.retriever.v1 import retriever_pb2
 from museed.social.v1 import jobs_pb2
 from services.gateway.ids import decode_ids
 from services.gateway.schema.fields import member
@@ -82,6 +83,31 @@ class TrackFilterInput:
         )
 
 
+def index_filter(wanted: TrackFilterInput | None) -> retriever_pb2.Filter | None:
+    """Write a filter for the index, which judges it.
+
+    Raises:
+        InvalidArgument: An id of no track, with the path below `filter`.
+    """
+    if wanted is None:
+        return None
+    said = wanted.to_message()
+    return retriever_pb2.Filter(
+        genres=said.genres,
+        artists=said.artists,
+        blocked_artists=said.blocked_artists,
+        track_ids=said.track_ids,
+        tags=said.tags,
+        blocked_tags=said.blocked_tags,
+        duration_seconds=_index_range(wanted.duration_seconds),
+        year=_index_range(wanted.year),
+        tempo_bpm=_index_range(wanted.tempo_bpm),
+        energy=_index_range(wanted.energy),
+        loudness_lufs=_index_range(wanted.loudness_lufs),
+        keys=said.keys,
+    )
+
+
 @strawberry.type(description="Which tracks were allowed to be chosen; an empty list and null bound nothing.")
 class TrackFilter:
     """The filter of a recipe."""
@@ -120,6 +146,10 @@ class TrackFilter:
 
 def _range_message(wanted: NumberRangeInput | None) -> jobs_pb2.NumberRange | None:
     return None if wanted is None else jobs_pb2.NumberRange(min=wanted.min, max=wanted.max)
+
+
+def _index_range(wanted: NumberRangeInput | None) -> retriever_pb2.Range | None:
+    return None if wanted is None else retriever_pb2.Range(min=wanted.min, max=wanted.max)
 
 
 def _range(message: jobs_pb2.NumberRange) -> NumberRange:

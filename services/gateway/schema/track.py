@@ -24,6 +24,7 @@ from services.gateway.schema.paging import (
     page_request,
 )
 from services.gateway.schema.paging import cursor as page_cursor
+from services.gateway.schema.rules import TrackFilterInput, index_filter
 from services.gateway.schema.stream import MaxBitRate, WantedFormat
 from services.gateway.schema.values import round_single, to_datetime
 
@@ -238,6 +239,9 @@ class TrackQuery:
         track_id: AnyId,
         first: First = 20,
         after: After = None,
+        filter: Annotated[
+            TrackFilterInput | None, strawberry.argument(description="Which may be found; else all.")
+        ] = None,
         hub_damping: HubDamping = 0.0,
     ) -> SimilarTrackConnection | None:
         """Ask the retriever for ids, social for the tracks; what was deleted in between is left out."""
@@ -246,6 +250,7 @@ class TrackQuery:
             track_id=decode_id(track_id, "Track", "trackId"),
             k=page.size,
             page_token=page.token,
+            filter=index_filter(filter),
             hub_damping=hub_damping,
         )
         answer = await info.context.call(info.context.parts.upstream.retriever.Search, request)

@@ -23,6 +23,7 @@ from services.gateway.schema.paging import (
     page_request,
 )
 from services.gateway.schema.scalars import BigInt
+from services.gateway.schema.stream import MaxBitRate, WantedFormat
 from services.gateway.schema.track import Tag
 from services.gateway.schema.values import round_single, to_datetime
 
@@ -42,6 +43,15 @@ class Upload(relay.Node):
     is_heard: bool = field(description="Whether `referenceSearch` can search by it; else ask for `hearUpload`.")
     duration_seconds: float | None = field(description="Length; null until it was heard.")
     heard: strawberry.Private[Sequence[catalog_pb2.Tag]]
+    message: strawberry.Private[catalog_pb2.Upload]
+
+    @resolver(
+        "Address of its audio for `<audio src>`, with ranges: signed, good for 15 minutes, and void when "
+        "the session ends that asked for it."
+    )
+    def stream_url(self, info: Info, format: WantedFormat = None, max_bit_rate: MaxBitRate = None) -> str:
+        """Sign only where it is asked for."""
+        return info.context.upload_stream_url(self.message, None if format is None else format.value, max_bit_rate)
 
     @resolver("How it sounds to the encoder that is served, best first; none before that has heard it.")
     def tags(self, first: First = 10) -> list[Tag]:
@@ -62,6 +72,7 @@ class Upload(relay.Node):
             is_heard=message.is_heard,
             duration_seconds=message.duration_seconds or None,
             heard=message.tags,
+            message=message,
         )
 
 

@@ -41,26 +41,6 @@ def to_timestamp(value: datetime, field: str) -> Timestamp:
     return made
 
 
-def from_datetime(value: datetime, field: str) -> Timestamp:
-    """Return a point in time as a message.
-
-    Args:
-        value: As a client gave it.
-        field: Path of the input, for the error.
-
-    Raises:
-        InvalidArgument: TIME_WITHOUT_ZONE: nobody knows which moment is meant; or as `to_timestamp` says.
-    """
-    if value.tzinfo is None:
-        raise InvalidArgument(
-            "a time needs its zone, for example 2026-01-02T03:04:05Z",
-            reason="TIME_WITHOUT_ZONE",
-            field=field,
-            value=value.isoformat(),
-        )
-    return to_timestamp(value, field)
-
-
 def optional_datetime(message: Message, name: str) -> datetime | None:
     """Return the point in time that a field holds; None where it is unset."""
     return to_datetime(getattr(message, name)) if message.HasField(name) else None

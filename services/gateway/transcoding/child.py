@@ -94,7 +94,8 @@ def _transcode(source: int, sink: int, kind: str, kbps: int, max_seconds: int) -
             chosen = rate if rate in _RATES_HZ[kind] else _USUAL_RATE_HZ[kind]
             layout = "mono" if len(first.layout.channels) == 1 else "stereo"
             # Nothing of what the file says of itself goes along.
-            with av.open(made, "w", format=container) as output:
+            # The same bytes each time, everywhere: ranges of one ETag may come from copies of many processes.
+            with av.open(made, "w", format=container, options={"fflags": "+bitexact"}) as output:
                 stream = output.add_stream(codec, rate=chosen, layout=layout)
                 if not isinstance(stream, av.AudioStream):
                     raise AssertionError("a codec of sound made another stream")

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 _MAX_WAITING = 16
 _BUSY_RETRY_MS = 5000
+# Proxies give up on an answer that does not begin; the work goes on for who comes again.
+_PATIENCE_S = 50.0
 _TRIM_INTERVAL_S = 60.0
 # A file that is refused is refused again, without another try, for so long.
 _REFUSAL_LIFE_S = 600.0
@@ -54,7 +56,8 @@ class Transcoder:
 
         Raises:
             Unimplemented: TRANSCODING_OFF.
-            Unavailable: TRANSCODER_BUSY: too many wait already; or TRANSCODING_LOST.
+            Unavailable: TRANSCODER_BUSY: too many wait already; TRANSCODING_UNDER_WAY: it takes long, come again; or
+                TRANSCODING_LOST.
             FailedPrecondition: TRANSCODING_FAILED.
             ResourceExhausted: TRANSCODING_LIMIT.
             DomainError: What `open_source` raises.
@@ -63,11 +66,11 @@ class Transcoder:
             raise Unimplemented("nothing is transcoded here, ask for format=raw", reason="TRANSCODING_OFF")
         key = f"{name}.{target.name}"
         for _ in range(2):  # it may go between the moment when it is kept and that when it is opened
-            found = await asyncio.to_thread(self._cache.open, key, is_private=is_private)
+            found = await self._kept(key, is_private)
             if found is not None:
                 return found
             await self._make_once(key, target, open_source, is_private)
-        found = await asyncio.to_thread(self._cache.open, key, is_private=is_private)
+        found = await self._kept(key, is_private)
         if found is None:
             raise Unavailable("the cache of transcoded files is too small", reason="TRANSCODING_LOST")
         return found
@@ -88,6 +91,12 @@ class Transcoder:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         self._processes.close()
+
+    async def _kept(self, key: str, is_private: bool) -> int | None:
+        try:
+            return await asyncio.to_thread(self._cache.open, key, is_private=is_private)
+        except OSError as error:
+            raise _lost(error) from error
 
     async def _make_once(self, key: str, target: Target, open_source: OpenSource, is_private: bool) -> None:
         self._raise_refusal(key)
@@ -112,8 +121,17 @@ class Transcoder:
                 task = asyncio.create_task(making, context=contextvars.Context(), name=f"transcode {key}")
                 self._running[flight] = task
                 task.add_done_callback(lambda done: self._forget(flight, key, done))
-        # Shielded: who leaves must not take it from the others, nor from who comes again.
-        await asyncio.shield(task)
+        try:
+            # Shielded: who leaves must not take it from the others, nor from who comes again.
+            async with asyncio.timeout(_PATIENCE_S):
+                await asyncio.shield(task)
+        except TimeoutError:
+            raise Unavailable(
+                f"the file is not transcoded within {_PATIENCE_S:g} s, come again",
+                reason="TRANSCODING_UNDER_WAY",
+                limit=_PATIENCE_S,
+                retry_after_ms=_BUSY_RETRY_MS,
+            ) from None
 
     async def _make(self, source: int, key: str, target: Target, is_private: bool) -> None:
         try:
@@ -132,9 +150,7 @@ class Transcoder:
                 taken_ms = round((time.monotonic() - began) * 1000)
                 logger.info("transcoded", extra={"target": target.name, "size_bytes": size, "duration_ms": taken_ms})
         except OSError as error:
-            raise Unavailable(
-                f"the file could not be transcoded now: {error.strerror}", reason="TRANSCODING_LOST"
-            ) from error
+            raise _lost(error) from error
         finally:
             os.close(source)
 
@@ -153,3 +169,7 @@ class Transcoder:
         if time.monotonic() < until:
             raise error.with_traceback(None)
         del self._refusals[key]
+
+
+def _lost(error: OSError) -> Unavailable:
+    return Unavailable(f"the file could not be transcoded now: {error.strerror}", reason="TRANSCODING_LOST")

@@ -97,9 +97,12 @@ class TusUploads:
         return Response(status_code=201, headers={"Location": location, **_state(upload)})
 
     async def _tell(self, request: Request) -> Response:
-        upload = await self._find(request, await self._admit(request))
+        viewer = await self._admit(request)
+        upload = await self._find(request, viewer)
         # Whole and not recorded: this process was killed then, or social was away, and no more bytes will come.
-        upload = await self._finish(upload)
+        if upload.is_whole and not upload.recorded_as:
+            with self._intake.place(viewer.user_id):
+                upload = await self._finish(upload)
         told = {**_state(upload), "Upload-Length": str(upload.length)}
         if upload.metadata:
             told["Upload-Metadata"] = upload.metadata

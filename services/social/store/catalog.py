@@ -104,7 +104,7 @@ SELECT_TRACKS = f"SELECT {TRACK_COLUMNS} FROM {TRACK_TABLES} WHERE track.track_i
 
 # Only what a model could hear is music: a registered path alone must not open any file to everybody.
 SELECT_MEDIA = """
-SELECT location, relative_path, file_hash, size_bytes, content_type, duration_seconds
+SELECT location, relative_path, file_hash, size_bytes, content_type, header_seconds
 FROM tracks JOIN roots USING (root_id)
 WHERE track_id = $1 AND EXISTS (
     SELECT FROM track_embeddings AS heard

@@ -34,7 +34,7 @@ SELECT EXISTS (
 """
 # Everything that must hold, at once: token, playlist, its owner, the entry, and that a model could hear the track.
 RESOLVE = """
-SELECT root.location, t.relative_path, t.file_hash, t.size_bytes, t.content_type
+SELECT root.location, t.relative_path, t.file_hash, t.size_bytes, t.content_type, t.header_seconds
 FROM stream_tokens AS token
 JOIN playlists AS p USING (playlist_id) JOIN users AS o ON o.user_id = p.owner_id
 JOIN tracks AS t ON t.track_id = $2 JOIN roots AS root USING (root_id)

@@ -327,6 +327,20 @@ async def test_deadline_is_kept(calls: Calls, song: bytes) -> None:
     calls.rig.encoder.open.set()
 
 
+async def test_windows_of_a_blob_are_kept_for_who_asks_for_them(calls: Calls, song: bytes) -> None:
+    blobs = calls.rig.blobs
+    digest = await blobs.put(song)
+    assert (await calls.embed_blob(digest)).windows_digest == b""
+    request = embedder_pb2.EmbedBlobRequest(digest=digest, keep_windows=True)
+    found = (await calls.stub.EmbedBlob(request, timeout=TIMEOUT_S, metadata=WORKER)).embedding
+    rows = np.frombuffer(await blobs.get(found.windows_digest), dtype="<f2").astype(np.float32)
+    dimension = len(found.vector) // 4
+    rows = rows.reshape(-1, dimension)
+    heard = rows[rows.any(axis=1)]
+    assert len(heard) == found.window_count
+    np.testing.assert_allclose(np.linalg.norm(heard, axis=1), 1, atol=2e-3)
+
+
 async def test_samples_have_the_vector_of_their_file(calls: Calls, tmp_path: Path) -> None:
     sound = np.concatenate([np.full(10_000, 0.2), np.full(10_000, 0.4), np.full(4_000, 0.8)]).astype("<f4")
     file = audio_files.write(tmp_path / "levels.wav", sound.repeat(2)[:, None], 2000, subtype="FLOAT").read_bytes()

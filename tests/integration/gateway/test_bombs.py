@@ -5,7 +5,6 @@ Those that the limits of documents refuse are in `test_graphql_route`; these pas
 
 import json
 import time
-from functools import reduce
 from itertools import count
 from typing import Any
 
@@ -25,6 +24,13 @@ SEARCH = "query($q: String!) { searchTracks(query: $q) { nodes { id } } }"
 def many(times: int, text: str) -> str:
     """Repeat a text with its number in it."""
     return " ".join(text.replace("#", str(number)) for number in range(times))
+
+
+def _nested(depth: int) -> Any:
+    made: Any = 1
+    for _ in range(depth):
+        made = [made]
+    return made
 
 
 DOCUMENTS = {
@@ -47,7 +53,7 @@ DOCUMENTS = {
 VARIABLES: dict[str, tuple[str, Any]] = {
     "wrong items": (GENERATE, {"input": {"seeds": [1] * 49_000}}),
     "unknown names": (GENERATE, {"input": {"seeds": [], **{f"maxPerArtis{number}": 1 for number in range(49_000)}}}),
-    "deep lists": (GENERATE, {"input": reduce(lambda inner, _: [inner], range(900), 1)}),
+    "deep lists": (GENERATE, {"input": _nested(900)}),
     "long enum value": (UPDATE, {"v": "PUBLI" * 300_000}),
     "no text": (SEARCH, {"q": {"a": ["x"] * 40_000}}),
 }

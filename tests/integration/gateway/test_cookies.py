@@ -121,10 +121,10 @@ async def test_a_cookie_that_is_refused_is_forgotten(gateway: Gateway) -> None:
 )
 async def test_the_end_of_the_session_takes_the_cookie_along(document: str, gateway: Gateway) -> None:
     who = gateway.bearer(sid="0190a000-0000-7000-8000-000000000001")
-    result, (cookie,) = await sent(gateway, document, Cookie=f"{NAME}=refresh-mina", **who)
+    result, (cookie,) = await sent(gateway, document, None, Cookie=f"{NAME}=refresh-mina", **who)
     assert result["__typename"].endswith("Success")
     assert (cookie.key, cookie["max-age"]) == (NAME, "0")
-    _, cookies = await sent(gateway, document, **who)
+    _, cookies = await sent(gateway, document, None, **who)
     assert cookies == []
 
 
@@ -133,7 +133,7 @@ async def test_another_session_takes_nothing_along(gateway: Gateway) -> None:
         'mutation { result: revokeSession(input: {sessionId: "0190a000-0000-7000-8000-000000000002"}) { __typename } }'
     )
     who = gateway.bearer(sid="0190a000-0000-7000-8000-000000000001")
-    result, cookies = await sent(gateway, document, Cookie=f"{NAME}=refresh-mina", **who)
+    result, cookies = await sent(gateway, document, None, Cookie=f"{NAME}=refresh-mina", **who)
     assert (result["__typename"], cookies) == ("RevokeSessionSuccess", [])
 
 

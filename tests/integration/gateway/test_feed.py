@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from museed.social.v1 import editing_pb2, feed_pb2, notifications_pb2
+from museed.social.v1 import editing_pb2, engagement_pb2, feed_pb2, notifications_pb2
 from services.chassis.errors import FailedPrecondition, InvalidArgument
 from tests.fakes.upstreams import new_id, timestamp
 from tests.integration.gateway.conftest import Gateway
@@ -16,7 +16,7 @@ ERROR = "... on UserError { code message field value limit }"
 FEED = """query($first: Int! = 20, $after: String) { feed(first: $first, after: $after) {
   pageInfo { hasNextPage endCursor }
   nodes { activityId kind at actorId playlistId userId commentId
-    actor { username } playlist { title } user { username } }
+    actor { username } playlist { title } user { username } comment { text author { username } } }
 } }"""
 
 
@@ -25,7 +25,7 @@ def activity(kind: str, **more: str) -> feed_pb2.Activity:
     return feed_pb2.Activity(activity_id=new_id(), kind=value, at=timestamp(), **more)
 
 
-async def test_feed_shows_who_did_what_to_what_in_three_calls(gateway: Gateway) -> None:
+async def test_feed_shows_who_did_what_to_what_in_four_calls(gateway: Gateway) -> None:
     mina, joon = gateway.social.add_user("mina"), gateway.social.add_user("joon")
     playlist = gateway.social.add_playlist([], mina.user_id)
     gateway.social.answers["BatchGetPlaylists"] = lambda request: batch_of(gateway, request)
@@ -35,8 +35,12 @@ async def test_feed_shows_who_did_what_to_what_in_three_calls(gateway: Gateway) 
         activity("COMMENTED", actor_id=joon.user_id, playlist_id=new_id(), comment_id=new_id()),
     ]
     gateway.social.answers["ListFeed"] = feed_pb2.ListFeedResponse(activities=did)
+    said = engagement_pb2.Comment(
+        comment_id=did[2].comment_id, text="좋다", author_id=joon.user_id, created_at=timestamp()
+    )
+    gateway.social.answers["BatchGetComments"] = engagement_pb2.BatchGetCommentsResponse(comments=[said])
     nodes = (await gateway.data(FEED, headers=gateway.bearer()))["feed"]["nodes"]
-    nothing = {"playlistId": None, "userId": None, "commentId": None, "playlist": None, "user": None}
+    nothing = {"playlistId": None, "userId": None, "commentId": None, "playlist": None, "user": None, "comment": None}
     assert nodes == [
         nothing
         | {
@@ -67,9 +71,10 @@ async def test_feed_shows_who_did_what_to_what_in_three_calls(gateway: Gateway) 
             "actor": {"username": "joon"},
             "playlistId": did[2].playlist_id,
             "commentId": did[2].comment_id,
+            "comment": {"text": "좋다", "author": {"username": "joon"}},
         },
     ]
-    assert gateway.behind.spent() == {"ListFeed": 1, "BatchGetUsers": 1, "BatchGetPlaylists": 1}
+    assert gateway.behind.spent() == {"ListFeed": 1, "BatchGetUsers": 1, "BatchGetPlaylists": 1, "BatchGetComments": 1}
     assert (await gateway.run(FEED))["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
@@ -98,7 +103,8 @@ async def test_feed_costs_the_same_whatever_its_length(gateway: Gateway) -> None
         found = await gateway.data(FEED, {"first": size}, gateway.bearer())
         assert len(found["feed"]["nodes"]) == size
         spent.append(gateway.behind.spent())
-    assert spent == [{"ListFeed": 1, "BatchGetUsers": 1, "BatchGetPlaylists": 1}] * 2
+    # The authors of comments become known after the actors.
+    assert spent == [{"ListFeed": 1, "BatchGetUsers": 2, "BatchGetPlaylists": 1, "BatchGetComments": 1}] * 2
 
 
 async def test_trending_tells_ranks_and_when_they_were_made(gateway: Gateway) -> None:
@@ -151,7 +157,7 @@ async def test_latest_playlists_are_for_guests_too(gateway: Gateway) -> None:
 
 NOTIFICATIONS = """query($unread: Boolean! = false) { unreadNotificationCount
   notifications(unreadOnly: $unread, first: 30) { nodes { notificationId kind at readAt actorId playlistId commentId
-    badge badgeTier jobId reportId actor { username } playlist { title } } } }"""
+    badge badgeTier jobId reportId actor { username } playlist { title } comment { text } } } }"""
 
 
 async def test_notifications_tell_what_belongs_to_their_kind(gateway: Gateway) -> None:
@@ -175,10 +181,12 @@ async def test_notifications_tell_what_belongs_to_their_kind(gateway: Gateway) -
         one.notification_id = new_id()
         one.at.CopyFrom(timestamp())
     gateway.social.answers["ListNotifications"] = notifications_pb2.ListNotificationsResponse(notifications=told)
+    said = engagement_pb2.Comment(comment_id=comment_id, text="좋다", created_at=timestamp())
+    gateway.social.answers["BatchGetComments"] = engagement_pb2.BatchGetCommentsResponse(comments=[said])
     gateway.social.answers["CountUnread"] = notifications_pb2.CountUnreadResponse(unread_count=3)
     found = await gateway.data(NOTIFICATIONS, {"unread": True}, gateway.bearer())
     nothing = dict.fromkeys(
-        "readAt actorId playlistId commentId badge badgeTier jobId reportId actor playlist".split(), None
+        "readAt actorId playlistId commentId badge badgeTier jobId reportId actor playlist comment".split(), None
     )
     ids = [one.notification_id for one in told]
     assert found["unreadNotificationCount"] == 3
@@ -194,6 +202,7 @@ async def test_notifications_tell_what_belongs_to_their_kind(gateway: Gateway) -
             "playlistId": playlist.playlist_id,
             "playlist": {"title": "Like Track 000"},
             "commentId": comment_id,
+            "comment": {"text": "좋다"},
         },
         nothing | {"notificationId": ids[1], "kind": "BADGE", "at": WHEN, "badge": "gardener", "badgeTier": 2},
         nothing | {"notificationId": ids[2], "kind": "JOB_ENDED", "at": WHEN, "jobId": job_id},
@@ -207,6 +216,7 @@ async def test_notifications_tell_what_belongs_to_their_kind(gateway: Gateway) -
         "CountUnread": 1,
         "BatchGetUsers": 1,
         "BatchGetPlaylists": 1,
+        "BatchGetComments": 1,
     }
 
 

@@ -295,8 +295,8 @@ async def test_what_social_refuses_names_the_input_as_clients_call_it(gateway: G
         "limit": "8",
     }
     gateway.social.faults["CreateRegenerationJob"] = FailedPrecondition("it has no recipe", reason="NO_RECIPE")
-    input_ = {"playlistId": new_id(), "replace": True}
-    found = (await gateway.data(REGENERATE, {"input": input_}, gateway.bearer()))["regeneratePlaylist"]
+    again = {"playlistId": new_id(), "replace": True}
+    found = (await gateway.data(REGENERATE, {"input": again}, gateway.bearer()))["regeneratePlaylist"]
     assert (found["__typename"], found["code"]) == ("ConflictError", "NO_RECIPE")
 
 

@@ -289,7 +289,9 @@ LIKED = """query($user: ID, $after: String) { likedPlaylists(userId: $user, firs
 
 
 async def test_liked_playlists_are_the_callers_unless_somebody_is_named(gateway: Gateway) -> None:
-    liked = feed_pb2.LikedPlaylist(playlist=playlists_pb2.Playlist(title="Rain", visibility=3), liked_at=timestamp())
+    liked = feed_pb2.LikedPlaylist(
+        playlist=playlists_pb2.Playlist(title="Rain", visibility=playlists_pb2.VISIBILITY_PUBLIC), liked_at=timestamp()
+    )
     gateway.social.answers["ListLikedPlaylists"] = feed_pb2.ListLikedPlaylistsResponse(
         playlists=[liked], next_page_token="a token"
     )
@@ -309,7 +311,8 @@ async def test_liked_playlists_are_the_callers_unless_somebody_is_named(gateway:
 
 async def test_playlists_of_a_person(gateway: Gateway) -> None:
     gateway.social.answers["ListPlaylistsOfUser"] = feed_pb2.ListPlaylistsOfUserResponse(
-        playlists=[playlists_pb2.Playlist(title="Rain", visibility=3)], next_page_token="a token"
+        playlists=[playlists_pb2.Playlist(title="Rain", visibility=playlists_pb2.VISIBILITY_PUBLIC)],
+        next_page_token="a token",
     )
     document = """query($user: ID!) { playlistsOfUser(userId: $user) {
       pageInfo { hasNextPage } nodes { title visibility } } }"""

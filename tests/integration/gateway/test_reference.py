@@ -122,6 +122,35 @@ async def test_matches_are_walked_through_to_the_last_of_two_hundred(gateway: Ga
     assert [node["title"] for node in page["nodes"]] == ["Track 003", "Track 004"]
 
 
+async def test_filter_reaches_social_and_the_index(gateway: Gateway) -> None:
+    (track,) = gateway.social.add_tracks(1)
+    put_matches(gateway, [track.track_id])
+    document = """query($id: ID!, $filter: TrackFilterInput) {
+      referenceSearch(trackId: $id, filter: $filter) { nodes { title } }
+      similarTracks(trackId: $id, filter: $filter) { nodes { title } } }"""
+    wanted = {
+        "genres": ["Rock"],
+        "year": {"min": 1990},
+        "energy": {},
+        "trackIds": [track.track_id],
+        "keys": ["C major"],
+    }
+    await gateway.data(document, {"id": track.track_id, "filter": wanted}, gateway.bearer())
+    for asked in (gateway.social.requests["SearchReference"].filter, gateway.retriever.requests["Search"].filter):
+        assert (list(asked.genres), list(asked.track_ids), list(asked.keys)) == (
+            ["Rock"],
+            [track.track_id],
+            ["C major"],
+        )
+        assert (asked.year.min, asked.year.HasField("max"), asked.HasField("energy"), asked.HasField("tempo_bpm")) == (
+            1990, False, True, False,
+        )  # fmt: skip
+    body = await gateway.run(document, {"id": track.track_id, "filter": {"trackIds": ["x"]}}, gateway.bearer())
+    assert [error["extensions"]["field"] for error in body["errors"]] == ["filter.trackIds[0]"] * 2
+    await gateway.data(document, {"id": track.track_id}, gateway.bearer())
+    assert not gateway.retriever.requests["Search"].HasField("filter")
+
+
 @pytest.mark.parametrize(
     ("variables", "reason", "field"),
     [

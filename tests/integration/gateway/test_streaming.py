@@ -244,6 +244,25 @@ async def test_catalogue_cannot_make_a_browser_run_anything(
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
+async def test_ranges_of_one_track_ask_social_once_and_no_longer_than_five_seconds(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track_id = add_audio(gateway, tmp_path)
+    path = f"/tracks/{track_id}/stream"
+    for first in range(3):
+        await gateway.http.get(path, headers={**gateway.bearer(), "Range": f"bytes={first}-"})
+    assert gateway.behind.spent() == {"GetTrackMedia": 1}
+    writes_only = await gateway.http.get(path, headers=gateway.bearer(kind="api", scope="write"))
+    assert (writes_only.status_code, writes_only.json()["error"]["reason"]) == (403, "SCOPE_MISSING")
+    monkeypatch.setattr("services.gateway.track_media._LIFE_S", 0.0)
+    other = add_audio(gateway, tmp_path)
+    for _ in range(2):
+        await gateway.http.get(f"/tracks/{other}/stream", headers=gateway.bearer())
+    assert gateway.behind.spent() == {"GetTrackMedia": 2}
+    gateway.social.media.clear()
+    assert (await gateway.http.get(f"/tracks/{other}/stream", headers=gateway.bearer())).status_code == 404
+
+
 async def test_unknown_tracks_and_ids(gateway: Gateway) -> None:
     unknown = await gateway.http.get(f"/tracks/{new_id()}/stream", headers=gateway.bearer())
     assert (unknown.status_code, unknown.json()["error"]["reason"]) == (404, "TRACK_NOT_FOUND")

@@ -5,7 +5,7 @@ import hashlib
 import io
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import av
@@ -191,15 +191,54 @@ async def test_it_may_be_off(tmp_path: Path, flac: bytes) -> None:
         assert (await gateway.http.get(f"/tracks/{track_id}/stream", headers=gateway.bearer())).content == flac
 
 
-async def transcoded(folder: Path, source: Path, **limits: float) -> int:
-    """Transcode a file by itself; returns its size, or raises."""
-    transcoder = Transcoder(folder / "made", 10**9, 1, TranscodeLimits(**limits))  # type: ignore[arg-type]
+@pytest.mark.parametrize("kind", ["mp3", "ogg", "flac"])
+async def test_copies_of_one_etag_are_the_same_bytes(tmp_path: Path, kind: str) -> None:
+    song = write_recording(tmp_path / "a.ogg", "ogg")
+    target = Target(AudioFormat(kind), 0 if kind == "flac" else 64)
 
+    async def made_in(folder: str) -> bytes:
+        transcoder = Transcoder(tmp_path / folder, 10**9, 1)
+        descriptor = await transcoder.open("key", target, opening(song))
+        await transcoder.close()
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read()
+
+    assert await made_in("one") == await made_in("another")
+
+
+async def test_who_waits_too_long_is_told_to_come_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    song = write_recording(tmp_path / "a.flac", "flac")
+    transcoder = Transcoder(tmp_path / "made", 10**9, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr("services.gateway.transcoding.transcoder._PATIENCE_S", 0.0)
+        with pytest.raises(DomainError) as told:
+            await transcoder.open("key", MP3, opening(song))
+    assert (told.value.code, told.value.reason) == ("UNAVAILABLE", "TRANSCODING_UNDER_WAY")
+    os.close(await transcoder.open("key", MP3, opening(song)))
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["key.mp3-64"]
+    await transcoder.close()
+
+
+async def test_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "made").write_bytes(b"a file")
+    song = write_recording(tmp_path / "a.flac", "flac")
+    with pytest.raises(DomainError) as lost:
+        await transcoded(tmp_path, song)
+    assert (lost.value.code, lost.value.reason) == ("UNAVAILABLE", "TRANSCODING_LOST")
+
+
+def opening(source: Path) -> Callable[[], Awaitable[int]]:
     async def open_source() -> int:
         return os.open(source, os.O_RDONLY)
 
+    return open_source
+
+
+async def transcoded(folder: Path, source: Path, **limits: float) -> int:
+    """Transcode a file by itself; returns its size, or raises."""
+    transcoder = Transcoder(folder / "made", 10**9, 1, TranscodeLimits(**limits))  # type: ignore[arg-type]
     try:
-        descriptor = await transcoder.open("key", MP3, open_source)
+        descriptor = await transcoder.open("key", MP3, opening(source))
         os.close(descriptor)
         return (folder / "made" / f"key.{MP3.name}").stat().st_size
     finally:

@@ -119,6 +119,15 @@ async def test_signed_address_asks_social_no_more_and_opens_one_upload(gateway: 
     assert elsewhere.status_code == 403
 
 
+async def test_resolver_gives_an_address_that_plays(gateway: Gateway) -> None:
+    upload_id = await lend(gateway)
+    document = "query($id: ID!) { upload(id: $id) { streamUrl whole: streamUrl(format: RAW) } }"
+    found = (await gateway.data(document, {"id": upload_id}, gateway.bearer()))["upload"]
+    assert found["whole"].endswith("&format=raw")
+    for url in found.values():
+        assert (await gateway.http.get(url)).content == AUDIO
+
+
 async def test_signed_address_ends_with_its_session(gateway: Gateway) -> None:
     upload_id = await lend(gateway)
     url = address(gateway, upload_id, "session-that-ends")

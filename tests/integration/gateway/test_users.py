@@ -81,7 +81,7 @@ async def test_a_person_by_id_has_lists_badges_picture_and_listening(gateway: Ga
       badges { name rule progress tiers { tier threshold earnedAt } }
       avatar { svg etag }
       listening(range: MONTH, topCount: 7) { playCount heardSeconds topGenre listened { genre count share }
-        made { genre } topTracks { trackId playCount } topArtists { artistId name playCount } }
+        made { genre } topTracks { trackId playCount } topArtists { artistId name playCount artist { trackCount } } }
     } }"""
     answers = gateway.social.answers
     answers["GetProfile"] = people_pb2.GetProfileResponse(
@@ -124,6 +124,7 @@ async def test_a_person_by_id_has_lists_badges_picture_and_listening(gateway: Ga
         "artistId": made_up_id("artist_id"),
         "name": "name 0",
         "playCount": 1,
+        "artist": {"trackCount": 1},
     }
     assert found["listening"]["heardSeconds"] == 0.5
     asked = gateway.social.requests
@@ -138,6 +139,7 @@ async def test_a_person_by_id_has_lists_badges_picture_and_listening(gateway: Ga
         "ListBadges": 1,
         "GetAvatar": 1,
         "GetListening": 1,
+        "BatchGetArtists": 1,
     }
 
 
@@ -358,3 +360,22 @@ async def test_a_user_by_global_id_is_a_node_with_all_of_that(gateway: Gateway) 
     document = "query($id: ID!) { node(id: $id) { ... on User { username profile { followerCount } } } }"
     found = await gateway.data(document, {"id": id_})
     assert found == {"node": {"username": "mina", "profile": {"followerCount": 12}}}
+
+
+async def test_what_one_mutation_showed_is_read_anew_for_the_next(gateway: Gateway) -> None:
+    user = gateway.social.add_user("mina")
+    counts = iter((1, 0))
+
+    def profile(request: people_pb2.GetProfileRequest) -> people_pb2.GetProfileResponse:
+        return people_pb2.GetProfileResponse(profile=profile_of(user, follower_count=next(counts)))
+
+    gateway.social.answers["GetProfile"] = profile
+    document = """mutation($id: ID!) {
+      followUser(input: {userId: $id}) { ... on FollowUserSuccess { user { profile { followerCount } } } }
+      unfollowUser(input: {userId: $id}) { ... on UnfollowUserSuccess { user { profile { followerCount } } } }
+    }"""
+    assert await gateway.data(document, {"id": user.user_id}, gateway.bearer()) == {
+        "followUser": {"user": {"profile": {"followerCount": 1}}},
+        "unfollowUser": {"user": {"profile": {"followerCount": 0}}},
+    }
+    assert gateway.behind.spent() == {"Follow": 1, "Unfollow": 1, "BatchGetUsers": 2, "GetProfile": 2}

@@ -64,6 +64,7 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         self.encoder_id = ENCODER_ID
         self.failure: DomainError | None = None
         self.heard: list[bytes] = []
+        self.keeps_windows = True
         self.callers: list[tuple[str, str]] = []
         self.gate = Gate()
 
@@ -83,7 +84,10 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         if self.failure is not None:
             raise self.failure
         self.heard.append(request.digest)
-        return embedder_pb2.EmbedBlobResponse(embedding=embedding(request.digest, self.encoder_id))
+        heard = embedding(request.digest, self.encoder_id)
+        if not request.keep_windows or not self.keeps_windows:
+            heard.windows_digest = b""
+        return embedder_pb2.EmbedBlobResponse(embedding=heard)
 
     async def Embed(self, request_iterator: object, context: object) -> embedder_pb2.EmbedResponse:
         raise Unimplemented("social never streams audio")

@@ -72,6 +72,7 @@ async def gateway_before(mesh: Mesh, folder: Path) -> AsyncIterator[Door]:
         "GATEWAY_RETRIEVER_ADDRESS": mesh.settings.retriever_address,
         "GATEWAY_URL_SIGNING_KEY": "k" * 32,
         "GATEWAY_BLOB_STORE_URL": f"file://{folder / 'blobs'}",
+        "GATEWAY_TRANSCODE_FOLDER": str(folder / "transcodes"),
         "GATEWAY_UPSTREAM_TIMEOUT_S": "60",
         "GATEWAY_REQUEST_TIMEOUT_S": "60",
         "NATS_URL": nats.url,
@@ -93,7 +94,7 @@ async def gateway_before(mesh: Mesh, folder: Path) -> AsyncIterator[Door]:
                 except httpx.TransportError:
                     return False
                 # The fake retriever never says that it serves.
-                return parts["social"] == parts["bus"] == "serving"
+                return bool(parts["social"] == parts["bus"] == "serving")
 
             await until(is_ready)
             yield Door(url, http)

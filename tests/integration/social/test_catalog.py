@@ -448,6 +448,7 @@ async def test_progress_failures_and_media_are_told(ingest: Ingest) -> None:
         file_hash=sha("file a"),
         size_bytes=1_000,
         content_type="audio/ogg",
+        duration_seconds=60,
     )
     # What no model could hear may be any file at all, and is nobody's to fetch.
     for track_id in (new_id(), "nonsense", bad[0].track_id, bad[2].track_id):

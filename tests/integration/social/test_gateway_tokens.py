@@ -113,9 +113,13 @@ async def closed_with(client: SocketClient) -> tuple[int, str]:
                 return client.connection.close_code or 0, client.connection.close_reason or ""
 
 
-async def test_forged_tokens_open_no_door(door: Door, social: Client, sql: Sql) -> None:
+async def test_real_keys_are_published_and_forged_tokens_open_no_door(door: Door, social: Client, sql: Sql) -> None:
     who = await social.sign_up()
     assert await door.reason(who.access_token) is None
+    # The keys that are published are those that sign: partners read them with clients of theirs.
+    key = await asyncio.to_thread(jwt.PyJWKClient(door.url + JWKS).get_signing_key_from_jwt, who.access_token)
+    claims = jwt.decode(who.access_token, key, algorithms=[auth.ALGORITHM], audience=auth.AUDIENCE)
+    assert claims["sub"] == who.user_id
     found: dict[str, list[tuple[str, str]]] = {}
     wanted: dict[str, list[tuple[str, str]]] = {}
     for name, (token, reason) in (await forgeries(door, sql, who)).items():
@@ -141,14 +145,6 @@ async def test_forged_tokens_open_no_door(door: Door, social: Client, sql: Sql) 
     # Social knows its workers, and has nothing of this for them.
     wanted["a worker's"][-1] = ("social", "PERMISSION_DENIED")
     assert found == wanted
-
-
-async def test_the_published_keys_are_those_that_sign(door: Door, social: Client) -> None:
-    who = await social.sign_up()
-    partner = jwt.PyJWKClient(door.url + JWKS)
-    key = await asyncio.to_thread(partner.get_signing_key_from_jwt, who.access_token)
-    claims = jwt.decode(who.access_token, key, algorithms=[auth.ALGORITHM], audience=auth.AUDIENCE)
-    assert claims["sub"] == who.user_id
 
 
 async def test_a_cookie_that_was_copied_ends_the_session_of_both(door: Door, social: Client) -> None:
@@ -297,20 +293,3 @@ async def test_a_program_gets_what_its_scopes_allow_until_its_token_is_revoked(d
       result: exchangeApiToken(input: $input) { ... on UserError { code } } }"""
     assert await door.run(document, "", exchange) == {"code": "API_TOKEN_REFUSED"}
     assert await door.reason(who.access_token) is None
-
-
-async def test_sessions_tell_the_program_and_the_network(door: Door, social: Client) -> None:
-    who = await social.sign_up()
-    document = """mutation($input: LogInInput!) {
-      result: logIn(input: $input) { ... on LogInSuccess { tokens { accessToken } } } }"""
-    credentials = {"login": who.username, "password": who.password}
-    found = await door.run(document, "", credentials, **{"User-Agent": "Radio/1.0"})
-    listed = await door.run(
-        "{ result: mySessions { nodes { userAgent network isCurrent kind } } }", found["tokens"]["accessToken"]
-    )
-    assert listed["nodes"][0] == {
-        "userAgent": "Radio/1.0",
-        "network": "127.0.0.0/24",
-        "isCurrent": True,
-        "kind": "LOGIN",
-    }

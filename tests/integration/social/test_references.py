@@ -142,16 +142,17 @@ async def test_what_cannot_be_searched_by_is_told_apart(mesh: Mesh, social: Clie
             await search(social, person, **fields)
         assert (refusal.value.reason, refusal.value.field) == (reason, field)
     track_id = library.track_ids[0]
-    for fields, field in (
+    wrong_ones: list[tuple[dict[str, object], str]] = [
         ({}, "reference"),
         ({"track_id": track_id, "count": 201}, "count"),
         ({"track_id": track_id, "count": -1}, "count"),
         ({"track_id": track_id, "segments_per_track": 21}, "segments_per_track"),
         ({"track_id": track_id, "filter": jobs_pb2.TrackFilter(genres=["x" * 201])}, "filter.genres[0]"),
-    ):
+    ]
+    for given, wrong_field in wrong_ones:
         with pytest.raises(InvalidArgument) as wrong:
-            await search(social, person, **fields)
-        assert wrong.value.field == field
+            await search(social, person, **given)
+        assert wrong.value.field == wrong_field
     with pytest.raises(NotFound):
         await hear(social, person, upload_id)
     await sql.execute("UPDATE embeddings SET windows_digest = ''")
@@ -182,6 +183,19 @@ async def test_windows_that_are_lost_are_heard_again(
     await hear(social, person, upload_id)
     assert mesh.embedder.heard == [sha("demo")] * 2
     assert await sql.fetchval("SELECT windows_digest FROM upload_embeddings") == windows_of(sha("demo"))
+
+
+async def test_embedder_that_keeps_no_windows_ends_the_job(mesh: Mesh, library: Library, social: Client) -> None:
+    person = await social.sign_up()
+    upload_id = await social.upload(person, sha("demo"))
+    mesh.embedder.keeps_windows = False
+    job = await hear(social, person, upload_id)
+    assert (job.state, job.failure_reason) == (jobs_pb2.JOB_STATE_FAILED, "WINDOWS_NOT_KEPT")
+    seed = jobs_pb2.GenerationSeed(upload_id=upload_id)
+    assert (await social.generate(person, seed, length=2)).state == jobs_pb2.JOB_STATE_SUCCEEDED
+    with pytest.raises(FailedPrecondition) as refusal:
+        await search(social, person, upload_id=upload_id)
+    assert refusal.value.reason == "UPLOAD_NOT_HEARD"
 
 
 async def test_what_the_index_refuses_is_told(mesh: Mesh, social: Client, library: Library) -> None:

@@ -64,6 +64,12 @@ def test_so_many_buckets_and_no_more(clock: Clock, monkeypatch: pytest.MonkeyPat
     assert budgets.left("b") == 100
 
 
+def test_workers_share_what_a_viewer_has() -> None:
+    share = Budgets.of_worker(20_000, 2000, 3)
+    assert (share.capacity, round(share.refill_per_s, 1)) == (6666, 666.7)
+    assert Budgets.of_worker(100, 1, 64).capacity == 1
+
+
 def test_a_user_has_one_bucket_whatever_the_token_and_guests_have_their_networks() -> None:
     try:
         auth.bind_client("192.0.2.0/24")

@@ -9,8 +9,8 @@ import pytest
 
 from services.chassis.errors import NotFound, PermissionDenied
 from services.gateway import trust
-from services.gateway.__main__ import trusted
 from services.gateway.settings import GatewaySettings
+from services.gateway.trust import trusted_documents
 from services.gateway.trusted import TrustedDocuments, document_id, read_manifest
 
 ME = "{ me { email } }"
@@ -93,7 +93,7 @@ def test_manifest_is_written_from_files_and_read_again(tmp_path: Path, capsys: p
     manifest.write_text(capsys.readouterr().out)
     assert read_manifest(manifest) == {ID: ME}
     settings = GatewaySettings(url_signing_key=KEY, trusted_documents=str(manifest), trusted_only=True)
-    assert trusted(settings).refusal("{ __typename }") is not None
+    assert trusted_documents(settings).refusal("{ __typename }") is not None
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_documents_that_could_not_run_are_no_manifest(
     assert fault in written.err
     manifest.write_text(json.dumps({document_id(text): text}))
     with pytest.raises(SystemExit, match=fault):
-        trusted(GatewaySettings(url_signing_key=KEY, trusted_documents=str(manifest)))
+        trusted_documents(GatewaySettings(url_signing_key=KEY, trusted_documents=str(manifest)))
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"a": 1}', json.dumps({"0" * 64: ME})])
@@ -120,9 +120,9 @@ def test_bad_manifests_end_the_start(tmp_path: Path, content: str) -> None:
     manifest = tmp_path / "manifest.json"
     manifest.write_text(content)
     with pytest.raises(SystemExit, match="GATEWAY_TRUSTED_DOCUMENTS"):
-        trusted(GatewaySettings(url_signing_key=KEY, trusted_documents=str(manifest)))
+        trusted_documents(GatewaySettings(url_signing_key=KEY, trusted_documents=str(manifest)))
     with pytest.raises(SystemExit, match="GATEWAY_TRUSTED_DOCUMENTS"):
-        trusted(GatewaySettings(url_signing_key=KEY, trusted_documents=str(tmp_path / "none")))
+        trusted_documents(GatewaySettings(url_signing_key=KEY, trusted_documents=str(tmp_path / "none")))
 
 
 def test_only_trusted_documents_need_some() -> None:

@@ -76,4 +76,7 @@ CASES: Cases = {
     "EngagementService/ListComments": Case(_comments_private, ONLY_OWNER),
     "EngagementService/ListComments, public": Case(_comments_public, EVERYBODY),
     "EngagementService/ListLikers": Case(_likers_private, ONLY_OWNER),
+    "EngagementService/BatchGetComments": "leaves out what is not for the caller: test_first_pages",
+    "EngagementService/BatchListComments": "leaves out what is not for the caller: test_first_pages",
+    "EngagementService/BatchListLikers": "leaves out what is not for the caller: test_first_pages",
 }

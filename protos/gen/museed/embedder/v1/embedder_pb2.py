@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!museed/embedder/v1/embedder.proto\x12\x12museed.embedder.v1\"]\n\x0c\x45mbedRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.museed.embedder.v1.EmbedHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"\x7f\n\x0b\x45mbedHeader\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x13\n\x0bmin_seconds\x18\x02 \x01(\x01\x12\x12\n\nencoder_id\x18\x03 \x01(\t\x12\x33\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32!.museed.embedder.v1.AudioEncoding\"A\n\rEmbedResponse\x12\x30\n\tembedding\x18\x01 \x01(\x0b\x32\x1d.museed.embedder.v1.Embedding\"K\n\x10\x45mbedBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x13\n\x0bmin_seconds\x18\x02 \x01(\x01\x12\x12\n\nencoder_id\x18\x03 \x01(\t\"E\n\x11\x45mbedBlobResponse\x12\x30\n\tembedding\x18\x01 \x01(\x0b\x32\x1d.museed.embedder.v1.Embedding\"\x8b\x01\n\x11\x45mbedBatchRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x06\x64igest\x18\x02 \x01(\x0cH\x00\x12\x0f\n\x05\x61udio\x18\x03 \x01(\x0cH\x00\x12\x13\n\tpcm_f32le\x18\x04 \x01(\x0cH\x00\x12\x13\n\x0bmin_seconds\x18\x05 \x01(\x01\x12\x12\n\nencoder_id\x18\x06 \x01(\tB\x08\n\x06source\"\x90\x01\n\x12\x45mbedBatchResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\tembedding\x18\x02 \x01(\x0b\x32\x1d.museed.embedder.v1.EmbeddingH\x00\x12.\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1d.museed.embedder.v1.ItemErrorH\x00\x42\t\n\x07outcome\"\xc2\x01\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12=\n\x08metadata\x18\x04 \x03(\x0b\x32+.museed.embedder.v1.ItemError.MetadataEntry\x12\x16\n\x0eretry_after_ms\x18\x05 \x01(\x05\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\x10\x45mbedTextRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nencoder_id\x18\x02 \x01(\t\"G\n\x11\x45mbedTextResponse\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\x12\x0e\n\x06prompt\x18\x03 \x01(\t\"0\n\x0fTagTrackRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\r\n\x05limit\x18\x02 \x01(\x05\"}\n\x10TagTrackResponse\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12*\n\x04tags\x18\x02 \x03(\x0b\x32\x1c.museed.embedder.v1.TagScore\x12)\n\x04\x61xes\x18\x03 \x03(\x0b\x32\x1b.museed.embedder.v1.TagAxis\"C\n\x07TagAxis\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x04tags\x18\x02 \x03(\x0b\x32\x1c.museed.embedder.v1.TagScore\"\x16\n\x14\x44\x65scribeModelRequest\"\xfc\x02\n\x15\x44\x65scribeModelResponse\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12\x16\n\x0esample_rate_hz\x18\x04 \x01(\x05\x12\x16\n\x0ewindow_seconds\x18\x05 \x01(\x01\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x0f\n\x07license\x18\x08 \x01(\t\x12\x11\n\ttag_names\x18\t \x03(\t\x12>\n\x12random_pair_cosine\x18\n \x03(\x0b\x32\".museed.embedder.v1.CosineQuantile\x12\x12\n\nis_centred\x18\x0b \x01(\x08\x12\x0f\n\x07runtime\x18\x0c \x01(\t\x12\x12\n\nparameters\x18\r \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x0e \x01(\x03\x12\x0f\n\x07pooling\x18\x0f \x01(\t\x12\x17\n\x0ftext_encoder_id\x18\x10 \x01(\t\"/\n\x0e\x43osineQuantile\x12\r\n\x05share\x18\x01 \x01(\x01\x12\x0e\n\x06\x63osine\x18\x02 \x01(\x01\"\xd9\x01\n\tEmbedding\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\x12\x18\n\x10\x64uration_seconds\x18\x03 \x01(\x01\x12\x14\n\x0cwindow_count\x18\x04 \x01(\x05\x12\x16\n\x0ewindows_digest\x18\x05 \x01(\x0c\x12*\n\x04tags\x18\x06 \x03(\x0b\x32\x1c.museed.embedder.v1.TagScore\x12\x34\n\x0b\x64\x65scriptors\x18\x07 \x01(\x0b\x32\x1f.museed.embedder.v1.Descriptors\"\xf6\x01\n\x0b\x44\x65scriptors\x12\x10\n\x08revision\x18\x01 \x01(\x05\x12\x1a\n\rloudness_lufs\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tpeak_dbfs\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\ttempo_bpm\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x1b\n\x0ekey_confidence\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\x13\n\x06\x65nergy\x18\x07 \x01(\x01H\x04\x88\x01\x01\x42\x10\n\x0e_loudness_lufsB\x0c\n\n_peak_dbfsB\x0c\n\n_tempo_bpmB\x11\n\x0f_key_confidenceB\t\n\x07_energy\"\'\n\x08TagScore\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02*M\n\rAudioEncoding\x12\x1e\n\x1a\x41UDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41UDIO_ENCODING_PCM_F32LE\x10\x01\x32\xb3\x04\n\x0f\x45mbedderService\x12N\n\x05\x45mbed\x12 .museed.embedder.v1.EmbedRequest\x1a!.museed.embedder.v1.EmbedResponse(\x01\x12X\n\tEmbedBlob\x12$.museed.embedder.v1.EmbedBlobRequest\x1a%.museed.embedder.v1.EmbedBlobResponse\x12_\n\nEmbedBatch\x12%.museed.embedder.v1.EmbedBatchRequest\x1a&.museed.embedder.v1.EmbedBatchResponse(\x01\x30\x01\x12X\n\tEmbedText\x12$.museed.embedder.v1.EmbedTextRequest\x1a%.museed.embedder.v1.EmbedTextResponse\x12U\n\x08TagTrack\x12#.museed.embedder.v1.TagTrackRequest\x1a$.museed.embedder.v1.TagTrackResponse\x12\x64\n\rDescribeModel\x12(.museed.embedder.v1.DescribeModelRequest\x1a).museed.embedder.v1.DescribeModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!museed/embedder/v1/embedder.proto\x12\x12museed.embedder.v1\"]\n\x0c\x45mbedRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.museed.embedder.v1.EmbedHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"\x7f\n\x0b\x45mbedHeader\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x13\n\x0bmin_seconds\x18\x02 \x01(\x01\x12\x12\n\nencoder_id\x18\x03 \x01(\t\x12\x33\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32!.museed.embedder.v1.AudioEncoding\"A\n\rEmbedResponse\x12\x30\n\tembedding\x18\x01 \x01(\x0b\x32\x1d.museed.embedder.v1.Embedding\"a\n\x10\x45mbedBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x13\n\x0bmin_seconds\x18\x02 \x01(\x01\x12\x12\n\nencoder_id\x18\x03 \x01(\t\x12\x14\n\x0ckeep_windows\x18\x04 \x01(\x08\"E\n\x11\x45mbedBlobResponse\x12\x30\n\tembedding\x18\x01 \x01(\x0b\x32\x1d.museed.embedder.v1.Embedding\"\x8b\x01\n\x11\x45mbedBatchRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x06\x64igest\x18\x02 \x01(\x0cH\x00\x12\x0f\n\x05\x61udio\x18\x03 \x01(\x0cH\x00\x12\x13\n\tpcm_f32le\x18\x04 \x01(\x0cH\x00\x12\x13\n\x0bmin_seconds\x18\x05 \x01(\x01\x12\x12\n\nencoder_id\x18\x06 \x01(\tB\x08\n\x06source\"\x90\x01\n\x12\x45mbedBatchResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\tembedding\x18\x02 \x01(\x0b\x32\x1d.museed.embedder.v1.EmbeddingH\x00\x12.\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1d.museed.embedder.v1.ItemErrorH\x00\x42\t\n\x07outcome\"\xc2\x01\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12=\n\x08metadata\x18\x04 \x03(\x0b\x32+.museed.embedder.v1.ItemError.MetadataEntry\x12\x16\n\x0eretry_after_ms\x18\x05 \x01(\x05\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\x10\x45mbedTextRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nencoder_id\x18\x02 \x01(\t\"G\n\x11\x45mbedTextResponse\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\x12\x0e\n\x06prompt\x18\x03 \x01(\t\"0\n\x0fTagTrackRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\r\n\x05limit\x18\x02 \x01(\x05\"}\n\x10TagTrackResponse\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12*\n\x04tags\x18\x02 \x03(\x0b\x32\x1c.museed.embedder.v1.TagScore\x12)\n\x04\x61xes\x18\x03 \x03(\x0b\x32\x1b.museed.embedder.v1.TagAxis\"C\n\x07TagAxis\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x04tags\x18\x02 \x03(\x0b\x32\x1c.museed.embedder.v1.TagScore\"\x16\n\x14\x44\x65scribeModelRequest\"\xfc\x02\n\x15\x44\x65scribeModelResponse\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12\x16\n\x0esample_rate_hz\x18\x04 \x01(\x05\x12\x16\n\x0ewindow_seconds\x18\x05 \x01(\x01\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x0f\n\x07license\x18\x08 \x01(\t\x12\x11\n\ttag_names\x18\t \x03(\t\x12>\n\x12random_pair_cosine\x18\n \x03(\x0b\x32\".museed.embedder.v1.CosineQuantile\x12\x12\n\nis_centred\x18\x0b \x01(\x08\x12\x0f\n\x07runtime\x18\x0c \x01(\t\x12\x12\n\nparameters\x18\r \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x0e \x01(\x03\x12\x0f\n\x07pooling\x18\x0f \x01(\t\x12\x17\n\x0ftext_encoder_id\x18\x10 \x01(\t\"/\n\x0e\x43osineQuantile\x12\r\n\x05share\x18\x01 \x01(\x01\x12\x0e\n\x06\x63osine\x18\x02 \x01(\x01\"\xd9\x01\n\tEmbedding\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\x12\x18\n\x10\x64uration_seconds\x18\x03 \x01(\x01\x12\x14\n\x0cwindow_count\x18\x04 \x01(\x05\x12\x16\n\x0ewindows_digest\x18\x05 \x01(\x0c\x12*\n\x04tags\x18\x06 \x03(\x0b\x32\x1c.museed.embedder.v1.TagScore\x12\x34\n\x0b\x64\x65scriptors\x18\x07 \x01(\x0b\x32\x1f.museed.embedder.v1.Descriptors\"\xf6\x01\n\x0b\x44\x65scriptors\x12\x10\n\x08revision\x18\x01 \x01(\x05\x12\x1a\n\rloudness_lufs\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tpeak_dbfs\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\ttempo_bpm\x18\x04 \x01(\x01H\x02\x88\x01\x01\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x1b\n\x0ekey_confidence\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\x13\n\x06\x65nergy\x18\x07 \x01(\x01H\x04\x88\x01\x01\x42\x10\n\x0e_loudness_lufsB\x0c\n\n_peak_dbfsB\x0c\n\n_tempo_bpmB\x11\n\x0f_key_confidenceB\t\n\x07_energy\"\'\n\x08TagScore\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02*M\n\rAudioEncoding\x12\x1e\n\x1a\x41UDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41UDIO_ENCODING_PCM_F32LE\x10\x01\x32\xb3\x04\n\x0f\x45mbedderService\x12N\n\x05\x45mbed\x12 .museed.embedder.v1.EmbedRequest\x1a!.museed.embedder.v1.EmbedResponse(\x01\x12X\n\tEmbedBlob\x12$.museed.embedder.v1.EmbedBlobRequest\x1a%.museed.embedder.v1.EmbedBlobResponse\x12_\n\nEmbedBatch\x12%.museed.embedder.v1.EmbedBatchRequest\x1a&.museed.embedder.v1.EmbedBatchResponse(\x01\x30\x01\x12X\n\tEmbedText\x12$.museed.embedder.v1.EmbedTextRequest\x1a%.museed.embedder.v1.EmbedTextResponse\x12U\n\x08TagTrack\x12#.museed.embedder.v1.TagTrackRequest\x1a$.museed.embedder.v1.TagTrackResponse\x12\x64\n\rDescribeModel\x12(.museed.embedder.v1.DescribeModelRequest\x1a).museed.embedder.v1.DescribeModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ITEMERROR_METADATAENTRY']._loaded_options = None
   _globals['_ITEMERROR_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_AUDIOENCODING']._serialized_start=2321
-  _globals['_AUDIOENCODING']._serialized_end=2398
+  _globals['_AUDIOENCODING']._serialized_start=2343
+  _globals['_AUDIOENCODING']._serialized_end=2420
   _globals['_EMBEDREQUEST']._serialized_start=57
   _globals['_EMBEDREQUEST']._serialized_end=150
   _globals['_EMBEDHEADER']._serialized_start=152
@@ -42,39 +42,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMBEDRESPONSE']._serialized_start=281
   _globals['_EMBEDRESPONSE']._serialized_end=346
   _globals['_EMBEDBLOBREQUEST']._serialized_start=348
-  _globals['_EMBEDBLOBREQUEST']._serialized_end=423
-  _globals['_EMBEDBLOBRESPONSE']._serialized_start=425
-  _globals['_EMBEDBLOBRESPONSE']._serialized_end=494
-  _globals['_EMBEDBATCHREQUEST']._serialized_start=497
-  _globals['_EMBEDBATCHREQUEST']._serialized_end=636
-  _globals['_EMBEDBATCHRESPONSE']._serialized_start=639
-  _globals['_EMBEDBATCHRESPONSE']._serialized_end=783
-  _globals['_ITEMERROR']._serialized_start=786
-  _globals['_ITEMERROR']._serialized_end=980
-  _globals['_ITEMERROR_METADATAENTRY']._serialized_start=933
-  _globals['_ITEMERROR_METADATAENTRY']._serialized_end=980
-  _globals['_EMBEDTEXTREQUEST']._serialized_start=982
-  _globals['_EMBEDTEXTREQUEST']._serialized_end=1034
-  _globals['_EMBEDTEXTRESPONSE']._serialized_start=1036
-  _globals['_EMBEDTEXTRESPONSE']._serialized_end=1107
-  _globals['_TAGTRACKREQUEST']._serialized_start=1109
-  _globals['_TAGTRACKREQUEST']._serialized_end=1157
-  _globals['_TAGTRACKRESPONSE']._serialized_start=1159
-  _globals['_TAGTRACKRESPONSE']._serialized_end=1284
-  _globals['_TAGAXIS']._serialized_start=1286
-  _globals['_TAGAXIS']._serialized_end=1353
-  _globals['_DESCRIBEMODELREQUEST']._serialized_start=1355
-  _globals['_DESCRIBEMODELREQUEST']._serialized_end=1377
-  _globals['_DESCRIBEMODELRESPONSE']._serialized_start=1380
-  _globals['_DESCRIBEMODELRESPONSE']._serialized_end=1760
-  _globals['_COSINEQUANTILE']._serialized_start=1762
-  _globals['_COSINEQUANTILE']._serialized_end=1809
-  _globals['_EMBEDDING']._serialized_start=1812
-  _globals['_EMBEDDING']._serialized_end=2029
-  _globals['_DESCRIPTORS']._serialized_start=2032
-  _globals['_DESCRIPTORS']._serialized_end=2278
-  _globals['_TAGSCORE']._serialized_start=2280
-  _globals['_TAGSCORE']._serialized_end=2319
-  _globals['_EMBEDDERSERVICE']._serialized_start=2401
-  _globals['_EMBEDDERSERVICE']._serialized_end=2964
+  _globals['_EMBEDBLOBREQUEST']._serialized_end=445
+  _globals['_EMBEDBLOBRESPONSE']._serialized_start=447
+  _globals['_EMBEDBLOBRESPONSE']._serialized_end=516
+  _globals['_EMBEDBATCHREQUEST']._serialized_start=519
+  _globals['_EMBEDBATCHREQUEST']._serialized_end=658
+  _globals['_EMBEDBATCHRESPONSE']._serialized_start=661
+  _globals['_EMBEDBATCHRESPONSE']._serialized_end=805
+  _globals['_ITEMERROR']._serialized_start=808
+  _globals['_ITEMERROR']._serialized_end=1002
+  _globals['_ITEMERROR_METADATAENTRY']._serialized_start=955
+  _globals['_ITEMERROR_METADATAENTRY']._serialized_end=1002
+  _globals['_EMBEDTEXTREQUEST']._serialized_start=1004
+  _globals['_EMBEDTEXTREQUEST']._serialized_end=1056
+  _globals['_EMBEDTEXTRESPONSE']._serialized_start=1058
+  _globals['_EMBEDTEXTRESPONSE']._serialized_end=1129
+  _globals['_TAGTRACKREQUEST']._serialized_start=1131
+  _globals['_TAGTRACKREQUEST']._serialized_end=1179
+  _globals['_TAGTRACKRESPONSE']._serialized_start=1181
+  _globals['_TAGTRACKRESPONSE']._serialized_end=1306
+  _globals['_TAGAXIS']._serialized_start=1308
+  _globals['_TAGAXIS']._serialized_end=1375
+  _globals['_DESCRIBEMODELREQUEST']._serialized_start=1377
+  _globals['_DESCRIBEMODELREQUEST']._serialized_end=1399
+  _globals['_DESCRIBEMODELRESPONSE']._serialized_start=1402
+  _globals['_DESCRIBEMODELRESPONSE']._serialized_end=1782
+  _globals['_COSINEQUANTILE']._serialized_start=1784
+  _globals['_COSINEQUANTILE']._serialized_end=1831
+  _globals['_EMBEDDING']._serialized_start=1834
+  _globals['_EMBEDDING']._serialized_end=2051
+  _globals['_DESCRIPTORS']._serialized_start=2054
+  _globals['_DESCRIPTORS']._serialized_end=2300
+  _globals['_TAGSCORE']._serialized_start=2302
+  _globals['_TAGSCORE']._serialized_end=2341
+  _globals['_EMBEDDERSERVICE']._serialized_start=2423
+  _globals['_EMBEDDERSERVICE']._serialized_end=2986
 # @@protoc_insertion_point(module_scope)

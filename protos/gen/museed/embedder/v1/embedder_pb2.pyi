@@ -140,22 +140,28 @@ class EmbedBlobRequest(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     MIN_SECONDS_FIELD_NUMBER: _builtins.int
     ENCODER_ID_FIELD_NUMBER: _builtins.int
+    KEEP_WINDOWS_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
     """SHA-256 of the file, 32 bytes."""
     min_seconds: _builtins.float
     """Shortest duration that is accepted, in seconds; 0 means 3 s."""
     encoder_id: _builtins.str
     """Encoder that the caller expects; empty accepts the serving one, another is FAILED_PRECONDITION."""
+    keep_windows: _builtins.bool
+    """Puts the vectors of its windows into the blob store and tells their digest; whose they are, is for the caller to
+    remember.
+    """
     def __init__(
         self,
         *,
         digest: _builtins.bytes = ...,
         min_seconds: _builtins.float = ...,
         encoder_id: _builtins.str = ...,
+        keep_windows: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "encoder_id", b"encoder_id", "min_seconds", b"min_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "encoder_id", b"encoder_id", "keep_windows", b"keep_windows", "min_seconds", b"min_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
