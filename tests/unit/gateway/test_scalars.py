@@ -1,6 +1,7 @@
 """Numbers that JSON's own cannot carry."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from graphql import GraphQLError
@@ -9,9 +10,8 @@ from hypothesis import strategies as st
 
 from services.gateway.schema.scalars import UINT64
 
-parse, serialize = UINT64.parse_value, UINT64.serialize
-assert parse is not None
-assert serialize is not None
+parse = cast(Callable[[Any], int], UINT64.parse_value)
+serialize = cast(Callable[[int], str], UINT64.serialize)
 
 
 @given(st.integers(0, 2**64 - 1))
