@@ -59,7 +59,7 @@ async def _gateway(folder: Path, nats: NatsServer, behind: Upstreams) -> AsyncIt
             "GATEWAY_RETRIEVER_ADDRESS": behind.retriever_address,
             "GATEWAY_URL_SIGNING_KEY": "k" * 32,
             "GATEWAY_BLOB_STORE_URL": f"file://{folder / 'blobs'}",
-            "GATEWAY_LOG_LEVEL": "ERROR",
+            "GATEWAY_LOG_LEVEL": "WARNING",
             "NATS_URL": settings.url,
             "NATS_USER": settings.user,
             "NATS_PASSWORD": settings.password,

@@ -11,7 +11,7 @@ from museed.social.v1 import catalog_pb2
 from services.chassis import auth
 from services.chassis.blobs import BlobStore
 from services.chassis.errors import ResourceExhausted
-from services.chassis.server import time_left_s
+from services.chassis.server import limit_time, time_left_s
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
@@ -93,7 +93,19 @@ class RequestContext:
 
     def forget_loaded(self) -> None:
         """Read anew what is asked for from now on: something is about to change it."""
-        self.loaders = Loaders(self.parts.upstream, self.call)
+        self._loaders: Loaders | None = None
+
+    def begin_event(self) -> None:
+        """Give what follows in a subscription a budget of calls and of time, whenever the last event was."""
+        self.refresh()
+        limit_time(self.parts.settings.request_timeout_s)
+
+    @property
+    def loaders(self) -> Loaders:
+        """What loads in batches; made when it is wanted, since an open socket would hold 50 KiB of it for nothing."""
+        if self._loaders is None:
+            self._loaders = Loaders(self.parts.upstream, self.call)
+        return self._loaders
 
     def for_operation(self) -> "RequestContext":
         """Return a context for one operation of this request or socket."""

@@ -10,6 +10,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+_VERIFY = """mutation($input: VerifyEmailInput!) { result: verifyEmail(input: $input) {
+  __typename ... on UserError { message } } }"""
+_RESET = """mutation($input: ResetPasswordInput!) { result: resetPassword(input: $input) {
+  __typename ... on UserError { message } } }"""
+# What the pages send: trusted wherever the pages are served.
+DOCUMENTS = (_VERIFY, _RESET)
 _STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:28em;margin:4em auto;padding:0 1em}"
     "input,button{font:inherit;padding:.4em .6em;margin:.3em 0;box-sizing:border-box}input{width:100%}"
@@ -73,16 +79,14 @@ _PAGES = {
     "/verify-email": _page(
         "Confirm your e-mail address",
         "이메일 주소 확인",
-        """<form data-mutation="mutation($input: VerifyEmailInput!) { result: verifyEmail(input: $input) {
-  __typename ... on UserError { message } } }"
+        f"""<form data-mutation="{_VERIFY}"
 data-done="Thank you: your address is confirmed." data-done-ko="감사합니다. 주소가 확인되었습니다.">
 <button data-ko="확인">Confirm</button></form>""",
     ),
     "/reset-password": _page(
         "Set a new password",
         "새 비밀번호 설정",
-        """<form data-mutation="mutation($input: ResetPasswordInput!) { result: resetPassword(input: $input) {
-  __typename ... on UserError { message } } }"
+        f"""<form data-mutation="{_RESET}"
 data-done="Your password is set: log in with it."
 data-done-ko="비밀번호가 설정되었습니다. 새 비밀번호로 로그인해 주세요.">
 <label><span data-ko="새 비밀번호 (8자 이상)">New password, 8 characters or more</span>

@@ -81,7 +81,7 @@ class SharePage:
             shown,
             {track.track_id: track for track in tracks if track is not None},
             owner,
-            f"{public_url}/p/{found.playlist.share_slug}",
+            public_url,
             texts,
         )
         return page, found.playlist.visibility == playlists_pb2.VISIBILITY_PUBLIC
@@ -98,9 +98,10 @@ def _playlist_page(
     entries: Sequence[playlists_pb2.PlaylistEntry],
     tracks: Mapping[str, catalog_pb2.Track],
     owner: accounts_pb2.User | None,
-    url: str,
+    base_url: str,
     texts: Texts,
 ) -> str:
+    url = f"{base_url}/p/{playlist.share_slug}"
     by = texts.by(owner.nickname if owner else "")
     summary = " · ".join(filter(None, (by, texts.count(playlist.entry_count), texts.length(playlist.duration_seconds))))
     about = playlist.description or summary
@@ -112,6 +113,9 @@ def _playlist_page(
         "og:url": url,
         "og:locale": texts.locale,
     }
+    if entries:
+        # Where it has none, previews are without a picture.
+        tags["og:image"] = f"{base_url}/tracks/{entries[0].track_id}/cover"
     head = [f'<meta property="{name}" content="{escape(value)}">' for name, value in tags.items()]
     head.append('<meta name="twitter:card" content="summary">')
     head.append(f'<meta name="description" content="{escape(_shortened(about))}">')

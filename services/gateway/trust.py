@@ -12,6 +12,7 @@ from pathlib import Path
 from graphql import GraphQLError
 
 from services.chassis.errors import DomainError
+from services.gateway import pages
 from services.gateway.gate import GatewaySchema
 from services.gateway.limits import check_shape, parse_document
 from services.gateway.schema import make_schema
@@ -33,7 +34,7 @@ def faults(schema: GatewaySchema, documents: Mapping[str, str]) -> list[str]:
 
 
 def trusted_documents(settings: GatewaySettings) -> TrustedDocuments:
-    """Read the manifest of the settings.
+    """Read the manifest of the settings; what this process's own pages send is in it, too.
 
     Raises:
         SystemExit: There is none, or not all of it can be run.
@@ -46,7 +47,8 @@ def trusted_documents(settings: GatewaySettings) -> TrustedDocuments:
         raise SystemExit(f"GATEWAY_TRUSTED_DOCUMENTS: {error}") from error
     if wrong := faults(make_schema(), documents):
         raise SystemExit("GATEWAY_TRUSTED_DOCUMENTS: " + "\n".join(wrong))
-    return TrustedDocuments(documents, is_closed=settings.trusted_only)
+    own = {document_id(text): text for text in pages.DOCUMENTS}
+    return TrustedDocuments(documents | own, is_closed=settings.trusted_only)
 
 
 def main(paths: list[str]) -> int:

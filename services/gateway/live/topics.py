@@ -55,7 +55,7 @@ class RowTopic:
 
     async def visible(self, items: Sequence[Item]) -> list[Item]:
         """Return those that they may see, by one call for up to 500."""
-        self._context.refresh()
+        self._context.begin_event()
         found: list[Item] = []
         for start in range(0, len(items), _MOST_VIEWED):
             asked = items[start : start + _MOST_VIEWED]
@@ -71,7 +71,7 @@ class RowTopic:
         Raises:
             FailedPrecondition: CURSOR_TOO_OLD: that is too much.
         """
-        self._context.refresh()
+        self._context.begin_event()
         found: list[Item] = []
         token = ""
         for _ in range(_MOST_PAGES):
@@ -105,7 +105,7 @@ class FeedTopic(RowTopic):
     async def prepare(self) -> None:
         """Learn whom they follow."""
         method = self._context.parts.upstream.feed.ListFollowedIds
-        self._context.refresh()
+        self._context.begin_event()
         answer = await self._context.call(method, feed_pb2.ListFollowedIdsRequest())
         self._followed = Followed(answer.user_ids)
 

@@ -10,7 +10,6 @@ from strawberry import field, relay
 
 from museed.social.v1 import jobs_pb2, jobwork_pb2
 from services.chassis.bus import SOCIAL_EVENTS
-from services.chassis.server import limit_time
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
@@ -198,16 +197,17 @@ class JobSubscription:
         live = context.parts.live
 
         async def read() -> Job:
-            context.refresh()
-            limit_time(context.parts.settings.request_timeout_s)
+            context.begin_event()
             return await read_job(context, uuid)
 
         with live.hub.bells.watch(f"job/{uuid}") as bell:
             job = await read()
             yield job
+            context.refresh()  # what was loaded is not kept while nothing happens
             while job.state not in FINAL_STATES:
                 await live.hub.until_news(bell, SOCIAL_EVENTS)
                 bell.take()
                 last, job = job, await live.asking.patiently(read)
                 if job != last:
                     yield job
+                    context.refresh()

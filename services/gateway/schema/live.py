@@ -12,7 +12,6 @@ from museed.social.v1 import feed_pb2, notifications_pb2
 from services.chassis import auth
 from services.chassis.bus import PEOPLE_EVENTS
 from services.chassis.errors import NotFound
-from services.chassis.server import limit_time
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
 from services.gateway.live.following import Delivery, Follower
@@ -89,14 +88,9 @@ async def _follow(
         live.hub, kind(context, viewer.user_id), live.cursors, live.asking, context.parts.settings.live_heartbeat_s
     )
     async for delivery in follower.follow(after):
-        begin_event(context)
+        context.begin_event()
         yield delivery
-
-
-def begin_event(context: RequestContext) -> None:
-    """Give the next event of a subscription a budget of calls and of time."""
-    context.refresh()
-    limit_time(context.parts.settings.request_timeout_s)
+        context.refresh()  # what was loaded is not kept while nothing happens
 
 
 @strawberry.type
@@ -136,7 +130,7 @@ class LiveSubscription:
         uuid = decode_id(playlist_id, "Playlist", "playlistId")
 
         async def read() -> Playlist | None:
-            begin_event(context)
+            context.begin_event()
             message = await context.loaders.playlists.load(uuid)
             return None if message is None else Playlist.from_message(message)
 

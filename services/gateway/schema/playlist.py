@@ -8,10 +8,10 @@ from typing import Annotated, ClassVar, Self
 import strawberry
 from strawberry import field, relay
 
-from museed.social.v1 import editing_pb2, playlists_pb2
+from museed.social.v1 import editing_pb2, feed_pb2, playlists_pb2
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
-from services.gateway.playlist_loaders import EntriesKey
+from services.gateway.playlist_loaders import EntriesKey, PageKey
 from services.gateway.schema.comment import Comment, comments_of
 from services.gateway.schema.fields import AnyId, member, resolver
 from services.gateway.schema.liker import LikerConnection, likers_of
@@ -227,6 +227,19 @@ async def find_playlist(context: RequestContext, playlist_id: str) -> Playlist |
     """Return a playlist through the loader, without its entries; None for no id, and what is not theirs to open."""
     message = await context.loaders.playlists.load(playlist_id) if playlist_id else None
     return None if message is None else Playlist.from_message(message)
+
+
+async def playlists_of(context: RequestContext, user_id: str, first: int, after: str | None) -> Connection[Playlist]:
+    """Return a person's public playlists: first pages of many people in one call, further ones by themselves."""
+    page = page_request(first, after)
+    found: feed_pb2.PlaylistsOfUser | feed_pb2.ListPlaylistsOfUserResponse | None
+    if page.token:
+        request = feed_pb2.ListPlaylistsOfUserRequest(user_id=user_id, page_size=page.size, page_token=page.token)
+        found = await context.call(context.parts.upstream.feed.ListPlaylistsOfUser, request)
+    else:
+        found = await context.loaders.of_playlists.of_users.load(PageKey(user_id, page.size))
+    playlists, next_token = ([], "") if found is None else (list(found.playlists), found.next_page_token)
+    return connection_from_page(page, [Playlist.from_message(each) for each in playlists], next_token)
 
 
 @strawberry.type

@@ -1,7 +1,7 @@
 """People as others see them."""
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 import strawberry
 from strawberry import field, relay
@@ -13,10 +13,13 @@ from services.gateway.ids import decode_id
 from services.gateway.schema.badge import Avatar, Badge
 from services.gateway.schema.fields import resolver
 from services.gateway.schema.listening import Listening, ListeningRange, Range, TopCount, check_top_count
-from services.gateway.schema.paging import After, First, PageRequest, page_of, page_request
+from services.gateway.schema.paging import After, Connection, First, PageRequest, page_of, page_request
 from services.gateway.schema.profile import Profile, Relation
 from services.gateway.schema.values import to_datetime
 from services.gateway.user_loaders import ListeningOf, PageOf
+
+if TYPE_CHECKING:
+    from services.gateway.schema.playlist import Playlist
 
 OneId = Annotated[strawberry.ID | None, strawberry.argument(description="Global id or UUID.")]
 Username = Annotated[str | None, strawberry.argument(description="Unique name, case-insensitive.")]
@@ -70,6 +73,15 @@ class User(relay.Node):
         page = page_request(first, after)
         key = PageOf(self.user_id, page.token, page.size)
         return FollowConnection.of(page, await info.context.loaders.people.following.load(key))
+
+    @resolver("Their public playlists, newest first.")
+    async def playlists(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[Annotated["Playlist", strawberry.lazy("services.gateway.schema.playlist")]] | None:
+        """Page through them; first pages of several people together."""
+        from services.gateway.schema.playlist import playlists_of
+
+        return await playlists_of(info.context, self.user_id, first, after)
 
     @resolver("All badges there are, with what they have of each.")
     async def badges(self, info: Info) -> list[Badge] | None:

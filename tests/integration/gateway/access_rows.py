@@ -45,7 +45,7 @@ _ROWS: dict[Need, str] = {
     Need.FREE: """
         IngestProgress.total Track.id Track.tags Track.streamUrl User.id User.avatarUrl Playlist.id Playlist.shareUrl
         Playlist.exportUrl Comment.id Job.id Job.isFinished CreateStreamTokenSuccess.exportUrl
-        Track.coverUrl Artist.id Album.id Album.coverUrl Upload.id Upload.tags DataExport.id
+        Track.coverUrl Artist.id Album.id Album.coverUrl Upload.id Upload.tags Upload.streamUrl DataExport.id
         """,
     Need.PUBLIC_READ: """
         Query.stats Query.trendingPlaylists Query.latestPlaylists Query.user Query.node Query.likedPlaylists
@@ -63,6 +63,7 @@ _ROWS: dict[Need, str] = {
         Query.genres Query.album Query.searchAlbums Query.artist Query.searchArtists Track.details TrackDetails.artist
         TrackDetails.album Artist.tracks Artist.albums Album.artist Album.tracks BlockedTrack.track
         BlockTrackSuccess.track BlockArtistSuccess.artist Subscription.playlistChanges BlockedArtist.artist
+        ArtistPlays.artist Notification.comment Activity.comment
         AuditEntry.actor Report.reporter Report.subjectOwner Report.decidedBy
         """,
     Need.USER_READ: """

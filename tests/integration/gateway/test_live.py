@@ -304,6 +304,16 @@ async def test_signs_of_life_move_the_cursor(own_gateway: Gateway, bus: Bus, nat
         assert max(places) == 1
 
 
+async def test_followers_outlast_the_time_of_an_operation(tmp_path: Path, bus: Bus, nats_server: NatsServer) -> None:
+    async with serving_gateway(tmp_path, request_timeout_s=0.5) as gateway, hearing(gateway, bus, nats_server):
+        let_see(gateway.social)
+        async with feed_of_ann(gateway) as client:
+            await event(client)
+            await asyncio.sleep(0.6)  # it is the passing of this time that nothing may depend on
+            await do(bus, 1)
+            assert await seconds_of(client, 1) == [1]
+
+
 async def test_cursors_hold_for_one_person_and_one_list(live: Gateway) -> None:
     async with feed_of_ann(live) as client:
         cursor = (await event(client))["cursor"]

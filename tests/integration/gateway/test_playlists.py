@@ -327,6 +327,36 @@ async def test_playlists_of_a_person(gateway: Gateway) -> None:
     assert body["errors"][0]["extensions"]["reason"] == "ID_INVALID"
 
 
+async def test_playlists_of_many_people_cost_one_call(gateway: Gateway) -> None:
+    document = """query($id: ID!, $first: Int!) { playlist(id: $id) { likers(first: $first) { nodes {
+      userId playlists(first: 2) { pageInfo { hasNextPage } nodes { title } } } } } }"""
+    for count in (3, 30):
+        gateway.behind.reset()
+        playlist = gateway.social.add_playlist([])
+        fans = [accounts_pb2.User(user_id=new_id(), username="fan", created_at=timestamp()) for _ in range(count)]
+        gateway.social.answers["BatchListLikers"] = engagement_pb2.BatchListLikersResponse(
+            playlists=[
+                engagement_pb2.LikersOfPlaylist(
+                    playlist_id=playlist.playlist_id,
+                    likers=[engagement_pb2.Liker(user=fan, liked_at=timestamp()) for fan in fans],
+                )
+            ]
+        )
+        rain = playlists_pb2.Playlist(title="Rain", visibility=playlists_pb2.VISIBILITY_PUBLIC)
+        gateway.social.answers["BatchListPlaylistsOfUsers"] = feed_pb2.BatchListPlaylistsOfUsersResponse(
+            users=[feed_pb2.PlaylistsOfUser(user_id=fans[0].user_id, playlists=[rain], next_page_token="a token")]
+        )
+        nodes = (await gateway.data(document, {"id": playlist.playlist_id, "first": count}))["playlist"]["likers"][
+            "nodes"
+        ]
+        assert [node["userId"] for node in nodes] == [fan.user_id for fan in fans]
+        assert nodes[0]["playlists"] == {"pageInfo": {"hasNextPage": True}, "nodes": [{"title": "Rain"}]}
+        assert [node["playlists"]["nodes"] for node in nodes[1:]] == [[]] * (count - 1)
+        assert gateway.behind.spent() == {"GetPlaylist": 1, "BatchListLikers": 1, "BatchListPlaylistsOfUsers": 1}
+        asked = gateway.social.requests["BatchListPlaylistsOfUsers"]
+        assert (list(asked.user_ids), asked.page_size) == ([fan.user_id for fan in fans], 2)
+
+
 async def test_stream_tokens_are_listed_without_secrets(gateway: Gateway) -> None:
     token = exchange_pb2.StreamToken(
         token_id=new_id(), playlist_id=new_id(), created_at=timestamp(), expires_at=timestamp()

@@ -56,6 +56,7 @@ async def test_previews_find_what_it_is(gateway: Gateway) -> None:
     response = await gateway.http.get("/p/a-slug")
     assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
     page = Page(response.text)
+    first = gateway.social.playlists[playlist.playlist_id].entries[0].track_id
     assert page.meta() == {
         None: None,
         "viewport": "width=device-width, initial-scale=1",
@@ -65,6 +66,7 @@ async def test_previews_find_what_it_is(gateway: Gateway) -> None:
         "og:description": "On the roof. All night.",
         "og:url": f"{gateway.url}/p/a-slug",
         "og:locale": "en_US",
+        "og:image": f"{gateway.url}/tracks/{first}/cover",
         "twitter:card": "summary",
         "description": "On the roof. All night.",
     }

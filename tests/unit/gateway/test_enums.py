@@ -5,12 +5,24 @@ from typing import Any
 
 import pytest
 
-from museed.social.v1 import feed_pb2, listening_pb2, notifications_pb2, recommendations_pb2, trends_pb2
+from museed.social.v1 import (
+    feed_pb2,
+    jobs_pb2,
+    jobwork_pb2,
+    listening_pb2,
+    notifications_pb2,
+    recommendations_pb2,
+    trends_pb2,
+)
+from services.gateway.schema.extension import SuggestionState
 from services.gateway.schema.feed import ActivityKind
 from services.gateway.schema.history import PlayOutcome
+from services.gateway.schema.job import JobKind, JobState
 from services.gateway.schema.listening import ListeningRange
 from services.gateway.schema.notification import NotificationKind
 from services.gateway.schema.recommendation import RecommendationSource
+from services.gateway.schema.rules import Arrangement
+from services.gateway.schema.schedule import SchedulePeriod
 from services.gateway.schema.trend import TrendDimension, TrendPeriod
 
 
@@ -18,6 +30,11 @@ from services.gateway.schema.trend import TrendDimension, TrendPeriod
     ("ours", "theirs"),
     [
         (ActivityKind, feed_pb2.ActivityKind),
+        (Arrangement, jobs_pb2.Arrangement),
+        (JobKind, jobs_pb2.JobKind),
+        (JobState, jobs_pb2.JobState),
+        (SchedulePeriod, jobwork_pb2.SchedulePeriod),
+        (SuggestionState, jobwork_pb2.SuggestionState),
         (PlayOutcome, listening_pb2.PlayOutcome),
         (ListeningRange, listening_pb2.ListeningRange),
         (NotificationKind, notifications_pb2.NotificationKind),

@@ -1,0 +1,155 @@
+"""What does the gateway cost by itself?
+
+The generator first shows what it can do at all, against a server that answers without reading. Then a playlist page of
+25 tracks with its owner is asked for by one signed-in user: from one gateway worker whose upstreams are functions in
+its own process, and from a bare Strawberry worker under the same server that has the same JSON in memory.
+
+Usage: python -m benchmarks.gateway [--only PART] [--seconds 5] [--callers 8]
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import psutil
+
+from benchmarks.gateway_.bare import DOCUMENT
+from benchmarks.gateway_.generator import Heard, post_in_turn, request_bytes
+from benchmarks.gateway_.inside import furnished
+from benchmarks.retrieval.run import Row
+from tests.conftest import free_port
+
+_TURNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all parts are given."""
+
+    seconds: float
+    callers: int
+    loads: ProcessPoolExecutor
+
+    def post(self, port: int, body: bytes, token: str = "", callers: int | None = None) -> Heard:
+        """Let callers in another process post for some time."""
+        heard = self.loads.submit(
+            post_in_turn, port, request_bytes(port, body, token), callers or self.callers, self.seconds
+        ).result()
+        if heard.refused:
+            raise SystemExit(f"{heard.refused} requests were refused: {heard.body[:500]!r}")
+        return heard
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server: where it listens, and what it told."""
+
+    port: int
+    told: dict[str, Any]
+    process: psutil.Process
+
+    def cpu_s(self) -> float:
+        """Seconds that it has computed."""
+        times = self.process.cpu_times()
+        return times.user + times.system
+
+
+@contextlib.contextmanager
+def serving(kind: str) -> Iterator[Server]:
+    """Run a server until the context ends."""
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.gateway_.serve", kind, str(port)], stdout=subprocess.PIPE, env=os.environ
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise SystemExit(f"the {kind} server did not start")
+            yield Server(port, json.loads(line), psutil.Process(process.pid))
+        finally:
+            process.terminate()
+
+
+def page(bench: Bench) -> Sequence[Row]:
+    """A playlist page of 25 tracks: calls upstream, time of its own, and the rate beside a bare Strawberry's."""
+    body = json.dumps({"query": DOCUMENT, "variables": {"id": furnished()[1]}}).encode()
+    with serving("echo") as server:
+        echo, echo_alone = bench.post(server.port, body), bench.post(server.port, body, callers=1)
+    with serving("bare") as bare_server, serving("gateway") as server:
+        token = server.told["token"]
+        alone = bench.post(server.port, body, token, callers=1)
+        # Turn by turn, so that both have the same machine.
+        gateway, bare, cpu_s, bare_cpu_s = [], [], 0.0, 0.0
+        for _ in range(_TURNS):
+            began = server.cpu_s(), bare_server.cpu_s()
+            gateway.append(bench.post(server.port, body, token))
+            bare.append(bench.post(bare_server.port, body))
+            cpu_s += server.cpu_s() - began[0]
+            bare_cpu_s += bare_server.cpu_s() - began[1]
+        data, calls = _once(server, body)
+    if data != json.loads(bare[-1].body)["data"]:
+        raise SystemExit("the gateway and the bare server do not answer the same")
+    rate, bare_rate = (float(np.median([heard.rate for heard in all_])) for all_ in (gateway, bare))
+    each_ms, bare_ms = 1e3 * cpu_s / _answers(gateway), 1e3 * bare_cpu_s / _answers(bare)
+    own_ms = alone.percentile_ms(50) - echo_alone.percentile_ms(50)
+    return [
+        Row("the generator's ceiling against an echo server", f"{echo.rate:.0f}/s, {echo.rate / rate:.0f} ×", "≥ 10 ×"),
+        Row("calls upstream", " + ".join(sorted(calls)), f"{sum(calls.values())} ≤ 3"),
+        Row("time of its own, one caller: p50, p95", f"{own_ms:.1f}, {alone.percentile_ms(95):.1f} ms", "≤ 5 ms"),
+        Row("computed for an answer: gateway; bare Strawberry", f"{each_ms:.1f}; {bare_ms:.1f} ms"),
+        Row(f"{bench.callers} callers: gateway; bare Strawberry", f"{rate:.0f}/s; {bare_rate:.0f}/s"),
+        Row("of the bare one's rate", f"{rate / bare_rate:.2f} ×", "≥ 0.5 ×"),
+    ]
+
+
+def _answers(heard: Sequence[Heard]) -> int:
+    return sum(each.all_answers for each in heard)
+
+
+def _once(server: Server, body: bytes) -> tuple[Any, dict[str, int]]:
+    """Ask for the page once; return what came, and the calls upstream that it took."""
+    _calls(server.port)
+    headers = {"content-type": "application/json", "authorization": f"Bearer {server.told['token']}"}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"http://127.0.0.1:{server.port}/graphql", body, headers)
+    ) as answer:
+        return json.load(answer)["data"], _calls(server.port)
+
+
+def _calls(port: int) -> dict[str, int]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/calls") as answer:
+        found: dict[str, int] = json.load(answer)
+    return found
+
+
+PARTS: dict[str, Callable[[Bench], Sequence[Row]]] = {"page": page}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--seconds", type=float, default=5, help="of each load")
+    parser.add_argument("--callers", type=int, default=8)
+    chosen = parser.parse_args()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as loads:
+        bench = Bench(chosen.seconds, chosen.callers, loads)
+        for name, part in PARTS.items():
+            if chosen.only in (None, name):
+                for row in part(bench):
+                    print(f"{row.what:<56} {row.figure:>56} {row.goal:>9}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""One server of the benchmark, as a process: `python -m benchmarks.gateway_.serve echo|bare|gateway PORT`.
+
+It prints one line once it listens: what a caller needs to know, as JSON.
+"""
+
+import asyncio
+import json
+import sys
+from typing import Any, cast
+
+import uvicorn
+import uvloop
+
+from benchmarks.gateway_ import bare, inside
+
+_ANSWER = b'{"data":' + b"x" * 8000 + b"}"
+
+
+class Echo(asyncio.Protocol):
+    """Answers each request, whatever it says, with a body as long as that of the page."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses
+
+    def data_received(self, data: bytes) -> None:
+        """Answer; the generator never sends a second request before that."""
+        if data.endswith(b"}"):
+            self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(_ANSWER) + _ANSWER)
+
+
+async def _echo(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", port)
+    _tell({})
+    await server.serve_forever()
+
+
+async def _serve(app: Any, port: int, told: dict[str, Any]) -> None:
+    config = uvicorn.Config(
+        app, port=port, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    _tell(told)
+    await serving
+
+
+def _tell(told: dict[str, Any]) -> None:
+    print(json.dumps(told), flush=True)
+
+
+async def _main(kind: str, port: int) -> None:
+    if kind == "echo":
+        await _echo(port)
+    elif kind == "bare":
+        await _serve(bare.make_app(), port, {})
+    else:
+        app, told = inside.make_gateway()
+        await _serve(app, port, told)
+
+
+if __name__ == "__main__":
+    uvloop.run(_main(sys.argv[1], int(sys.argv[2])))
