@@ -52,7 +52,7 @@ _ROWS: dict[Need, str] = {
         Query.playlistsOfUser Query.playlist Query.playlistByShareSlug Query.track Query.searchTracks
         Query.similarTracks
         FailedTrack.track DeadLetter.track Stats.index User.avatar User.profile User.followers User.following
-        User.badges User.listening TrackPlays.track RecommendedTrack.track RecommendedTrack.becauseTrack
+        User.playlists User.badges User.listening TrackPlays.track RecommendedTrack.track RecommendedTrack.becauseTrack
         HistoryEntry.track HistoryEntry.playlist Playlist.owner Playlist.copiedFrom Playlist.comments Playlist.likers
         Playlist.entries Comment.author Comment.playlist PlaylistEntry.addedBy PlaylistEntry.track RecipeSeed.track
         RecipePath.toTrack Notification.actor Notification.playlist Activity.actor Activity.playlist Activity.user
