@@ -5,6 +5,8 @@ from typing import TypeAlias
 
 import asyncpg
 
+from services.social.domain.badges import BADGES
+
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
@@ -63,5 +65,38 @@ async def derive(sql: Sql) -> None:
            ON CONFLICT (name) DO UPDATE SET value = excluded.value""",
     ):
         await sql.execute(statement)
+    await award(sql)
     if not math.isfinite(await sql.fetchval("SELECT max(score) FROM playlist_heat")):
         raise AssertionError("scores overflow")
+
+
+async def award(sql: Sql) -> None:
+    """Give everybody the badges that they have come far enough for: else whoever does a thing gets a dozen at once."""
+    tiers = [
+        (badge.name, tier, badge.metric.value, threshold)
+        for badge in BADGES
+        for tier, threshold in enumerate(badge.thresholds, start=1)
+    ]
+    await sql.execute(_AWARD, *(list(column) for column in zip(*tiers, strict=True)))
+
+
+_AWARD = """
+WITH of_people AS (
+    SELECT user_id, of_person.key AS metric, of_person.value::bigint AS amount
+    FROM person_counts CROSS JOIN LATERAL jsonb_each_text(to_jsonb(person_counts) - 'user_id') AS of_person
+    WHERE of_person.key = ANY ($3::text[])
+    UNION ALL SELECT user_id, 'most_plays_of_a_track', max(plays) FROM listening GROUP BY 1
+    UNION ALL SELECT user_id, 'artists', count(DISTINCT artist_id)
+        FROM listening JOIN tracks USING (track_id) GROUP BY 1
+    UNION ALL SELECT user_id, 'genres', count(DISTINCT genre) FROM daily_listening GROUP BY 1
+    UNION ALL SELECT user_id, 'active_days', count(DISTINCT day) FROM daily_listening GROUP BY 1
+    UNION ALL SELECT user_id, 'most_plays_of_a_day', max(plays) FROM (
+        SELECT user_id, sum(plays) AS plays FROM daily_listening GROUP BY user_id, day) AS of_days GROUP BY 1
+)
+INSERT INTO badges (user_id, badge, tier, earned_at)
+SELECT user_id, tier.badge, tier.number, now()
+FROM of_people JOIN unnest($1::text[], $2::smallint[], $3::text[], $4::bigint[])
+    AS tier (badge, number, metric, threshold) ON tier.metric = of_people.metric
+WHERE amount >= tier.threshold
+ON CONFLICT DO NOTHING
+"""

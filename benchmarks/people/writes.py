@@ -5,7 +5,7 @@ import itertools
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -108,7 +108,7 @@ async def _act(social: Social, rate: float | None, seconds: float) -> _Acted:
     actors = [chance.choice(people) for _ in range(2_000)]
     tokens = [(("authorization", f"Bearer {social.token(who)}"),) for who in actors]
     async with grpc.aio.insecure_channel(social.address, options=(("grpc.enable_retries", 0),)) as channel:
-        acts = _acts(channel, social)
+        acts = _acts(channel, social, set(actors))
         began = time.monotonic()
         numbers = itertools.count()
 
@@ -156,20 +156,22 @@ async def _look(social: Social, lags_s: list[float]) -> None:
         await sql.close()
 
 
-def _acts(channel: grpc.aio.Channel, social: Social) -> list[Act]:
+def _acts(channel: grpc.aio.Channel, social: Social, actors: Set[str]) -> list[Act]:
     engagement, editing = (
         engagement_pb2_grpc.EngagementServiceStub(channel),
         editing_pb2_grpc.EditingServiceStub(channel),
     )
     people, listening = people_pb2_grpc.PeopleServiceStub(channel), listening_pb2_grpc.ListeningServiceStub(channel)
-    users, public, tracks = social.population.users, social.population.public_playlists, social.population.tracks
+    public, tracks = social.population.public_playlists, social.population.tracks
+    # Nobody follows themselves.
+    others = [each for each in social.population.users if each not in actors]
 
     def like(chance: random.Random, metadata: Metadata) -> Awaitable[object]:
         request = engagement_pb2.LikePlaylistRequest(playlist_id=chance.choice(public))
         return engagement.LikePlaylist(request, metadata=metadata, timeout=_TIMEOUT_S)
 
     def follow(chance: random.Random, metadata: Metadata) -> Awaitable[object]:
-        request = people_pb2.FollowRequest(user_id=chance.choice(users))
+        request = people_pb2.FollowRequest(user_id=chance.choice(others))
         return people.Follow(request, metadata=metadata, timeout=_TIMEOUT_S)
 
     def comment(chance: random.Random, metadata: Metadata) -> Awaitable[object]:
