@@ -51,7 +51,7 @@ async def ask(gateway: Running, count: int) -> int:
     async def one() -> bool:
         async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as http:
             answer = await http.post("/graphql", json={"query": "{ stats { trackCount } }"})
-            return bool(answer.json() == {"data": {"stats": {"trackCount": 0}}})
+            return bool(answer.json()["data"] == {"stats": {"trackCount": 0}})
 
     return sum(await asyncio.gather(*(one() for _ in range(count))))
 

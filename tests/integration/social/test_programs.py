@@ -16,7 +16,7 @@ from services.social.servicer.access import ACCESS
 from tests.integration.social.conftest import TIMEOUT_S, Client, Library, Person, Sql
 from tests.integration.social.test_access import METHODS
 
-READING = ("Get", "List", "BatchGet", "Search", "Find", "Can", "Count", "Describe", "Export", "Resolve")
+READING = ("Get", "List", "BatchGet", "BatchList", "Search", "Find", "Can", "Count", "Describe", "Export", "Resolve")
 # Begin like one that reads, and do not.
 CHANGING = {"CancelJob"}
 
