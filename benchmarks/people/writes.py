@@ -140,14 +140,14 @@ async def _look(social: Social, lags_s: list[float]) -> None:
     seen: dict[int, float] = {}
     try:
         while True:
-            oldest = await sql.fetchval("SELECT min(id) FROM outbox")
+            # In one statement: between two the last row may be gone.
+            oldest, newest = await sql.fetchrow("SELECT min(id), max(id) FROM outbox") or (None, None)
             now = time.monotonic()
             if oldest is None:
                 lags_s.append(0.0)
                 seen.clear()
             else:
                 # Ids rise with time: what waits was first seen, or later than, when the newest below it was.
-                newest = await sql.fetchval("SELECT max(id) FROM outbox")
                 seen[newest] = now
                 lags_s.append(now - min((at for number, at in seen.items() if number >= oldest), default=now))
                 seen = {number: at for number, at in seen.items() if number >= oldest}
