@@ -26,6 +26,10 @@ RATE_HZ = 22050
 START_TIMEOUT_S = 120
 
 
+# What a document asks of every error of a mutation.
+ERROR_FIELDS = "... on UserError { message code field value limit }"
+
+
 class Silent:
     """An ingest's progress that nobody watches."""
 
@@ -90,7 +94,7 @@ class RunningMesh:
         who = Credentials(name, f"password of {name}", sign_up_email=f"{name}@example.org")
         with contextlib.ExitStack() as undo:
             client = undo.enter_context(GatewayClient(self.url, who))
-            client.log_in()
+            client.enter()
             undo.pop_all()
         return client
 
