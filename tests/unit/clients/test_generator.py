@@ -218,7 +218,7 @@ def test_descriptions_cannot_end_the_docstring_they_stand_in() -> None:
 
 def test_manifest_holds_every_document(tmp_path: Path) -> None:
     documents = read_manifest(TRUSTED)
-    names = {definition.name.value for text in documents.values() for definition in parse(text).definitions}  # type: ignore[union-attr]
+    names = {definition.name.value for text in documents.values() for definition in parse(text).definitions}  # type: ignore[attr-defined]
     assert {"LogIn", "GeneratePlaylist", "JobProgress", "RegisterTracks", "ReplayDeadLetters"} <= names
 
 
