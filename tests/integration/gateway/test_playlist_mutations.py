@@ -360,9 +360,8 @@ async def test_playlist_that_came_out_of_an_edit_shows_its_entries(gateway: Gate
 
 
 async def test_comments_bring_the_playlist_with_its_newest_count(gateway: Gateway) -> None:
-    playlist = gateway.social.add_playlist([])
-    playlist.comment_count = 7
-    playlist_id = playlist.playlist_id
+    playlist_id = gateway.social.add_playlist([]).playlist_id
+    gateway.social.playlists[playlist_id].playlist.comment_count = 7
     comment = engagement_pb2.Comment(comment_id=COMMENT_ID, text="Hm", playlist_id=playlist_id, created_at=timestamp())
     gateway.social.answers["AddComment"] = engagement_pb2.AddCommentResponse(comment=comment)
     gateway.social.answers["DeleteComment"] = engagement_pb2.DeleteCommentResponse(playlist_id=playlist_id)

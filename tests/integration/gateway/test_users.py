@@ -397,7 +397,7 @@ async def test_people_are_found_by_name_in_one_call(gateway: Gateway) -> None:
 
 
 async def test_own_account_has_an_id_by_which_it_is_found(gateway: Gateway) -> None:
-    headers = gateway.bearer()
+    headers = gateway.bearer(sub=new_id())
     viewer = (await gateway.data("{ me { id email user { userId } } }", headers=headers))["me"]
     assert base64.b64decode(viewer["id"]).decode() == f"Viewer:{viewer['user']['userId']}"
     document = "query($id: ID!) { node(id: $id) { id ... on Viewer { email } } }"
