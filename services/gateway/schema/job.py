@@ -72,7 +72,10 @@ class Job(relay.Node):
     kind: JobKind = field(description="What it does.")
     state: JobState = field(description="Where it stands.")
     progress: float = field(description="Between 0 and 1.")
-    stage: JobStage | None = field(description="How far it is in what its state counts; null where nothing is counted.")
+    stage: JobStage | None = field(
+        description="How far it is, or came, in what its state counts; null where nothing is counted, and once it "
+        "SUCCEEDED."
+    )
     eta_seconds: float | None = field(
         description="Seconds until its end, by how long such jobs take; null while that is not known, "
         "and once it has ended."
@@ -107,7 +110,7 @@ class Job(relay.Node):
             progress=round_single(message.progress),
             stage=(
                 JobStage(unit=message.stage_unit, done=message.stage_done, total=message.stage_total)
-                if message.stage_unit
+                if message.stage_unit and message.state != jobs_pb2.JOB_STATE_SUCCEEDED
                 else None
             ),
             eta_seconds=message.eta_seconds if message.HasField("eta_seconds") else None,

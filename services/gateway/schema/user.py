@@ -13,7 +13,15 @@ from services.gateway.ids import decode_id
 from services.gateway.schema.badge import Avatar, Badge
 from services.gateway.schema.fields import resolver
 from services.gateway.schema.listening import Listening, ListeningRange, Range, TopCount, check_top_count
-from services.gateway.schema.paging import After, Connection, First, PageRequest, page_of, page_request
+from services.gateway.schema.paging import (
+    After,
+    Connection,
+    First,
+    PageRequest,
+    connection_from_page,
+    page_of,
+    page_request,
+)
 from services.gateway.schema.profile import Profile, Relation
 from services.gateway.schema.values import to_datetime
 from services.gateway.user_loaders import ListeningOf, PageOf
@@ -158,9 +166,22 @@ async def load_user(context: RequestContext, user_id: str | None) -> User | None
     return None if message is None else User.from_message(message)
 
 
+NameStart = Annotated[str, strawberry.argument(description="Beginning of a username or a nickname, whatever the case.")]
+
+
 @strawberry.type
 class UserQuery:
     """Queries about people."""
+
+    @resolver("People by username or nickname, without those whom a block keeps apart from the caller.")
+    async def search_users(
+        self, info: Info, query: NameStart, first: First = 20, after: After = None
+    ) -> Connection[User] | None:
+        """Search."""
+        page = page_request(first, after)
+        request = people_pb2.SearchPeopleRequest(query=query, page_size=page.size, page_token=page.token)
+        answer = await info.context.call(info.context.parts.upstream.people.SearchPeople, request)
+        return connection_from_page(page, [User.from_message(one) for one in answer.users], answer.next_page_token)
 
     @resolver("A person by id or by username, one of both.")
     async def user(self, info: Info, id: OneId = None, username: Username = None) -> User | None:

@@ -119,8 +119,8 @@ async def edit_comment(
     return await _own(connection, comment_id, user_id)
 
 
-async def delete_comment(connection: Connection, user_id: UserId, comment_id: CommentId, now: datetime) -> None:
-    """Take a comment away, in a transaction that has locked the person.
+async def delete_comment(connection: Connection, user_id: UserId, comment_id: CommentId, now: datetime) -> PlaylistId:
+    """Take a comment away, in a transaction that has locked the person, and return the playlist that it was about.
 
     Raises:
         CommentNotFound: It is neither theirs nor about a playlist of theirs.
@@ -133,7 +133,7 @@ async def delete_comment(connection: Connection, user_id: UserId, comment_id: Co
     await playlists.hold(connection, found.playlist_id)
     locked = await comments.lock_comment(connection, comment_id)
     if locked is None or locked.is_deleted:
-        return
+        return found.playlist_id
     await comments.delete_comment(connection, comment_id, now)
     if not locked.is_hidden:  # else moderation has counted it off already
         await signals.add(
@@ -146,6 +146,7 @@ async def delete_comment(connection: Connection, user_id: UserId, comment_id: Co
             amount=-1,
         )
     await outbox.add(connection, comment_removed(comment_id, locked.playlist_id, user_id, now))
+    return locked.playlist_id
 
 
 async def _own(connection: Connection, comment_id: CommentId, user_id: UserId) -> Comment:

@@ -56,7 +56,8 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.USER: "BlockTrack UnblockTrack BlockArtist UnblockArtist ListBlocked",
     },
     "PeopleService": {
-        Access.PUBLIC: "GetProfile BatchGetProfiles ListFollowers ListFollowing BatchGetFollowers BatchGetFollowing",
+        Access.PUBLIC: "GetProfile BatchGetProfiles ListFollowers ListFollowing BatchGetFollowers BatchGetFollowing "
+        "SearchPeople",
         Access.USER: "Follow Unfollow BlockUser UnblockUser ListBlockedUsers",
     },
     "FeedService": {

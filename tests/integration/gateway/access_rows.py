@@ -45,12 +45,14 @@ _ROWS: dict[Need, str] = {
     Need.FREE: """
         IngestProgress.total Track.id Track.tags Track.streamUrl User.id User.avatarUrl Playlist.id Playlist.shareUrl
         Playlist.exportUrl Comment.id Job.id Job.isFinished CreateStreamTokenSuccess.exportUrl
-        Track.coverUrl Artist.id Album.id Album.coverUrl Upload.id Upload.tags Upload.streamUrl DataExport.id
+        Track.coverUrl Artist.id Album.id Album.coverUrl Upload.id Upload.tags Upload.streamUrl DataExport.id Viewer.id
         """,
     Need.PUBLIC_READ: """
         Query.stats Query.trendingPlaylists Query.latestPlaylists Query.user Query.node Query.likedPlaylists
         Query.playlistsOfUser Query.playlist Query.playlistByShareSlug Query.track Query.searchTracks
-        Query.similarTracks
+        Query.similarTracks Query.searchUsers
+        AddCommentSuccess.playlist DeleteCommentSuccess.playlist ShowContentSuccess.playlist
+        ShowContentSuccess.comment UnblockTrackSuccess.track UnblockArtistSuccess.artist
         FailedTrack.track DeadLetter.track Stats.index User.avatar User.profile User.followers User.following
         User.playlists User.badges User.listening TrackPlays.track RecommendedTrack.track RecommendedTrack.becauseTrack
         User.likedPlaylists

@@ -124,18 +124,18 @@ async def test_tracks_and_artists_are_blocked_and_unblocked(gateway: Gateway) ->
     gateway.social.answers["BatchGetArtists"] = library_pb2.BatchGetArtistsResponse(artists=[artist])
     document = """mutation($t: ID!, $a: ID!) {
       blockTrack(input: {trackId: $t}) { ... on BlockTrackSuccess { track { title } } }
-      unblockTrack(input: {trackId: $t}) { ... on UnblockTrackSuccess { unblockedTrackId } }
+      unblockTrack(input: {trackId: $t}) { ... on UnblockTrackSuccess { trackId track { title } } }
       blockArtist(input: {artistId: $a}) { ... on BlockArtistSuccess { artist { name } } }
-      unblockArtist(input: {artistId: $a}) { ... on UnblockArtistSuccess { unblockedArtistId } } }"""
+      unblockArtist(input: {artistId: $a}) { ... on UnblockArtistSuccess { artistId artist { name } } } }"""
     found = await gateway.data(document, {"t": track.track_id, "a": artist.artist_id}, gateway.bearer())
     assert found == {
         "blockTrack": {"track": {"title": "Track 000"}},
-        "unblockTrack": {"unblockedTrackId": track.track_id},
+        "unblockTrack": {"trackId": track.track_id, "track": {"title": "Track 000"}},
         "blockArtist": {"artist": {"name": "Kim"}},
-        "unblockArtist": {"unblockedArtistId": artist.artist_id},
+        "unblockArtist": {"artistId": artist.artist_id, "artist": {"name": "Kim"}},
     }
     assert gateway.behind.spent() == {
-        "BlockTrack": 1, "BatchGetTracks": 1, "UnblockTrack": 1, "BlockArtist": 1, "BatchGetArtists": 1,
+        "BlockTrack": 1, "BatchGetTracks": 2, "UnblockTrack": 1, "BlockArtist": 1, "BatchGetArtists": 2,
         "UnblockArtist": 1,
     }  # fmt: skip
 
