@@ -96,6 +96,7 @@ export default {
 
   // A playlist
   playAll: "Play all",
+  playFile: "Play {title}",
   playOf: "Play {title} by {artist}",
   like: "Like",
   likes: "{count} likes",

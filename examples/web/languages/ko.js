@@ -94,6 +94,7 @@ export default {
 
   // A playlist
   playAll: "모두 재생",
+  playFile: "{title} 재생",
   playOf: "{artist}의 {title} 재생",
   like: "좋아요",
   likes: "좋아요 {count}개",

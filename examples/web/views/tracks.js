@@ -5,12 +5,13 @@ import { t } from "../texts.js";
 
 /** Return the row of a track: what it is, a button that plays it, and more buttons. */
 export function trackRow(track, play, ...more) {
-  const names = { title: track.title, artist: track.artist ?? t("unknownArtist") };
+  const artist = track.uploadId ? "" : track.artist ?? t("unknownArtist");
+  const label = artist ? t("playOf", { title: track.title, artist }) : t("playFile", track);
   return make("li", { className: "track" },
-    button("▶", play, { className: "play", "aria-label": t("playOf", names) }),
+    button("▶", play, { className: "play", "aria-label": label }),
     make("span", { className: "name" },
       make("b", { textContent: track.title, dir: "auto" }),
-      make("span", { textContent: names.artist, dir: "auto" })),
+      make("span", { textContent: artist, dir: "auto" })),
     make("span", { className: "length", textContent: clock(track.durationSeconds) }),
     ...more);
 }

@@ -9,13 +9,13 @@ import { asTrack, trackRow } from "./tracks.js";
 /** Return the section of uploads. Those under way are the page's: they go on while people look around. */
 export async function uploads(app, maker, signal) {
   const coming = make("div");
-  const list = make("ul", { className: "rows" });
+  const place = make("div");
   const section = make("section", { "aria-labelledby": "uploads-title" },
     make("h2", { id: "uploads-title", textContent: t("upload") }),
     chooser((file) => start(app, file, show)),
     coming,
     make("h3", { textContent: t("uploads") }),
-    make("div", {}, list));
+    place);
 
   function show(upload) {
     coming.append(progress(upload, signal, (done) => {
@@ -27,10 +27,10 @@ export async function uploads(app, maker, signal) {
   }
 
   async function refill() {
-    const fresh = make("ul", { className: "rows" });
-    section.querySelector("ul").parentElement.replaceChildren(fresh);
+    const list = make("ul", { className: "rows" });
+    place.replaceChildren(list);
     const read = async (after) => (await app.session.ask(documents.MY_UPLOADS, { first: 10, after })).myUploads;
-    await pages(fresh, read, (upload) => row(app, maker, upload, refill), () => emptiness(t("noUploads")));
+    await pages(list, read, (upload) => row(app, maker, upload, refill), () => emptiness(t("noUploads")));
   }
 
   app.uploads.forEach(show);
