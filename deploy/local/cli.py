@@ -73,7 +73,8 @@ async def _serve(settings: LocalSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
     try:
         async with running_mesh(settings, lambda text: console.print(text, soft_wrap=True)) as mesh:
-            console.print(f"\nMUSEED is ready. GraphiQL: {mesh.ports.url}/graphql", style="bold", soft_wrap=True)
+            console.print(f"\nMUSEED is ready: {mesh.ports.url}", style="bold", soft_wrap=True)
+            console.print(f"GraphiQL: {mesh.ports.url}/graphql", soft_wrap=True)
             console.print(f"State and logs: {settings.state.expanduser().resolve()}", soft_wrap=True)
             console.print("In another terminal:")
             for example in ("ingest folder ~/Music", "search TEXT", "playlist --seed FILE"):

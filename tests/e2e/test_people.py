@@ -1,8 +1,6 @@
 """People among themselves through a real mesh: found by name, followed, told of, heard, blocked, and left alone."""
 
 import contextlib
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -15,8 +13,8 @@ from clients.python.operations import JobStatus, SeedInput, Visibility
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.playlists import make_playlist, search_tracks
 from tests.e2e.conftest import RunningMesh
+from tests.e2e.waiting import eventually
 
-DEADLINE_S = 60
 ERROR = "... on UserError { code message field value limit }"
 PROFILE = """query P($name: String!) { user(username: $name) { userId
   profile { followerCount followingCount playlistCount playCount topGenre isListed badges { name tier } }
@@ -27,14 +25,6 @@ FEED = "{ feed { nodes { kind actor { username } playlist { title } user { usern
 
 def ignore(job: JobStatus) -> None:
     """A playlist's progress that nobody watches."""
-
-
-def eventually(read: Callable[[], Any], wanted: Any) -> None:
-    """Wait for what is counted a moment later."""
-    deadline = time.monotonic() + DEADLINE_S
-    while (found := read()) != wanted:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.1)
 
 
 def change(client: GatewayClient, name: str, **input: Any) -> dict[str, Any]:
@@ -143,14 +133,14 @@ def test_plays_count_once_and_become_history_figures_and_badges(mesh: RunningMes
             "topTracks": [{"playCount": 1, "track": {"title": "Piece 2-0"}}],
             "topArtists": [{"name": "Artist 2", "playCount": 1}],
         }
-        eventually(lambda: uma.query(heard, name="tom")["user"]["profile"]["playCount"], 1)
+        eventually(lambda: uma.query(heard, name="tom")["user"]["profile"]["playCount"], lambda count: count == 1)
         badges = "query B($name: String!) { user(username: $name) { badges { name progress tiers { earnedAt } } } }"
 
         def listener(client: GatewayClient) -> tuple[int, bool]:
             rows = {row["name"]: row for row in client.query(badges, name="tom")["user"]["badges"]}
             return rows["listener"]["progress"], rows["listener"]["tiers"][0]["earnedAt"] is not None
 
-        eventually(lambda: listener(tom), (1, True))
+        eventually(lambda: listener(tom), lambda found: found == (1, True))
         assert listener(uma) == (0, True)  # how far somebody came is theirs
         assert uma.query("{ history { nodes { playId } } }")["history"]["nodes"] == []
         days = {datetime.now(UTC).date().isoformat()}
@@ -184,7 +174,7 @@ def test_the_report_is_for_admins_and_holds_what_was_heard(mesh: RunningMesh) ->
             nodes: list[dict[str, Any]] = admin.query(document, **days)["trends"]["nodes"]
             return nodes
 
-        eventually(lambda: [node["playCount"] for node in report()], [1])
+        eventually(lambda: [node["playCount"] for node in report()], lambda counts: counts == [1])
         assert report()[0]["listenerCount"] == 1
         with pytest.raises(ClientError) as caught:
             vic.query(document, **days)
