@@ -35,19 +35,11 @@ def patiently(call: Callable[[], T], *also: type[Exception]) -> T:
         also: Which errors are waited out beside those of the client.
     """
     deadline = time.monotonic() + PATIENCE_S
-<<<<<<< HEAD
-    errors: tuple[type[Exception], ...] = (ClientError, *also)
-    while True:
-        try:
-            return call()
-        except errors:
-=======
     waited_out: tuple[type[Exception], ...] = (ClientError, *also)
     while True:
         try:
             return call()
         except waited_out:
->>>>>>> main
             if time.monotonic() > deadline:
                 raise
             time.sleep(_EVERY_S)
