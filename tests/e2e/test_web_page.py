@@ -1,12 +1,14 @@
 """The example page in a real browser: found, uploaded, made, played, liked, shared, and followed live."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, Page, Request, Route, expect
+from playwright.sync_api import Browser, Page, Request, Route, WebSocketRoute, expect
 
 from deploy.local.playlists import make_playlist, search_tracks
 from tests.e2e.browsing import Watched, chromium, eventually, ranges_of, search, settled, sign_up, visitor
@@ -211,16 +213,64 @@ def test_likes_and_links_and_who_may_see_it(guest: Watched, browser: Browser, me
         eventually(shared, lambda: audio.evaluate("audio => audio.currentTime"), lambda at: at > 0.2)
 
 
+class Cable:
+    """What a page's sockets go through: it can be cut, and stays dead until it is mended."""
+
+    def __init__(self, page: Page) -> None:
+        self._sockets: list[WebSocketRoute] = []
+        self._is_dead = False
+        self.subscribed: list[dict[str, Any]] = []
+        page.route_web_socket("**/graphql", self._plug)
+
+    def _plug(self, socket: WebSocketRoute) -> None:
+        self._sockets.append(socket)
+        if self._is_dead:
+            return
+        server = socket.connect_to_server()
+
+        def pass_on(message: str | bytes) -> None:
+            told = json.loads(message)
+            if told["type"] == "subscribe":
+                self.subscribed.append(told["payload"])
+            server.send(message)
+
+        socket.on_message(pass_on)
+
+    def cut(self) -> None:
+        self._is_dead = True
+        self._sockets[-1].close(code=1012)
+
+    def mend(self) -> None:
+        self._is_dead = False
+        self._sockets[-1].close(code=1012)
+
+    @property
+    def count(self) -> int:
+        return len(self._sockets)
+
+
 def test_the_feed_shows_what_followed_people_do_as_they_do_it(guest: Watched, mesh: RunningMesh) -> None:
     with mesh.person("aki") as aki:
         seed = [{"trackId": search_tracks(aki, "Piece 3-0", 1)[0]["trackId"]}]
         first = make_playlist(aki, seed, lambda *_: None, length=3, title="Aki's first", visibility="PUBLIC")
-        page = guest.page(f"/#/playlist/{first['playlistId']}")
+        page = guest.context.new_page()
+        cable = Cable(page)
+        page.goto(f"{guest.url}/#/playlist/{first['playlistId']}")
         sign_up(page, "bea")
         page.get_by_role("button", name="Follow aki").click()
         expect(page.get_by_role("button", name="Follow aki")).to_have_attribute("aria-pressed", "true")
         page.get_by_role("link", name="Feed").click()
         expect(page.get_by_role("link", name="aki made Aki's first")).to_be_visible()
         make_playlist(aki, seed, lambda *_: None, length=4, title="Aki's second", visibility="PUBLIC")
-    items = page.locator("li.activity a")
-    expect(items).to_have_text(["aki made Aki's second", "aki made Aki's first"])
+        items = page.locator("li.activity a")
+        expect(items).to_have_text(["aki made Aki's second", "aki made Aki's first"])
+        # What happens while there is no connection is there afterwards, once.
+        sockets = cable.count
+        cable.cut()
+        make_playlist(aki, seed, lambda *_: None, length=5, title="Aki's third", visibility="PUBLIC")
+        eventually(page, lambda: cable.count > sockets)
+        cable.mend()
+        expect(items).to_have_text(["aki made Aki's third", "aki made Aki's second", "aki made Aki's first"])
+        followed = [told["variables"].get("after") for told in cable.subscribed if "FeedLive" in told["query"]]
+        assert followed[0] is None
+        assert len(followed[-1]) > 20

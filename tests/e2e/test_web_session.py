@@ -261,7 +261,8 @@ def test_a_page_of_another_site_gets_nowhere(guest: Watched, mesh: RunningMesh) 
       const body = JSON.stringify({ query: "mutation { refresh(input: {}) { __typename } }" });
       const mode = type === "text/plain" ? "no-cors" : "cors";
       try {
-        const answer = await fetch(url, { method: "POST", mode, credentials: "include", headers: { "Content-Type": type }, body });
+        const answer = await fetch(url, { method: "POST", mode, credentials: "include", body,
+          headers: { "Content-Type": type } });
         return answer.type;
       } catch { return "refused"; }
     }"""
