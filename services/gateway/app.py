@@ -15,6 +15,7 @@ from services.chassis.errors import DomainError, InvalidArgument, NotFound
 from services.chassis.telemetry import REQUEST_ID_HEADER
 from services.gateway.avatars import Avatars
 from services.gateway.border import Border, error_response
+from services.gateway.codes_route import code_texts
 from services.gateway.context import Parts
 from services.gateway.covers.route import Covers
 from services.gateway.exports import Exports
@@ -88,6 +89,7 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             *pages(),
             Route("/tracks/{track_id}/cover", covers.handle_track, methods=["GET", "HEAD"]),
             Route("/albums/{album_id}/cover", covers.handle_album, methods=["GET", "HEAD"]),
+            Route("/codes.json", code_texts, methods=["GET", "HEAD"]),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],

@@ -174,7 +174,7 @@ def test_likes_and_links_and_who_may_see_it(guest: Watched, browser: Browser, me
         made = make_playlist(zoe, [SeedInput(track_id=seed)], lambda *_: None, length=3, title="Zoe's <b>list</b>")
     path = f"/#/playlist/{made.playlist_id}"
     page = guest.page(path)
-    expect(page.locator("main .problem")).to_have_text("there is no such playlist")  # it is private
+    expect(page.locator("main .problem")).to_contain_text("There is no playlist here, or it is private.")
     page.locator("#who").get_by_role("button").click()
     page.get_by_role("dialog").get_by_label("Username or e-mail address").fill("zoe")
     page.get_by_role("dialog").get_by_label("Password").fill("password of zoe")

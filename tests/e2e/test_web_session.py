@@ -161,7 +161,7 @@ def test_logging_out_ends_it_in_all_tabs(guest: Watched) -> None:
     first.get_by_role("button", name="Log out").click()
     for page in (first, second):
         is_guest(page)
-        expect(page.locator("main .problem")).to_contain_text("This is for people who are logged in.")
+        expect(page.locator("main .problem")).to_contain_text("Log in first.")
     assert guest.context.cookies() == []
     first.reload()
     is_guest(first)
@@ -239,7 +239,9 @@ def test_links_of_mails_do_what_they_are_for(guest: Watched, mesh: RunningMesh) 
     mail.get_by_role("button", name="Set").click()
     expect(mail.get_by_role("status")).to_have_text("Your password is set: log in with it.")
     log_in(page, "ines")
-    expect(dialog.get_by_role("alert")).to_contain_text("No account has this name and password.")
+    expect(dialog.get_by_role("alert")).to_contain_text(
+        "Login or password is wrong. Look at both, or ask for a new password below."
+    )
     dialog.get_by_label("Password").fill("another good one")
     page.keyboard.press("Enter")
     is_logged_in(page, "ines")
@@ -307,7 +309,9 @@ def test_it_speaks_korean_and_goes_dark(browser: Browser, mesh: RunningMesh) -> 
         assert page.evaluate("document.documentElement.lang") == "ko"
         expect(page.get_by_role("heading", level=1)).to_have_text("노래 한 곡으로 플레이리스트를")
         log_in(page, "nobody", "wrong password")
-        expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("아이디나 비밀번호가 맞지 않습니다.")
+        expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text(
+            "아이디 또는 비밀번호가 올바르지 않습니다. 다시 확인하거나"
+        )
         page.keyboard.press("Escape")
         background = "getComputedStyle(document.body).backgroundColor"
         assert page.evaluate(background) == "rgb(22, 20, 29)"
@@ -335,6 +339,8 @@ def test_without_a_connection_it_says_so_and_what_to_do(guest: Watched) -> None:
     page.get_by_role("link", name="Find", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("One song in, a playlist out")
     page.goto(f"{guest.url}/#/playlist/0190a000-0000-7000-8000-000000000001")
-    expect(page.locator("main .problem")).to_contain_text("playlist")
+    expect(page.locator("main .problem")).to_contain_text(
+        "There is no playlist here, or it is private. Log in if it is yours"
+    )
     page.goto(f"{guest.url}/#/nowhere")
     expect(page.locator("main .problem")).to_contain_text("There is nothing at this address.")

@@ -9,6 +9,7 @@ from hashlib import sha256
 import jwt
 import pytest
 
+from services.gateway.codes import CODES
 from tests.integration.gateway.conftest import Gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -65,3 +66,11 @@ async def test_links_of_mails_open_a_page_whose_script_is_pinned(path: str, fiel
     (document,) = re.findall(r'data-mutation="([^"]*)"', answer.text)
     found = await gateway.data(document, {"input": {"token": "t-1", **({field: "correct horse"} if field else {})}})
     assert found["result"]["__typename"].endswith("Success")
+
+
+async def test_what_is_said_of_codes_is_there_for_web_clients(gateway: Gateway) -> None:
+    answer = await gateway.http.get("/codes.json")
+    assert answer.json()["UPLOAD_EMPTY"] == {"en": "This file is empty.", "ko": CODES["UPLOAD_EMPTY"].ko}
+    assert set(answer.json()) == set(CODES)
+    again = await gateway.http.get("/codes.json", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
