@@ -27,7 +27,7 @@ _SECURITY_HEADERS = {
 _TLS_ONLY = "max-age=31536000"
 _ROUTES = frozenset(
     "graphql uploads tracks users albums playlists stream p exports trends.csv .well-known verify-email reset-password"
-    " web codes.json healthz readyz".split()
+    " web codes.json favicon.ico healthz readyz".split()
 )
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 # What follows these are secrets: those of stream tokens, and links of playlists that are listed nowhere.

@@ -74,3 +74,8 @@ async def test_what_is_said_of_codes_is_there_for_web_clients(gateway: Gateway) 
     assert set(answer.json()) == set(CODES)
     again = await gateway.http.get("/codes.json", headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_browsers_that_ask_for_an_icon_find_nothing_wrong(gateway: Gateway) -> None:
+    answer = await gateway.http.get("/favicon.ico")
+    assert (answer.status_code, answer.content) == (204, b"")
