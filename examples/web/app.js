@@ -5,7 +5,7 @@ import { button, complain, forgive, make, problem, say } from "./dom.js";
 import { Live } from "./live.js";
 import { Player } from "./player.js";
 import { Session } from "./session.js";
-import { choose, fill, language, t } from "./texts.js";
+import { choose, fill, language, readCodes, t } from "./texts.js";
 import { account } from "./views/account.js";
 import { feedView } from "./views/feed.js";
 import { findView } from "./views/find.js";
@@ -39,7 +39,7 @@ async function show({ isMove = true } = {}) {
   main.ariaBusy = "true";
   try {
     const view = VIEWS[name];
-    if (!view) throw Object.assign(new Error(t("nowhere")), { code: "NOWHERE" });
+    if (!view) throw Object.assign(new Error(name), { code: "NOWHERE" });
     const { title, content } = await view(app, decodeURIComponent(rest.join("/")), signal);
     if (signal.aborted) return;
     main.replaceChildren(make("h1", { textContent: title, tabIndex: -1 }), ...content);
@@ -129,6 +129,6 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 
 speak();
-session.refresh().catch(complain).finally(() => {
-  if (!session.viewer) show({ isMove: false }); // else "change" has shown it
-});
+await readCodes();
+await session.refresh().catch(complain);
+if (!session.viewer) show({ isMove: false }); // else "change" has shown it

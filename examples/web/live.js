@@ -124,10 +124,13 @@ export class Live {
     clearTimeout(this.#silence);
     this.#timer = 0;
     this.#isReady = false;
-    if (!this.#socket) return;
-    this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
-    this.#socket.close();
+    const socket = this.#socket;
     this.#socket = null;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    // One that is being opened cannot be closed without a complaint in the console.
+    if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
+    else socket.close();
   }
 
   #listen() {

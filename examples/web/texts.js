@@ -31,15 +31,14 @@ export function t(key, values = {}) {
 }
 
 /** Return what went wrong and what to do about it. */
-t.problem = (error) => {
-  const own = LANGUAGES[language()].problems[error.code];
-  if (own) return { what: own[0], advice: own[1] };
-  const known = codes[error.code];
-  // `do` is for whoever writes a client: sentences for people say it themselves.
-  if (known) return { what: known[language()], advice: "" };
-  if (!error.code) return { what: t("broken"), advice: t("reload") };
-  // The gateway's own sentence, which states value and limit.
-  return { what: error.message, advice: error.isTransient ? t("tryAgain") : "" };
+t.problem = ({ code, message, limit, isTransient }) => {
+  if (!code) return { what: t("broken"), advice: t("reload") };
+  const { problems, advice } = LANGUAGES[language()];
+  return {
+    // A code that nobody has words for is told by the gateway's own message.
+    what: problems[code] ?? codes[code]?.[language()] ?? message,
+    advice: [limit && t("limit", { limit }), advice[code] ?? (isTransient ? t("tryAgain") : "")].filter(Boolean).join(" "),
+  };
 };
 
 /** Fill what stands in the document: `data-text` names a text, `data-label` one for screen readers. */

@@ -90,6 +90,7 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             *pages(),
             Route("/tracks/{track_id}/cover", covers.handle_track, methods=["GET", "HEAD"]),
             Route("/albums/{album_id}/cover", covers.handle_album, methods=["GET", "HEAD"]),
+            Route("/favicon.ico", _no_icon, methods=["GET", "HEAD"]),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),
         ],
@@ -126,6 +127,11 @@ class _UploadRoutes(TusUploads):
 
 async def _front_page(request: Request) -> Response:
     return HTMLResponse(_FRONT_PAGE, headers={"Content-Security-Policy": _FRONT_PAGE_POLICY})
+
+
+async def _no_icon(request: Request) -> Response:
+    """Spare browsers, which ask for one with every page, a complaint."""
+    return Response(status_code=204, headers={"Cache-Control": "public, max-age=86400"})
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

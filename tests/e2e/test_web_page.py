@@ -1,12 +1,15 @@
 """The example page in a real browser: found, uploaded, made, played, liked, shared, and followed live."""
 
+import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, Page, Request, Route, expect
+from playwright.sync_api import Browser, Error, Page, Request, Route, WebSocketRoute, expect
 
 from clients.python.operations import SeedInput, Visibility
 from deploy.local.playlists import make_playlist, search_tracks
@@ -161,6 +164,9 @@ def test_an_upload_can_be_stopped_gone_on_with_and_called_off(guest: Watched, re
     expect(page.locator("progress")).to_have_count(0)
     expect(page.get_by_text("Nothing is uploaded.")).to_be_visible()
     guest.excused += ["net::ERR_ABORTED", "net::ERR_FAILED"]
+    for route in held:
+        with contextlib.suppress(Error):  # the page has given it up
+            route.abort()
 
 
 def test_likes_and_links_and_who_may_see_it(guest: Watched, browser: Browser, mesh: RunningMesh) -> None:
@@ -169,7 +175,7 @@ def test_likes_and_links_and_who_may_see_it(guest: Watched, browser: Browser, me
         made = make_playlist(zoe, [SeedInput(track_id=seed)], lambda _: None, length=3, title="Zoe's <b>list</b>")
     path = f"/#/playlist/{made.playlist_id}"
     page = guest.page(path)
-    expect(page.locator("main .problem")).to_have_text("there is no such playlist")  # it is private
+    expect(page.locator("main .problem")).to_contain_text("There is no playlist here, or it is private.")
     page.locator("#who").get_by_role("button").click()
     page.get_by_role("dialog").get_by_label("Username or e-mail address").fill("zoe")
     page.get_by_role("dialog").get_by_label("Password").fill("password of zoe")
@@ -212,16 +218,64 @@ def test_likes_and_links_and_who_may_see_it(guest: Watched, browser: Browser, me
         eventually(shared, lambda: audio.evaluate("audio => audio.currentTime"), lambda at: at > 0.2)
 
 
+class Cable:
+    """What a page's sockets go through: it can be cut, and stays dead until it is mended."""
+
+    def __init__(self, page: Page) -> None:
+        self._sockets: list[WebSocketRoute] = []
+        self._is_dead = False
+        self.subscribed: list[dict[str, Any]] = []
+        page.route_web_socket("**/graphql", self._plug)
+
+    def _plug(self, socket: WebSocketRoute) -> None:
+        self._sockets.append(socket)
+        if self._is_dead:
+            return
+        server = socket.connect_to_server()
+
+        def pass_on(message: str | bytes) -> None:
+            told = json.loads(message)
+            if told["type"] == "subscribe":
+                self.subscribed.append(told["payload"])
+            server.send(message)
+
+        socket.on_message(pass_on)
+
+    def cut(self) -> None:
+        self._is_dead = True
+        self._sockets[-1].close(code=1012)
+
+    def mend(self) -> None:
+        self._is_dead = False
+        self._sockets[-1].close(code=1012)
+
+    @property
+    def count(self) -> int:
+        return len(self._sockets)
+
+
 def test_the_feed_shows_what_followed_people_do_as_they_do_it(guest: Watched, mesh: RunningMesh) -> None:
     with mesh.person("aki") as aki:
         seed = [SeedInput(track_id=search_tracks(aki, "Piece 3-0", 1)[0].track_id)]
         first = make_playlist(aki, seed, lambda _: None, length=3, title="Aki's first", visibility=Visibility.PUBLIC)
-        page = guest.page(f"/#/playlist/{first.playlist_id}")
+        page = guest.context.new_page()
+        cable = Cable(page)
+        page.goto(f"{guest.url}/#/playlist/{first.playlist_id}")
         sign_up(page, "bea")
         page.get_by_role("button", name="Follow aki").click()
         expect(page.get_by_role("button", name="Follow aki")).to_have_attribute("aria-pressed", "true")
         page.get_by_role("link", name="Feed").click()
         expect(page.get_by_role("link", name="aki made Aki's first")).to_be_visible()
         make_playlist(aki, seed, lambda _: None, length=4, title="Aki's second", visibility=Visibility.PUBLIC)
-    items = page.locator("li.activity a")
-    expect(items).to_have_text(["aki made Aki's second", "aki made Aki's first"])
+        items = page.locator("li.activity a")
+        expect(items).to_have_text(["aki made Aki's second", "aki made Aki's first"])
+        # What happens while there is no connection is there afterwards, once.
+        sockets = cable.count
+        cable.cut()
+        make_playlist(aki, seed, lambda _: None, length=5, title="Aki's third", visibility=Visibility.PUBLIC)
+        eventually(page, lambda: cable.count > sockets)
+        cable.mend()
+        expect(items).to_have_text(["aki made Aki's third", "aki made Aki's second", "aki made Aki's first"])
+        followed = [told["variables"].get("after") for told in cable.subscribed if "FeedLive" in told["query"]]
+        assert followed[0] is None
+        assert len(followed[-1]) > 20

@@ -19,7 +19,6 @@ export default {
   tryAgain: "Try again in a moment.",
   broken: "This page has made a mistake.",
   reload: "Load it again; if it happens again, tell us.",
-  nowhere: "There is nothing at this address.",
 
   // Accounts
   login: "Username or e-mail address",
@@ -146,13 +145,28 @@ export default {
   previous: "Previous track",
   next: "Next track",
   cannotPlay: "{title} cannot be played.",
+  limit: "The limit is {limit}.",
 
-  // What goes wrong here, and what to do
+  // What goes wrong in the page itself
   problems: {
-    NO_CONNECTION: ["There is no connection.", "Look whether you are online, and try again."],
-    CANNOT_PLAY: ["This track cannot be played.", "Its file may have gone; try the next one."],
-    BAD_CREDENTIALS: ["No account has this name and password.", "Look at both; or ask for a new password below."],
-    LOGIN_REQUIRED: ["This is for people who are logged in.", "Log in, or make an account."],
-    TOO_MANY_ATTEMPTS: ["These were too many tries.", "Wait some minutes, or ask for a new password."],
+    NO_CONNECTION: "There is no connection.",
+    CANNOT_PLAY: "This track cannot be played.",
+    NOWHERE: "There is nothing at this address.",
+  },
+
+  // What to do about it, where the gateway's sentence does not say it (see /codes.json)
+  advice: {
+    NO_CONNECTION: "Look whether you are online, and try again.",
+    CANNOT_PLAY: "Its file may have gone; try the next one.",
+    BAD_CREDENTIALS: "Look at both, or ask for a new password below.",
+    CONSTRAINTS_UNREACHABLE: "Ask for fewer tracks, or for other ones.",
+    LOGIN_REQUIRED: "No account yet? One is made in a minute.",
+    NO_CANDIDATES: "Choose other seeds.",
+    NOWHERE: "Go back to where you were, or to the start.",
+    PASSWORD_COMMON: "Three words that nobody puts together are a good one.",
+    PLAYLIST_NOT_FOUND: "Log in if it is yours; else ask whoever gave you the link.",
+    SEEDS_CANCEL: "Take one of them out.",
+    UPLOAD_NOT_AUDIO: "Choose an MP3, FLAC, WAV, Ogg, Opus or M4A.",
+    VERSION_CONFLICT: "Load the page again, then change it once more.",
   },
 };

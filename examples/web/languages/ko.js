@@ -18,7 +18,6 @@ export default {
   tryAgain: "잠시 후 다시 시도해 주세요.",
   broken: "이 페이지에 오류가 있습니다.",
   reload: "새로 고침해 주세요. 반복되면 알려 주세요.",
-  nowhere: "이 주소에는 아무것도 없습니다.",
 
   // Accounts
   login: "아이디 또는 이메일",
@@ -143,13 +142,28 @@ export default {
   previous: "이전 곡",
   next: "다음 곡",
   cannotPlay: "{title}: 재생할 수 없습니다.",
+  limit: "한도: {limit}.",
 
-  // What goes wrong here, and what to do
+  // What goes wrong in the page itself
   problems: {
-    NO_CONNECTION: ["연결할 수 없습니다.", "인터넷 연결을 확인하고 다시 시도해 주세요."],
-    CANNOT_PLAY: ["이 곡은 재생할 수 없습니다.", "파일이 없어졌을 수 있습니다. 다음 곡을 들어 보세요."],
-    BAD_CREDENTIALS: ["아이디나 비밀번호가 맞지 않습니다.", "다시 확인하거나 아래에서 새 비밀번호를 요청해 주세요."],
-    LOGIN_REQUIRED: ["로그인이 필요합니다.", "로그인하거나 가입해 주세요."],
-    TOO_MANY_ATTEMPTS: ["시도가 너무 많았습니다.", "몇 분 뒤 다시 시도하거나 새 비밀번호를 요청해 주세요."],
+    NO_CONNECTION: "연결할 수 없습니다.",
+    CANNOT_PLAY: "이 곡은 재생할 수 없습니다.",
+    NOWHERE: "이 주소에는 아무것도 없습니다.",
+  },
+
+  // What to do about it, where the gateway's sentence does not say it (see /codes.json)
+  advice: {
+    NO_CONNECTION: "인터넷 연결을 확인하고 다시 시도해 주세요.",
+    CANNOT_PLAY: "파일이 없어졌을 수 있습니다. 다음 곡을 들어 보세요.",
+    BAD_CREDENTIALS: "다시 확인하거나 아래에서 새 비밀번호를 요청해 주세요.",
+    CONSTRAINTS_UNREACHABLE: "곡 수를 줄이거나 다른 곡을 골라 주세요.",
+    LOGIN_REQUIRED: "계정이 없으면 바로 만들 수 있습니다.",
+    NO_CANDIDATES: "다른 시드를 골라 주세요.",
+    NOWHERE: "이전 화면이나 처음으로 돌아가 주세요.",
+    PASSWORD_COMMON: "서로 어울리지 않는 단어 세 개를 이어 보세요.",
+    PLAYLIST_NOT_FOUND: "본인 것이면 로그인하고, 아니면 링크를 준 사람에게 물어보세요.",
+    SEEDS_CANCEL: "그중 하나를 빼 주세요.",
+    UPLOAD_NOT_AUDIO: "MP3, FLAC, WAV, Ogg, Opus 또는 M4A 파일을 골라 주세요.",
+    VERSION_CONFLICT: "새로 고침한 뒤 다시 바꿔 주세요.",
   },
 };

@@ -14,8 +14,9 @@ export function account(app, dialog, isNew = false) {
   const trouble = make("div", { role: "alert" });
   const submit = make("button", { type: "submit", textContent: t(isNew ? "signUp" : "logIn"), className: "main" });
   const other = button(t(isNew ? "hasAccount" : "noAccount"), () => account(app, dialog, !isNew), { className: "link" });
-  const forgot = button(t("forgot"), () => askReset(form), { className: "link" });
-  form.append(trouble, submit, other, ...(isNew ? [] : [forgot]),
+  const told = make("p", { role: "status" });
+  const forgot = button(t("forgot"), () => askReset(form, told), { className: "link" });
+  form.append(trouble, told, submit, other, ...(isNew ? [] : [forgot]),
     button(t("close"), () => dialog.close(), { className: "link" }));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -62,12 +63,12 @@ function field(name, properties, rule) {
     hint);
 }
 
-async function askReset(form) {
+async function askReset(form, told) {
   const email = form.elements.login.value;
-  if (!email.includes("@")) say(t("resetNeedsEmail"));
+  if (!email.includes("@")) told.textContent = t("resetNeedsEmail");
   else {
     // The answer is the same whether there is such an account or not.
     success(await send(documents.ASK_PASSWORD_RESET, { input: { email } }));
-    say(t("resetSent"));
+    told.textContent = t("resetSent");
   }
 }

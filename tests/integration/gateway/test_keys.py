@@ -9,6 +9,7 @@ from hashlib import sha256
 import jwt
 import pytest
 
+from services.gateway.codes import CODES
 from tests.integration.gateway.conftest import Gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -55,6 +56,7 @@ async def test_without_social_and_without_keys_the_answer_is_an_error(own_gatewa
 async def test_clients_read_what_is_said_of_codes(gateway: Gateway) -> None:
     answer = await gateway.http.get("/codes.json")
     assert answer.headers["content-type"] == "application/json"
+    assert set(answer.json()) == set(CODES)
     assert answer.json()["BAD_CREDENTIALS"]["ko"] == "아이디 또는 비밀번호가 올바르지 않습니다."
     unchanged = await gateway.http.get("/codes.json", headers={"If-None-Match": answer.headers["etag"]})
     assert (unchanged.status_code, unchanged.content) == (304, b"")
@@ -75,3 +77,8 @@ async def test_links_of_mails_open_a_page_whose_script_is_pinned(path: str, fiel
     (document,) = re.findall(r'data-mutation="([^"]*)"', answer.text)
     found = await gateway.data(document, {"input": {"token": "t-1", **({field: "correct horse"} if field else {})}})
     assert found["result"]["__typename"].endswith("Success")
+
+
+async def test_browsers_that_ask_for_an_icon_find_nothing_wrong(gateway: Gateway) -> None:
+    answer = await gateway.http.get("/favicon.ico")
+    assert (answer.status_code, answer.content) == (204, b"")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from services.gateway.codes import CODES
 from services.gateway.schema import make_schema
 from services.gateway.trust import faults
 
@@ -82,6 +83,14 @@ def test_every_text_that_is_named_is_there_and_none_is_left_over() -> None:
     assert set(known) - named - told == set()
 
 
+def test_what_the_gateway_says_of_a_code_is_not_said_twice() -> None:
+    known = texts("en")
+    own = {name.removeprefix("problems.") for name in known if name.startswith("problems.")}
+    advised = {name.removeprefix("advice.") for name in known if name.startswith("advice.")}
+    assert own & set(CODES) == set()
+    assert advised <= set(CODES) | own
+
+
 def test_enums_of_the_schema_have_their_words() -> None:
     types = make_schema()._schema.type_map
     for enum, prefix in (
@@ -94,7 +103,7 @@ def test_enums_of_the_schema_have_their_words() -> None:
 def test_nothing_is_inline_and_nothing_comes_from_the_net() -> None:
     page = (PAGE / "index.html").read_text()
     assert re.findall(r"<script(?![^>]* src=)|<style|\sstyle=|\son\w+=|javascript:", page) == []
-    everything = {path: path.read_text() for path in PAGE.rglob("*") if path.is_file()}
+    everything = {path: path.read_text() for path in PAGE.rglob("*") if path.is_file() and path.suffix != ".md"}
     for path, text in everything.items():
         linked = set(re.findall(r"https?://[^\s\"')]+", text))
         shown = {"http://www.w3.org/2000/svg"} | {
