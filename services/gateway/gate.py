@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from graphql import (
@@ -22,8 +22,9 @@ from services.chassis.errors import DomainError, InvalidArgument, ResourceExhaus
 from services.chassis.server import limit_time
 from services.gateway.budget import bucket_key
 from services.gateway.context import RequestContext
-from services.gateway.cost import Cost, answer_cost, measure_cost, points
+from services.gateway.cost import Cost, answer_cost, countable, measure_cost, points
 from services.gateway.errors import present
+from services.gateway.execution import Selections
 from services.gateway.limits import PARSE_OPTIONS, check_shape, check_variables, parse_document, refuse_introspection
 
 # Points of an answer; one of so many takes about 0.3 s of a core.
@@ -35,6 +36,7 @@ _UNREADABLE = "a value of the document cannot be read"
 _NOTHING = parse_document("{ __typename }")
 _CACHED_DOCUMENTS = 256
 _MAX_CACHED_CHARACTERS = 4096
+_COSTS_OF_DOCUMENT = 32
 # These make or mend a session: a dead token in the header must not stand in their way.
 _WITHOUT_TOKEN = frozenset(
     {"signUp", "logIn", "refresh", "requestPasswordReset", "resetPassword", "verifyEmail", "exchangeApiToken"}
@@ -81,7 +83,7 @@ class DocumentGate(SchemaExtension):
     an exception of a hook would end a socket without a word.
     """
 
-    def __init__(self, passed: "OrderedDict[str, DocumentNode]") -> None:
+    def __init__(self, passed: "OrderedDict[str, Known]") -> None:
         self._passed = passed
         self._refusal: DomainError | None = None
         self._bill: Bill | None = None
@@ -103,7 +105,7 @@ class DocumentGate(SchemaExtension):
             execution._provided_operation_name = None
         elif execution.query is not None and execution.query in self._passed:
             self._passed.move_to_end(execution.query)
-            execution.graphql_document = self._passed[execution.query]
+            execution.graphql_document = self._passed[execution.query].document
         yield
 
     async def on_validate(self) -> AsyncGenerator[None, None]:
@@ -113,7 +115,8 @@ class DocumentGate(SchemaExtension):
         if document is None or execution.pre_execution_errors:
             yield  # it could not be parsed
             return
-        is_known = query in self._passed
+        known = self._passed.get(query) if query is not None else None
+        is_known = known is not None
         try:
             if self._refusal is not None:
                 raise self._refusal
@@ -121,16 +124,18 @@ class DocumentGate(SchemaExtension):
             if not (is_known or self._context.parts.settings.explorable):
                 refuse_introspection(document)
             operation = await self._admit(document)
-            self._charge(document, operation, effort)
+            self._charge(known or Known(document), operation, effort)
             # A list, and be it empty: validation is done.
             execution.pre_execution_errors = [] if is_known else self._schema.check_document(document)
         except DomainError as error:
             execution.pre_execution_errors = [GraphQLError(error.message, original_error=error)]
-        yield
         if not execution.pre_execution_errors and query is not None and len(query) <= _MAX_CACHED_CHARACTERS:
-            self._passed[query] = document
-            if len(self._passed) > _CACHED_DOCUMENTS:
-                self._passed.popitem(last=False)
+            if known is None:
+                known = self._passed[query] = Known(document, Selections.of(document))
+                if len(self._passed) > _CACHED_DOCUMENTS:
+                    self._passed.popitem(last=False)
+            self._context.selections = known.selections
+        yield
 
     def get_results(self) -> dict[str, Any]:
         """Tell what a query or mutation cost."""
@@ -192,8 +197,8 @@ class DocumentGate(SchemaExtension):
             await self._context.authenticate()
         return operation
 
-    def _charge(self, document: DocumentNode, operation: OperationDefinitionNode, effort: int) -> None:
-        cost = self._schema.measure_cost(document, operation, self.execution_context.variables or {})
+    def _charge(self, known: "Known", operation: OperationDefinitionNode, effort: int) -> None:
+        cost = known.cost(self._schema, operation, self.execution_context.variables or {})
         if cost.points > MAX_COST:
             raise ResourceExhausted(
                 f"the document can cost {cost.points} points, the limit is {MAX_COST}: ask for shorter pages",
@@ -205,6 +210,30 @@ class DocumentGate(SchemaExtension):
         self._bill = Bill(cost, bucket_key(), operation.operation is OperationType.SUBSCRIPTION)
         # Reading a document that is not known takes its fields as well, and is not told as a cost of the operation.
         self._context.parts.budgets.spend(self._bill.key, cost.points + effort)
+
+
+@dataclass(slots=True)
+class Known:
+    """A document that passed, and what need not be found out again.
+
+    Attributes:
+        document: It.
+        selections: What it selects, where that is the same each time.
+    """
+
+    document: DocumentNode
+    selections: Selections | None = None
+    _costs: dict[tuple[Any, ...], Cost] = field(default_factory=dict)
+
+    def cost(self, schema: GatewaySchema, operation: OperationDefinitionNode, variables: dict[str, Any]) -> Cost:
+        """Return what an operation can cost, once for all variables that count the same."""
+        counted = countable(operation, variables)
+        found = self._costs.get(counted)
+        if found is None:
+            found = schema.measure_cost(self.document, operation, variables)
+            if len(self._costs) < _COSTS_OF_DOCUMENT:
+                self._costs[counted] = found
+        return found
 
 
 @dataclass(slots=True)
