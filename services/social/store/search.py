@@ -1,8 +1,8 @@
 """Finds tracks, artists and albums by what people type: every word must be inside of their names, or nearly so.
 
-Ranking is what costs, so only candidates are ranked: names that begin with all that was typed, then those that have
-every word as it was typed, then, where these are few, those that have nearly every word; at most 300 of each kind.
-The very name is always among them.
+Ranking is what costs, so only candidates are ranked: at most 200 names that begin with all that was typed; where these
+are fewer, at most 200 that have every word as it was typed; where all of them are fewer than 20, at most 100 that have
+nearly every word. The very name is always among them.
 """
 
 import itertools
@@ -16,7 +16,10 @@ from services.social.domain.ids import UserId, is_id
 from services.social.domain.terms import Asked, Place, Term
 from services.social.store.database import Connection
 
-MOST_CANDIDATES = 300
+MOST_CANDIDATES = 200
+MOST_NEAR = 100
+# As many as a page of what was really typed are better than any guess at what was meant.
+FEW = 20
 # Plans follow the very words: a common one is looked for along the key, a rare one in the trigram index. Without it a
 # word of any frequency would get one plan.
 PLAN_BY_WORDS = (
@@ -90,10 +93,11 @@ WITH named AS MATERIALIZED (
     WHERE row.{name} >= $7::text AND row.{name} < $7 || chr(1114111) AND {shown}
     ORDER BY row.{name}, row.{key} LIMIT {limit}
 ), inside AS MATERIALIZED (
-    SELECT {columns} FROM {table} AS row WHERE {strict} AND {shown}{order} LIMIT {limit}
+    SELECT {columns} FROM {table} AS row
+    WHERE (SELECT count(*) FROM named) < {limit} AND {strict} AND {shown}{order} LIMIT {limit}
 ), nearly AS MATERIALIZED (
     SELECT {columns} FROM {table} AS row
-    WHERE (SELECT count(*) FROM inside) < {limit} AND {loose} AND {shown} LIMIT {limit}
+    WHERE (SELECT count(*) FROM named) + (SELECT count(*) FROM inside) < {few} AND {loose} AND {shown} LIMIT {near}
 ), matching AS (
     SELECT name, found_id, -(
         word_similarity($7, name) + word_similarity($7, text) + similarity($7, name)
@@ -190,6 +194,8 @@ def _find(shelf: Shelf, terms: tuple[Term, ...], korean: Place | None, is_run_to
         + ("" if korean is None else f", row.{shelf.column(korean)} AS korean"),
         shown=shelf.shown,
         limit=MOST_CANDIDATES,
+        few=FEW,
+        near=MOST_NEAR,
         strict=" AND ".join(strict for strict, _ in conditions) or "false",
         loose=loose,
         # Along the key a common word is found soon; beginnings of words cost more to compare than to read in any order.

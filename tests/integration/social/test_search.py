@@ -8,7 +8,7 @@ import pytest
 from museed.social.v1 import catalog_pb2
 from services.chassis.errors import InvalidArgument
 from services.social.domain.ids import new_id
-from services.social.store.search import MOST_CANDIDATES
+from services.social.store.search import FEW, MOST_CANDIDATES
 from tests.integration.social.conftest import TIMEOUT_S, Client, Person, Sql, registration
 
 TITLES = [
@@ -191,7 +191,7 @@ FROM unnest($2::text[]) WITH ORDINALITY AS given (name, n)
 
 async def add(sql: Sql, names: list[str]) -> None:
     root_id = new_id()
-    await sql.execute("INSERT INTO roots (root_id, location) VALUES ($1, '/music')", root_id)
+    await sql.execute("INSERT INTO roots (root_id, location) VALUES ($1, $2)", root_id, f"/{root_id}")
     await sql.execute(ADD_TRACKS, root_id, names)
     await sql.execute("ANALYZE tracks")
 
@@ -220,3 +220,12 @@ async def test_pages_of_a_common_word_repeat_nothing(social: Client, sql: Sql) -
         if not token:
             break
     assert len(seen) == len(set(seen)) == MOST_CANDIDATES
+
+
+async def test_what_is_nearly_meant_is_found_where_few_have_what_was_typed(social: Client, sql: Sql) -> None:
+    await add(sql, ["silver", *[f"a song of silvr {number}" for number in range(FEW - 1)]])
+    found = await titles(social, "silvr")
+    assert (len(found), "silver" in found) == (FEW, True)
+    await add(sql, ["silvr"])
+    found = await titles(social, "silvr")
+    assert (found[0], len(found), "silver" in found) == ("silvr", FEW, False)
