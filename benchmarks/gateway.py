@@ -29,12 +29,8 @@ import numpy as np
 import psutil
 
 from benchmarks.gateway_.bare import DOCUMENT
-from benchmarks.gateway_.bombs import measure as measure_bombs
 from benchmarks.gateway_.generator import Heard, post_at_rate, post_in_turn, request_bytes
 from benchmarks.gateway_.inside import furnished
-from benchmarks.gateway_.ranges import measure as measure_ranges
-from benchmarks.gateway_.subscriptions import measure as measure_subscriptions
-from benchmarks.gateway_.worker import measure as measure_worker
 from benchmarks.retrieval.run import Row
 from tests.conftest import free_port
 
@@ -165,22 +161,30 @@ def _told(port: int) -> dict[str, Any]:
 
 def bombs(bench: Bench) -> Sequence[Row]:
     """Requests that are made to be dear, over the same gateway: what each computes until it is refused."""
+    from benchmarks.gateway_.bombs import measure as measure_bombs
+
     with serving("gateway") as server:
         return asyncio.run(measure_bombs(server.port, server.cpu_s))
 
 
 def worker(bench: Bench) -> Sequence[Row]:
     """One worker as `python -m services.gateway` starts it."""
+    from benchmarks.gateway_.worker import measure as measure_worker
+
     return measure_worker(bench.rounds)
 
 
 def subscriptions(bench: Bench) -> Sequence[Row]:
     """Memory of 1,000 open subscriptions, and how soon an event is with all."""
+    from benchmarks.gateway_.subscriptions import measure as measure_subscriptions
+
     return measure_subscriptions()
 
 
 def ranges(bench: Bench) -> Sequence[Row]:
     """20 ranges at once beside a plain file of the same server."""
+    from benchmarks.gateway_.ranges import measure as measure_ranges
+
     return [Row(*row) for row in asyncio.run(measure_ranges(bench.seconds / 2, bench.rounds))]
 
 
