@@ -46,9 +46,11 @@ class Caller(asyncio.Protocol):
     Args:
         request: Bytes of the whole request.
         heard: Where answers are noted.
+        free: Where it waits to be told to send; without one it sends again and again.
     """
 
-    def __init__(self, request: bytes, heard: Heard) -> None:
+    def __init__(self, request: bytes, heard: Heard, free: "asyncio.Queue[Caller] | None" = None) -> None:
+        self._free = free
         self._request = request
         self._heard = heard
         self._got = b""
@@ -59,7 +61,8 @@ class Caller(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses
-        self._send()
+        if self._free is None:
+            self.send_due(time.perf_counter())
 
     def data_received(self, data: bytes) -> None:
         """Take a part of an answer."""
@@ -78,19 +81,26 @@ class Caller(asyncio.Protocol):
         self._heard.refused += not self._got.startswith(b"HTTP/1.1 200")
         self._heard.body = self._got[self._got.index(_END_OF_HEAD) + len(_END_OF_HEAD) :]
         self._got, self._missing = b"", -1
-        if self.is_stopping:
-            self._transport.close()
+        if self._free is not None:
+            self._free.put_nowait(self)
+        elif self.is_stopping:
+            self.close()
         else:
-            self._send()
+            self.send_due(time.perf_counter())
 
     def connection_lost(self, error: Exception | None) -> None:
         """End."""
         if not self.ended.done():
             self.ended.set_result(error)
 
-    def _send(self) -> None:
-        self._began = time.perf_counter()
+    def send_due(self, began: float) -> None:
+        """Send; the answer's latency counts from `began`."""
+        self._began = began
         self._transport.write(self._request)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._transport.close()
 
 
 def request_bytes(port: int, body: bytes, token: str = "") -> bytes:
@@ -101,6 +111,35 @@ def request_bytes(port: int, body: bytes, token: str = "") -> bytes:
         f"content-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def post_at_rate(port: int, request: bytes, callers: int, seconds: float, rate: float) -> Heard:
+    """Send a request so many times a second, each over whichever connection is free; latencies begin when it was due.
+
+    So a server that is slow is not asked less for it.
+    """
+
+    async def run() -> Heard:
+        heard = Heard(seconds=seconds)
+        loop = asyncio.get_running_loop()
+        free: asyncio.Queue[Caller] = asyncio.Queue()
+        made = []
+        for _ in range(callers):
+            caller = (await loop.create_connection(lambda: Caller(request, heard, free), "127.0.0.1", port))[1]
+            made.append(caller)
+            free.put_nowait(caller)
+        began = time.perf_counter()
+        for number in range(int(seconds * rate)):
+            due = began + number / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            (await free.get()).send_due(due)
+        while free.qsize() < callers:  # noqa: ASYNC110  # a second for the last ones, at the end of a measurement
+            await asyncio.sleep(0.01)
+        for caller in made:
+            caller.close()
+        return heard
+
+    return uvloop.run(run())
 
 
 def post_in_turn(port: int, request: bytes, callers: int, seconds: float) -> Heard:

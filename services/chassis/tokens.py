@@ -5,8 +5,9 @@ import contextvars
 import json
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 
@@ -22,6 +23,8 @@ _MAX_TOKEN_CHARACTERS = 4096
 _MIN_KEY_REFRESH_INTERVAL_S = 5.0
 # So long after social was asked in vain, whoever needs a key that is not known is refused at once.
 _KEYS_AWAY_S = 1.0
+# Tokens whose signature need not be checked again, of some hundred bytes each.
+_MAX_KNOWN = 4096
 
 
 class Revocations:
@@ -78,8 +81,17 @@ class Revocations:
             self._reading = None
 
 
+class _Known(NamedTuple):
+    """A token that was verified: whom it stands for, and when it ends in seconds since the epoch."""
+
+    viewer: Viewer
+    ends_at: float
+
+
 class TokenVerifier:
     """Verifies signature, issuer, audience, lifetime and revocation of tokens of every kind.
+
+    What cannot change is verified once for each token and set of keys; its end and that of its session each time.
 
     Args:
         fetch_jwks: Returns social's public keys as JSON text; raises DomainError when social is away.
@@ -95,6 +107,7 @@ class TokenVerifier:
         self._asked_at = float("-inf")
         self._is_social_away = False
         self._refreshing: asyncio.Task[None] | None = None
+        self._known: OrderedDict[str, _Known] = OrderedDict()
 
     async def verify(self, token: str) -> Viewer:
         """Return whom a token stands for.
@@ -104,6 +117,24 @@ class TokenVerifier:
             Unavailable: KEYS_UNAVAILABLE: the token's key, or whether its session has ended, is not known, and social
                 cannot be asked now.
         """
+        known = self._known.get(token)
+        if known is None:
+            known = await self._read(token)
+            self._known[token] = known
+            if len(self._known) > _MAX_KNOWN:
+                self._known.popitem(last=False)
+        elif known.ends_at <= time.time() - _LEEWAY_S:
+            del self._known[token]
+            raise Unauthenticated("the token has expired, refresh it", reason="TOKEN_EXPIRED")
+        found = known.viewer
+        if found.session_id and isinstance(self._revoked, Revocations):
+            await self._revoked.be_read()
+        if found.session_id and found.session_id in self._revoked:
+            raise Unauthenticated("the session has ended, log in again", reason="SESSION_REVOKED")
+        return found
+
+    async def _read(self, token: str) -> _Known:
+        """Verify all but the session."""
         # Ours have some 400. The library looks at each by itself, before anything is verified.
         if len(token) > _MAX_TOKEN_CHARACTERS:
             raise Unauthenticated("the token is not valid", reason="TOKEN_INVALID")
@@ -118,16 +149,11 @@ class TokenVerifier:
                 leeway=_LEEWAY_S,
                 options={"require": ["exp", "iat", "sub", "iss", "aud"]},
             )
-            found = _viewer_of(claims)
+            return _Known(_viewer_of(claims), float(claims["exp"]))
         except jwt.ExpiredSignatureError as error:
             raise Unauthenticated("the token has expired, refresh it", reason="TOKEN_EXPIRED") from error
         except (jwt.PyJWTError, KeyError, ValueError) as error:
             raise Unauthenticated("the token is not valid", reason="TOKEN_INVALID") from error
-        if found.session_id and isinstance(self._revoked, Revocations):
-            await self._revoked.be_read()
-        if found.session_id and found.session_id in self._revoked:
-            raise Unauthenticated("the session has ended, log in again", reason="SESSION_REVOKED")
-        return found
 
     async def _key(self, key_id: str) -> jwt.PyJWK:
         if key_id not in self._keys:
@@ -153,6 +179,7 @@ class TokenVerifier:
         try:
             keys = json.loads(await self._fetch_jwks())["keys"]
             self._keys = {str(entry["kid"]): jwt.PyJWK.from_dict(entry) for entry in keys}
+            self._known.clear()
             self._is_social_away = False
         # All but the first: what it answers is no set of keys.
         except (DomainError, KeyError, TypeError, ValueError, jwt.PyJWTError) as error:

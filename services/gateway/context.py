@@ -16,6 +16,7 @@ from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
 from services.gateway.cookies import Browser
+from services.gateway.execution import Selections
 from services.gateway.live.live import Live
 from services.gateway.loaders import Loaders
 from services.gateway.programs import USER_AGENT_METADATA, program_name
@@ -72,6 +73,7 @@ class RequestContext:
         guest_nonce: Stands for a guest in signed addresses.
         user_agent: What the program that asks says of itself.
         browser: Where a cookie can be kept; None on a WebSocket.
+        selections: What its document selects, where that is known from others who asked it.
     """
 
     parts: Parts
@@ -84,6 +86,7 @@ class RequestContext:
 
     def __post_init__(self) -> None:
         self.calls_made = 0
+        self.selections: Selections | None = None
         self.refresh()
 
     def refresh(self) -> None:

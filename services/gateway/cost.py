@@ -103,6 +103,21 @@ def measure_cost(
     return Cost(fixed, answer)
 
 
+def countable(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return all that the cost of an operation takes from its variables: equal for two who send what costs the same."""
+    found: list[Any] = [operation.name.value if operation.name is not None else None, count_values(variables)]
+    for definition in operation.variable_definitions or ():
+        name = definition.variable.name.value
+        value = variables.get(name)
+        if isinstance(value, list):
+            found.append((len(value),))
+        elif isinstance(value, (bool, int)):
+            found.append((type(value), value))
+        else:
+            found.append(name in variables)
+    return tuple(found)
+
+
 def count_values(values: Any, limit: int | None = None) -> int:
     """Count the values of JSON at all depths, the outermost not included; stops soon after a limit."""
     count, left = 0, [values]

@@ -27,6 +27,8 @@ from services.gateway.budget import bucket_key
 from services.gateway.context import RequestContext
 from services.gateway.cost import Cost, answer_cost, measure_cost, points
 from services.gateway.errors import present
+from services.gateway.execution import Selections
+from services.gateway.known import Known
 from services.gateway.limits import (
     PARSE_OPTIONS,
     check_answer,
@@ -99,7 +101,7 @@ class DocumentGate(SchemaExtension):
     an exception of a hook would end a socket without a word.
     """
 
-    def __init__(self, passed: "OrderedDict[str, DocumentNode]") -> None:
+    def __init__(self, passed: "OrderedDict[str, Known]") -> None:
         self._passed = passed
         self._refusal: DomainError | None = None
         self._bill: Bill | None = None
@@ -122,7 +124,7 @@ class DocumentGate(SchemaExtension):
             execution._provided_operation_name = None
         elif execution.query is not None and execution.query in self._passed:
             self._passed.move_to_end(execution.query)
-            execution.graphql_document = self._passed[execution.query]
+            execution.graphql_document = self._passed[execution.query].document
         yield
 
     async def on_validate(self) -> AsyncGenerator[None, None]:
@@ -132,7 +134,8 @@ class DocumentGate(SchemaExtension):
         if document is None or execution.pre_execution_errors:
             yield  # it could not be parsed
             return
-        is_known = query in self._passed
+        known = self._passed.get(query) if query is not None else None
+        is_known = known is not None
         try:
             if self._refusal is not None:
                 raise self._refusal
@@ -141,16 +144,18 @@ class DocumentGate(SchemaExtension):
             if not (is_known or self._context.parts.settings.explorable):
                 refuse_introspection(document)
             operation = await self._admit(document)
-            self._charge(document, operation, effort)
+            self._charge(known or Known(document), operation, effort)
             # A list, and be it empty: validation is done.
             execution.pre_execution_errors = [] if is_known else self._schema.check_document(document)
         except DomainError as error:
             execution.pre_execution_errors = [GraphQLError(error.message, original_error=error)]
-        yield
         if not execution.pre_execution_errors and query is not None and len(query) <= _MAX_CACHED_CHARACTERS:
-            self._passed[query] = document
-            if len(self._passed) > _CACHED_DOCUMENTS:
-                self._passed.popitem(last=False)
+            if known is None:
+                known = self._passed[query] = Known(document, Selections.of(document))
+                if len(self._passed) > _CACHED_DOCUMENTS:
+                    self._passed.popitem(last=False)
+            self._context.selections = known.selections
+        yield
 
     def on_execute(self) -> Generator[None, None, None]:
         """Hold back an answer that is too long to be sent."""
@@ -237,8 +242,8 @@ class DocumentGate(SchemaExtension):
     def _may_be_long(self) -> bool:
         return self._cost > _MAYBE_LONG
 
-    def _charge(self, document: DocumentNode, operation: OperationDefinitionNode, effort: int) -> None:
-        cost = self._schema.measure_cost(document, operation, self.execution_context.variables or {})
+    def _charge(self, known: Known, operation: OperationDefinitionNode, effort: int) -> None:
+        cost = known.cost(self._schema.measure_cost, operation, self.execution_context.variables or {})
         if cost.points > MAX_COST:
             raise ResourceExhausted(
                 f"the document can cost {cost.points} points, the limit is {MAX_COST}: ask for shorter pages",

@@ -1,5 +1,8 @@
 """Batches what a document asks for item by item. One set per operation: nothing is kept between requests."""
 
+# Else the types of functions that are made for each operation are put together for each operation.
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 

@@ -1,5 +1,8 @@
 """Batches what belongs to playlists: parts of their entries, and the first pages of what people say of them."""
 
+# Else the types of functions that are made for each operation are put together for each operation.
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass

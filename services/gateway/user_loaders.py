@@ -1,5 +1,8 @@
 """Batches what documents ask about people: one call a field, whatever the length of the list that they stand in."""
 
+# Else the types of functions that are made for each operation are put together for each operation.
+from __future__ import annotations
+
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable
@@ -31,7 +34,7 @@ class ListeningOf(NamedTuple):
     """What one person hears, how far back, with so many of the best."""
 
     user_id: str
-    range: "listening_pb2.ListeningRange.ValueType"
+    range: listening_pb2.ListeningRange.ValueType
     top_count: int
 
 

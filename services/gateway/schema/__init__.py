@@ -3,6 +3,7 @@
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
+from services.gateway.execution import Execution
 from services.gateway.gate import GatewaySchema, gates
 from services.gateway.schema.account import AccountMutation, AccountQuery
 from services.gateway.schema.admin import AdminMutation, AdminQuery
@@ -138,6 +139,7 @@ def make_schema() -> GatewaySchema:
         mutation=Mutation,
         subscription=Subscription,
         extensions=[gates()],
+        execution_context_class=Execution,
         config=StrawberryConfig(scalar_map={BigInt: BIG_INT, UInt64: UINT64}),
         exception_handlers=REFUSAL_HANDLERS,
     )

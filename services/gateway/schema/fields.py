@@ -8,6 +8,8 @@ from strawberry.extensions import FieldExtension
 from strawberry.extensions.field_extension import AsyncExtensionResolver
 from uuid_utils.compat import uuid7
 
+from services.gateway.plain_fields import LOADS, Loads
+
 AnyId = Annotated[strawberry.ID, strawberry.argument(description="Global id or UUID.")]
 GlobalId = Annotated[strawberry.ID, strawberry.argument(description="What the field `id` of a thing gives.")]
 
@@ -16,9 +18,15 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-def resolver(description: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a method a field."""
-    return strawberry.field(description=description)  # type: ignore[no-any-return]  # typed as Any when used so
+def resolver(description: str, loads: Loads | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a method a field.
+
+    Args:
+        description: For clients.
+        loads: What it does, where it does nothing but load one thing by its id: then lists load together.
+    """
+    metadata = {} if loads is None else {LOADS: loads}
+    return strawberry.field(description=description, metadata=metadata)  # type: ignore[no-any-return]  # typed as Any when used so
 
 
 class _ReadingAnew(FieldExtension):

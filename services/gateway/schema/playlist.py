@@ -20,7 +20,6 @@ from services.gateway.schema.paging import (
     After,
     Connection,
     First,
-    connection_from_list,
     connection_from_page,
     connection_from_part,
     list_window,
@@ -30,8 +29,8 @@ from services.gateway.schema.playlist_format import PlaylistFormat, export_url
 from services.gateway.schema.reason import EntryReason
 from services.gateway.schema.recipe import Recipe, load_recipe
 from services.gateway.schema.schedule import Schedule, load_schedule
-from services.gateway.schema.track import Track, load_track
-from services.gateway.schema.user import User, load_user
+from services.gateway.schema.track import Track, load_track, track_by
+from services.gateway.schema.user import User, load_user, user_by
 from services.gateway.schema.values import round_single, to_datetime
 
 # As many as social keeps; a page beyond them is empty.
@@ -62,12 +61,12 @@ class PlaylistEntry:
     reason: EntryReason | None = field(description="Why it stands here; null when a person put it there.")
     added_by_id: strawberry.ID | None = field(description="UUID of who put it there by hand; null where nobody did.")
 
-    @resolver("Who put it there by hand; null where it was generated.")
+    @resolver("Who put it there by hand; null where it was generated.", user_by("added_by_id"))
     async def added_by(self, info: Info) -> User | None:
         """Load the person together with all others of the document."""
         return await load_user(info.context, self.added_by_id)
 
-    @resolver("The track; null when it was deleted.")
+    @resolver("The track; null when it was deleted.", track_by("track_id"))
     async def track(self, info: Info) -> Track | None:
         """Load it together with all others of the document."""
         return await load_track(info.context, self.track_id)
@@ -117,7 +116,7 @@ class Playlist(relay.Node):
     is_liked: bool | None = field(description="Whether the caller likes it; null for guests.")
     loaded_entries: strawberry.Private[Sequence[playlists_pb2.PlaylistEntry] | None]
 
-    @resolver("Its owner.")
+    @resolver("Its owner.", user_by("owner_id"))
     async def owner(self, info: Info) -> User | None:
         """Load the owner together with all others of the document."""
         return await load_user(info.context, self.owner_id)
@@ -158,16 +157,12 @@ class Playlist(relay.Node):
     ) -> Connection[PlaylistEntry] | None:
         """Page through the list that came along, or load this part of it together with those of other playlists."""
         page = page_request(first, after)
-        if self.loaded_entries is not None:
-            return connection_from_list(
-                page, [PlaylistEntry.from_message(entry, self.playlist_id) for entry in self.loaded_entries]
-            )
         offset, end = list_window(page)
+        if (loaded := self.loaded_entries) is not None:
+            return connection_from_part(offset, self._entries(loaded[offset:end]), has_next_page=end < len(loaded))
         key = EntriesKey(self.playlist_id, min(offset, MAX_ENTRIES), end - offset)
         found = await info.context.loaders.of_playlists.entries.load(key)
-        entries = (
-            [] if found is None else [PlaylistEntry.from_message(entry, self.playlist_id) for entry in found.entries]
-        )
+        entries = [] if found is None else self._entries(found.entries)
         return connection_from_part(key.offset, entries, has_next_page=found is not None and found.has_more)
 
     @resolver("What it was made from; null where nothing is kept, and to others than its owner.")

@@ -14,6 +14,7 @@ from services.chassis import auth
 from services.chassis.errors import NotFound
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
+from services.gateway.plain_fields import Loads
 from services.gateway.schema.fields import AnyId, member, resolver
 from services.gateway.schema.paging import (
     After,
@@ -179,6 +180,11 @@ class SimilarTrackConnection:
     page_info: relay.PageInfo = field(description="Whether and where it goes on.")
     edges: list[SimilarTrackEdge] = field(description="The tracks with their similarity, most alike first.")
     nodes: list[Track] = field(description="The tracks alone.")
+
+
+def track_by(key: str) -> Loads:
+    """Return how a field loads the track whose id is this attribute, as `load_track` does."""
+    return Loads(key, lambda context: context.loaders.tracks, Track.from_message)
 
 
 async def load_track(context: RequestContext, track_id: str) -> Track | None:

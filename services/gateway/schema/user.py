@@ -10,6 +10,7 @@ from museed.social.v1 import accounts_pb2, people_pb2
 from services.chassis.errors import InvalidArgument, NotFound
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
+from services.gateway.plain_fields import Loads
 from services.gateway.schema.badge import Avatar, Badge
 from services.gateway.schema.fields import resolver
 from services.gateway.schema.listening import Listening, ListeningRange, Range, TopCount, check_top_count
@@ -158,6 +159,11 @@ class FollowConnection:
             for at, edge in shown
         ]
         return cls(page_info=info, edges=edges, nodes=[edge.node for edge in edges])
+
+
+def user_by(key: str) -> Loads:
+    """Return how a field loads the person whose id is this attribute, as `load_user` does."""
+    return Loads(key, lambda context: context.loaders.users, User.from_message)
 
 
 async def load_user(context: RequestContext, user_id: str | None) -> User | None:

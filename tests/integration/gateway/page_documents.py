@@ -19,7 +19,7 @@ PAGES: dict[str, tuple[str, dict[str, int]]] = {
         f"""{{ playlist(id: {PLAYLIST}) {{ {CARD} description hasRecipe shareUrl
           entries {{ edges {{ cursor node {{ entryId position isSeed track {{ {SONG} }} addedBy {{ username }} }} }} }}
           comments {{ nodes {{ text author {{ username }} }} }} likers {{ edges {{ likedAt }} }} }} }}""",
-        {"GetPlaylist": 1, "BatchGetUsers": 3, "BatchListComments": 1, "BatchListLikers": 1, "BatchGetTracks": 1},
+        {"GetPlaylist": 1, "BatchGetUsers": 2, "BatchListComments": 1, "BatchListLikers": 1, "BatchGetTracks": 1},
     ),
     "who likes a playlist": (
         f"""{{ playlist(id: {PLAYLIST}) {{ likeCount

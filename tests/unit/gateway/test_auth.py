@@ -1,10 +1,13 @@
 """Whom a task is bound to."""
 
+import time
 from typing import cast
+from unittest.mock import Mock
 
+import jwt
 import pytest
 
-from services.chassis import auth
+from services.chassis import auth, tokens
 from services.chassis.errors import Unauthenticated
 from services.chassis.scopes import Scope
 from services.gateway.auth import Authenticator
@@ -50,3 +53,51 @@ async def test_no_token_is_a_guest(header: str | None) -> None:
     authenticator = Authenticator(cast(Upstream, Keys(TokenSigner())))
     assert await authenticator.bind(header) is None
     assert (auth.viewer(), auth.bearer_token()) == (None, "")
+
+
+async def test_a_token_is_read_once_and_its_end_and_its_session_are_looked_at_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signer, decode = TokenSigner(), Mock(side_effect=jwt.decode)
+    monkeypatch.setattr(jwt, "decode", decode)
+    verifier = tokens.TokenVerifier(signer.jwks, ended := tokens.Revocations(_no_sessions))
+    now = time.time()
+    token, other = signer.token(exp=int(now) + 60), signer.token(sid="session-2")
+    first = await verifier.verify(token)
+    assert await verifier.verify(token) is first
+    assert (await verifier.verify(other)).session_id == "session-2"
+    assert decode.call_count == 2
+    ended.hear_of("session-2")
+    with pytest.raises(Unauthenticated) as revoked:
+        await verifier.verify(other)
+    monkeypatch.setattr(time, "time", lambda: int(now) + 66.0)
+    with pytest.raises(Unauthenticated) as expired:
+        await verifier.verify(token)
+    assert (revoked.value.reason, expired.value.reason) == ("SESSION_REVOKED", "TOKEN_EXPIRED")
+
+
+async def test_a_key_that_is_withdrawn_takes_the_tokens_with_it_that_were_read_by_it() -> None:
+    keys = {"signer": TokenSigner("key-1")}
+    verifier = tokens.TokenVerifier(lambda: keys["signer"].jwks())
+    token = keys["signer"].token()
+    assert (await verifier.verify(token)).user_id == "user-1"
+    keys["signer"] = TokenSigner("key-2")
+    verifier._asked_at = float("-inf")
+    assert (await verifier.verify(keys["signer"].token())).user_id == "user-1"
+    with pytest.raises(Unauthenticated) as refused:
+        await verifier.verify(token)
+    assert refused.value.reason == "TOKEN_INVALID"
+
+
+async def test_not_more_tokens_are_remembered_than_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_MAX_KNOWN", 2)
+    signer = TokenSigner()
+    verifier = tokens.TokenVerifier(signer.jwks)
+    made = [signer.token(sub=f"user-{number}") for number in range(3)]
+    for token in made:
+        await verifier.verify(token)
+    assert list(verifier._known) == made[1:]
+
+
+async def _no_sessions() -> list[str]:
+    return []

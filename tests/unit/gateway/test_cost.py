@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway import cost
-from services.gateway.cost import Cost, answer_cost, count_values, measure_cost, points
+from services.gateway.cost import Cost, answer_cost, count_values, countable, measure_cost, points
 from services.gateway.schema import make_schema, paging
 
 SCHEMA = build_schema(
@@ -139,3 +139,28 @@ def test_no_answer_costs_more_than_was_asked_for(tracks: list[Any], me: Any) -> 
     assert answer_cost({"tracks": {"nodes": tracks}, "me": me}) <= asked.answer
     full = [{"title": "a", "tags": [{"name": "x"}] * 3}] * 4
     assert answer_cost({"tracks": {"nodes": full}, "me": {"name": "a", "words": []}}) == asked.answer
+
+
+def test_variables_that_cost_the_same_count_the_same() -> None:
+    document = "query Q($first: Int, $ids: [ID!], $text: String, $deep: Boolean) { __typename }"
+    operation = get_operation_ast(parse(document))
+    assert operation is not None
+
+    def counted(**variables: Any) -> tuple[Any, ...]:
+        return countable(operation, variables)
+
+    base: dict[str, Any] = {"first": 5, "ids": ["a", "b"], "text": "x", "deep": True}
+    assert counted(**base) == counted(**{**base, "ids": ["c", "d"], "text": "y"})
+    for change in (
+        {"first": 6},
+        {"ids": ["a"]},
+        {"deep": False},
+        {"text": ["x"]},
+        {"first": True},
+        {"ids": [["a"], "b"]},
+    ):
+        assert counted(**base) != counted(**{**base, **change}), change
+    assert counted() != counted(first=None)
+    other = get_operation_ast(parse(document.replace("query Q", "query R")))
+    assert other is not None
+    assert countable(other, base) != counted(**base)
