@@ -48,7 +48,7 @@ _ROWS: dict[Need, str] = {
         Track.coverUrl Artist.id Album.id Album.coverUrl Upload.id Upload.tags Upload.streamUrl DataExport.id Viewer.id
         """,
     Need.PUBLIC_READ: """
-        Query.stats Query.trendingPlaylists Query.latestPlaylists Query.user Query.node Query.likedPlaylists
+        Query.stats Query.trendingPlaylists Query.latestPlaylists Query.user Query.node Query.nodes Query.likedPlaylists
         Query.playlistsOfUser Query.playlist Query.playlistByShareSlug Query.track Query.searchTracks
         Query.similarTracks Query.searchUsers
         AddCommentSuccess.playlist DeleteCommentSuccess.playlist ShowContentSuccess.playlist
