@@ -152,6 +152,12 @@ async def read_job(context: RequestContext, job_id: str, wait_ms: int = 0) -> Jo
     return Job.from_message(answer.job)
 
 
+async def find_job(context: RequestContext, job_id: str | None) -> Job | None:
+    """Return a job of the caller's own through the loader; None for no id, and what is forgotten."""
+    message = await context.loaders.jobs.load(job_id) if job_id else None
+    return None if message is None else Job.from_message(message)
+
+
 @strawberry.type
 class JobQuery:
     """Queries about jobs."""

@@ -27,6 +27,7 @@ from services.gateway.schema.values import to_datetime
 from services.gateway.user_loaders import ListeningOf, PageOf
 
 if TYPE_CHECKING:
+    from services.gateway.schema.liking import LikedPlaylistConnection
     from services.gateway.schema.playlist import Playlist
 
 OneId = Annotated[strawberry.ID | None, strawberry.argument(description="Global id or UUID.")]
@@ -90,6 +91,17 @@ class User(relay.Node):
         from services.gateway.schema.playlist import playlists_of
 
         return await playlists_of(info.context, self.user_id, first, after)
+
+    @resolver(
+        "The public playlists that they like, liked last first; where they are the caller also those that a link opens."
+    )
+    async def liked_playlists(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Annotated["LikedPlaylistConnection", strawberry.lazy("services.gateway.schema.liking")] | None:
+        """Page through them; first pages of several people together."""
+        from services.gateway.schema.liking import liked_by
+
+        return await liked_by(info.context, self.user_id, first, after)
 
     @resolver("All badges there are, with what they have of each.")
     async def badges(self, info: Info) -> list[Badge] | None:

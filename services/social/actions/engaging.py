@@ -28,8 +28,8 @@ async def like(connection: Connection, user_id: UserId, playlist_id: PlaylistId,
     await signals.add(
         connection, SignalKind.LIKE, now, actor_id=user_id, playlist_id=playlist_id, user_id=found.owner_id
     )
-    await outbox.add(connection, playlist_liked(playlist_id, user_id, now))
-    await activities.record(connection, ActivityKind.LIKED, user_id, now, playlist_id=playlist_id)
+    activity_id = await activities.record(connection, ActivityKind.LIKED, user_id, now, playlist_id=playlist_id)
+    await outbox.add(connection, playlist_liked(playlist_id, user_id, now, activity_id))
     await activities.notify(connection, found.owner_id, "LIKED", now, actor_id=user_id, playlist_id=playlist_id)
 
 
@@ -86,8 +86,10 @@ async def add_comment(
     await signals.add(
         connection, SignalKind.COMMENT, now, actor_id=user_id, playlist_id=playlist_id, user_id=found.owner_id
     )
-    await outbox.add(connection, comment_added(made, playlist_id, user_id, now))
-    await activities.record(connection, ActivityKind.COMMENTED, user_id, now, playlist_id=playlist_id, comment_id=made)
+    activity_id = await activities.record(
+        connection, ActivityKind.COMMENTED, user_id, now, playlist_id=playlist_id, comment_id=made
+    )
+    await outbox.add(connection, comment_added(made, playlist_id, user_id, now, activity_id))
     await activities.notify(
         connection, found.owner_id, "COMMENTED", now, actor_id=user_id, playlist_id=playlist_id, comment_id=made
     )

@@ -260,10 +260,10 @@ class PeopleServicer(people_pb2_grpc.PeopleServiceServicer):
         if await follows.count_followed(connection, me, MOST_FOLLOWED) >= MOST_FOLLOWED:
             raise FollowLimitReached(MOST_FOLLOWED)
         await follows.insert_follow(connection, me, other, now)
-        await activities.record(connection, ActivityKind.FOLLOWED, me, now, user_id=other)
+        activity_id = await activities.record(connection, ActivityKind.FOLLOWED, me, now, user_id=other)
         await activities.notify(connection, other, NotificationKind.FOLLOWED, now, actor_id=me)
         await follows.signal_follow(connection, me, other, now, 1)
-        await outbox.add(connection, user_followed(me, other, now))
+        await outbox.add(connection, user_followed(me, other, now, activity_id))
 
 
 def _follow_page(user_id: UserId, found: list[Edge], size: int, rpc: str) -> people_pb2.FollowPage:

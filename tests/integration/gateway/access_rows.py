@@ -55,6 +55,7 @@ _ROWS: dict[Need, str] = {
         ShowContentSuccess.comment UnblockTrackSuccess.track UnblockArtistSuccess.artist
         FailedTrack.track DeadLetter.track Stats.index User.avatar User.profile User.followers User.following
         User.playlists User.badges User.listening TrackPlays.track RecommendedTrack.track RecommendedTrack.becauseTrack
+        User.likedPlaylists
         HistoryEntry.track HistoryEntry.playlist Playlist.owner Playlist.copiedFrom Playlist.comments Playlist.likers
         Playlist.entries Comment.author Comment.playlist PlaylistEntry.addedBy PlaylistEntry.track RecipeSeed.track
         RecipePath.toTrack Notification.actor Notification.playlist Activity.actor Activity.playlist Activity.user
@@ -71,7 +72,7 @@ _ROWS: dict[Need, str] = {
     Need.USER_READ: """
         Query.recommendedUsers Query.recommendedTracks Query.dailyMix Query.history Query.notifications
         Query.unreadNotificationCount Query.feed Query.blockedUsers Query.job Query.myJobs Query.suggestions
-        Query.streamTokens Query.myPlaylists
+        Query.streamTokens Query.myPlaylists Query.uploadQuota Notification.job
         EntryReason.nearestSeed SeedSimilarity.seed
         ExtendPlaylistSuccess.suggestions
         Query.referenceSearch Query.upload Query.myUploads Query.myBlockedTracks Query.myBlockedArtists
@@ -89,7 +90,6 @@ _ROWS: dict[Need, str] = {
         Mutation.reorderPlaylist Mutation.rotateShareSlug Mutation.logOut Mutation.reportContent
         Mutation.requestEmailVerification Mutation.deleteUpload Mutation.hearUpload Mutation.blockTrack
         Mutation.unblockTrack Mutation.blockArtist Mutation.unblockArtist
-        Query.uploadQuota
         """,
     Need.SESSION_READ: "Query.dataExport Query.myApiTokens",
     Need.SESSION_WRITE: """

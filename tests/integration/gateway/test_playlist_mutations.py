@@ -127,10 +127,10 @@ ROWS: list[Row] = [
     (
         "rotateShareSlug",
         "playlist { title }",
-        {"playlistId": PLAYLIST_ID},
+        {"playlistId": PLAYLIST_ID, "idempotencyKey": "of mine"},
         "RotateShareSlug",
         editing_pb2.RotateShareSlugResponse(playlist=PLAYLIST),
-        editing_pb2.RotateShareSlugRequest(playlist_id=PLAYLIST_ID),
+        editing_pb2.RotateShareSlugRequest(playlist_id=PLAYLIST_ID, idempotency_key="of mine"),
         {"playlist": {"title": "Rain"}},
     ),
     (
