@@ -6,12 +6,14 @@ by `services.chassis.channel`. What was not expected is masked, with an id that 
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from graphql import GraphQLError, GraphQLSyntaxError
 
 from services.chassis import telemetry
-from services.chassis.errors import Code, DomainError, Internal, InvalidArgument, ResourceExhausted
+from services.chassis.errors import Code, DomainError, Internal, InvalidArgument, NotFound, ResourceExhausted
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +77,16 @@ def client_message(error: DomainError) -> str:
 
 def _camel_case(name: str) -> str:
     return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), name)
+
+
+@contextmanager
+def asked_by(argument: str) -> Iterator[None]:
+    """Let what is not found be about the argument by which a query asked, whatever upstream calls it."""
+    try:
+        yield
+    except NotFound as error:
+        error.field = argument
+        raise
 
 
 def describe(error: DomainError) -> dict[str, Any]:

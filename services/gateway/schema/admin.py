@@ -11,7 +11,7 @@ from museed.social.v1 import catalog_pb2, ingest_pb2
 from services.gateway.context import Info
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
-from services.gateway.schema.fields import AnyId, mutation, resolver
+from services.gateway.schema.fields import AnyId, identity, mutation, resolver
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
 from services.gateway.schema.scalars import BigInt
 from services.gateway.schema.track import Track, load_track
@@ -67,6 +67,7 @@ class FailedTrack:
 class Root:
     """A root with its counts."""
 
+    id: strawberry.ID = identity("Root", "root_id")
     root_id: strawberry.ID = field(description="Its UUID.")
     location: str = field(description="Absolute path, as every process that reads media sees it.")
     created_at: datetime = field(description="When it was registered.")

@@ -12,7 +12,7 @@ from museed.social.v1 import api_tokens_pb2
 from services.gateway.context import Info
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
-from services.gateway.schema.fields import member, mutation, resolver
+from services.gateway.schema.fields import identity, member, mutation, resolver
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
 from services.gateway.schema.values import optional_datetime, to_datetime, to_timestamp
 
@@ -30,6 +30,7 @@ class ApiScope(Enum):
 class ApiToken:
     """A program's access."""
 
+    id: strawberry.ID = identity("ApiToken", "token_id")
     token_id: strawberry.ID = field(description="Its UUID.")
     name: str = field(description="What its owner calls it.")
     scopes: list[ApiScope] = field(description="What it may do.")

@@ -10,7 +10,7 @@ from strawberry import field
 from museed.social.v1 import feed_pb2
 from services.gateway.context import Info
 from services.gateway.schema.comment import Comment, find_comment
-from services.gateway.schema.fields import member, resolver
+from services.gateway.schema.fields import identity, member, resolver
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
 from services.gateway.schema.playlist import Playlist, find_playlist
 from services.gateway.schema.user import User, load_user
@@ -32,6 +32,7 @@ class ActivityKind(Enum):
 class Activity:
     """An activity; what says nothing for its kind is null."""
 
+    id: strawberry.ID = identity("Activity", "activity_id")
     activity_id: strawberry.ID = field(description="Its UUID.")
     kind: ActivityKind = field(description="What it was.")
     at: datetime = field(description="When.")

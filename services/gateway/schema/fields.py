@@ -8,6 +8,7 @@ from strawberry.extensions import FieldExtension
 from strawberry.extensions.field_extension import AsyncExtensionResolver
 from uuid_utils.compat import uuid7
 
+from services.gateway.ids import encode_global_id
 from services.gateway.plain_fields import LOADS, Loads
 
 AnyId = Annotated[strawberry.ID, strawberry.argument(description="Global id or UUID.")]
@@ -43,6 +44,20 @@ def mutation(description: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a method a mutation, which must be asynchronous."""
     made = strawberry.mutation(description=description, extensions=[_ReadingAnew()])
     return made  # type: ignore[no-any-return]  # typed as Any when used so
+
+
+def identity(kind: str, uuid: str) -> Any:
+    """Make the field `id` of what `node` does not know: caches tell things apart by it, and inputs take it.
+
+    Args:
+        kind: What inputs call it, for example "Session".
+        uuid: Attribute that has the UUID.
+    """
+
+    def resolve(root: strawberry.Parent[Any]) -> strawberry.ID:
+        return strawberry.ID(encode_global_id(kind, getattr(root, uuid)))
+
+    return strawberry.field(resolver=resolve, description="Its global id, by which caches know it.")
 
 
 def subscription(description: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

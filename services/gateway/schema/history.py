@@ -11,7 +11,7 @@ from museed.social.v1 import listening_pb2
 from services.gateway.context import Info
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
-from services.gateway.schema.fields import member, mutation, resolver
+from services.gateway.schema.fields import identity, member, mutation, resolver
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
 from services.gateway.schema.playlist import Playlist, find_playlist
 from services.gateway.schema.track import Track, load_track
@@ -42,6 +42,7 @@ class PlayOutcome(Enum):
 class HistoryEntry:
     """A play as it was told."""
 
+    id: strawberry.ID = identity("Play", "play_id")
     play_id: strawberry.ID = field(description="Its UUID.")
     track_id: strawberry.ID = field(description="UUID of the track.")
     playlist_id: strawberry.ID | None = field(description="UUID of the playlist that it was played from.")

@@ -11,6 +11,7 @@ from strawberry import field, relay
 from museed.social.v1 import jobs_pb2, jobwork_pb2
 from services.chassis.bus import SOCIAL_EVENTS
 from services.gateway.context import Info, RequestContext
+from services.gateway.errors import asked_by
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import AnyId, member, mutation, resolver, subscription
@@ -169,7 +170,8 @@ class JobQuery:
         wait_ms: Annotated[int, strawberry.argument(description="Wait for its end, at most so long: 0 to 5,000.")] = 0,
     ) -> Job | None:
         """Read it."""
-        return await read_job(info.context, decode_id(id, "Job", "id"), wait_ms)
+        with asked_by("id"):
+            return await read_job(info.context, decode_id(id, "Job", "id"), wait_ms)
 
     @resolver("The caller's own jobs of the last 30 days, newest first.")
     async def my_jobs(

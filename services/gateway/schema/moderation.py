@@ -159,13 +159,13 @@ class ShowContentSuccess:
 
     @resolver("The playlist; null where it is a comment, and where the caller may not open it.")
     async def playlist(self, info: Info) -> Playlist | None:
-        """Load it where it is asked for."""
-        return await find_playlist(info.context, self.subject_id) if self.subject_kind is SubjectKind.PLAYLIST else None
+        """Load it where it is asked for; no comment has a playlist's id."""
+        return await find_playlist(info.context, self.subject_id)
 
     @resolver("The comment; null where it is a playlist, and where the caller may not see it.")
     async def comment(self, info: Info) -> Comment | None:
         """Load it where it is asked for."""
-        return await find_comment(info.context, self.subject_id) if self.subject_kind is SubjectKind.COMMENT else None
+        return await find_comment(info.context, self.subject_id)
 
 
 SuspendUserResult = Annotated[SuspendUserSuccess | Refusal, strawberry.union("SuspendUserResult")]

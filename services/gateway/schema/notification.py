@@ -12,7 +12,7 @@ from services.gateway.context import Info
 from services.gateway.ids import decode_id
 from services.gateway.schema.comment import Comment, find_comment
 from services.gateway.schema.errors import Refusal
-from services.gateway.schema.fields import member, mutation, resolver
+from services.gateway.schema.fields import identity, member, mutation, resolver
 from services.gateway.schema.job import Job, find_job
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
 from services.gateway.schema.playlist import Playlist, find_playlist
@@ -39,6 +39,7 @@ class NotificationKind(Enum):
 class Notification:
     """A notification; what says nothing for its kind is null."""
 
+    id: strawberry.ID = identity("Notification", "notification_id")
     notification_id: strawberry.ID = field(description="Its UUID.")
     kind: NotificationKind = field(description="What it tells.")
     at: datetime = field(description="When it happened.")

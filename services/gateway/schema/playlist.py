@@ -10,6 +10,7 @@ from strawberry import field, relay
 
 from museed.social.v1 import editing_pb2, feed_pb2, playlists_pb2
 from services.gateway.context import Info, RequestContext
+from services.gateway.errors import asked_by
 from services.gateway.ids import decode_id
 from services.gateway.playlist_loaders import EntriesKey, PageKey
 from services.gateway.schema.comment import Comment, comments_of
@@ -244,7 +245,8 @@ class PlaylistQuery:
     @resolver("A playlist by id; somebody else's private one is not found.")
     async def playlist(self, info: Info, id: AnyId) -> Playlist | None:
         """Load it."""
-        return await load_playlist(info.context, decode_id(id, "Playlist", "id"))
+        with asked_by("id"):
+            return await load_playlist(info.context, decode_id(id, "Playlist", "id"))
 
     @resolver("An unlisted or public playlist by the last part of its link; another is not found.")
     async def playlist_by_share_slug(self, info: Info, share_slug: ShareSlug) -> Playlist | None:

@@ -9,6 +9,7 @@ from uuid_utils.compat import uuid7
 
 from museed.social.v1 import privacy_pb2
 from services.gateway.context import Info, RequestContext
+from services.gateway.errors import asked_by
 from services.gateway.exports import export_url
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
@@ -94,7 +95,8 @@ class PrivacyQuery:
     @resolver("An export of the caller's own, once it is written. API tokens may not.")
     async def data_export(self, info: Info, id: AnyId) -> DataExport | None:
         """Read it."""
-        return await read_export(info.context, decode_id(id, "DataExport", "id"))
+        with asked_by("id"):
+            return await read_export(info.context, decode_id(id, "DataExport", "id"))
 
 
 @strawberry.type

@@ -35,7 +35,7 @@ class EntryReason:
     )
     quantile: float | None = field(
         description="Share of random pairs of tracks that are less alike than this one and what is nearest to it: "
-        "0.992 is closer than 99.2 % of pairs; null where it is not known."
+        "0.992 is closer than 99.2 % of pairs; null in a library of less than 100 tracks."
     )
     shared_tags: list[str] = field(description="Tags shared with a seed, best first.")
     nearest_place: int | None = field(

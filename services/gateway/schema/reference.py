@@ -65,7 +65,8 @@ class ReferenceEdge:
     node: Track = field(description="The track.")
     similarity: float = field(description="Cosine of both recordings as a whole, −1 to 1.")
     quantile: float | None = field(
-        description="Share of random pairs of tracks that are less similar, 0 to 1; null in a small library."
+        description="Share of random pairs of tracks that are less similar, 0 to 1; null in a library of less "
+        "than 100 tracks."
     )
     score: float | None = field(
         description="Mean over the windows of the recording of the cosine to the track's nearest window, −1 to 1: what "

@@ -11,7 +11,7 @@ from museed.social.v1 import moderation_pb2
 from services.gateway.context import Info
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
-from services.gateway.schema.fields import member, mutation, resolver
+from services.gateway.schema.fields import identity, member, mutation, resolver
 from services.gateway.schema.moderation import SubjectKind, subject_id_of
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
 from services.gateway.schema.user import User, load_user
@@ -55,6 +55,7 @@ class ModerationAction(Enum):
 class Report:
     """What somebody reported, as they and admins see it."""
 
+    id: strawberry.ID = identity("Report", "report_id")
     report_id: strawberry.ID = field(description="Its UUID.")
     reporter_id: strawberry.ID = field(description="UUID of who reported.")
     subject_kind: SubjectKind | None = field(description="What it is about.")

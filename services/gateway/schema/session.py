@@ -12,7 +12,7 @@ from services.chassis import auth
 from services.gateway.context import Info
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
-from services.gateway.schema.fields import member, mutation, resolver
+from services.gateway.schema.fields import identity, member, mutation, resolver
 from services.gateway.schema.login import forget_cookie
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
 from services.gateway.schema.values import optional_datetime, to_datetime
@@ -30,6 +30,7 @@ class SessionKind(Enum):
 class Session:
     """Where somebody is logged in."""
 
+    id: strawberry.ID = identity("Session", "session_id")
     session_id: strawberry.ID = field(description="Its UUID.")
     kind: SessionKind = field(description="What it stands for.")
     user_agent: str = field(description="What the program said of itself at its start; empty when it said nothing.")

@@ -10,7 +10,7 @@ from museed.social.v1 import exchange_pb2
 from services.gateway.context import Info
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
-from services.gateway.schema.fields import AnyId, key_or_new, mutation, resolver
+from services.gateway.schema.fields import AnyId, identity, key_or_new, mutation, resolver
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
 from services.gateway.schema.playlist_format import PlaylistFormat, export_url
 from services.gateway.schema.values import to_datetime, to_timestamp
@@ -20,6 +20,7 @@ from services.gateway.schema.values import to_datetime, to_timestamp
 class StreamToken:
     """A token without its secret."""
 
+    id: strawberry.ID = identity("StreamToken", "token_id")
     token_id: strawberry.ID = field(description="Its UUID.")
     playlist_id: strawberry.ID = field(description="UUID of the playlist that it plays.")
     created_at: datetime = field(description="When it was made.")

@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 
 from museed.social.v1 import catalog_pb2, reference_pb2, uploads_pb2
 from services.gateway.context import Info, RequestContext
+from services.gateway.errors import asked_by
 from services.gateway.ids import decode_id
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import AnyId, mutation, resolver
@@ -143,7 +144,8 @@ class UploadQuery:
     @resolver("An upload of the caller's own, by id.")
     async def upload(self, info: Info, id: AnyId) -> Upload | None:
         """Read it."""
-        return await read_upload(info.context, decode_id(id, "Upload", "id"))
+        with asked_by("id"):
+            return await read_upload(info.context, decode_id(id, "Upload", "id"))
 
     @resolver("The caller's uploads whose audio is there, newest first.")
     async def my_uploads(self, info: Info, first: First = 20, after: After = None) -> Connection[Upload] | None:

@@ -109,7 +109,7 @@ async def leave(connection: Connection, login: Login, job_id: JobId, now: dateti
     user_id = login.person.user_id
     await check_may_leave(connection, user_id)
     if not await credentials.has_locked(connection, login):
-        raise BadCredentials
+        raise BadCredentials("password")
     await sessions.end_sessions_of(connection, user_id, Ending.ACCOUNT_DELETED, now)
     await custody.cancel_jobs(connection, user_id, now)
     await privacy.anonymise(connection, user_id, now)

@@ -11,12 +11,12 @@ class NameTaken(AlreadyExists):
 
 
 class BadCredentials(Unauthenticated):
-    """Unknown person or wrong password, and never which."""
+    """Unknown person or wrong password, and never which; of who is logged in it is the password, in `field`."""
 
     default_reason = "BAD_CREDENTIALS"
 
-    def __init__(self) -> None:
-        super().__init__("login or password is wrong")
+    def __init__(self, field: str | None = None) -> None:
+        super().__init__("login or password is wrong" if field is None else f"{field} is wrong", field=field)
 
 
 class RefreshRefused(Unauthenticated):

@@ -80,12 +80,12 @@ class CredentialServicer(sessions_pb2_grpc.CredentialServiceServicer):
         login = await self._login()
         person = login.person
         check_password(request.new_password, "new_password", (person.username, person.email))
-        await self._proof.check(login, request.current_password)
+        await self._proof.check(login, request.current_password, "current_password")
         password_hash = await self._hasher.hash(request.new_password)
         now = self._clock()
         async with self._database.transaction() as connection:
             if not await credentials.has_locked(connection, login):
-                raise BadCredentials
+                raise BadCredentials("current_password")
             await self._set_password(connection, person.user_id, password_hash, Ending.PASSWORD_CHANGED, now)
             await mail.promise(connection, MailKind.PASSWORD_CHANGED, person.email, now, person.user_id)
             tokens = await self._starter.begin(connection, person, origin_of(context.invocation_metadata), now)
@@ -105,7 +105,7 @@ class CredentialServicer(sessions_pb2_grpc.CredentialServiceServicer):
         now = self._clock()
         async with self._database.transaction() as connection:
             if not await credentials.has_locked(connection, login):
-                raise BadCredentials
+                raise BadCredentials("password")
             owner = await credentials.find_by_email(connection, email)
             if owner is None or owner.user_id == login.person.user_id:
                 await mail.promise_link(

@@ -21,7 +21,7 @@ class PasswordProof:
         self._counts = counts
         self._guesses = guesses
 
-    async def check(self, login: Login, password: str) -> None:
+    async def check(self, login: Login, password: str, field: str = "password") -> None:
         """Check the caller's own password, before which the try is counted.
 
         Whoever acts on it looks again under the lock of the person (`store/credentials.py: has_locked`).
@@ -33,5 +33,5 @@ class PasswordProof:
         await self._counts.take(self._guesses, user_id)
         # One more than the longest: what is cut off can never match.
         if not await self._hasher.verify(login.password_hash, password[: LONGEST_PASSWORD + 1]):
-            raise BadCredentials
+            raise BadCredentials(field)
         await self._counts.forget(self._guesses, user_id)

@@ -46,9 +46,10 @@ _ROWS: dict[Need, str] = {
         IngestProgress.total Track.id Track.tags Track.streamUrl User.id User.avatarUrl Playlist.id Playlist.shareUrl
         Playlist.exportUrl Comment.id Job.id Job.isFinished CreateStreamTokenSuccess.exportUrl
         Track.coverUrl Artist.id Album.id Album.coverUrl Upload.id Upload.tags Upload.streamUrl DataExport.id Viewer.id
+        Notification.id Session.id ApiToken.id StreamToken.id Report.id Root.id HistoryEntry.id Activity.id
         """,
     Need.PUBLIC_READ: """
-        Query.stats Query.trendingPlaylists Query.latestPlaylists Query.user Query.node Query.likedPlaylists
+        Query.stats Query.trendingPlaylists Query.latestPlaylists Query.user Query.node Query.nodes Query.likedPlaylists
         Query.playlistsOfUser Query.playlist Query.playlistByShareSlug Query.track Query.searchTracks
         Query.similarTracks Query.searchUsers
         AddCommentSuccess.playlist DeleteCommentSuccess.playlist ShowContentSuccess.playlist

@@ -24,6 +24,7 @@ HASH = "0" * 64
 # Where just any value is refused before anybody is asked.
 ARGUMENTS = {
     "Query.node": f'id: "{global_id("Track")}"',
+    "Query.nodes": f'ids: ["{global_id("Track")}"]',
     "Query.user": f'id: "{UUID}"',
     "Query.likedPlaylists": f'userId: "{UUID}"',
     "Query.playlistsOfUser": f'userId: "{UUID}"',
@@ -36,7 +37,7 @@ ARGUMENTS = {
     "Mutation.generatePlaylist": f'input: {{seeds: [{{trackId: "{UUID}"}}]}}',
     "Mutation.reorderPlaylist": f'input: {{playlistId: "{UUID}", version: 1, entryIds: ["{UUID}"]}}',
 }
-PATHS = Paths(SCHEMA, ARGUMENTS, avoid=frozenset({"Query.node"}))
+PATHS = Paths(SCHEMA, ARGUMENTS, avoid=frozenset({"Query.node", "Query.nodes"}))
 CALLERS = ("guest", "user", "admin", "read", "write", "keep")
 SCOPES = {"read": Scope.READ, "write": Scope.WRITE, "keep": Scope.ADMIN}
 DOORS = {"LOGIN_REQUIRED", "PERMISSION_DENIED", "SCOPE_MISSING", "SESSION_REQUIRED"}

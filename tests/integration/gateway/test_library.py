@@ -317,3 +317,34 @@ async def test_what_is_away_leaves_the_rest(gateway: Gateway) -> None:
     )
     assert body["data"] == {"track": {"title": "Track 000", "details": None}, "artist": {"name": "Kim", "tracks": None}}
     assert sorted(error["extensions"]["reason"] for error in body["errors"]) == ["ODD", "UNAVAILABLE"]
+
+
+async def test_nodes_come_in_their_order_in_one_call_a_type(gateway: Gateway) -> None:
+    put_artists(gateway, ARTIST)
+    tracks = gateway.social.add_tracks(3)
+    user = gateway.social.add_user("mina")
+    ids = [
+        global_id("Track", tracks[2].track_id),
+        global_id("User", user.user_id),
+        global_id("Track", new_id()),
+        global_id("Artist", ARTIST_ID),
+        global_id("Track", tracks[0].track_id),
+    ]
+    document = """query($ids: [ID!]!) { nodes(ids: $ids) {
+      id ... on Track { title } ... on User { username } ... on Artist { name } } }"""
+    assert (await gateway.data(document, {"ids": ids}))["nodes"] == [
+        {"id": ids[0], "title": "Track 002"},
+        {"id": ids[1], "username": "mina"},
+        None,
+        {"id": ids[3], "name": "Kim"},
+        {"id": ids[4], "title": "Track 000"},
+    ]
+    assert gateway.behind.spent() == {"BatchGetTracks": 1, "BatchGetUsers": 1, "BatchGetArtists": 1}
+    for wanted, reason, field in (
+        ([ids[0]] * 101, "TOO_MANY_IDS", "ids"),
+        ([ids[0], global_id("Job", new_id())], "ID_OF_ANOTHER_TYPE", "ids[1]"),
+        (["nothing"], "ID_INVALID", "ids[0]"),
+    ):
+        body = await gateway.run(document, {"ids": wanted})
+        refused = body["errors"][0]["extensions"]
+        assert (body["data"], refused["reason"], refused["field"]) == ({"nodes": None}, reason, field)

@@ -265,6 +265,7 @@ async def test_all_of_it_is_for_admins(gateway: Gateway) -> None:
 async def test_what_is_shown_again_comes_along(gateway: Gateway) -> None:
     playlist = gateway.social.add_playlist([])
     success = "... on ShowContentSuccess { playlist { title } comment { text } }"
+    gateway.social.answers["BatchGetComments"] = engagement_pb2.BatchGetCommentsResponse()
     wanted = {"subjectKind": "PLAYLIST", "subjectId": playlist.playlist_id, "because": "fine"}
     found = await run(gateway, "showContent", "ShowContentInput", success, wanted)
     assert (found["playlist"], found["comment"]) == ({"title": playlist.title}, None)

@@ -72,7 +72,7 @@ async def test_guests_have_none_and_what_is_foreign_is_not_found(gateway: Gatewa
     gateway.social.faults["GetUpload"] = NotFound("not yours", reason="UPLOAD_NOT_FOUND", field="upload_id", value="x")
     body = await gateway.run(f'{{ upload(id: "{new_id()}") {{ id }} }}', headers=gateway.bearer())
     assert body["errors"][0]["extensions"]["reason"] == "UPLOAD_NOT_FOUND"
-    assert body["errors"][0]["extensions"]["field"] == "uploadId"
+    assert body["errors"][0]["extensions"]["field"] == "id"
 
 
 async def test_quota_tells_what_is_left_to_whoever_may_read(gateway: Gateway) -> None:

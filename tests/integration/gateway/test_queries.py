@@ -293,23 +293,23 @@ UNKNOWN = "0190a000-0000-7000-8000-000000000000"
         ),
         (
             f'{{ playlist(id: "{UNKNOWN}") {{ title }} }}',
-            {"code": "NOT_FOUND", "reason": "PLAYLIST_NOT_FOUND", "field": "playlistId", "value": UNKNOWN},
+            {"code": "NOT_FOUND", "reason": "PLAYLIST_NOT_FOUND", "field": "id", "value": UNKNOWN},
         ),
         (
             f'{{ job(id: "{UNKNOWN}") {{ state }} }}',
-            {"code": "NOT_FOUND", "reason": "JOB_NOT_FOUND", "field": "jobId", "value": UNKNOWN},
+            {"code": "NOT_FOUND", "reason": "JOB_NOT_FOUND", "field": "id", "value": UNKNOWN},
         ),
         (
             f'{{ node(id: "{UNKNOWN}") {{ id }} }}',
             {"code": "INVALID_ARGUMENT", "reason": "ID_INVALID", "field": "id", "value": UNKNOWN},
         ),
         (
-            f'{{ node(id: "{global_id("Viewer", UNKNOWN)}") {{ id }} }}',
+            f'{{ node(id: "{global_id("Session", UNKNOWN)}") {{ id }} }}',
             {
                 "code": "INVALID_ARGUMENT",
                 "reason": "ID_INVALID",
                 "field": "id",
-                "value": global_id("Viewer", UNKNOWN),
+                "value": global_id("Session", UNKNOWN),
             },
         ),
         (

@@ -93,7 +93,8 @@ async def test_password_is_changed_only_by_who_knows_it_and_to_a_good_one(mesh: 
     for _ in range(2):
         with pytest.raises(Unauthenticated) as refusal:
             await change_password(social, jay, "wrong", NEW)
-        assert refusal.value.reason == "BAD_CREDENTIALS"
+        assert (refusal.value.reason, refusal.value.field) == ("BAD_CREDENTIALS", "current_password")
+        assert str(refusal.value) == "current_password is wrong"
     with pytest.raises(ResourceExhausted) as too_many:
         await change_password(social, jay, jay.password, NEW)
     assert too_many.value.reason == "TOO_MANY_ATTEMPTS"
@@ -122,7 +123,8 @@ async def test_old_password_opens_nothing_where_it_was_changed_meanwhile(
     }
     with pytest.raises(Unauthenticated) as refusal:
         await tried[how]()
-    assert refusal.value.reason == "BAD_CREDENTIALS"
+    field = "current_password" if how == "change" else None
+    assert (refusal.value.reason, refusal.value.field) == ("BAD_CREDENTIALS", field)
     await log_in(social, "jay", NEW)
     assert await sql.fetchval("SELECT count(*) FROM sessions WHERE revoked_at IS NULL") == 2
 

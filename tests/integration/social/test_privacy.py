@@ -261,7 +261,7 @@ async def test_password_that_is_changed_meanwhile_lets_nobody_leave(
     monkeypatch.setattr(PasswordHasher, "verify", slow)
     with pytest.raises(Unauthenticated) as refused:
         await Desk(social, ann).delete(ann.password)
-    assert refused.value.reason == "BAD_CREDENTIALS"
+    assert (refused.value.reason, refused.value.field) == ("BAD_CREDENTIALS", "password")
     assert await sql.fetchval("SELECT count(*) FROM users WHERE deleted_at IS NOT NULL") == 0
     assert await sql.fetchval("SELECT count(*) FROM jobs") == 0
 
