@@ -17,6 +17,7 @@ from services.chassis.scopes import Scope, scopes_in
 logger = logging.getLogger(__name__)
 
 _LEEWAY_S = 5.0
+_MAX_TOKEN_CHARACTERS = 4096
 # An unknown key id asks social again, but forged ones must not make us ask without end.
 _MIN_KEY_REFRESH_INTERVAL_S = 5.0
 # So long after social was asked in vain, whoever needs a key that is not known is refused at once.
@@ -103,6 +104,9 @@ class TokenVerifier:
             Unavailable: KEYS_UNAVAILABLE: the token's key, or whether its session has ended, is not known, and social
                 cannot be asked now.
         """
+        # Ours have some 400. The library looks at each by itself, before anything is verified.
+        if len(token) > _MAX_TOKEN_CHARACTERS:
+            raise Unauthenticated("the token is not valid", reason="TOKEN_INVALID")
         try:
             key = await self._key(str(jwt.get_unverified_header(token).get("kid", "")))
             claims = jwt.decode(

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import socket
 import sys
+import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,12 +21,14 @@ from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
+from services.gateway.connections import server_config
 from services.gateway.consumer import Streams
 from services.gateway.context import Parts
 from services.gateway.health import Health
 from services.gateway.live.live import Live
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
+from services.gateway.sweeper import Sweeper
 from services.gateway.transcoding.transcoder import Transcoder
 from services.gateway.trust import trusted_documents
 from services.gateway.tus.partial_uploads import PartialUploads
@@ -35,7 +38,6 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG = 512
 _FILE_THREADS = 16
-_KEEP_ALIVE_S = 30
 
 
 class HttpServer(uvicorn.Server):
@@ -125,28 +127,14 @@ async def _serve(
     )
     streams = Streams(parts.live, authenticator.revocations)
     threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="audio")
-    server = HttpServer(
-        uvicorn.Config(
-            make_app(parts, health, threads),
-            http="httptools",
-            ws="websockets-sansio",
-            ws_max_size=settings.max_body_bytes,
-            # It costs 40 KiB a socket for messages of some hundred bytes, and lets a small one become large.
-            ws_per_message_deflate=False,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=settings.max_connections,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=int(settings.drain_timeout_s),
-        )
-    )
+    server = HttpServer(server_config(make_app(parts, health, threads), settings))
+    sweeper = Sweeper(server.server_state.connections, time.monotonic)
     async with asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(parts.authenticator.revocations.run()),
             tasks.create_task(follow(bus_settings, streams, health, metrics.bus)),
             tasks.create_task(parts.live.sockets.run()),
+            tasks.create_task(sweeper.run()),
             tasks.create_task(metrics.watch_loop()),
             tasks.create_task(parts.transcoder.run()),
             tasks.create_task(PartialUploads(parts.blobs, settings.partial_upload_life_s).run()),

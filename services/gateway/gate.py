@@ -14,25 +14,41 @@ from graphql import (
     get_operation_ast,
     validate,
 )
+from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import SchemaExtension
 from strawberry.schema import Schema
+from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.types import ExecutionContext, ExecutionResult, StreamExecutionResult
 
+from services.chassis import auth
 from services.chassis.errors import DomainError, InvalidArgument, ResourceExhausted
 from services.chassis.server import limit_time
 from services.gateway.budget import bucket_key
 from services.gateway.context import RequestContext
 from services.gateway.cost import Cost, answer_cost, measure_cost, points
 from services.gateway.errors import present
-from services.gateway.limits import PARSE_OPTIONS, check_shape, check_variables, parse_document, refuse_introspection
+from services.gateway.limits import (
+    PARSE_OPTIONS,
+    check_answer,
+    check_shape,
+    check_subscription,
+    check_variables,
+    parse_document,
+    refuse_introspection,
+)
 
 # Points of an answer; one of so many takes about 0.3 s of a core.
 MAX_COST = 5_000
+# Answers of fewer points are not long, whatever their text is.
+_MAYBE_LONG = 300
 
 # Each unknown name is compared with all known ones, for suggestions.
 _MAX_ERRORS = 5
 _UNREADABLE = "a value of the document cannot be read"
 _NOTHING = parse_document("{ __typename }")
+# Reading documents that are not known: their text, and their fields, which validation compares in pairs.
+_CHARACTERS_A_POINT = 64
+_PAIRS_A_POINT = 100
 _CACHED_DOCUMENTS = 256
 _MAX_CACHED_CHARACTERS = 4096
 # These make or mend a session: a dead token in the header must not stand in their way.
@@ -49,6 +65,8 @@ class GatewaySchema(Schema):
         context = execution_context.context if execution_context is not None else None
         is_explorable = not isinstance(context, RequestContext) or context.parts.settings.explorable
         for error in errors:
+            if isinstance(error.original_error, (CannotGetOperationTypeError, MissingQueryError)):
+                error.original_error = _operation_unknown()  # Strawberry's own, of an operation over a socket
             present(error, with_suggestions=is_explorable)
 
     def _get_custom_context_kwargs(
@@ -85,6 +103,7 @@ class DocumentGate(SchemaExtension):
         self._passed = passed
         self._refusal: DomainError | None = None
         self._bill: Bill | None = None
+        self._cost = 0
 
     def on_operation(self) -> Generator[None, None, None]:
         """Give the operation a context of its own."""
@@ -118,6 +137,7 @@ class DocumentGate(SchemaExtension):
             if self._refusal is not None:
                 raise self._refusal
             effort = 0 if is_known else check_shape(document)
+            self._charge_reading(effort * effort // _PAIRS_A_POINT)
             if not (is_known or self._context.parts.settings.explorable):
                 refuse_introspection(document)
             operation = await self._admit(document)
@@ -132,6 +152,13 @@ class DocumentGate(SchemaExtension):
             if len(self._passed) > _CACHED_DOCUMENTS:
                 self._passed.popitem(last=False)
 
+    def on_execute(self) -> Generator[None, None, None]:
+        """Hold back an answer that is too long to be sent."""
+        yield
+        result = self.execution_context.result
+        if result is not None and self._may_be_long:
+            check_answer(result.data)
+
     def get_results(self) -> dict[str, Any]:
         """Tell what a query or mutation cost."""
         if self._bill is None or self._bill.is_subscription:
@@ -141,6 +168,12 @@ class DocumentGate(SchemaExtension):
 
     def on_stream_result(self, result: StreamExecutionResult) -> Generator[None, None, None]:
         """Tell what a subscription cost with its first event, which the gateway makes at once; others come slowly."""
+        if self._may_be_long and isinstance(result, ExecutionResult):
+            try:
+                check_answer(result.data)
+            except DomainError as error:
+                result.data, result.errors = None, [GraphQLError(error.message, original_error=error)]
+                self._schema.process_errors(result.errors, self.execution_context)
         if self._bill is not None and self._bill.is_subscription and isinstance(result, ExecutionResult):
             result.extensions = {**(result.extensions or {}), **self._settled(result.data)}
             self._bill = None
@@ -169,28 +202,40 @@ class DocumentGate(SchemaExtension):
         return cast(GatewaySchema, self.execution_context.schema)
 
     def _refuse_unread(self) -> DomainError | None:
+        query = self.execution_context.query
         try:
             check_variables(self.execution_context.variables)
+            if query is not None and query not in self._passed:
+                self._charge_reading(1 + len(query) // _CHARACTERS_A_POINT)
         except DomainError as error:
             return error
-        return self._context.parts.trusted.refusal(self.execution_context.query)
+        return self._context.parts.trusted.refusal(query)
 
     async def _admit(self, document: DocumentNode) -> OperationDefinitionNode:
         # Where nothing is named, Strawberry's public `operation_name` is the first of several; GraphQL wants an error.
         operation = get_operation_ast(document, self.execution_context._provided_operation_name)
         if operation is None:
-            raise InvalidArgument(
-                "name one of the document's operations", reason="OPERATION_UNKNOWN", field="operationName"
-            )
+            raise _operation_unknown()
         if operation.operation is not OperationType.SUBSCRIPTION:
             limit_time(self._context.parts.settings.request_timeout_s)
         elif not self._context.is_socket:
             raise InvalidArgument("subscriptions need a WebSocket", reason="SUBSCRIPTION_NEEDS_SOCKET", field="query")
+        else:
+            check_subscription(self.execution_context.query or "", self.execution_context.variables)
         if _needs_no_token(operation):
             self._context.forget_sender()
         else:
             await self._context.authenticate()
         return operation
+
+    def _charge_reading(self, cost: int) -> None:
+        """Take what reading costs from the caller's network, before it is known who they are and whether it runs."""
+        if cost:
+            self._context.parts.budgets.spend(f"reading {auth.client()}", cost)
+
+    @property
+    def _may_be_long(self) -> bool:
+        return self._cost > _MAYBE_LONG
 
     def _charge(self, document: DocumentNode, operation: OperationDefinitionNode, effort: int) -> None:
         cost = self._schema.measure_cost(document, operation, self.execution_context.variables or {})
@@ -202,6 +247,7 @@ class DocumentGate(SchemaExtension):
                 value=cost.points,
                 limit=MAX_COST,
             )
+        self._cost = cost.points
         self._bill = Bill(cost, bucket_key(), operation.operation is OperationType.SUBSCRIPTION)
         # Reading a document that is not known takes its fields as well, and is not told as a cost of the operation.
         self._context.parts.budgets.spend(self._bill.key, cost.points + effort)
@@ -215,6 +261,10 @@ class Bill:
     key: str
     is_subscription: bool
     actual: int | None = None
+
+
+def _operation_unknown() -> InvalidArgument:
+    return InvalidArgument("name one of the document's operations", reason="OPERATION_UNKNOWN", field="operationName")
 
 
 def _needs_no_token(operation: OperationDefinitionNode) -> bool:

@@ -1,5 +1,6 @@
 """POST /graphql, its WebSocket, and GraphiQL: Strawberry's view with bounded bodies and coded refusals."""
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -7,7 +8,8 @@ from datetime import timedelta
 from typing import Any, cast
 
 from cross_web import HTTPException
-from starlette.requests import Request
+from graphql import GraphQLError, GraphQLFormattedError
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -15,20 +17,24 @@ from strawberry.asgi import GraphQL
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message as ProtocolMessage
 from strawberry.types.unset import UnsetType
 
 from services.chassis import auth
-from services.chassis.errors import DomainError, InvalidArgument, NotFound, ResourceExhausted
+from services.chassis.errors import DeadlineExceeded, DomainError, InvalidArgument, NotFound, ResourceExhausted
 from services.gateway.auth import expiry_of
 from services.gateway.context import Parts, RequestContext
 from services.gateway.cookies import Browser, RefreshCookie
 from services.gateway.errors import client_message, describe, http_status
 from services.gateway.gate import GatewaySchema
+from services.gateway.socket_messages import close_reason, fault_of
 from services.gateway.sockets import FORBIDDEN, SERVICE_RESTART, Holder
 
 _INIT_TIMEOUT = timedelta(seconds=10)
-_MAX_OPERATIONS_PER_SOCKET = 50
+# Of a socket.
+_MAX_OPERATIONS = 50
+_BODY_TIMEOUT_S = 60.0
 # Two million lists fit into a body; 500 registrations have 1,000.
 _MAX_BRACKETS = 100_000
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -64,10 +70,47 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
             await self.cleanup_operation(operation_id)
         await self.websocket.close(code, reason)
 
+    async def handle_message(self, message: ProtocolMessage) -> None:
+        """Act on a message of a shape that can be."""
+        if (fault := fault_of(message)) is not None:
+            await self.handle_invalid_message(fault)
+        else:
+            await super().handle_message(message)
+
+    async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
+        """Take the token, and nothing else that would be held for as long as the socket."""
+        if isinstance(payload := message.get("payload"), dict):
+            kept = {name: value for name, value in payload.items() if name.lower() == "authorization"}
+            message = {"type": "connection_init", "payload": kept}
+        await super().handle_connection_init(message)
+
+    async def handle_invalid_message(self, error_message: str) -> None:
+        """Close the socket."""
+        await super().handle_invalid_message(close_reason(error_message))
+
+    @staticmethod
+    def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
+        return None  # what is wrong with one operation is told of it, and ends no other
+
     async def ping(self) -> None:
         """Send the protocol's own ping, which scripts of pages can see."""
         if self.connection_acknowledged:
             await self.send_message({"type": "ping"})
+
+    async def handle_subscribe(self, message: SubscribeMessage) -> None:
+        """Begin an operation; one too many is refused as any other error is, and ends nothing else."""
+        count = len(self.operations)
+        if self.connection_acknowledged and message["id"] not in self.operations and count >= _MAX_OPERATIONS:
+            refusal = ResourceExhausted(
+                f"{count} operations run on this socket, limit is {_MAX_OPERATIONS}: end one, or open another socket",
+                reason="TOO_MANY_OPERATIONS",
+                value=count,
+                limit=_MAX_OPERATIONS,
+            )
+            error = GraphQLFormattedError(message=client_message(refusal), extensions=describe(refusal))
+            await self.send_message({"id": message["id"], "type": "error", "payload": [error]})
+            return
+        await super().handle_subscribe(message)
 
     async def send_message(self, message: ProtocolMessage) -> None:
         """Send a message, unless the socket is being closed."""
@@ -91,7 +134,6 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
             allow_queries_via_get=False,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             connection_init_wait_timeout=_INIT_TIMEOUT,
-            max_subscriptions_per_connection=_MAX_OPERATIONS_PER_SOCKET,
             allowed_origins=parts.settings.cors_origins,
         )
         self._parts = parts
@@ -109,6 +151,8 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
             response = _refusal(InvalidArgument(error.reason, reason="REQUEST_INVALID"), error.status_code)
         except DomainError as error:
             response = _refusal(error, http_status(error))
+        except ClientDisconnect:
+            return  # in the middle of a body: nobody is left to be told
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -207,10 +251,20 @@ def _too_large(max_bytes: int) -> ResourceExhausted:
 
 def _bounded(receive: Receive, max_bytes: int) -> Receive:
     size = 0
+    ends_at = asyncio.get_running_loop().time() + _BODY_TIMEOUT_S
 
     async def receive_counted() -> Message:
         nonlocal size
-        message = await receive()
+        try:
+            async with asyncio.timeout_at(ends_at):
+                message = await receive()
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"not all came within {_BODY_TIMEOUT_S:.0f} s",
+                reason="REQUEST_STALLED",
+                field="body",
+                limit=_BODY_TIMEOUT_S,
+            ) from None
         size += len(message.get("body", b""))
         if size > max_bytes:
             raise _too_large(max_bytes)

@@ -13,7 +13,7 @@ from graphql import (
     parse,
 )
 
-from services.chassis.errors import PermissionDenied, ResourceExhausted
+from services.chassis.errors import InvalidArgument, PermissionDenied, ResourceExhausted
 from services.gateway.cost import count_values
 
 MAX_TOKENS = 1000
@@ -25,6 +25,10 @@ MAX_ALIASES = 20
 MAX_FIELDS = 300
 # Values of variables at all depths: 500 full registrations have 20,000.
 MAX_VALUES = 50_000
+# Of an answer: with aliases a document may ask for the same text many times.
+MAX_ANSWER_CHARACTERS = 8 * 1024 * 1024
+# Of a subscription with its variables, which are held as long as it.
+MAX_SUBSCRIPTION_CHARACTERS = 64 * 1024
 
 PARSE_OPTIONS: dict[str, Any] = {
     "max_lexical_tokens": MAX_TOKENS,
@@ -56,16 +60,23 @@ def measure(document: DocumentNode) -> Shape:
     """Measure a document: the depth of its deepest operation, and all aliases and fields.
 
     Every fragment is measured once, so that the effort grows with the document and not with what it spreads to.
-    Fragments that spread each other in a circle count nothing here; validation refuses them.
+
+    Raises:
+        InvalidArgument: DOCUMENT_INVALID: fragments spread each other in a circle, which nobody else should walk.
     """
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     known: dict[str, Shape] = {}
+    open_: set[str] = set()  # those that are being measured
 
     def of_fragment(name: str) -> Shape:
+        if name in open_:
+            raise InvalidArgument(
+                f"the fragment {name[:100]} spreads itself", reason="DOCUMENT_INVALID", field="query", value=name
+            )
         if name not in known:
-            known[name] = Shape()  # while it is being measured: ends circles
-            if name in fragments:
-                known[name] = of_selections(fragments[name].selection_set)
+            open_.add(name)
+            known[name] = of_selections(fragments[name].selection_set) if name in fragments else Shape()
+            open_.discard(name)
         return known[name]
 
     def of_selections(selections: SelectionSetNode | None) -> Shape:
@@ -96,6 +107,7 @@ def check_shape(document: DocumentNode) -> int:
     """Refuse a document that asks for too much; return how many fields it has.
 
     Raises:
+        InvalidArgument: DOCUMENT_INVALID, of fragments in a circle.
         ResourceExhausted: DOCUMENT_TOO_DEEP, TOO_MANY_ALIASES or TOO_MANY_FIELDS.
     """
     shape = measure(document)
@@ -128,6 +140,53 @@ def check_variables(variables: dict[str, Any] | None) -> None:
             field="variables",
             limit=MAX_VALUES,
         )
+
+
+def check_subscription(query: str, variables: dict[str, Any] | None) -> None:
+    """Refuse a subscription that is long, or has long variables, whether it needs them or not.
+
+    Raises:
+        ResourceExhausted: SUBSCRIPTION_TOO_LARGE.
+    """
+    if count_characters([query, variables or {}], MAX_SUBSCRIPTION_CHARACTERS) > MAX_SUBSCRIPTION_CHARACTERS:
+        raise ResourceExhausted(
+            f"the subscription and its variables have more than {MAX_SUBSCRIPTION_CHARACTERS} characters",
+            reason="SUBSCRIPTION_TOO_LARGE",
+            field="variables",
+            limit=MAX_SUBSCRIPTION_CHARACTERS,
+        )
+
+
+def check_answer(data: Any) -> None:
+    """Refuse to send an answer of too much text.
+
+    Raises:
+        ResourceExhausted: ANSWER_TOO_LARGE.
+    """
+    if count_characters(data, MAX_ANSWER_CHARACTERS) > MAX_ANSWER_CHARACTERS:
+        raise ResourceExhausted(
+            f"the answer has more than {MAX_ANSWER_CHARACTERS} characters: ask for shorter pages, and each text once",
+            reason="ANSWER_TOO_LARGE",
+            field="query",
+            limit=MAX_ANSWER_CHARACTERS,
+        )
+
+
+def count_characters(values: Any, limit: int) -> int:
+    """Count the characters of all text in JSON, a few for each other value; stops soon after a limit."""
+    count, left = 0, [values]
+    while left and count <= limit:
+        value = left.pop()
+        if isinstance(value, str):
+            count += len(value)
+        elif isinstance(value, dict):
+            count += 4 * len(value)
+            left.extend(value)
+            left.extend(value.values())
+        elif isinstance(value, list):
+            count += 4 * len(value)
+            left.extend(value)
+    return count
 
 
 def refuse_introspection(document: DocumentNode) -> None:

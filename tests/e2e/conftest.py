@@ -27,6 +27,10 @@ MUSEED = Path(sysconfig.get_path("scripts")) / "museed"
 RATE_HZ = 22050
 
 
+# What a document asks of every error of a mutation.
+ERROR_FIELDS = "... on UserError { message code field value limit }"
+
+
 class Silent:
     """An ingest's progress that nobody watches."""
 
@@ -91,7 +95,7 @@ class RunningMesh:
         who = Credentials(name, f"password of {name}", sign_up_email=f"{name}@example.org")
         with contextlib.ExitStack() as undo:
             client = undo.enter_context(GatewayClient(self.url, who))
-            client.log_in()
+            client.enter()
             undo.pop_all()
         return client
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
+from clients.python.operations import SeedInput
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.playlists import make_playlist, seed_input
 from deploy.local.postgres import Postgres
@@ -130,7 +131,7 @@ class Listener(threading.Thread):
                 number += 1
                 try:
                     client.query(SIMILAR, id=seed)
-                    self.playlists.append((seed, *playlist(client, {"trackId": seed})))
+                    self.playlists.append((seed, *playlist(client, SeedInput(track_id=seed))))
                 except ClientError as error:
                     self.failures.append(f"{error.code}: {error}")
 
@@ -139,11 +140,11 @@ class Listener(threading.Thread):
         self.join(PATIENCE_S)
 
 
-def playlist(client: GatewayClient, seed: dict[str, Any]) -> tuple[str, list[str]]:
+def playlist(client: GatewayClient, seed: SeedInput) -> tuple[str, list[str]]:
     """Make a playlist; returns its encoder and its tracks without the seed, in their order."""
-    made = make_playlist(client, [seed], lambda *_: None, length=LENGTH)
-    encoder_id: str = client.query(ENCODER_OF, id=made["playlistId"])["playlist"]["encoderId"]
-    return encoder_id, [entry["track"]["trackId"] for entry in made["entries"] if not entry["isSeed"]]
+    made = make_playlist(client, [seed], lambda _: None, length=LENGTH)
+    encoder_id: str = client.query(ENCODER_OF, id=made.playlist_id)["playlist"]["encoderId"]
+    return encoder_id, [entry.track.track_id for entry in made.entries if not entry.is_seed]
 
 
 def test_what_cannot_be_switched_to_is_told_with_its_code(mesh: RunningMesh, tmp_path: Path) -> None:
@@ -224,7 +225,7 @@ def test_switch_goes_on_after_ctrl_c_and_kills(mesh: RunningMesh, tmp_path: Path
     exact = neighbours(mesh, second)
     with mesh.person("ann") as ann:
         for seed in list(exact)[:3]:
-            made_by, tracks = playlist(ann, {"trackId": seed})
+            made_by, tracks = playlist(ann, SeedInput(track_id=seed))
             assert (made_by, set(tracks), len(tracks)) == (second, exact[seed], LENGTH)
 
     # The supervisor follows social's row; it may be at starting a process at the moment.
@@ -233,6 +234,6 @@ def test_switch_goes_on_after_ctrl_c_and_kills(mesh: RunningMesh, tmp_path: Path
     mesh.start()
     with mesh.person("ann") as ann:
         seed = next(iter(exact))
-        made_by, tracks = playlist(ann, {"trackId": seed})
+        made_by, tracks = playlist(ann, SeedInput(track_id=seed))
         assert (made_by, set(tracks), len(tracks)) == (second, exact[seed], LENGTH)
     eventually(lambda: encoders(mesh)["PREVIOUS"]["isRunning"])

@@ -9,7 +9,8 @@ from typing import TypeVar
 import pytest
 from uuid_utils.compat import uuid7
 
-from deploy.local import ingest_calls
+from clients.python.operations import SeedInput
+from deploy.local import patience
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.playlists import make_playlist, search_tracks, seed_input
 from tests.e2e.conftest import RunningMesh, Silent, folder_of_a_mesh, render_library, tone, write_track
@@ -72,7 +73,7 @@ def test_process_killed_during_generation_makes_one_playlist(mesh: RunningMesh, 
             return call(client)
 
     seed = patiently(lambda: as_ann(lambda client: seed_input(client, str(upload))))
-    request = {"seeds": [seed], "length": 5, "maxPerArtist": 5, "idempotencyKey": str(uuid7())}
+    request = {"seeds": [seed.written()], "length": 5, "maxPerArtist": 5, "idempotencyKey": str(uuid7())}
     killer = threading.Timer(0.3, mesh.kill, [victim])
     killer.start()
     job_id = patiently(lambda: as_ann(lambda client: client.mutate(_GENERATE, request)))["job"]["jobId"]
@@ -89,9 +90,9 @@ def test_process_killed_during_generation_makes_one_playlist(mesh: RunningMesh, 
 
 def all_of_it(client: GatewayClient) -> set[str]:
     """Return the titles of a playlist that must hold the whole library."""
-    seed = search_tracks(client, "Piece 0-0", 1)[0]["trackId"]
-    playlist = make_playlist(client, [{"trackId": seed}], lambda *_: None, length=TRACKS, maxPerArtist=TRACKS)
-    return {entry["track"]["title"] for entry in playlist["entries"]}
+    seed = search_tracks(client, "Piece 0-0", 1)[0].track_id
+    playlist = make_playlist(client, [SeedInput(track_id=seed)], lambda _: None, length=TRACKS, max_per_artist=TRACKS)
+    return {entry.track.title for entry in playlist.entries}
 
 
 def titles() -> set[str]:
@@ -101,7 +102,7 @@ def titles() -> set[str]:
 def test_killed_supervisor_takes_all_along_and_the_next_goes_on(
     own_mesh: RunningMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest_calls, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(patience, "_PATIENCE_S", 0.0)
     library = render_library(tmp_path / "music", artists=2, tracks=TRACKS // 2)
 
     class KillAtWork(Silent):

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from deploy.local.client import ERROR_FIELDS, GatewayClient
+from deploy.local.client import GatewayClient
 from deploy.local.playlists import search_tracks
-from tests.e2e.conftest import RunningMesh
+from tests.e2e.conftest import ERROR_FIELDS, RunningMesh
 from tests.e2e.waiting import ended
 
 JOB = "job { jobId kind state failureReason stage { unit done total } etaSeconds }"
@@ -52,7 +52,7 @@ def tracks(playlist: dict[str, Any]) -> list[str]:
 
 def test_playlist_is_ruled_explained_extended_and_made_again(mesh: RunningMesh) -> None:
     with mesh.person("gina") as client:
-        near, far = (search_tracks(client, f"Piece {artist}-1", 1)[0]["trackId"] for artist in (1, 3))
+        near, far = (search_tracks(client, f"Piece {artist}-1", 1)[0].track_id for artist in (1, 3))
         playlist = made(
             client,
             seeds=[{"trackId": near, "weight": 2.0}, {"trackId": far, "weight": -1.0}],
@@ -128,7 +128,7 @@ def test_playlist_is_ruled_explained_extended_and_made_again(mesh: RunningMesh) 
 
 def test_failed_job_is_seen_by_admins_and_replayed_as_its_owners(mesh: RunningMesh) -> None:
     with mesh.person("hana") as hana, mesh.operator() as admin:
-        seed = search_tracks(hana, "Piece 0-0", 1)[0]["trackId"]
+        seed = search_tracks(hana, "Piece 0-0", 1)[0].track_id
         asked = {"seeds": [{"trackId": seed}], "length": 400, "requireLength": True}
         job = hana.mutate(GENERATE, asked)["job"]
         found = ended(hana, job["jobId"])

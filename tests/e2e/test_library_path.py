@@ -30,7 +30,7 @@ def test_demo_is_heard_and_found_with_its_seconds(mesh: RunningMesh, library: Pa
     demo = np.concatenate([piece[20 * rate : 30 * rate], piece[: 10 * rate]])
     soundfile.write(tmp_path / "demo.wav", demo, rate)
     with mesh.person("ann") as client:
-        upload_id = client.upload(tmp_path / "demo.wav")["uploadId"]
+        upload_id = client.upload(tmp_path / "demo.wav").upload_id
         job = client.mutate(HEAR, {"uploadId": upload_id})["job"]
         assert ended(client, job["jobId"])["state"] == "SUCCEEDED"
         upload = client.query("{ myUploads(first: 1) { nodes { uploadId isHeard tags(first: 3) { name } } } }")

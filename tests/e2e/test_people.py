@@ -9,6 +9,7 @@ import httpx
 import pytest
 from uuid_utils.compat import uuid7
 
+from clients.python.operations import JobStatus, SeedInput, Visibility
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.playlists import make_playlist, search_tracks
 from tests.e2e.conftest import RunningMesh
@@ -22,7 +23,7 @@ PROFILE = """query P($name: String!) { user(username: $name) { userId
 FEED = "{ feed { nodes { kind actor { username } playlist { title } user { username } } } }"
 
 
-def ignore(state: str, progress: float) -> None:
+def ignore(job: JobStatus) -> None:
     """A playlist's progress that nobody watches."""
 
 
@@ -76,14 +77,14 @@ def test_what_followed_people_do_is_in_the_feed_until_there_is_a_block(mesh: Run
         change(rita, "followUser", userId=sols)
         seed = search_tracks(sol, "Piece 1-0", 1)[0]
         made = make_playlist(
-            sol, [{"trackId": seed["trackId"]}], ignore, length=3, title="Sol's own", visibility="PUBLIC"
+            sol, [SeedInput(track_id=seed.track_id)], ignore, length=3, title="Sol's own", visibility=Visibility.PUBLIC
         )
         wanted = [{"kind": "CREATED", "actor": {"username": "sol"}, "playlist": {"title": "Sol's own"}, "user": None}]
         assert rita.query(FEED)["feed"]["nodes"] == wanted
         with mesh.guest() as guest:
             latest = guest.query("{ latestPlaylists(first: 1) { nodes { playlistId owner { username } } } }")
             node = latest["latestPlaylists"]["nodes"][0]
-            assert (node["playlistId"], node["owner"]["username"]) == (made["playlistId"], "sol")
+            assert (node["playlistId"], node["owner"]["username"]) == (made.playlist_id, "sol")
             assert guest.query("{ trendingPlaylists { madeAt } }")["trendingPlaylists"] is not None
             with pytest.raises(ClientError):
                 guest.query(FEED)
@@ -107,11 +108,11 @@ def test_plays_count_once_and_become_history_figures_and_badges(mesh: RunningMes
         now = datetime.now(UTC)
         play = {
             "playId": str(uuid7()),
-            "trackId": track["trackId"],
+            "trackId": track.track_id,
             "playedAt": (now - timedelta(minutes=2)).isoformat(),
             "heardSeconds": 31,
         }
-        short = play | {"playId": str(uuid7()), "trackId": other["trackId"], "heardSeconds": 1}
+        short = play | {"playId": str(uuid7()), "trackId": other.track_id, "heardSeconds": 1}
         ahead = play | {"playId": str(uuid7()), "playedAt": (now + timedelta(days=1)).isoformat()}
         unknown = play | {"playId": str(uuid7()), "trackId": str(uuid7())}
         assert record(tom, play, short, ahead, unknown) == ["COUNTED", "TOO_SHORT", "IN_FUTURE", "UNKNOWN_TRACK"]
@@ -145,7 +146,7 @@ def test_plays_count_once_and_become_history_figures_and_badges(mesh: RunningMes
         days = {datetime.now(UTC).date().isoformat()}
         mix = tom.query("{ dailyMix { day tracks { source } } recommendedTracks(first: 3) { nodes { trackId } } }")
         assert mix["dailyMix"]["day"] in days | {datetime.now(UTC).date().isoformat()}
-        assert track["trackId"] not in {node["trackId"] for node in mix["recommendedTracks"]["nodes"]}
+        assert track.track_id not in {node["trackId"] for node in mix["recommendedTracks"]["nodes"]}
         forget = f"""mutation M($input: DeleteHistoryInput!) {{ deleteHistory(input: $input) {{ __typename
           ... on DeleteHistorySuccess {{ deletedPlayIds }} {ERROR} }} }}"""
         assert tom.mutate(forget, {"playIds": [play["playId"]]})["deletedPlayIds"] == [play["playId"]]
@@ -162,12 +163,12 @@ def test_the_report_is_for_admins_and_holds_what_was_heard(mesh: RunningMesh) ->
     with mesh.person("vic") as vic, mesh.operator() as admin:
         track = search_tracks(vic, "Piece 3-0", 1)[0]
         played_at = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
-        play = {"playId": str(uuid7()), "trackId": track["trackId"], "playedAt": played_at, "heardSeconds": 31}
+        play = {"playId": str(uuid7()), "trackId": track.track_id, "playedAt": played_at, "heardSeconds": 31}
         assert record(vic, play) == ["COUNTED"]
         document = """query T($from: Date!, $to: Date!, $subject: String!) {
           trends(dimension: TRACK, fromDay: $from, toDay: $to, subject: $subject) {
             nodes { label playCount listenerCount } } }"""
-        days = {"from": played_at[:10], "to": today, "subject": track["trackId"]}
+        days = {"from": played_at[:10], "to": today, "subject": track.track_id}
 
         def report() -> list[dict[str, Any]]:
             nodes: list[dict[str, Any]] = admin.query(document, **days)["trends"]["nodes"]
@@ -178,13 +179,13 @@ def test_the_report_is_for_admins_and_holds_what_was_heard(mesh: RunningMesh) ->
         with pytest.raises(ClientError) as caught:
             vic.query(document, **days)
         assert caught.value.code == "PERMISSION_DENIED"
-        query = {"dimension": "TRACK", "fromDay": days["from"], "toDay": today, "subject": track["trackId"]}
+        query = {"dimension": "TRACK", "fromDay": days["from"], "toDay": today, "subject": track.track_id}
         with contextlib.closing(httpx.Client(base_url=mesh.url)) as http:
             assert http.get("/trends.csv", params=query).status_code == 401
-            token = {"Authorization": f"Bearer {vic._token}"}
+            token = {"Authorization": f"Bearer {vic.token}"}
             assert http.get("/trends.csv", params=query, headers=token).status_code == 403
-            token = {"Authorization": f"Bearer {admin._token}"}
+            token = {"Authorization": f"Bearer {admin.token}"}
             file = http.get("/trends.csv", params=query, headers=token)
         header, row = file.text.removesuffix("\r\n").split("\r\n")
         assert header == "day,subject,label,plays,listeners,likes,saves"
-        assert row == f"{played_at[:10]},{track['trackId']},{report()[0]['label']},1,1,0,0"
+        assert row == f"{played_at[:10]},{track.track_id},{report()[0]['label']},1,1,0,0"

@@ -34,12 +34,12 @@ def patiently(call: Callable[[], T], *also: type[Exception]) -> T:
         call: What is repeated.
         also: Which errors are waited out beside those of the client.
     """
-    errors: tuple[type[Exception], ...] = (ClientError, *also)
     deadline = time.monotonic() + PATIENCE_S
+    waited_out: tuple[type[Exception], ...] = (ClientError, *also)
     while True:
         try:
             return call()
-        except errors:
+        except waited_out:
             if time.monotonic() > deadline:
                 raise
             time.sleep(_EVERY_S)

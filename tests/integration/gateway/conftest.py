@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-import uvicorn
 from pydantic import SecretStr
 
 from services.chassis.blobs import open_blob_store
@@ -21,6 +20,7 @@ from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
+from services.gateway.connections import server_config
 from services.gateway.context import Parts
 from services.gateway.health import Health
 from services.gateway.live.live import Live
@@ -94,6 +94,7 @@ async def serving_gateway(
             blob_store_url=f"file://{blobs}",
             transcode_folder=folder / "transcodes",
             url_signing_key=SecretStr(SIGNING_KEY),
+            drain_timeout_s=2,
         ).model_copy(update=changes)
         upstream = Upstream(settings.social_address, settings.retriever_address)
         authenticator = Authenticator(upstream)
@@ -112,20 +113,9 @@ async def serving_gateway(
         )
         health = Health(upstream)
         threads = ThreadPoolExecutor(4)
-        config = uvicorn.Config(
-            make_app(parts, health, threads),
-            http="httptools",
-            ws="websockets-sansio",
-            ws_max_size=settings.max_body_bytes,
-            ws_per_message_deflate=False,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=2,
-        )
         listener = listen(settings)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server = HttpServer(config)
+        server = HttpServer(server_config(make_app(parts, health, threads), settings))
         serving = asyncio.create_task(server.serve([listener]))
         while not server.started:
             await asyncio.sleep(0.005)

@@ -8,7 +8,7 @@ import pytest
 
 from services.chassis.errors import Unavailable
 from services.gateway.gate import MAX_COST
-from services.gateway.limits import MAX_VALUES
+from services.gateway.limits import MAX_ANSWER_CHARACTERS, MAX_VALUES
 from tests.integration.gateway.conftest import Gateway, serving_gateway
 from tests.integration.gateway.socket_client import initialised
 
@@ -141,3 +141,41 @@ async def _next_payload(client: Any) -> dict[str, Any]:
     assert message["type"] == "next"
     found: dict[str, Any] = message["payload"]
     return found
+
+
+async def test_an_answer_of_too_much_text_is_not_sent(gateway: Gateway) -> None:
+    for track in gateway.social.add_tracks(100):
+        track.title = "곡" * 5_000
+    document = "{ searchTracks(first: 100) { nodes { " + " ".join(f"a{n}: title" for n in range(20)) + " } } }"
+    refusal = {
+        "code": "RESOURCE_EXHAUSTED",
+        "reason": "ANSWER_TOO_LARGE",
+        "field": "query",
+        "limit": str(MAX_ANSWER_CHARACTERS),
+    }
+    body = await gateway.run(document)
+    assert (body["data"], [error["extensions"] for error in body["errors"]]) == (None, [refusal])
+    async with asyncio.timeout(60), initialised(gateway.url, None) as client:
+        await client.subscribe("1", document, {})
+        message = await client.receive()
+        (error,) = message["payload"]["errors"] if message["type"] == "next" else message["payload"]
+        assert error["extensions"] == refusal
+    # Once each is no bomb.
+    assert len((await gateway.data("{ searchTracks(first: 100) { nodes { title } } }"))["searchTracks"]["nodes"]) == 100
+
+
+async def test_documents_that_come_to_nothing_are_paid_for_and_known_ones_run_on(gateway: Gateway) -> None:
+    still(gateway)
+    known = "{ stats { trackCount } }"
+    await gateway.data(known)
+    # Nobody is asked for points of theirs where nothing runs.
+    refused = "{ " + "a " * 290 + "} # " + "x" * 60_000
+    told = [reasons(await gateway.run(f"{refused} {number}")) for number in range(30)]
+    paid = told.index(["COST_LIMIT_REACHED"])
+    assert set(map(tuple, told[:paid])) == {("DOCUMENT_INVALID",) * len(told[0])}
+    # 948 for its text and 841 for its fields, each time, of 20,000.
+    assert paid == 11
+    body = await gateway.run("{ stats { trackCount } me { email } } # " + "x" * 60_000)
+    assert reasons(body) == ["COST_LIMIT_REACHED"]
+    assert body["errors"][0]["extensions"]["retryAfterMs"] > 0
+    assert await gateway.data(known) == {"stats": {"trackCount": 0}}

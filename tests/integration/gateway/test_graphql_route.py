@@ -142,6 +142,13 @@ BOMBS = {
         "20",
     ),
     "circle": ("{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }", "DOCUMENT_INVALID", None),
+    "circle through fields": (
+        "{ user(username: 1) { ...a } } fragment a on User { playlists { nodes { owner { ...a ...b } } } } "
+        "fragment b on User { followers { nodes { ...a ...b } } }",
+        "DOCUMENT_INVALID",
+        None,
+    ),
+    "circle of one": ("{ ...a } fragment a on Query { me { email } ...a }", "DOCUMENT_INVALID", None),
     "introspection": (
         "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }",
         "DOCUMENT_INVALID",

@@ -5,7 +5,7 @@ from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, FragmentSpr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.errors import ResourceExhausted
+from services.chassis.errors import InvalidArgument, ResourceExhausted
 from services.gateway.limits import Shape, check_shape, measure
 
 
@@ -19,13 +19,27 @@ from services.gateway.limits import Shape, check_shape, measure
         ("{ a { ...f } b { ...f } } fragment f on Q { x: c }", Shape(2, 2, 4)),
         ("query A { a } query B { a { b { c } } }", Shape(3, 0, 4)),
         ("{ ...missing a }", Shape(1, 0, 1)),
-        ("{ ...f } fragment f on Q { a ...g } fragment g on Q { b ...f }", Shape(1, 0, 2)),
+        ("{ a } fragment f on Q { a ...f }", Shape(1, 0, 1)),
         ("fragment f on Q { a }", Shape(0, 0, 0)),
         ("subscription { a { b } }", Shape(2, 0, 2)),
     ],
 )
 def test_documents_are_measured_with_their_fragments_spread(document: str, cost: Shape) -> None:
     assert measure(parse(document)) == cost
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{ ...f } fragment f on Q { a ...g } fragment g on Q { b ...f }",
+        "{ ...f } fragment f on Q { a { b { ...f } } }",
+        "query A { a } query B { ... { ...f } } fragment f on Q { ...f }",
+    ],
+)
+def test_fragments_in_a_circle_are_refused_before_anybody_walks_them(document: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        measure(parse(document))
+    assert (refused.value.reason, refused.value.field, refused.value.value) == ("DOCUMENT_INVALID", "query", "f")
 
 
 def spread(document: DocumentNode) -> Shape:
