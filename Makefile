@@ -16,6 +16,8 @@ PINNED := --constraint requirements/lock.txt --override requirements/overrides.t
 LOCKED := pyproject.toml requirements/lock.txt requirements/overrides.txt requirements/no-deps.txt
 CODE := services deploy training clients tests benchmarks examples protos/generate.py
 PYTEST := $(BIN)/pytest -q
+# Of tests/conftest.py: what shares a server comes to one worker, what takes longest comes first.
+TOGETHER := --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help
 help: ## Show this list
@@ -31,7 +33,7 @@ run: install ## Serve the whole mesh on this machine until Ctrl-C
 
 .PHONY: test
 test: install-dev ## Run every test: unit, contract, integration, end to end
-	@$(PYTEST) -m "not long" -n 2 --dist loadfile
+	@$(PYTEST) -m "not long" -n 2 $(TOGETHER)
 
 .PHONY: test-fast
 test-fast: install-dev ## Run the unit tests only

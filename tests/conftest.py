@@ -40,6 +40,27 @@ _MEMORY = Path("/dev/shm")
 _MEMORY_BYTES = 2 * 1024**3
 _MEMORY_PREFIX = "museed-tests-"
 
+# What takes longest comes first, so that no worker sits idle beside another that has just begun with it.
+_ORDER = ("tests/e2e/", "tests/integration/training/", "tests/integration/", "tests/contract/")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep in one worker what shares a server: a file, and all files that use the same mesh."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+
+    def place(item: pytest.Item) -> int:
+        return next((place for place, folder in enumerate(_ORDER) if item.nodeid.startswith(folder)), len(_ORDER))
+
+    items.sort(key=place)
+    for item in items:
+        path = item.nodeid.partition("::")[0]
+        uses_mesh = path.startswith("tests/e2e/") and "mesh" in getattr(item, "fixturenames", ())
+        is_shared = uses_mesh and not hasattr(getattr(item, "module", None), "mesh")
+        item.add_marker(pytest.mark.xdist_group("mesh" if is_shared else path))
+
+
 _GIVEN_PORTS: deque[int] = deque(maxlen=100)
 
 

@@ -98,7 +98,8 @@ class Bus:
 
     async def close(self) -> None:
         """Close the connection; unfinished messages are delivered again later, here or elsewhere."""
-        with contextlib.suppress(OSError):  # what cannot be flushed to a server that has gone comes again later, too
+        # What cannot be flushed to a server that has gone comes again later, too. uvloop tells of it by a RuntimeError.
+        with contextlib.suppress(OSError, RuntimeError):
             await self.client.close()
 
     @property
