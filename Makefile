@@ -14,7 +14,7 @@ UV_VERSION := $(shell sed -n 's/^uv==//p' requirements/lock.txt)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 PINNED := --constraint requirements/lock.txt --override requirements/overrides.txt
 LOCKED := pyproject.toml requirements/lock.txt requirements/overrides.txt requirements/no-deps.txt
-CODE := services deploy training tests benchmarks protos/generate.py
+CODE := services deploy training clients tests benchmarks protos/generate.py
 PYTEST := $(BIN)/pytest -q
 
 .PHONY: help
@@ -54,6 +54,7 @@ lint: install-dev ## Check format, lint, types, imports, contracts and generated
 	@$(BIN)/buf lint
 	@$(BIN)/python protos/generate.py --check
 	@$(BIN)/python -m services.gateway.export_schema --check
+	@$(BIN)/python -m clients.python.generator --check
 
 .PHONY: format
 format: install-dev ## Format the code and sort its imports
@@ -61,10 +62,11 @@ format: install-dev ## Format the code and sort its imports
 	@$(BIN)/ruff format $(CODE)
 
 .PHONY: protos
-protos: install-dev ## Generate protos/gen from the contracts, and schema.graphql from the gateway
+protos: install-dev ## Generate protos/gen from the contracts, schema.graphql from the gateway, and the Python client from that
 	@$(BIN)/buf lint
 	@$(BIN)/python protos/generate.py
 	@$(BIN)/python -m services.gateway.export_schema
+	@$(BIN)/python -m clients.python.generator
 
 .PHONY: bench
 bench: install-dev ## Run the benchmarks; each prints one table of ratios

@@ -13,12 +13,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TypeVar
 
+from clients.python.operations import RegisterTracksSuccess, SeedInput
+from clients.python.wire import Json, Operation
 from deploy.local import account
 from deploy.local.client import Credentials, GatewayClient
 from deploy.local.mesh import running_mesh
-from deploy.local.playlists import make_playlist
+from deploy.local.playlists import Entry, make_playlist
 from deploy.local.progress import ingest_with_progress
 from deploy.local.settings import LocalSettings
 from deploy.local.state import State
@@ -27,6 +29,7 @@ from training.evaluation.tunes import find_tunes, kept_tracks
 from training.progress import Progress
 
 _LENGTH = 25
+T = TypeVar("T")
 _NEAREST = 5
 
 
@@ -37,15 +40,16 @@ class NotingClient(GatewayClient):
         super().__init__(url, credentials)
         self.track_ids: dict[str, str] = {}
 
-    def mutate(self, document: str, input: dict[str, Any]) -> dict[str, Any]:  # as the gateway answers
-        """Send a mutation; of registrations, the ids are noted."""
-        answer = super().mutate(document, input)
-        for file, track in zip(input.get("tracks", ()), answer.get("tracks", ()), strict=True):
-            self.track_ids[file["relativePath"]] = track["trackId"]
+    def execute(self, operation: Operation[T], variables: Json) -> T:
+        """Run an operation; of registrations, the ids are noted."""
+        answer = super().execute(operation, variables)
+        if isinstance(answer, RegisterTracksSuccess):
+            for file, track in zip(variables["input"]["tracks"], answer.tracks, strict=True):
+                self.track_ids[file["relativePath"]] = track.track_id or ""
         return answer
 
 
-def shares(seed: Track, entries: Sequence[dict[str, Any]], known: dict[str, Track]) -> tuple[float, float] | None:
+def shares(seed: Track, entries: Sequence[Entry], known: dict[str, Track]) -> tuple[float, float] | None:
     """Return which share of the nearest five, and of all, is of the seed's family; None without five to count.
 
     Args:
@@ -53,8 +57,8 @@ def shares(seed: Track, entries: Sequence[dict[str, Any]], known: dict[str, Trac
         entries: Of its playlist, as the gateway answers.
         known: Labelled pieces by track_id.
     """
-    labelled = [(entry["similarity"], known[entry["track"]["trackId"]]) for entry in entries
-                if entry["track"]["trackId"] in known]  # fmt: skip
+    labelled = [(entry.similarity or 0.0, known[entry.track.track_id]) for entry in entries
+                if entry.track.track_id in known]  # fmt: skip
     others = sorted((pair for pair in labelled if pair[1].package != seed.package), key=lambda pair: -pair[0])
     if len(others) < _NEAREST:
         return None
@@ -70,8 +74,8 @@ def measure(client: NotingClient) -> dict[str, list[tuple[float, float] | None]]
     found: dict[str, list[tuple[float, float] | None]] = {family: [] for family in FAMILIES}
     with Progress("asking", len(seeds), "playlists") as progress:
         for track_id, seed in known.items():
-            playlist = make_playlist(client, [{"trackId": track_id}], lambda *_: None, length=_LENGTH)
-            found[seed.family].append(shares(seed, playlist["entries"], known))
+            playlist = make_playlist(client, [SeedInput(track_id=track_id)], lambda _: None, length=_LENGTH)
+            found[seed.family].append(shares(seed, playlist.entries, known))
             progress.advance()
     return found
 

@@ -42,7 +42,7 @@ def timed_ms(rounds: int, call: Callable[[int], object]) -> list[float]:
 
 def measure(client: GatewayClient, rounds: int) -> dict[str, list[float]]:
     """Time each operation against a filled mesh."""
-    tracks = [track["trackId"] for track in search_tracks(client, "", 50)]
+    tracks = [track.track_id for track in search_tracks(client, "", 50)]
     made: list[str] = []
 
     def generate(number: int) -> None:

@@ -3,14 +3,18 @@
 import asyncio
 import contextlib
 import os
+import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -23,6 +27,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers share the cores already: threads of theirs, and of their processes, would only wait for each other.
     for _library in ("OMP", "MKL", "OPENBLAS"):
         os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+
+# How long an example takes tells of the machine.
+hypothesis.settings.register_profile("museed", deadline=None)
+hypothesis.settings.load_profile("museed")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job ignores Ctrl-C, and would pass that on to all processes that are to be interrupted here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_MEMORY = Path("/dev/shm")
+_MEMORY_BYTES = 2 * 1024**3
+_MEMORY_PREFIX = "museed-tests-"
 
 _GIVEN_PORTS: deque[int] = deque(maxlen=100)
 
@@ -44,9 +60,27 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def memory_folder() -> Iterator[Path]:
+    """A folder for what servers keep: in memory where there is enough of it.
+
+    On a disk, ext4 needs up to a second for the 700 files of a database, and most of that is computing.
+    """
+    for left in _MEMORY.glob(f"{_MEMORY_PREFIX}*"):
+        if not Path("/proc", left.name.split("-")[2]).exists():  # killed before it could tidy up
+            shutil.rmtree(left, ignore_errors=True)
+    has_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _MEMORY_BYTES
+    with tempfile.TemporaryDirectory(
+        prefix=f"{_MEMORY_PREFIX}{os.getpid()}-", dir=_MEMORY if has_memory else None, ignore_cleanup_errors=True
+    ) as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # PostgreSQL refuses to run as root: another user must come to its own
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def postgres(memory_folder: Path) -> Iterator[Postgres]:
     """A PostgreSQL 18 of this session's own. It waits for no disk: a process that is killed loses nothing by that."""
-    server = Postgres.at(tmp_path_factory.mktemp("postgres") / "data", password="test")
+    server = Postgres.at(memory_folder / "postgres" / "data", password="test")
     server.initialise()
     log = (server.data_folder.parent / "log").open("wb")
     process = subprocess.Popen(
@@ -83,7 +117,7 @@ async def _until_postgres_answers(server: Postgres) -> None:
 async def fresh_database(postgres: Postgres, template: str = "template1") -> AsyncIterator[str]:
     """Yield the address of a copy of a database that nobody uses; without one, of an empty database."""
     name = f"test_{uuid7().hex}"
-    await _in_no_database(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    await _in_no_database(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
     try:
         yield postgres.url(name)
     finally:
@@ -146,14 +180,13 @@ class NatsServer:
 
 
 @pytest.fixture
-def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+def nats_server(memory_folder: Path) -> Iterator[NatsServer]:
     """A NATS of this test's own, with an empty store."""
-    folder = tmp_path / "nats"
-    folder.mkdir()
-    server = NatsServer(folder)
-    server.start()
-    yield server
-    server.kill()
+    with tempfile.TemporaryDirectory(prefix="nats-", dir=memory_folder, ignore_cleanup_errors=True) as name:
+        server = NatsServer(Path(name))
+        server.start()
+        yield server
+        server.kill()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from dotenv import load_dotenv
 
+from clients.python import operations
 from deploy.local import account
 from deploy.local.backup_commands import backup_command, restore_command
 from deploy.local.client import ClientError, GatewayClient
@@ -19,7 +20,7 @@ from deploy.local.jamendo_commands import app as jamendo_app
 from deploy.local.mesh import running_mesh
 from deploy.local.playlists import make_playlist, search_tracks, seed_input
 from deploy.local.settings import LocalSettings
-from deploy.local.tables import command, console, show_counts, show_playlist, show_tracks, show_urls
+from deploy.local.tables import command, console, job_line, show_counts, show_playlist, show_tracks, show_urls
 from deploy.local.trouble import told_errors
 from deploy.local.vectors_commands import app as vectors_app
 from deploy.local.work import dead_letters_command, show_metrics, show_work
@@ -72,7 +73,8 @@ async def _serve(settings: LocalSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
     try:
         async with running_mesh(settings, lambda text: console.print(text, soft_wrap=True)) as mesh:
-            console.print(f"\nMUSEED is ready. GraphiQL: {mesh.ports.url}/graphql", style="bold", soft_wrap=True)
+            console.print(f"\nMUSEED is ready: {mesh.ports.url}", style="bold", soft_wrap=True)
+            console.print(f"GraphiQL: {mesh.ports.url}/graphql", soft_wrap=True)
             console.print(f"State and logs: {settings.state.expanduser().resolve()}", soft_wrap=True)
             console.print("In another terminal:")
             for example in ("ingest folder ~/Music", "search TEXT", "playlist --seed FILE"):
@@ -113,9 +115,9 @@ def playlist(
             made = make_playlist(
                 client,
                 seeds,
-                lambda job_state, progress: status.update(f"{job_state.lower()} {progress:.0%}"),
+                lambda job: status.update(job_line(job)),
                 length=length,
-                maxPerArtist=max_per_artist,
+                max_per_artist=max_per_artist,
                 title=title,
             )
         show_playlist(made)
@@ -141,19 +143,18 @@ def search(
 @app.command()
 def status(state: StateOption = DEFAULT_STATE) -> None:
     """Show what the mesh holds, what is under way, and what could not be done."""
-    document = "{ stats { trackCount indexedCount userCount playlistCount genres { genre trackCount } } }"
     with told_errors(), account.connect(state) as client:
-        stats = client.query(document)["stats"]
+        stats = operations.stats(client)
         console.print(f"The mesh at {client.url} is up.")
-        names = {
-            "tracks": "trackCount",
-            "tracks in the index": "indexedCount",
-            "people": "userCount",
-            "playlists": "playlistCount",
+        counts = {
+            "tracks": stats.track_count,
+            "tracks in the index": stats.indexed_count,
+            "people": stats.user_count,
+            "playlists": stats.playlist_count,
         }
-        show_counts("library", {name: stats[key] for name, key in names.items()})
-        if stats["genres"]:
-            show_counts("genres", {row["genre"]: row["trackCount"] for row in stats["genres"]})
+        show_counts("library", counts)
+        if stats.genres:
+            show_counts("genres", {row.genre: row.track_count for row in stats.genres})
         else:
             console.print(f"The library is empty. Fill it with: {command('ingest folder ~/Music')}")
         _show_what_admins_see(client)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from clients.python.operations import JobStatus, SeedInput
 from deploy.local import account
 from deploy.local.client import ClientError, Credentials, GatewayClient
 from deploy.local.files import Candidate, Skipped, read_all, scan
@@ -19,7 +20,7 @@ from deploy.local.playlists import make_playlist, seed_input
 from deploy.local.progress import COLUMNS, ingest_with_progress, show_ingest
 from deploy.local.settings import LocalSettings
 from deploy.local.state import State
-from deploy.local.tables import command, console, show_playlist, show_urls
+from deploy.local.tables import command, console, job_line, show_playlist, show_urls
 
 _LENGTH = 12
 _FIRST_BYTES = 64 * 1024
@@ -126,20 +127,20 @@ def _use(steps: _Steps, url: str, state: State, library: Path, upload: Path) -> 
     listener = Credentials(_LISTENER, state.secret("listener"), sign_up_email="listener@museed.localhost")
     with GatewayClient(url, listener) as client:
         with steps.step("Making an account for a listener"):
-            client.log_in()
+            client.enter()
         with steps.step(f"Uploading {upload.name} as a seed, and asking for what sounds like it"):
             playlist = make_playlist(client, [seed_input(client, str(upload))], _tell, length=_LENGTH)
             show_playlist(playlist)
             console.print("   Each can be played for 15 minutes, while this mesh runs:")
             show_urls(playlist)
         with steps.step("Fetching the first 64 KiB of the first track by a range request"):
-            response = client.read_range(playlist["entries"][0]["track"]["streamUrl"], 0, _FIRST_BYTES - 1)
+            response = client.read_range(playlist.entries[0].track.stream_url, 0, _FIRST_BYTES - 1)
             kind, extent = response.headers["Content-Type"], response.headers["Content-Range"]
             console.print(f"   {len(response.content)} bytes of {kind}, {extent}")
-        first = playlist["entries"][0]["track"]
-        with steps.step(f"Asking for a playlist from a track of the library: {first['title']}"):
+        first = playlist.entries[0].track
+        with steps.step(f"Asking for a playlist from a track of the library: {first.title}"):
             started = time.monotonic()
-            second = make_playlist(client, [{"trackId": first["trackId"]}], _tell, length=_LENGTH)
+            second = make_playlist(client, [SeedInput(track_id=first.track_id)], _tell, length=_LENGTH)
             asked_ms = 1000 * (time.monotonic() - started)
             show_playlist(second)
             console.print(f"   from the question to the saved and fetched playlist: {asked_ms:.0f} ms")
@@ -149,8 +150,8 @@ def _announce(text: str) -> None:
     console.print(f"   {text}", soft_wrap=True)
 
 
-def _tell(state: str, progress: float) -> None:
-    console.print(f"   {state.lower()} {progress:.0%}")
+def _tell(job: JobStatus) -> None:
+    console.print(f"   {job_line(job)}")
 
 
 def _require_tracks(report: IngestReport) -> None:

@@ -2,17 +2,19 @@
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.progress import Progress
 from rich.table import Table
 
+from clients.python import operations
+from clients.python.operations import EncoderRow, SwitchEncoderInput
 from deploy.local import account, requests
-from deploy.local.client import ClientError, GatewayClient
-from deploy.local.encoders import SWITCH
-from deploy.local.ingest import patiently
+from deploy.local.client import ClientError, GatewayClient, accepted
+from deploy.local.patience import patiently
 from deploy.local.progress import COLUMNS, Bars
 from deploy.local.state import State
 from deploy.local.tables import command, console
@@ -26,20 +28,14 @@ StateOption = Annotated[
 DEFAULT_STATE = Path(".museed")
 _POLL_INTERVAL_S = 0.5
 
-_LIST = "{ encoders { encoderId name dimension role trackCount indexedCount failedCount isRunning } }"
-_ROLLBACK = """mutation { rollbackEncoder { __typename
-  ... on RollbackEncoderSuccess { givenUpId roles { servingId candidateId } }
-  ... on UserError { message code field value limit } } }"""
 
-
-def list_encoders(client: GatewayClient) -> list[dict[str, Any]]:
+def list_encoders(client: GatewayClient) -> tuple[EncoderRow, ...]:
     """Return all encoders, the serving one first.
 
     Raises:
         ClientError: The gateway is away, or the caller is no admin.
     """
-    found: list[dict[str, Any]] = client.query(_LIST)["encoders"]
-    return found
+    return operations.encoders(client)
 
 
 @app.command("list")
@@ -66,15 +62,15 @@ def switch_command(
 def rollback_command(state: StateOption = DEFAULT_STATE) -> None:
     """Give up the switch under way; without one, go back to the encoder before."""
     with told_errors(_still_going_on()), account.connect(state) as client:
-        done = client.mutate(_ROLLBACK, {})
-        serving, candidate = done["roles"]["servingId"], done["roles"]["candidateId"]
-        if done["givenUpId"]:
-            console.print(f"The switch to {done['givenUpId']} is given up; {serving} goes on serving.", soft_wrap=True)
+        done = accepted(operations.rollback_encoder(client))
+        serving = done.roles.serving_id or ""
+        if done.given_up_id:
+            console.print(f"The switch to {done.given_up_id} is given up; {serving} goes on serving.", soft_wrap=True)
         else:
-            _follow(client, candidate or serving)
+            _follow(client, done.roles.candidate_id or serving)
 
 
-def show_encoders(rows: list[dict[str, Any]]) -> None:
+def show_encoders(rows: Sequence[EncoderRow]) -> None:
     """Print encoders, one row each."""
     table = Table(title="encoders", title_justify="left")
     table.add_column("encoder", no_wrap=True)
@@ -84,12 +80,12 @@ def show_encoders(rows: list[dict[str, Any]]) -> None:
     table.add_column("embedder")
     for row in rows:
         table.add_row(
-            row["encoderId"],
-            row["role"].lower(),
-            f"{row['indexedCount']} of {row['trackCount']}",
-            str(row["failedCount"]),
-            "runs" if row["isRunning"] else "away",
-            style="bold" if row["role"] == "SERVING" else None,
+            row.encoder_id,
+            row.role.lower(),
+            f"{row.indexed_count} of {row.track_count}",
+            str(row.failed_count),
+            "runs" if row.is_running else "away",
+            style="bold" if row.role == "SERVING" else None,
         )
     console.print(table)
 
@@ -98,7 +94,7 @@ def _begin(client: GatewayClient, state: Path, choice: str) -> str:
     """Have the encoder started and switched to; returns its id."""
     if os.environ.get("MUSEED_URL"):
         # A mesh of other machines: whoever runs it has started the second embedder already.
-        client.mutate(SWITCH, {"encoderId": choice})
+        accepted(operations.switch_encoder(client, SwitchEncoderInput(encoder_id=choice)))
         return choice
     folder = Path(choice).expanduser()
     return requests.ask(State.open(state), str(folder.resolve()) if folder.is_dir() else choice)
@@ -114,16 +110,14 @@ def _follow(client: GatewayClient, encoder_id: str) -> None:
     with Progress(*COLUMNS, console=console) as progress:
         bars = Bars(progress)
         while True:
-            row = next(
-                row for row in patiently(lambda: client.query(_LIST))["encoders"] if row["encoderId"] == encoder_id
-            )
-            done, total = row["indexedCount"] + row["failedCount"], row["trackCount"]
+            row = next(row for row in patiently(lambda: list_encoders(client)) if row.encoder_id == encoder_id)
+            done, total = row.indexed_count + row.failed_count, row.track_count
             bars.embedding(done, total)
-            if row["role"] == "SERVING":
+            if row.role == "SERVING":
                 break
-            if row["role"] != "CANDIDATE":
+            if row.role != "CANDIDATE":
                 raise ClientError(f"the switch to {encoder_id} was given up", "SWITCH_GIVEN_UP")
-            if total and row["failedCount"] == total:
+            if total and row.failed_count == total:
                 raise ClientError(
                     f"{encoder_id} hears none of the {total} tracks, and will not be served. "
                     f"Give it up: {command('encoder rollback')}",
@@ -132,7 +126,7 @@ def _follow(client: GatewayClient, encoder_id: str) -> None:
             time.sleep(_POLL_INTERVAL_S)
     seconds = time.monotonic() - started
     console.print(
-        f"{encoder_id} serves {row['indexedCount']} tracks; {row['failedCount']} it cannot hear. {seconds:.1f} s.\n"
+        f"{encoder_id} serves {row.indexed_count} tracks; {row.failed_count} it cannot hear. {seconds:.1f} s.\n"
         f"Back to the one before: {command('encoder rollback')}",
         soft_wrap=True,
     )

@@ -11,8 +11,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from clients.python import operations
+from clients.python.operations import SwitchEncoderInput
 from deploy.local import account
-from deploy.local.client import ClientError, GatewayClient
+from deploy.local.client import ClientError, GatewayClient, accepted
 from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.process import Spec, StartError, SupervisedProcess
 from deploy.local.requests import Refused, Requests
@@ -28,10 +30,6 @@ _CALL_TIMEOUT_S = 10.0
 _RETRY_S = 30.0
 # What an embedder that cannot load its encoder says last; below it stands where the log is.
 _REASON = re.compile(r"^([A-Z][A-Z_]+): (.+)$")
-
-SWITCH = """mutation S($input: SwitchEncoderInput!) { switchEncoder(input: $input) { __typename
-  ... on SwitchEncoderSuccess { roles { servingId candidateId } }
-  ... on UserError { message code field value limit } } }"""
 
 
 @dataclass
@@ -179,7 +177,7 @@ class Encoders:
     def _ask_social(self, encoder_id: str) -> None:
         try:
             with GatewayClient(self._ports.url, account.operator(self._state)) as client:
-                client.mutate(SWITCH, {"encoderId": encoder_id})
+                accepted(operations.switch_encoder(client, SwitchEncoderInput(encoder_id=encoder_id)))
         except ClientError as error:
             raise Refused(error.code, str(error)) from error
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.files import Candidate, Skipped, Tally, scan
-from deploy.local.ingest_calls import patiently
 from deploy.local.ingest_ledger import Ledger, readings
 from deploy.local.ingest_report import IngestReport
 from deploy.local.ingest_run import IngestProgress, IngestRun
 
-__all__ = ["IngestProgress", "IngestReport", "ingest_folder", "patiently"]
+__all__ = ["IngestProgress", "IngestReport", "ingest_folder"]
 
 
 def ingest_folder(

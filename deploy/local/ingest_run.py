@@ -6,8 +6,9 @@ import os
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from clients.python.operations import Registered, TrackRegistrationInput
 from deploy.local import ingest_calls as calls
 from deploy.local.client import GatewayClient
 from deploy.local.files import Candidate, Skipped, TrackFile
@@ -49,7 +50,7 @@ class IngestRun:
         self._folder = folder
         self._progress = progress
         self._source = source
-        self._batch: list[tuple[TrackFile, dict[str, Any], bytes]] = []
+        self._batch: list[tuple[TrackFile, TrackRegistrationInput, bytes]] = []
         self._batch_bytes = 0
         self.report = IngestReport(calls.register_root(client, str(folder)))
         self._known = calls.known_files(client, self.report.root_id)
@@ -124,7 +125,7 @@ class IngestRun:
 
     def _add(self, file: TrackFile, said: SourceTrack | None, previous: bytes) -> None:
         registration = _registration(file, said, previous, self._source)
-        size = len(json.dumps(registration))
+        size = len(json.dumps(registration.written()))
         if len(self._batch) == _BATCH_SIZE or self._batch_bytes + size > _BATCH_BYTES:
             self.flush()
         self._batch.append((file, registration, previous))
@@ -164,14 +165,14 @@ class IngestRun:
                 return path
         return b""
 
-    def _note(self, file: TrackFile, previous: bytes, track: dict[str, Any]) -> None:
-        outcome = track["outcome"]
+    def _note(self, file: TrackFile, previous: bytes, track: Registered) -> None:
+        outcome = track.outcome
         is_moved = outcome == "MOVED"
         self.report.count(outcome, file.display_path, shown(previous) if is_moved else "")
         if is_moved:
             self._gone.discard(previous)
         if outcome == "REFUSED":
-            self.report.left_out.append((file.display_path, track["reason"], track["message"]))
+            self.report.left_out.append((file.display_path, track.reason or outcome, track.message or ""))
 
     def _is_there(self, path: bytes) -> bool:
         try:
@@ -185,37 +186,37 @@ class IngestRun:
     def _tell_embedding(self) -> bool:
         """Ask how far the mesh is and pass it on; returns whether nothing is under way."""
         counts = calls.progress_of(self._client, self.report.root_id)
-        self.report.indexed = counts["indexed"]
-        under_way = counts["pending"] + counts["embedded"]
-        done = counts["indexed"] + counts["failed"]
+        self.report.indexed = counts.indexed
+        under_way = counts.pending + counts.embedded
+        done = counts.indexed + counts.failed
         self._progress.embedding(done, done + under_way)
         return under_way == 0
 
 
-def _registration(file: TrackFile, said: SourceTrack | None, previous: bytes, source: str) -> dict[str, Any]:
+def _registration(file: TrackFile, said: SourceTrack | None, previous: bytes, source: str) -> TrackRegistrationInput:
     """Put together what the source and the file say; the source goes first."""
     said = said or SourceTrack(file.relative_path, source)
-    return {
-        "relativePath": file.relative_path,
-        "fileHash": file.file_hash.hex(),
-        "audioHash": file.audio_hash.hex(),
-        "sizeBytes": file.size_bytes,
-        "contentType": file.content_type,
-        "title": said.title or file.title,
-        "artist": said.artist or file.artist,
-        "album": said.album or file.album,
-        "rawGenre": said.raw_genre or file.genre,
-        "genre": said.genre or None,
-        "subGenres": list(said.sub_genres) or None,
-        "tags": list(said.tags) or None,
-        "year": said.year or file.year,
-        "durationSeconds": file.duration_s,
-        "isrc": said.isrc or file.isrc,
-        "musicbrainzRecordingId": said.musicbrainz_recording_id or file.musicbrainz_recording_id,
-        "musicbrainzArtistId": said.musicbrainz_artist_id or (None if said.artist else file.musicbrainz_artist_id),
-        "musicbrainzReleaseId": said.musicbrainz_release_id or (None if said.album else file.musicbrainz_release_id),
-        "licence": said.licence or None,
-        "source": said.source,
-        "mtimeNs": str(file.mtime_ns) if 0 < file.mtime_ns < 1 << 63 else None,
-        "previousPathBase64": base64.b64encode(previous).decode() if previous else None,
-    }
+    return TrackRegistrationInput(
+        relative_path=file.relative_path,
+        file_hash=file.file_hash.hex(),
+        audio_hash=file.audio_hash.hex(),
+        size_bytes=file.size_bytes,
+        content_type=file.content_type,
+        title=said.title or file.title,
+        artist=said.artist or file.artist,
+        album=said.album or file.album,
+        raw_genre=said.raw_genre or file.genre,
+        genre=said.genre or None,
+        sub_genres=list(said.sub_genres) or None,
+        tags=list(said.tags) or None,
+        year=said.year or file.year,
+        duration_seconds=file.duration_s,
+        isrc=said.isrc or file.isrc,
+        musicbrainz_recording_id=said.musicbrainz_recording_id or file.musicbrainz_recording_id,
+        musicbrainz_artist_id=said.musicbrainz_artist_id or (None if said.artist else file.musicbrainz_artist_id),
+        musicbrainz_release_id=said.musicbrainz_release_id or (None if said.album else file.musicbrainz_release_id),
+        licence=said.licence or None,
+        source=said.source,
+        mtime_ns=str(file.mtime_ns) if 0 < file.mtime_ns < 1 << 63 else None,
+        previous_path_base64=base64.b64encode(previous).decode() if previous else None,
+    )

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import asyncpg
 import httpx
@@ -18,6 +19,8 @@ from services.chassis.channel import connect
 from services.chassis.errors import DomainError
 
 _PROBE_TIMEOUT_S = 2.0
+# Of a checkout; an installed wheel has none.
+_EXAMPLE_PAGE = Path(__file__).parents[2] / "examples" / "web"
 
 
 class Parts:
@@ -136,6 +139,7 @@ class Parts:
             # Not every browser takes a Secure cookie from a loopback without TLS.
             "GATEWAY_COOKIE_SECURE": "false",
             "GATEWAY_ALLOWED_HOSTS": f"{LOOPBACK},localhost",
+            "GATEWAY_WEB_FOLDER": str(_EXAMPLE_PAGE) if _EXAMPLE_PAGE.is_dir() else "",
             "GATEWAY_URL_SIGNING_KEY": self._state.secret("url_signing_key"),
             **self._nats_environment("gateway"),
         }

@@ -1,54 +1,40 @@
 """Asks the gateway for playlists: seeds are tracks of the library or files that are uploaded first."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from deploy.local.client import ERROR_FIELDS, ClientError, GatewayClient
+from clients.python import operations
+from clients.python.operations import GeneratePlaylistInput, JobStatus, PlayableTrack, SeedInput, TrackRow
+from deploy.local.client import ClientError, GatewayClient, accepted
+from deploy.local.patience import Patience
 from deploy.local.tables import command
 
-_POLL_INTERVAL_S = 0.2
-_FINAL_STATES = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
-_JOB_FIELDS = "jobId state progress failureReason failureMessage playlistId"
 
-_GENERATE = f"""mutation GeneratePlaylist($input: GeneratePlaylistInput!) {{
-  generatePlaylist(input: $input) {{
-    __typename
-    ... on GeneratePlaylistSuccess {{ job {{ {_JOB_FIELDS} }} }}
-    {ERROR_FIELDS}
-  }}
-}}"""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A place of a playlist whose track is there."""
 
-_JOB = f"query Job($id: ID!) {{ job(id: $id) {{ {_JOB_FIELDS} }} }}"
-
-_PLAYLIST = """query Playlist($id: ID!, $after: String) {
-  playlist(id: $id) {
-    playlistId
-    title
-    entries(first: 100, after: $after) {
-      nodes {
-        isSeed
-        similarity
-        sharedTags
-        track { trackId title artist album genre durationSeconds streamUrl tags { name score } }
-      }
-      pageInfo { hasNextPage endCursor }
-    }
-  }
-}"""
-
-_SEARCH = """query SearchTracks($query: String!, $first: Int!) {
-  searchTracks(query: $query, first: $first) {
-    nodes { trackId title artist album genre durationSeconds }
-  }
-}"""
+    track: PlayableTrack
+    is_seed: bool
+    similarity: float | None
+    shared_tags: tuple[str, ...]
 
 
-def seed_input(client: GatewayClient, seed: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class WholePlaylist:
+    """A playlist with all its entries."""
+
+    playlist_id: str
+    title: str
+    entries: tuple[Entry, ...]
+
+
+def seed_input(client: GatewayClient, seed: str) -> SeedInput:
     """Turn what a person typed into a seed: a file is uploaded, anything else must be the id of a track.
 
     Raises:
@@ -56,9 +42,9 @@ def seed_input(client: GatewayClient, seed: str) -> dict[str, Any]:
     """
     path = Path(seed).expanduser()
     if path.is_file():
-        return {"uploadId": client.upload(path)["uploadId"]}
+        return SeedInput(upload_id=client.upload(path).upload_id)
     try:
-        return {"trackId": str(UUID(seed))}
+        return SeedInput(track_id=str(UUID(seed)))
     except ValueError:
         raise ClientError(
             f"{seed!r} is neither a file nor a track id; find ids with: {command('search TEXT')}", "BAD_SEED"
@@ -67,52 +53,68 @@ def seed_input(client: GatewayClient, seed: str) -> dict[str, Any]:
 
 def make_playlist(
     client: GatewayClient,
-    seeds: Sequence[dict[str, Any]],
-    on_progress: Callable[[str, float], None],
+    seeds: Sequence[SeedInput],
+    on_progress: Callable[[JobStatus], None],
     **options: Any,
-) -> dict[str, Any]:
+) -> WholePlaylist:
     """Ask for a playlist and wait until it is there.
 
     Args:
         client: Logged in.
         seeds: From `seed_input`.
-        on_progress: Told state and progress, 0 to 1.
+        on_progress: Told of the job at first, at every change, and at its end.
         options: More fields of GeneratePlaylistInput, for example length.
-
-    Returns:
-        The playlist with its entries and tracks.
 
     Raises:
         ClientError: Refused, failed (with the job's reason) or cancelled.
     """
-    request = {"seeds": list(seeds), "idempotencyKey": str(uuid7()), **options}
-    job = client.mutate(_GENERATE, request)["job"]
-    while job["state"] not in _FINAL_STATES:
-        on_progress(job["state"], job["progress"])
-        time.sleep(_POLL_INTERVAL_S)
-        job = client.query(_JOB, id=job["jobId"])["job"]
-    on_progress(job["state"], job["progress"])
-    if job["state"] != "SUCCEEDED":
-        reason = job["failureReason"] or job["state"]
-        raise ClientError(job["failureMessage"] or "the playlist was cancelled", reason)
-    return fetch_playlist(client, job["playlistId"])
+    request = GeneratePlaylistInput(seeds=seeds, idempotency_key=str(uuid7()), **options)
+    job = accepted(operations.generate_playlist(client, request)).job
+    on_progress(job)
+    if not job.is_finished:
+        for latest in followed(client, job.job_id):
+            job = latest
+            on_progress(job)
+    if job.state != "SUCCEEDED" or job.playlist_id is None:
+        reason = job.failure_reason or job.state
+        raise ClientError(job.failure_message or "the playlist was cancelled", reason)
+    return fetch_playlist(client, job.playlist_id)
 
 
-def fetch_playlist(client: GatewayClient, playlist_id: str) -> dict[str, Any]:
-    """Return a playlist with all its entries as one list; an entry whose track was deleted is left out."""
-    entries: list[dict[str, Any]] = []
+def followed(client: GatewayClient, job_id: str) -> Iterator[JobStatus]:
+    """Yield a job as it stands and at every change, until it has ended; while the gateway is away it is waited for.
+
+    Raises:
+        ClientError: It is not the caller's, or the gateway stays away.
+    """
+    patience = Patience()
+    while True:
+        try:
+            for job in operations.job_progress(client, job_id):
+                patience = Patience()
+                yield job
+                if job.is_finished:
+                    return
+        except ClientError as error:
+            patience.wait(error)
+
+
+def fetch_playlist(client: GatewayClient, playlist_id: str) -> WholePlaylist:
+    """Return a playlist with all its entries; an entry whose track was deleted is left out."""
+    entries: list[Entry] = []
     after = None
     while True:
-        playlist: dict[str, Any] = client.query(_PLAYLIST, id=playlist_id, after=after)["playlist"]
-        page = playlist["entries"]
-        entries += [entry for entry in page["nodes"] if entry["track"] is not None]
-        if not page["pageInfo"]["hasNextPage"]:
-            return {**playlist, "entries": entries}
-        after = page["pageInfo"]["endCursor"]
+        page = operations.playlist_page(client, playlist_id=playlist_id, after=after)
+        entries += [
+            Entry(row.track, row.is_seed, row.similarity, row.shared_tags)
+            for row in page.entries.nodes
+            if row.track is not None
+        ]
+        if not page.entries.page_info.has_next_page:
+            return WholePlaylist(page.playlist_id, page.title, tuple(entries))
+        after = page.entries.page_info.end_cursor
 
 
-def search_tracks(client: GatewayClient, text: str, limit: int) -> list[dict[str, Any]]:
+def search_tracks(client: GatewayClient, text: str, limit: int) -> tuple[TrackRow, ...]:
     """Return tracks whose title, artist or album is like a text, best first."""
-    data = client.query(_SEARCH, query=text, first=limit)
-    found: list[dict[str, Any]] = data["searchTracks"]["nodes"]
-    return found
+    return operations.search_tracks(client, query=text, first=limit).nodes

@@ -1,11 +1,12 @@
 """`museed vectors`: what an encoder heard, out of a library and into another."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.progress import Progress
 
+from clients.python.operations import EncoderRow
 from deploy.local import account
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.encoder_commands import DEFAULT_STATE, StateOption, list_encoders
@@ -40,8 +41,8 @@ def export_command(
         root_id = register_root(client, str(root.expanduser().resolve())) if root is not None else None
         with Progress(*COLUMNS, console=console) as progress:
             bars = Bars(progress)
-            total = int(row["indexedCount"])
-            dimension = int(row["dimension"])
+            total = row.indexed_count
+            dimension = row.dimension
             count = export_vectors(
                 client, encoder_id, dimension, folder, root_id, lambda done: bars.embedding(done, max(done, total))
             )
@@ -55,7 +56,7 @@ def import_command(
 ) -> None:
     """Take vectors in, so that these recordings need not be heard here. Nothing that is known is replaced."""
     with told_errors(), account.connect(state) as client:
-        dimensions = {row["encoderId"]: int(row["dimension"]) for row in list_encoders(client)}
+        dimensions = {row.encoder_id: row.dimension for row in list_encoders(client)}
         total = open_matrix(folder / MATRIX).shape[0]
         with Progress(*COLUMNS, console=console) as progress:
             bars = Bars(progress)
@@ -65,14 +66,14 @@ def import_command(
         console.print(f"{report.rows} rows, {len(report.left_out)} left out.")
 
 
-def _encoder(client: GatewayClient, wanted: str | None) -> tuple[str, dict[str, Any]]:
+def _encoder(client: GatewayClient, wanted: str | None) -> tuple[str, EncoderRow]:
     """Return an encoder's id and what the library says of it."""
     rows = list_encoders(client)
     if wanted is None:
-        found = [row for row in rows if row["role"] == "SERVING"]
+        found = [row for row in rows if row.role == "SERVING"]
     else:
-        found = [row for row in rows if wanted in (row["encoderId"], row["name"])]
+        found = [row for row in rows if wanted in (row.encoder_id, row.name)]
     if len(found) != 1:
-        known = ", ".join(row["encoderId"] for row in rows) or "none"
+        known = ", ".join(row.encoder_id for row in rows) or "none"
         raise ClientError(f"not one encoder {wanted or 'is served'}; the library knows: {known}", "ENCODER_NOT_FOUND")
-    return found[0]["encoderId"], found[0]
+    return found[0].encoder_id, found[0]

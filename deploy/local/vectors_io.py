@@ -13,8 +13,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.local.client import ERROR_FIELDS, ClientError, GatewayClient
-from deploy.local.ingest_calls import patiently
+from clients.python import operations
+from clients.python.operations import ImportVectorsInput, StoredVectorInput
+from deploy.local.client import ClientError, GatewayClient, accepted
+from deploy.local.patience import patiently
 from services.chassis.vectors import NORM_TOLERANCE
 from services.social.sources.rows import LeftOut
 from services.social.sources.vectors import VectorRow, read_rows, write_row
@@ -25,17 +27,6 @@ _PAGE_SIZE = 200
 _BATCH_BYTES = 1 << 20
 _MOST_IN_A_CALL = 500
 _LARGEST_DIMENSION = 65_536
-
-_LIST = """query StoredVectors($encoderId: String!, $rootId: ID, $pageSize: Int!, $pageToken: String) {
-  storedVectors(encoderId: $encoderId, rootId: $rootId, pageSize: $pageSize, pageToken: $pageToken) {
-    vectors { audioHash vectorBase64 durationSeconds } nextPageToken
-  }
-}"""
-_IMPORT = f"""mutation ImportVectors($input: ImportVectorsInput!) {{
-  importVectors(input: $input) {{
-    __typename ... on ImportVectorsSuccess {{ vectors {{ outcome reason message }} }} {ERROR_FIELDS}
-  }}
-}}"""
 
 Told = Callable[[int], None]
 Matrix = NDArray[np.floating[Any]]
@@ -112,7 +103,7 @@ def import_vectors(client: GatewayClient, dimensions: dict[str, int], folder: Pa
     if encoder_id is None:
         return report
     size = max(1, min(_MOST_IN_A_CALL, _BATCH_BYTES // (6 * matrix.shape[1] + 200)))
-    batch: list[dict[str, Any]] = []
+    batch: list[StoredVectorInput] = []
     places: list[str] = []
     for number, row in enumerate(_read(folder / ROWS)):
         report.rows += 1
@@ -124,7 +115,9 @@ def import_vectors(client: GatewayClient, dimensions: dict[str, int], folder: Pa
             report.left_out.append((f"row {number}", "VECTOR_NOT_UNIT", fault))
             continue
         encoded = base64.b64encode(vector.astype("<f4").tobytes()).decode()
-        batch.append({"audioHash": row.audio_hash, "vectorBase64": encoded, "durationSeconds": row.duration_s})
+        batch.append(
+            StoredVectorInput(audio_hash=row.audio_hash, vector_base64=encoded, duration_seconds=row.duration_s)
+        )
         places.append(f"row {number}")
         if len(batch) == size:
             _send(client, encoder_id, batch, places, report)
@@ -208,16 +201,16 @@ def _vector_fault(vector: Matrix) -> str:
 
 
 def _send(
-    client: GatewayClient, encoder_id: str, batch: list[dict[str, Any]], places: list[str], report: ImportReport
+    client: GatewayClient, encoder_id: str, batch: list[StoredVectorInput], places: list[str], report: ImportReport
 ) -> None:
     if not batch:
         return
-    request = {"encoderId": encoder_id, "vectors": list(batch)}
-    answers = patiently(lambda: client.mutate(_IMPORT, request))["vectors"]
+    request = ImportVectorsInput(encoder_id=encoder_id, vectors=tuple(batch))
+    answers = patiently(lambda: accepted(operations.import_vectors(client, request))).vectors
     for place, answer in zip(places, answers, strict=True):
-        report.outcomes[answer["outcome"]] = report.outcomes.get(answer["outcome"], 0) + 1
-        if answer["outcome"] == "REFUSED":
-            report.left_out.append((place, answer["reason"], answer["message"]))
+        report.outcomes[answer.outcome] = report.outcomes.get(answer.outcome, 0) + 1
+        if answer.outcome == "REFUSED":
+            report.left_out.append((place, answer.reason or answer.outcome, answer.message or ""))
     batch.clear()
     places.clear()
 
@@ -225,11 +218,11 @@ def _send(
 def _listed(client: GatewayClient, encoder_id: str, root_id: str | None) -> Iterator[tuple[str, bytes, float]]:
     token = None
     while True:
-        ask = partial(client.query, _LIST, encoderId=encoder_id, rootId=root_id, pageSize=_PAGE_SIZE, pageToken=token)
-        page = patiently(ask)["storedVectors"]
-        for one in page["vectors"]:
-            yield one["audioHash"], base64.b64decode(one["vectorBase64"]), one["durationSeconds"]
-        token = page["nextPageToken"]
+        ask = partial(operations.stored_vectors, client, encoder_id=encoder_id, root_id=root_id, page_size=_PAGE_SIZE)
+        page = patiently(partial(ask, page_token=token))
+        for one in page.vectors:
+            yield one.audio_hash, base64.b64decode(one.vector_base64), one.duration_seconds
+        token = page.next_page_token
         if token is None:
             return
 

@@ -2,16 +2,18 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from clients.python import operations
+from clients.python.operations import ReplayDeadLettersInput, Replayed, SetAside
 from deploy.local import account
-from deploy.local.client import ERROR_FIELDS, ClientError, GatewayClient
+from deploy.local.client import ClientError, GatewayClient, accepted
 from deploy.local.encoder_commands import DEFAULT_STATE, StateOption
 from deploy.local.state import State
 from deploy.local.tables import command, console
@@ -21,18 +23,6 @@ _NEWEST = 3
 _PAGE_SIZE = 100
 # Each letter takes the gateway some round trips, all within one deadline.
 _REPLAY_SIZE = 20
-
-_LETTER = """letterId stream attemptCount code reason message setAsideAt requestId encoderId trackId
-  track { title artist }"""
-_WORK = f"""{{
-  streams {{ name messageCount sizeBytes consumers {{ name waitingCount inHandCount repeatedCount }} }}
-  deadLetters(first: {_NEWEST}) {{ nodes {{ {_LETTER} }} }}
-}}"""
-_LETTERS = f"""query($first: Int!, $after: String) {{
-  deadLetters(first: $first, after: $after) {{ pageInfo {{ hasNextPage endCursor }} nodes {{ {_LETTER} }} }}
-}}"""
-_REPLAY = f"""mutation($input: ReplayDeadLettersInput!) {{ replayDeadLetters(input: $input) {{ __typename
-  ... on ReplayDeadLettersSuccess {{ letters {{ letterId outcome reason message }} }} {ERROR_FIELDS} }} }}"""
 
 # What somebody can do about a letter beside trying it again, by the reason that it was set aside for.
 _REMEDIES = {
@@ -48,47 +38,49 @@ def show_work(client: GatewayClient) -> None:
     Raises:
         ClientError: The gateway is away, or the caller is no admin.
     """
-    found = client.query(_WORK)
+    found = operations.work(client, _NEWEST)
     table = Table(title="streams", title_justify="left")
     for name in ("stream", "mes-\nsages", "MB", "worked off by", "wait-\ning", "in\nhand"):
         if name in ("stream", "worked off by"):
             table.add_column(name, overflow="fold")  # whole on narrow screens, too: they are names to search for
         else:
             table.add_column(name, justify="right", no_wrap=True)
-    for stream in found["streams"]:
-        held = (stream["name"], str(stream["messageCount"]), f"{int(stream['sizeBytes']) / 1e6:.1f}")
+    for stream in found.streams:
+        held = (stream.name, str(stream.message_count), f"{stream.size_bytes / 1e6:.1f}")
         # A row for each consumer: where its name takes two lines, its figures stay beside it.
-        for number, each in enumerate(stream["consumers"] or [None]):
+        for number, each in enumerate(stream.consumers or [None]):
             shown = held if number == 0 else ("", "", "")
-            working = (each["name"], str(each["waitingCount"]), str(each["inHandCount"])) if each else ("", "", "")
+            working = (each.name, str(each.waiting_count), str(each.in_hand_count)) if each else ("", "", "")
             table.add_row(*shown, *working)
     console.print(table)
-    total = next(one["messageCount"] for one in found["streams"] if one["name"] == "DEAD_LETTERS")
+    total = next(one.message_count for one in found.streams if one.name == "DEAD_LETTERS")
     if not total:
         console.print("No message was set aside as a dead letter.")
         return
-    if newest := found["deadLetters"]["nodes"]:
+    if newest := found.dead_letters.nodes:
         show_letters(newest, f"dead letters: the newest of {total}")
     else:
         console.print(f"There are {total} dead letters, older than many that were tried again since.")
     console.print(f"All of them: {command('dead-letters')}. Try them again: {command('dead-letters --replay')}")
 
 
-def show_letters(letters: Sequence[Mapping[str, Any]], title: str) -> None:
+def show_letters(letters: Sequence[SetAside], title: str) -> None:
     """Print dead letters, one row each, with the reason and what to do."""
     table = Table(title=title, title_justify="left", show_lines=True)
     table.add_column("what", overflow="fold", ratio=2)
     table.add_column("reason", overflow="fold", ratio=3)
     table.add_column("set aside", no_wrap=True)
     for letter in letters:
-        reason = Text(letter["reason"] or "unknown", style="bold")
-        reason.append(f" after {letter['attemptCount']} attempts", style="not bold")
-        reason.append(f"\n{letter['message']}", style="not bold dim")
-        if remedy := _REMEDIES.get(letter["reason"]):
+        reason = Text(letter.reason or "unknown", style="bold")
+        reason.append(f" after {letter.attempt_count} attempts", style="not bold")
+        reason.append(f"\n{letter.message}", style="not bold dim")
+        if remedy := _REMEDIES.get(letter.reason):
             reason.append(f"\n{remedy}", style="not bold")
-        reason.append(f"\nlogs: request_id {letter['requestId'] or 'unknown'}", style="not bold dim")
+        reason.append(f"\nlogs: request_id {letter.request_id or 'unknown'}", style="not bold dim")
         table.add_row(
-            _what(letter), reason, f"{letter['setAsideAt'][:19]}\nletter {letter['letterId'].partition('.')[0]}"
+            _what(letter),
+            reason,
+            f"{letter.set_aside_at:%Y-%m-%dT%H:%M:%S}\nletter {letter.letter_id.partition('.')[0]}",
         )
     console.print(table)
 
@@ -126,17 +118,17 @@ def dead_letters_command(
             console.print(f"Try them again: {command('dead-letters --replay')}")
 
 
-def _all_letters(client: GatewayClient) -> Iterator[dict[str, Any]]:
+def _all_letters(client: GatewayClient) -> Iterator[SetAside]:
     after: str | None = None
     while True:
-        page = client.query(_LETTERS, first=_PAGE_SIZE, after=after)["deadLetters"]
-        yield from page["nodes"]
-        if not page["pageInfo"]["hasNextPage"]:
+        page = operations.dead_letters(client, first=_PAGE_SIZE, after=after)
+        yield from page.nodes
+        if not page.page_info.has_next_page:
             return
-        after = page["pageInfo"]["endCursor"]
+        after = page.page_info.end_cursor
 
 
-def _chosen(letters: Iterator[dict[str, Any]], numbers: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _chosen(letters: Iterator[SetAside], numbers: Sequence[str]) -> Iterator[SetAside]:
     """Return the letters of these numbers, all without any.
 
     Raises:
@@ -144,7 +136,7 @@ def _chosen(letters: Iterator[dict[str, Any]], numbers: Sequence[str]) -> Iterat
     """
     left = set(numbers)
     for letter in letters:
-        number = letter["letterId"].partition(".")[0]
+        number = letter.letter_id.partition(".")[0]
         if not numbers or number in left:
             left.discard(number)
             yield letter
@@ -156,39 +148,39 @@ def _chosen(letters: Iterator[dict[str, Any]], numbers: Sequence[str]) -> Iterat
         )
 
 
-def _replayed(client: GatewayClient, letters: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+def _replayed(client: GatewayClient, letters: Sequence[SetAside]) -> list[Replayed]:
+    found: list[Replayed] = []
     for start in range(0, len(letters), _REPLAY_SIZE):
-        ids = [letter["letterId"] for letter in letters[start : start + _REPLAY_SIZE]]
-        found += client.mutate(_REPLAY, {"letterIds": ids})["letters"]
+        ids = [letter.letter_id for letter in letters[start : start + _REPLAY_SIZE]]
+        found += accepted(operations.replay_dead_letters(client, ReplayDeadLettersInput(letter_ids=ids))).letters
     return found
 
 
-def _show_replay(letters: Sequence[Mapping[str, Any]], replayed: Sequence[Mapping[str, Any]]) -> None:
+def _show_replay(letters: Sequence[SetAside], replayed: Sequence[Replayed]) -> None:
     """Print what became of each letter.
 
     Raises:
         ClientError: Some were kept.
     """
-    counts = Counter(one["outcome"] for one in replayed)
+    counts = Counter(str(one.outcome) for one in replayed)
     console.print(
         f"{counts['SENT']} are on their way again, {counts['SETTLED'] + counts['GONE']} needed nothing any more,"
         f" {counts['KEPT']} were kept."
     )
-    kept = [(letter, one) for letter, one in zip(letters, replayed, strict=True) if one["outcome"] == "KEPT"]
+    kept = [(letter, one) for letter, one in zip(letters, replayed, strict=True) if one.outcome == "KEPT"]
     for letter, one in kept:
-        console.print(f"  {_what(letter).plain.splitlines()[0]}: {one['reason']}: {one['message']}", soft_wrap=True)
+        console.print(f"  {_what(letter).plain.splitlines()[0]}: {one.reason}: {one.message}", soft_wrap=True)
     if kept:
         raise ClientError(f"{len(kept)} dead letters were kept, see above", "DEAD_LETTERS_KEPT")
 
 
-def _what(letter: Mapping[str, Any]) -> Text:
-    track = letter["track"]
+def _what(letter: SetAside) -> Text:
+    track = letter.track
     if track is None:
-        about = f"track {letter['trackId']}" if letter["trackId"] else "a message that tells no track"
-        return Text(f"{about}\n{letter['stream']}")
-    lines = Text(track["title"])
-    for line in (track["artist"], letter["stream"]):
+        about = f"track {letter.track_id}" if letter.track_id else "a message that tells no track"
+        return Text(f"{about}\n{letter.stream}")
+    lines = Text(track.title)
+    for line in (track.artist, letter.stream):
         if line:
             lines.append(f"\n{line}", style="dim")
     return lines

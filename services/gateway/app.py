@@ -33,6 +33,7 @@ from services.gateway.tus.partial_uploads import PartialUploads
 from services.gateway.tus.route import TusUploads
 from services.gateway.upload_intake import UploadIntake
 from services.gateway.uploads import Uploads
+from services.gateway.web_folder import web_client
 
 _FRONT_PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>MUSEED</title>
@@ -68,7 +69,7 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
     covers = Covers(parts, threads)
     return Starlette(
         routes=[
-            Route("/", _front_page),
+            *(web_client(parts.settings) or [Route("/", _front_page)]),
             Route("/graphql", graphql),
             WebSocketRoute("/graphql", graphql),
             Route("/uploads", uploads.describe, methods=["OPTIONS"]),

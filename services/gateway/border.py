@@ -15,7 +15,7 @@ from services.gateway.networks import network_of
 
 logger = logging.getLogger(__name__)
 
-# Nothing here is a page but GraphiQL and the front page, which bring a policy of their own.
+# Pages bring a policy of their own.
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -27,7 +27,7 @@ _SECURITY_HEADERS = {
 _TLS_ONLY = "max-age=31536000"
 _ROUTES = frozenset(
     "graphql uploads tracks users albums playlists stream p exports trends.csv .well-known verify-email reset-password"
-    " healthz readyz".split()
+    " web healthz readyz".split()
 )
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 # What follows these are secrets: those of stream tokens, and links of playlists that are listed nowhere.

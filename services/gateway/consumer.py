@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC
+from typing import Protocol
 
 import nats.errors
 import nats.js.errors
 from google.protobuf.message import DecodeError, Message
 
-from museed.social.v1 import events_pb2, people_events_pb2
+from museed.social.v1 import events_pb2, feed_pb2, people_events_pb2
 from services.chassis.bus import PEOPLE_EVENTS, SOCIAL_EVENTS, Bus, LogEntry, LogPosition, read_log
 from services.chassis.tokens import Revocations
 from services.gateway.live.cursors import Place
@@ -23,6 +24,14 @@ _PREFIX = "museed.social.v1."
 _RETRY_DELAY_S = 0.5
 
 Tell = Callable[[LogEntry], None]
+
+
+class _Telling(Protocol):
+    """An event of something that feeds tell as well."""
+
+    @property
+    def activity_id(self) -> str:
+        """Of its row; empty where feeds told it before."""
 
 
 class Streams:
@@ -43,10 +52,10 @@ class Streams:
             "session_revoked": self._session_revoked,
             "playlist_changed": self._playlist(people.PlaylistChanged, "EDITED"),
             "playlist_deleted": self._playlist(people.PlaylistDeleted, "GONE"),
-            "playlist_liked": self._playlist(people.PlaylistLiked, "LIKES"),
+            "playlist_liked": self._playlist_liked,
             "playlist_unliked": self._playlist(people.PlaylistUnliked, "LIKES"),
-            "playlist_saved": self._playlist(people.PlaylistSaved, "SAVES"),
-            "comment_added": self._playlist(people.CommentAdded, "COMMENTS"),
+            "playlist_saved": self._playlist_saved,
+            "comment_added": self._comment_added,
             "comment_changed": self._playlist(people.CommentChanged, "COMMENTS"),
             "comment_removed": self._playlist(people.CommentRemoved, "COMMENTS"),
             "activity_recorded": self._activity_recorded,
@@ -71,11 +80,12 @@ class Streams:
                 self._hub.begin(Place(epoch, batch.position.sequence))
             is_first = False
             for entry in batch.entries:
-                self._tell(entry)
+                self.tell(entry)
             if is_kept:
                 self._hub.reach(Place(epoch, batch.position.sequence), is_caught_up=batch.is_caught_up)
 
-    def _tell(self, entry: LogEntry) -> None:
+    def tell(self, entry: LogEntry) -> None:
+        """Tell the hub of a message, where it is one of those that somebody follows."""
         tell = self._tells.get(entry.subject.removeprefix(_PREFIX))
         if tell is None:
             return
@@ -99,6 +109,35 @@ class Streams:
 
         return ring
 
+    def _playlist_liked(self, entry: LogEntry) -> None:
+        event = people_events_pb2.PlaylistLiked.FromString(entry.payload)
+        self._hub.bells.ring(f"playlist/{event.playlist_id}", "LIKES")
+        liked = feed_pb2.Activity(kind=feed_pb2.ACTIVITY_KIND_LIKED, playlist_id=event.playlist_id, at=event.liked_at)
+        self._tell_feeds(entry, event, event.user_id, liked)
+
+    def _playlist_saved(self, entry: LogEntry) -> None:
+        event = people_events_pb2.PlaylistSaved.FromString(entry.payload)
+        self._hub.bells.ring(f"playlist/{event.playlist_id}", "SAVES")
+        saved = feed_pb2.Activity(kind=feed_pb2.ACTIVITY_KIND_SAVED, playlist_id=event.playlist_id, at=event.saved_at)
+        self._tell_feeds(entry, event, event.user_id, saved)
+
+    def _comment_added(self, entry: LogEntry) -> None:
+        event = people_events_pb2.CommentAdded.FromString(entry.payload)
+        self._hub.bells.ring(f"playlist/{event.playlist_id}", "COMMENTS")
+        commented = feed_pb2.Activity(
+            kind=feed_pb2.ACTIVITY_KIND_COMMENTED,
+            playlist_id=event.playlist_id,
+            comment_id=event.comment_id,
+            at=event.added_at,
+        )
+        self._tell_feeds(entry, event, event.user_id, commented)
+
+    def _tell_feeds(self, entry: LogEntry, event: _Telling, actor_id: str, activity: feed_pb2.Activity) -> None:
+        """Give on what somebody did, as its row has it, unless feeds told it before."""
+        if event.activity_id:
+            activity.activity_id, activity.actor_id = event.activity_id, actor_id
+            self._hub.put(activity_item(activity, entry.sequence))
+
     def _activity_recorded(self, entry: LogEntry) -> None:
         event = people_events_pb2.ActivityRecorded.FromString(entry.payload)
         self._hub.put(activity_item(event.activity, entry.sequence))
@@ -110,6 +149,10 @@ class Streams:
     def _user_followed(self, entry: LogEntry) -> None:
         event = people_events_pb2.UserFollowed.FromString(entry.payload)
         self._hub.begin_to_follow(event.follower_id, event.followee_id, event.followed_at.ToDatetime(tzinfo=UTC))
+        followed = feed_pb2.Activity(
+            kind=feed_pb2.ACTIVITY_KIND_FOLLOWED, user_id=event.followee_id, at=event.followed_at
+        )
+        self._tell_feeds(entry, event, event.follower_id, followed)
 
     def _user_unfollowed(self, entry: LogEntry) -> None:
         event = people_events_pb2.UserUnfollowed.FromString(entry.payload)

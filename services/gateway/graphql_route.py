@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from cross_web import HTTPException
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLFormattedError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
@@ -19,6 +19,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message as ProtocolMessage
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import SubscribeMessage
 from strawberry.types.unset import UnsetType
 
 from services.chassis import auth
@@ -32,7 +33,8 @@ from services.gateway.socket_messages import close_reason, fault_of
 from services.gateway.sockets import FORBIDDEN, SERVICE_RESTART, Holder
 
 _INIT_TIMEOUT = timedelta(seconds=10)
-_MAX_OPERATIONS_PER_SOCKET = 50
+# Of a socket.
+_MAX_OPERATIONS = 50
 _BODY_TIMEOUT_S = 60.0
 # Two million lists fit into a body; 500 registrations have 1,000.
 _MAX_BRACKETS = 100_000
@@ -96,6 +98,21 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
         if self.connection_acknowledged:
             await self.send_message({"type": "ping"})
 
+    async def handle_subscribe(self, message: SubscribeMessage) -> None:
+        """Begin an operation; one too many is refused as any other error is, and ends nothing else."""
+        count = len(self.operations)
+        if self.connection_acknowledged and message["id"] not in self.operations and count >= _MAX_OPERATIONS:
+            refusal = ResourceExhausted(
+                f"{count} operations run on this socket, limit is {_MAX_OPERATIONS}: end one, or open another socket",
+                reason="TOO_MANY_OPERATIONS",
+                value=count,
+                limit=_MAX_OPERATIONS,
+            )
+            error = GraphQLFormattedError(message=client_message(refusal), extensions=describe(refusal))
+            await self.send_message({"id": message["id"], "type": "error", "payload": [error]})
+            return
+        await super().handle_subscribe(message)
+
     async def send_message(self, message: ProtocolMessage) -> None:
         """Send a message, unless the socket is being closed."""
         if not self._has_ended:
@@ -118,7 +135,6 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
             allow_queries_via_get=False,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             connection_init_wait_timeout=_INIT_TIMEOUT,
-            max_subscriptions_per_connection=_MAX_OPERATIONS_PER_SOCKET,
             allowed_origins=parts.settings.cors_origins,
         )
         self._parts = parts

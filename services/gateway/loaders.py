@@ -10,6 +10,7 @@ from museed.social.v1 import (
     catalog_pb2,
     editing_pb2,
     engagement_pb2,
+    jobs_pb2,
     jobwork_pb2,
     library_pb2,
     playlists_pb2,
@@ -23,6 +24,7 @@ _MAX_TRACKS = 600
 _MAX_USERS = 500
 _MAX_PLAYLISTS = 100
 _MAX_COMMENTS = 500
+_MAX_JOBS = 100
 _MAX_OF_LIBRARY = 500
 _MAX_LISTS = 100
 
@@ -42,6 +44,10 @@ class Loaders:
             answer = await call(upstream.catalog.BatchGetTracks, catalog_pb2.BatchGetTracksRequest(track_ids=ids))
             return {track.track_id: track for track in answer.tracks}
 
+        async def unblocked_tracks(ids: list[str]) -> dict[str, catalog_pb2.Track]:
+            request = catalog_pb2.BatchGetTracksRequest(track_ids=ids, leave_out_blocked=True)
+            return {track.track_id: track for track in (await call(upstream.catalog.BatchGetTracks, request)).tracks}
+
         async def users(ids: list[str]) -> dict[str, accounts_pb2.User]:
             answer = await call(upstream.accounts.BatchGetUsers, accounts_pb2.BatchGetUsersRequest(user_ids=ids))
             return {user.user_id: user for user in answer.users}
@@ -60,6 +66,10 @@ class Loaders:
             request = jobwork_pb2.BatchGetSchedulesRequest(playlist_ids=ids)
             answer = await call(upstream.playlist_jobs.BatchGetSchedules, request)
             return {schedule.playlist_id: schedule for schedule in answer.schedules}
+
+        async def jobs(ids: list[str]) -> dict[str, jobs_pb2.Job]:
+            answer = await call(upstream.playlist_jobs.BatchGetJobs, jobwork_pb2.BatchGetJobsRequest(job_ids=ids))
+            return {job.job_id: job for job in answer.jobs}
 
         async def comments(ids: list[str]) -> dict[str, engagement_pb2.Comment]:
             request = engagement_pb2.BatchGetCommentsRequest(comment_ids=ids)
@@ -109,12 +119,16 @@ class Loaders:
         self.tracks_of_albums = DataLoader(load_fn=_by_size(tracks_of_albums), max_batch_size=_MAX_LISTS)
         self.albums_of_artists = DataLoader(load_fn=_by_size(albums_of_artists), max_batch_size=_MAX_LISTS)
         self.tracks = DataLoader(load_fn=_in_order(tracks), max_batch_size=_MAX_TRACKS)
+        # Without what the caller blocks.
+        self.unblocked_tracks = DataLoader(load_fn=_in_order(unblocked_tracks), max_batch_size=_MAX_TRACKS)
         self.users = DataLoader(load_fn=_in_order(users), max_batch_size=_MAX_USERS)
         # Without entries.
         self.playlists = DataLoader(load_fn=_in_order(playlists), max_batch_size=_MAX_PLAYLISTS)
         # By playlists of the caller's own.
         self.recipes = DataLoader(load_fn=_in_order(recipes), max_batch_size=_MAX_PLAYLISTS)
         self.schedules = DataLoader(load_fn=_in_order(schedules), max_batch_size=_MAX_PLAYLISTS)
+        # The caller's own.
+        self.jobs = DataLoader(load_fn=_in_order(jobs), max_batch_size=_MAX_JOBS)
         self.comments = DataLoader(load_fn=_in_order(comments), max_batch_size=_MAX_COMMENTS)
         self.of_playlists = PlaylistLoaders(upstream, call)
         # With all entries, for who asks for one playlist by its id.

@@ -65,6 +65,11 @@ class PlaylistLoaders:
             answer = await call(upstream.feed.BatchListPlaylistsOfUsers, request)
             return {found.user_id: found for found in answer.users}
 
+        async def liked(ids: list[str], key: PageKey) -> dict[str, feed_pb2.LikedPlaylistsOfUser]:
+            request = feed_pb2.BatchListLikedPlaylistsRequest(user_ids=ids, page_size=key.size)
+            answer = await call(upstream.feed.BatchListLikedPlaylists, request)
+            return {found.user_id: found for found in answer.users}
+
         self.entries: DataLoader[EntriesKey, editing_pb2.EntriesOfPlaylist | None] = DataLoader(
             load_fn=_alike(entries, lambda key: (key.offset, key.size), lambda key: _MOST_IDS)
         )
@@ -76,6 +81,9 @@ class PlaylistLoaders:
         )
         self.of_users: DataLoader[PageKey, feed_pb2.PlaylistsOfUser | None] = DataLoader(
             load_fn=_alike(of_users, lambda key: key.size, _ids_at_once)
+        )
+        self.liked_by_users: DataLoader[PageKey, feed_pb2.LikedPlaylistsOfUser | None] = DataLoader(
+            load_fn=_alike(liked, lambda key: key.size, _ids_at_once)
         )
 
 

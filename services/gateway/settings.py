@@ -27,6 +27,8 @@ class GatewaySettings(Settings):
     blob_store_url: str = "file:///var/lib/museed/blobs"
     # Empty makes stream URLs relative to the root of whoever serves the page.
     public_url: Annotated[str, AfterValidator(_without_slash)] = ""
+    # Files of a web client, served at / and /web/; empty for none.
+    web_folder: str = ""
     url_signing_key: SecretStr = Field(min_length=32)
     stream_url_lifetime_s: int = Field(900, ge=1, le=900)
     # Whether clients may explore: GraphiQL, introspection, and suggestions for names that are not known.

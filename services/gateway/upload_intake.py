@@ -89,7 +89,12 @@ class UploadIntake:
             return self._parts.settings.max_upload_bytes
 
     async def take(
-        self, chunks: AsyncIterator[bytes], max_bytes: int, file_name: str, upload_id: str = ""
+        self,
+        chunks: AsyncIterator[bytes],
+        max_bytes: int,
+        file_name: str,
+        upload_id: str = "",
+        idempotency_key: str = "",
     ) -> catalog_pb2.Upload:
         """Store the bytes of an upload and have it recorded.
 
@@ -98,6 +103,7 @@ class UploadIntake:
             max_bytes: Largest size that is accepted.
             file_name: Harmless already.
             upload_id: With one, repeating it makes no second upload.
+            idempotency_key: The same as far as the client says so, for 24 hours.
 
         Raises:
             InvalidArgument: UPLOAD_EMPTY or UPLOAD_NOT_AUDIO.
@@ -112,6 +118,7 @@ class UploadIntake:
             content_type=body.content_type,
             file_name=file_name,
             upload_id=upload_id,
+            idempotency_key=idempotency_key,
         )
         timeout_s = self._parts.settings.upstream_timeout_s
         upload = (await self._parts.upstream.catalog.CreateUpload(request, timeout=timeout_s)).upload

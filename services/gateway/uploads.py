@@ -38,7 +38,8 @@ class Uploads:
         name = file_name(request.headers.get("x-file-name") or request.query_params.get("fileName") or "")
         with self._intake.place(viewer.user_id):
             max_bytes = min(self._max_bytes, await self._intake.left_bytes(int(length or 0)))
-            upload = await self._intake.take(unstalled(request), max_bytes, name)
+            key = request.headers.get("idempotency-key", "")
+            upload = await self._intake.take(unstalled(request), max_bytes, name, idempotency_key=key)
         return JSONResponse(
             {
                 "uploadId": upload.upload_id,

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sysconfig
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,14 @@ from deploy.local import account
 from deploy.local.client import Credentials, GatewayClient
 from deploy.local.ingest import IngestProgress, IngestReport, ingest_folder
 from deploy.local.state import State
+from tests.e2e.waiting import PATIENCE_S
 
 MUSEED = Path(sysconfig.get_path("scripts")) / "museed"
 RATE_HZ = 22050
-START_TIMEOUT_S = 120
+
+
+# What a document asks of every error of a mutation.
+ERROR_FIELDS = "... on UserError { message code field value limit }"
 
 
 class Silent:
@@ -47,11 +52,11 @@ class RunningMesh:
             self.process = subprocess.Popen(
                 [MUSEED, "up", "--state", self.folder], env={**os.environ, **ports}, stdout=log, stderr=log
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + PATIENCE_S
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
-                self.process.wait(60)
+                self.process.wait(PATIENCE_S)
                 raise AssertionError(f"the mesh did not start:\n{(self.folder.parent / 'up.log').read_text()}")
             time.sleep(0.05)
 
@@ -71,14 +76,14 @@ class RunningMesh:
         """Stop as Ctrl-C does and return the exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE_S)
 
     def kill(self, name: str) -> None:
         """Kill -9 one of the mesh's processes by its name, or "supervisor"."""
         assert self.process is not None
         if name == "supervisor":
             self.process.kill()
-            self.process.wait(60)
+            self.process.wait(PATIENCE_S)
             return
         row = json.loads((self.folder / "processes.json").read_text())[name]
         psutil.Process(row["pid"]).kill()
@@ -90,7 +95,7 @@ class RunningMesh:
         who = Credentials(name, f"password of {name}", sign_up_email=f"{name}@example.org")
         with contextlib.ExitStack() as undo:
             client = undo.enter_context(GatewayClient(self.url, who))
-            client.log_in()
+            client.enter()
             undo.pop_all()
         return client
 
@@ -100,6 +105,11 @@ class RunningMesh:
     def ingest(self, library: Path, progress: IngestProgress | None = None) -> IngestReport:
         with self.operator() as client:
             return ingest_folder(client, library, progress or Silent())
+
+
+def folder_of_a_mesh(memory_folder: Path) -> Path:
+    """Return where a mesh may keep its state. Its parent is the mesh's own, too."""
+    return Path(tempfile.mkdtemp(prefix="mesh-", dir=memory_folder)) / "state"
 
 
 def tone(seconds: float, register_hz: float, harmonics: int, pulse_hz: float, seed: int) -> np.ndarray:
@@ -153,9 +163,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mesh(tmp_path_factory: pytest.TempPathFactory, library: Path) -> Iterator[RunningMesh]:
+def mesh(memory_folder: Path, library: Path) -> Iterator[RunningMesh]:
     """A mesh that holds the library; tests add to it and break nothing of it."""
-    running = RunningMesh(tmp_path_factory.mktemp("mesh") / "state")
+    running = RunningMesh(folder_of_a_mesh(memory_folder))
     running.start()
     running.ingest(library)
     yield running
@@ -163,9 +173,9 @@ def mesh(tmp_path_factory: pytest.TempPathFactory, library: Path) -> Iterator[Ru
 
 
 @pytest.fixture
-def own_mesh(tmp_path: Path) -> Iterator[RunningMesh]:
+def own_mesh(memory_folder: Path) -> Iterator[RunningMesh]:
     """An empty mesh of this test's own, to be broken; it is stopped at the end if it still runs."""
-    running = RunningMesh(tmp_path / "state")
+    running = RunningMesh(folder_of_a_mesh(memory_folder))
     running.start()
     yield running
     if running.process is not None and running.process.poll() is None:

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from clients.python.operations import JobStatus, SeedInput
 from deploy.local.client import GatewayClient
 from deploy.local.playlists import make_playlist, search_tracks, seed_input
 from deploy.local.state import State
@@ -16,14 +17,14 @@ def museed(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([MUSEED, *arguments], check=False, capture_output=True, text=True, timeout=120)
 
 
-def ignore(state: str, progress: float) -> None:
+def ignore(job: JobStatus) -> None:
     """A playlist's progress that nobody watches."""
 
 
-def neighbours(client: GatewayClient, seed: dict[str, Any]) -> list[tuple[str, float]]:
+def neighbours(client: GatewayClient, seed: SeedInput) -> list[tuple[str, float]]:
     """The whole order of the library after a seed, with similarities."""
-    made = make_playlist(client, [seed], ignore, length=15, maxPerArtist=15)
-    return [(entry["track"]["trackId"], entry["similarity"]) for entry in made["entries"]]
+    made = make_playlist(client, [seed], ignore, length=15, max_per_artist=15)
+    return [(entry.track.track_id, entry.similarity or 0.0) for entry in made.entries]
 
 
 def what_it_holds(client: GatewayClient) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def test_library_comes_back_from_a_backup(mesh: RunningMesh, tmp_path: Path) -> 
     upload = write_track(tmp_path / "demo.flac", tone(12, 110 * 2**2 * 1.03, 8, 2.5, seed=7), title="My demo")
     backup, restored = tmp_path / "backup.tar", RunningMesh(tmp_path / "restored" / "state")
     with mesh.person("keeper") as client:
-        track = {"trackId": search_tracks(client, "Piece 1-1", 1)[0]["trackId"]}
+        track = SeedInput(track_id=search_tracks(client, "Piece 1-1", 1)[0].track_id)
         lent = seed_input(client, str(upload))
         near_track, near_upload = neighbours(client, track), neighbours(client, lent)
         before = what_it_holds(client)

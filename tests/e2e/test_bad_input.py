@@ -26,7 +26,7 @@ def refusal(mesh: RunningMesh, request: dict[str, Any]) -> dict[str, Any]:
 
 def seed(mesh: RunningMesh) -> dict[str, str]:
     with mesh.guest() as client:
-        return {"trackId": search_tracks(client, "Piece 0-0", 1)[0]["trackId"]}
+        return {"trackId": search_tracks(client, "Piece 0-0", 1)[0].track_id}
 
 
 def test_unknown_track_is_named(mesh: RunningMesh) -> None:
@@ -50,7 +50,7 @@ def test_empty_seed_list_is_refused(mesh: RunningMesh) -> None:
 def test_foreign_upload_does_not_exist(mesh: RunningMesh, tmp_path: Path) -> None:
     path = write_track(tmp_path / "mine.flac", tone(5, 440, 3, 1, seed=1), title="Mine")
     with mesh.person("bob") as bob:
-        upload_id = bob.upload(path)["uploadId"]
+        upload_id = bob.upload(path).upload_id
     assert refusal(mesh, {"seeds": [{"uploadId": upload_id}]})["code"] == "UPLOAD_NOT_FOUND"
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
+from clients.python.operations import SeedInput
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.playlists import make_playlist, seed_input
 from deploy.local.postgres import Postgres
@@ -24,12 +25,12 @@ from deploy.local.state import State
 from services.embedder.artifact import open_artifact, write_artifact
 from services.embedder.choice import MINI_FOLDER
 from services.retriever.similarity import cosines
-from tests.e2e.conftest import MUSEED, RunningMesh, tone, write_track
+from tests.e2e.conftest import MUSEED, RunningMesh, folder_of_a_mesh, tone, write_track
+from tests.e2e.waiting import PATIENCE_S, eventually, patiently
 
 TRACKS = 30
 SECONDS = 31
 LENGTH = 5
-PATIENCE_S = 120.0
 
 ENCODERS = "{ encoders { encoderId name role trackCount indexedCount failedCount isRunning } }"
 ENCODER_OF = "query P($id: ID!) { playlist(id: $id) { encoderId } }"
@@ -42,7 +43,7 @@ JOIN embeddings AS embedding USING (encoder_id, audio_hash) WHERE progress.encod
 
 
 @pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMesh]:
+def mesh(memory_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMesh]:
     """A mesh with a library of thirty tracks, each of an artist of its own, so that only sound orders a list."""
     folder = tmp_path_factory.mktemp("switch")
     for number in range(TRACKS):
@@ -51,7 +52,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMesh]:
         audio = tone(seconds, 55 * 2 ** (number / 6), 1 + number % 7, 0.3 + 0.4 * (number % 5), seed=number)
         name = f"{number:02d}"
         write_track(folder / "music" / f"{name}.flac", audio, title=f"Piece {name}", artist=f"Artist {name}")
-    running = RunningMesh(folder / "state")
+    running = RunningMesh(folder_of_a_mesh(memory_folder))
     running.start()
     running.ingest(folder / "music")
     yield running
@@ -76,15 +77,12 @@ def museed(mesh: RunningMesh, *arguments: str) -> subprocess.CompletedProcess[st
 
 def encoders(mesh: RunningMesh) -> dict[str, dict[str, Any]]:
     """Every encoder by its role; waits for a mesh that comes back."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            with mesh.operator() as client:
-                return {row["role"]: row for row in client.query(ENCODERS)["encoders"]}
-        except (ClientError, FileNotFoundError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+
+    def ask() -> dict[str, dict[str, Any]]:
+        with mesh.operator() as client:
+            return {row["role"]: row for row in client.query(ENCODERS)["encoders"]}
+
+    return patiently(ask, FileNotFoundError)
 
 
 def vectors(mesh: RunningMesh, encoder_id: str) -> tuple[list[str], np.ndarray]:
@@ -133,20 +131,20 @@ class Listener(threading.Thread):
                 number += 1
                 try:
                     client.query(SIMILAR, id=seed)
-                    self.playlists.append((seed, *playlist(client, {"trackId": seed})))
+                    self.playlists.append((seed, *playlist(client, SeedInput(track_id=seed))))
                 except ClientError as error:
                     self.failures.append(f"{error.code}: {error}")
 
     def end(self) -> None:
         self._ended.set()
-        self.join(30)
+        self.join(PATIENCE_S)
 
 
-def playlist(client: GatewayClient, seed: dict[str, Any]) -> tuple[str, list[str]]:
+def playlist(client: GatewayClient, seed: SeedInput) -> tuple[str, list[str]]:
     """Make a playlist; returns its encoder and its tracks without the seed, in their order."""
-    made = make_playlist(client, [seed], lambda *_: None, length=LENGTH)
-    encoder_id: str = client.query(ENCODER_OF, id=made["playlistId"])["playlist"]["encoderId"]
-    return encoder_id, [entry["track"]["trackId"] for entry in made["entries"] if not entry["isSeed"]]
+    made = make_playlist(client, [seed], lambda _: None, length=LENGTH)
+    encoder_id: str = client.query(ENCODER_OF, id=made.playlist_id)["playlist"]["encoderId"]
+    return encoder_id, [entry.track.track_id for entry in made.entries if not entry.is_seed]
 
 
 def test_what_cannot_be_switched_to_is_told_with_its_code(mesh: RunningMesh, tmp_path: Path) -> None:
@@ -207,12 +205,11 @@ def test_switch_goes_on_after_ctrl_c_and_kills(mesh: RunningMesh, tmp_path: Path
     folder = centred(mesh, tmp_path, "other-centre", 2)
     command: list[str | Path] = [MUSEED, "encoder", "switch", folder, "--state", mesh.folder]
     client = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + PATIENCE_S
-    while "CANDIDATE" not in (found := encoders(mesh)) and found["SERVING"]["encoderId"] == first:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    found = eventually(
+        lambda: encoders(mesh), lambda found: "CANDIDATE" in found or found["SERVING"]["encoderId"] != first
+    )
     client.send_signal(signal.SIGINT)
-    _, told = client.communicate(timeout=30)
+    _, told = client.communicate(timeout=PATIENCE_S)
     assert (client.returncode, "encoder list" in told) == (130, True)
     assert found["CANDIDATE"]["encoderId"].startswith("other-centre-")
     again = museed(mesh, "encoder", "switch", "musicnn-mtt")
@@ -221,28 +218,22 @@ def test_switch_goes_on_after_ctrl_c_and_kills(mesh: RunningMesh, tmp_path: Path
     mesh.kill("embedder-2")
     mesh.kill("supervisor")
     mesh.start()
-    while (found := encoders(mesh))["SERVING"]["encoderId"] == first:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    found = eventually(lambda: encoders(mesh), lambda found: found["SERVING"]["encoderId"] != first)
     second = found["SERVING"]["encoderId"]
     assert second.startswith("other-centre-")
     assert (found["SERVING"]["indexedCount"], found["PREVIOUS"]["encoderId"]) == (TRACKS, first)
     exact = neighbours(mesh, second)
     with mesh.person("ann") as ann:
         for seed in list(exact)[:3]:
-            made_by, tracks = playlist(ann, {"trackId": seed})
+            made_by, tracks = playlist(ann, SeedInput(track_id=seed))
             assert (made_by, set(tracks), len(tracks)) == (second, exact[seed], LENGTH)
 
     # The supervisor follows social's row; it may be at starting a process at the moment.
-    while json.loads((mesh.folder / "encoder.json").read_text())["encoder_id"] != second:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    eventually(lambda: json.loads((mesh.folder / "encoder.json").read_text())["encoder_id"] == second)
     assert mesh.stop() == 0
     mesh.start()
     with mesh.person("ann") as ann:
         seed = next(iter(exact))
-        made_by, tracks = playlist(ann, {"trackId": seed})
+        made_by, tracks = playlist(ann, SeedInput(track_id=seed))
         assert (made_by, set(tracks), len(tracks)) == (second, exact[seed], LENGTH)
-    while not encoders(mesh)["PREVIOUS"]["isRunning"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    eventually(lambda: encoders(mesh)["PREVIOUS"]["isRunning"])

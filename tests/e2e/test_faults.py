@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -10,40 +9,29 @@ from typing import TypeVar
 import pytest
 from uuid_utils.compat import uuid7
 
-from deploy.local import ingest_calls
+from clients.python.operations import SeedInput
+from deploy.local import patience
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.playlists import make_playlist, search_tracks, seed_input
-from tests.e2e.conftest import RunningMesh, Silent, render_library, tone, write_track
+from tests.e2e.conftest import RunningMesh, Silent, folder_of_a_mesh, render_library, tone, write_track
+from tests.e2e.waiting import eventually, patiently
 
 PROCESSES = ["postgres", "nats", "embedder", "social", "retriever", "gateway"]
 TRACKS = 6
-PATIENCE_S = 120
 T = TypeVar("T")
 
 _GENERATE = """mutation G($input: GeneratePlaylistInput!) { generatePlaylist(input: $input) {
   __typename ... on GeneratePlaylistSuccess { job { jobId } } ... on UserError { message code } } }"""
-_JOB = "query J($id: ID!) { job(id: $id) { state playlistId failureReason failureMessage } }"
+_JOB = "query J($id: ID!) { job(id: $id) { state isFinished playlistId failureReason failureMessage } }"
 
 
 @pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMesh]:
+def mesh(memory_folder: Path) -> Iterator[RunningMesh]:
     """A mesh for these tests to kill parts of; it must be whole again after each."""
-    running = RunningMesh(tmp_path_factory.mktemp("faults") / "state")
+    running = RunningMesh(folder_of_a_mesh(memory_folder))
     running.start()
     yield running
     assert running.stop() == 0
-
-
-def patiently(call: Callable[[], T]) -> T:
-    """Repeat what a kill may make fail, as a person would, until it ends well."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return call()
-        except ClientError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.3)
 
 
 def counts(mesh: RunningMesh) -> dict[str, int]:
@@ -85,15 +73,14 @@ def test_process_killed_during_generation_makes_one_playlist(mesh: RunningMesh, 
             return call(client)
 
     seed = patiently(lambda: as_ann(lambda client: seed_input(client, str(upload))))
-    request = {"seeds": [seed], "length": 5, "maxPerArtist": 5, "idempotencyKey": str(uuid7())}
+    request = {"seeds": [seed.written()], "length": 5, "maxPerArtist": 5, "idempotencyKey": str(uuid7())}
     killer = threading.Timer(0.3, mesh.kill, [victim])
     killer.start()
     job_id = patiently(lambda: as_ann(lambda client: client.mutate(_GENERATE, request)))["job"]["jobId"]
-    deadline = time.monotonic() + PATIENCE_S
-    job = patiently(lambda: as_ann(lambda client: client.query(_JOB, id=job_id)))["job"]
-    while job["state"] not in ("SUCCEEDED", "FAILED") and time.monotonic() < deadline:
-        time.sleep(0.3)
-        job = patiently(lambda: as_ann(lambda client: client.query(_JOB, id=job_id)))["job"]
+    job = eventually(
+        lambda: patiently(lambda: as_ann(lambda client: client.query(_JOB, id=job_id)))["job"],
+        lambda job: job["isFinished"],
+    )
     killer.join()
     assert (job["state"], job["failureReason"]) == ("SUCCEEDED", None)
     assert counts(mesh)["playlistCount"] == before["playlistCount"] + 1
@@ -103,9 +90,9 @@ def test_process_killed_during_generation_makes_one_playlist(mesh: RunningMesh, 
 
 def all_of_it(client: GatewayClient) -> set[str]:
     """Return the titles of a playlist that must hold the whole library."""
-    seed = search_tracks(client, "Piece 0-0", 1)[0]["trackId"]
-    playlist = make_playlist(client, [{"trackId": seed}], lambda *_: None, length=TRACKS, maxPerArtist=TRACKS)
-    return {entry["track"]["title"] for entry in playlist["entries"]}
+    seed = search_tracks(client, "Piece 0-0", 1)[0].track_id
+    playlist = make_playlist(client, [SeedInput(track_id=seed)], lambda _: None, length=TRACKS, max_per_artist=TRACKS)
+    return {entry.track.title for entry in playlist.entries}
 
 
 def titles() -> set[str]:
@@ -115,7 +102,7 @@ def titles() -> set[str]:
 def test_killed_supervisor_takes_all_along_and_the_next_goes_on(
     own_mesh: RunningMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest_calls, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(patience, "_PATIENCE_S", 0.0)
     library = render_library(tmp_path / "music", artists=2, tracks=TRACKS // 2)
 
     class KillAtWork(Silent):

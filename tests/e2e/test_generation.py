@@ -1,11 +1,11 @@
 """A playlist's life beyond its making, over the whole mesh: rules, reasons, suggestions, once more, by itself."""
 
-import time
 from typing import Any
 
-from deploy.local.client import ERROR_FIELDS, GatewayClient
+from deploy.local.client import GatewayClient
 from deploy.local.playlists import search_tracks
-from tests.e2e.conftest import RunningMesh
+from tests.e2e.conftest import ERROR_FIELDS, RunningMesh
+from tests.e2e.waiting import ended
 
 JOB = "job { jobId kind state failureReason stage { unit done total } etaSeconds }"
 ENTRIES = """entries { nodes { isSeed trackId addedById track { artist }
@@ -24,7 +24,6 @@ SCHEDULE = f"""mutation($input: SchedulePlaylistInput!) {{ schedulePlaylist(inpu
   {ERROR_FIELDS} }} }}"""
 UNSCHEDULE = f"""mutation($input: UnschedulePlaylistInput!) {{ unschedulePlaylist(input: $input) {{ __typename
   ... on UnschedulePlaylistSuccess {{ playlist {{ schedule {{ every }} }} }} {ERROR_FIELDS} }} }}"""
-ENDED = "query($id: ID!) { job(id: $id, waitMs: 2000) { jobId kind state isFinished failureReason playlistId } }"
 PLAYLIST = f"""query($id: ID!) {{ playlist(id: $id) {{ hasRecipe version {ENTRIES}
   recipe {{ encoderId length maxPerArtist includeSeed arrangement temperature randomSeed requireLength
     seeds {{ place trackId weight track {{ title }} }} filter {{ blockedArtists durationSeconds {{ min max }} }}
@@ -33,19 +32,16 @@ SUGGESTIONS = """query($id: ID!, $state: SuggestionState!) { suggestions(playlis
   nodes { trackId state similarity track { title } } } }"""
 
 
-def ended(client: GatewayClient, job: dict[str, Any]) -> dict[str, Any]:
-    """Wait for a job's end."""
-    deadline = time.monotonic() + 60
-    while True:
-        found: dict[str, Any] = client.query(ENDED, id=job["jobId"])["job"]
-        if found["isFinished"] or time.monotonic() > deadline:
-            assert (found["state"], found["failureReason"]) == ("SUCCEEDED", None)
-            return found
+def succeeded(client: GatewayClient, job: dict[str, Any]) -> dict[str, Any]:
+    """Wait for a job's good end."""
+    found = ended(client, job["jobId"])
+    assert (found["state"], found["failureReason"]) == ("SUCCEEDED", None)
+    return found
 
 
 def made(client: GatewayClient, **wanted: Any) -> dict[str, Any]:
     """Generate a playlist and return it."""
-    job = ended(client, client.mutate(GENERATE, wanted)["job"])
+    job = succeeded(client, client.mutate(GENERATE, wanted)["job"])
     found: dict[str, Any] = client.query(PLAYLIST, id=job["playlistId"])["playlist"]
     return {"id": job["playlistId"], **found}
 
@@ -56,7 +52,7 @@ def tracks(playlist: dict[str, Any]) -> list[str]:
 
 def test_playlist_is_ruled_explained_extended_and_made_again(mesh: RunningMesh) -> None:
     with mesh.person("gina") as client:
-        near, far = (search_tracks(client, f"Piece {artist}-1", 1)[0]["trackId"] for artist in (1, 3))
+        near, far = (search_tracks(client, f"Piece {artist}-1", 1)[0].track_id for artist in (1, 3))
         playlist = made(
             client,
             seeds=[{"trackId": near, "weight": 2.0}, {"trackId": far, "weight": -1.0}],
@@ -95,7 +91,7 @@ def test_playlist_is_ruled_explained_extended_and_made_again(mesh: RunningMesh) 
             "path": None,
         }
 
-        extension = ended(client, client.mutate(EXTEND, {"playlistId": playlist["id"], "count": 3})["job"])
+        extension = succeeded(client, client.mutate(EXTEND, {"playlistId": playlist["id"], "count": 3})["job"])
         assert (extension["kind"], extension["playlistId"]) == ("EXTENSION", playlist["id"])
         proposed = client.query(SUGGESTIONS, id=playlist["id"], state="PROPOSED")["suggestions"]["nodes"]
         assert len(proposed) == 3
@@ -109,7 +105,7 @@ def test_playlist_is_ruled_explained_extended_and_made_again(mesh: RunningMesh) 
         rejected = client.query(SUGGESTIONS, id=playlist["id"], state="REJECTED")["suggestions"]["nodes"]
         assert [one["trackId"] for one in rejected] == [refused]
 
-        again = ended(client, client.mutate(REGENERATE, {"playlistId": playlist["id"], "replace": True})["job"])
+        again = succeeded(client, client.mutate(REGENERATE, {"playlistId": playlist["id"], "replace": True})["job"])
         assert (again["kind"], again["playlistId"]) == ("REGENERATION", playlist["id"])
         renewed = client.query(PLAYLIST, id=playlist["id"])["playlist"]
         # What was accepted is the owner's, and stays at the end.
@@ -132,12 +128,10 @@ def test_playlist_is_ruled_explained_extended_and_made_again(mesh: RunningMesh) 
 
 def test_failed_job_is_seen_by_admins_and_replayed_as_its_owners(mesh: RunningMesh) -> None:
     with mesh.person("hana") as hana, mesh.operator() as admin:
-        seed = search_tracks(hana, "Piece 0-0", 1)[0]["trackId"]
+        seed = search_tracks(hana, "Piece 0-0", 1)[0].track_id
         asked = {"seeds": [{"trackId": seed}], "length": 400, "requireLength": True}
         job = hana.mutate(GENERATE, asked)["job"]
-        deadline = time.monotonic() + 60
-        while not (found := hana.query(ENDED, id=job["jobId"])["job"])["isFinished"]:
-            assert time.monotonic() < deadline
+        found = ended(hana, job["jobId"])
         assert (found["state"], found["failureReason"]) == ("FAILED", "CONSTRAINTS_UNREACHABLE")
         listed = admin.query(
             "{ jobs(state: FAILED, kind: GENERATION) { nodes { owner { username } job { jobId failureReason } } } }"

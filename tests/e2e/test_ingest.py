@@ -15,7 +15,7 @@ from deploy.local.client import GatewayClient
 from deploy.local.ingest import ingest_folder
 from deploy.local.ingest_ledger import Ledger
 from deploy.local.ingest_report import IngestReport
-from tests.e2e.conftest import MUSEED, RunningMesh, Silent, tone, write_track
+from tests.e2e.conftest import MUSEED, RunningMesh, Silent, folder_of_a_mesh, tone, write_track
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,9 @@ def pieces(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def mesh(memory_folder: Path) -> Any:
     """An empty mesh of this module's own."""
-    running = RunningMesh(tmp_path_factory.mktemp("mesh") / "state")
+    running = RunningMesh(folder_of_a_mesh(memory_folder))
     running.start()
     yield running
     assert running.stop() == 0

@@ -9,8 +9,8 @@ import numpy as np
 import soundfile
 from mutagen.flac import FLAC, Picture
 
-from deploy.local.client import GatewayClient
 from tests.e2e.conftest import RunningMesh
+from tests.e2e.waiting import ended, eventually
 
 JPEG = b"\xff\xd8\xff\xe0 a picture"
 SEARCH = """query($track: ID, $upload: ID) {
@@ -23,16 +23,6 @@ HEAR = """mutation($input: HearUploadInput!) { hearUpload(input: $input) { __typ
   ... on UserError { code message field value limit retryAfterMs } } }"""
 
 
-def wait_for(client: GatewayClient, job_id: str) -> str:
-    """Wait for the end of a job and return its state."""
-    for _ in range(60):
-        job = client.query("query($id: ID!) { job(id: $id, waitMs: 5000) { state isFinished } }", id=job_id)["job"]
-        if job["isFinished"]:
-            state: str = job["state"]
-            return state
-    raise AssertionError("the job did not end")
-
-
 def test_demo_is_heard_and_found_with_its_seconds(mesh: RunningMesh, library: Path, tmp_path: Path) -> None:
     """A demo of two parts of a piece, the later one first: the piece is found, and where."""
     samples, rate = soundfile.read(library / "artist-2" / "1.flac")
@@ -40,9 +30,9 @@ def test_demo_is_heard_and_found_with_its_seconds(mesh: RunningMesh, library: Pa
     demo = np.concatenate([piece[20 * rate : 30 * rate], piece[: 10 * rate]])
     soundfile.write(tmp_path / "demo.wav", demo, rate)
     with mesh.person("ann") as client:
-        upload_id = client.upload(tmp_path / "demo.wav")["uploadId"]
+        upload_id = client.upload(tmp_path / "demo.wav").upload_id
         job = client.mutate(HEAR, {"uploadId": upload_id})["job"]
-        assert wait_for(client, job["jobId"]) == "SUCCEEDED"
+        assert ended(client, job["jobId"])["state"] == "SUCCEEDED"
         upload = client.query("{ myUploads(first: 1) { nodes { uploadId isHeard tags(first: 3) { name } } } }")
         (mine,) = upload["myUploads"]["nodes"]
         assert (mine["uploadId"], mine["isHeard"], len(mine["tags"])) == (upload_id, True, 3)
@@ -90,10 +80,10 @@ def test_library_is_browsed_and_covers_are_seen(mesh: RunningMesh, library: Path
       trackId coverUrl details { isrc artist { name trackCount tracks { nodes { title } } albums { nodes { title } } }
         album { albumId title coverUrl tracks { nodes { title } } } } } } }"""
     with mesh.guest() as client:
-        for _ in range(60):
-            (track,) = client.query(document)["searchTracks"]["nodes"]
-            if track["details"]["artist"] is not None:  # names are looked at a moment after a registration
-                break
+        # Names are looked at a moment after a registration.
+        (track,) = eventually(
+            lambda: client.query(document)["searchTracks"]["nodes"], lambda found: found[0]["details"]["artist"]
+        )
     assert track["details"]["isrc"] == "KRA301200001"
     assert track["details"]["artist"] == {
         "name": "The Covered",

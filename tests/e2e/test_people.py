@@ -1,8 +1,6 @@
 """People among themselves through a real mesh: found by name, followed, told of, heard, blocked, and left alone."""
 
 import contextlib
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree
@@ -11,11 +9,12 @@ import httpx
 import pytest
 from uuid_utils.compat import uuid7
 
+from clients.python.operations import JobStatus, SeedInput, Visibility
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.playlists import make_playlist, search_tracks
 from tests.e2e.conftest import RunningMesh
+from tests.e2e.waiting import eventually
 
-DEADLINE_S = 60
 ERROR = "... on UserError { code message field value limit }"
 PROFILE = """query P($name: String!) { user(username: $name) { userId
   profile { followerCount followingCount playlistCount playCount topGenre isListed badges { name tier } }
@@ -24,16 +23,8 @@ PROFILE = """query P($name: String!) { user(username: $name) { userId
 FEED = "{ feed { nodes { kind actor { username } playlist { title } user { username } } } }"
 
 
-def ignore(state: str, progress: float) -> None:
+def ignore(job: JobStatus) -> None:
     """A playlist's progress that nobody watches."""
-
-
-def eventually(read: Callable[[], Any], wanted: Any) -> None:
-    """Wait for what is counted a moment later."""
-    deadline = time.monotonic() + DEADLINE_S
-    while (found := read()) != wanted:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.1)
 
 
 def change(client: GatewayClient, name: str, **input: Any) -> dict[str, Any]:
@@ -86,14 +77,14 @@ def test_what_followed_people_do_is_in_the_feed_until_there_is_a_block(mesh: Run
         change(rita, "followUser", userId=sols)
         seed = search_tracks(sol, "Piece 1-0", 1)[0]
         made = make_playlist(
-            sol, [{"trackId": seed["trackId"]}], ignore, length=3, title="Sol's own", visibility="PUBLIC"
+            sol, [SeedInput(track_id=seed.track_id)], ignore, length=3, title="Sol's own", visibility=Visibility.PUBLIC
         )
         wanted = [{"kind": "CREATED", "actor": {"username": "sol"}, "playlist": {"title": "Sol's own"}, "user": None}]
         assert rita.query(FEED)["feed"]["nodes"] == wanted
         with mesh.guest() as guest:
             latest = guest.query("{ latestPlaylists(first: 1) { nodes { playlistId owner { username } } } }")
             node = latest["latestPlaylists"]["nodes"][0]
-            assert (node["playlistId"], node["owner"]["username"]) == (made["playlistId"], "sol")
+            assert (node["playlistId"], node["owner"]["username"]) == (made.playlist_id, "sol")
             assert guest.query("{ trendingPlaylists { madeAt } }")["trendingPlaylists"] is not None
             with pytest.raises(ClientError):
                 guest.query(FEED)
@@ -117,11 +108,11 @@ def test_plays_count_once_and_become_history_figures_and_badges(mesh: RunningMes
         now = datetime.now(UTC)
         play = {
             "playId": str(uuid7()),
-            "trackId": track["trackId"],
+            "trackId": track.track_id,
             "playedAt": (now - timedelta(minutes=2)).isoformat(),
             "heardSeconds": 31,
         }
-        short = play | {"playId": str(uuid7()), "trackId": other["trackId"], "heardSeconds": 1}
+        short = play | {"playId": str(uuid7()), "trackId": other.track_id, "heardSeconds": 1}
         ahead = play | {"playId": str(uuid7()), "playedAt": (now + timedelta(days=1)).isoformat()}
         unknown = play | {"playId": str(uuid7()), "trackId": str(uuid7())}
         assert record(tom, play, short, ahead, unknown) == ["COUNTED", "TOO_SHORT", "IN_FUTURE", "UNKNOWN_TRACK"]
@@ -142,20 +133,20 @@ def test_plays_count_once_and_become_history_figures_and_badges(mesh: RunningMes
             "topTracks": [{"playCount": 1, "track": {"title": "Piece 2-0"}}],
             "topArtists": [{"name": "Artist 2", "playCount": 1}],
         }
-        eventually(lambda: uma.query(heard, name="tom")["user"]["profile"]["playCount"], 1)
+        eventually(lambda: uma.query(heard, name="tom")["user"]["profile"]["playCount"], lambda count: count == 1)
         badges = "query B($name: String!) { user(username: $name) { badges { name progress tiers { earnedAt } } } }"
 
         def listener(client: GatewayClient) -> tuple[int, bool]:
             rows = {row["name"]: row for row in client.query(badges, name="tom")["user"]["badges"]}
             return rows["listener"]["progress"], rows["listener"]["tiers"][0]["earnedAt"] is not None
 
-        eventually(lambda: listener(tom), (1, True))
+        eventually(lambda: listener(tom), lambda found: found == (1, True))
         assert listener(uma) == (0, True)  # how far somebody came is theirs
         assert uma.query("{ history { nodes { playId } } }")["history"]["nodes"] == []
         days = {datetime.now(UTC).date().isoformat()}
         mix = tom.query("{ dailyMix { day tracks { source } } recommendedTracks(first: 3) { nodes { trackId } } }")
         assert mix["dailyMix"]["day"] in days | {datetime.now(UTC).date().isoformat()}
-        assert track["trackId"] not in {node["trackId"] for node in mix["recommendedTracks"]["nodes"]}
+        assert track.track_id not in {node["trackId"] for node in mix["recommendedTracks"]["nodes"]}
         forget = f"""mutation M($input: DeleteHistoryInput!) {{ deleteHistory(input: $input) {{ __typename
           ... on DeleteHistorySuccess {{ deletedPlayIds }} {ERROR} }} }}"""
         assert tom.mutate(forget, {"playIds": [play["playId"]]})["deletedPlayIds"] == [play["playId"]]
@@ -172,29 +163,29 @@ def test_the_report_is_for_admins_and_holds_what_was_heard(mesh: RunningMesh) ->
     with mesh.person("vic") as vic, mesh.operator() as admin:
         track = search_tracks(vic, "Piece 3-0", 1)[0]
         played_at = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
-        play = {"playId": str(uuid7()), "trackId": track["trackId"], "playedAt": played_at, "heardSeconds": 31}
+        play = {"playId": str(uuid7()), "trackId": track.track_id, "playedAt": played_at, "heardSeconds": 31}
         assert record(vic, play) == ["COUNTED"]
         document = """query T($from: Date!, $to: Date!, $subject: String!) {
           trends(dimension: TRACK, fromDay: $from, toDay: $to, subject: $subject) {
             nodes { label playCount listenerCount } } }"""
-        days = {"from": played_at[:10], "to": today, "subject": track["trackId"]}
+        days = {"from": played_at[:10], "to": today, "subject": track.track_id}
 
         def report() -> list[dict[str, Any]]:
             nodes: list[dict[str, Any]] = admin.query(document, **days)["trends"]["nodes"]
             return nodes
 
-        eventually(lambda: [node["playCount"] for node in report()], [1])
+        eventually(lambda: [node["playCount"] for node in report()], lambda counts: counts == [1])
         assert report()[0]["listenerCount"] == 1
         with pytest.raises(ClientError) as caught:
             vic.query(document, **days)
         assert caught.value.code == "PERMISSION_DENIED"
-        query = {"dimension": "TRACK", "fromDay": days["from"], "toDay": today, "subject": track["trackId"]}
+        query = {"dimension": "TRACK", "fromDay": days["from"], "toDay": today, "subject": track.track_id}
         with contextlib.closing(httpx.Client(base_url=mesh.url)) as http:
             assert http.get("/trends.csv", params=query).status_code == 401
-            token = {"Authorization": f"Bearer {vic._token}"}
+            token = {"Authorization": f"Bearer {vic.token}"}
             assert http.get("/trends.csv", params=query, headers=token).status_code == 403
-            token = {"Authorization": f"Bearer {admin._token}"}
+            token = {"Authorization": f"Bearer {admin.token}"}
             file = http.get("/trends.csv", params=query, headers=token)
         header, row = file.text.removesuffix("\r\n").split("\r\n")
         assert header == "day,subject,label,plays,listeners,likes,saves"
-        assert row == f"{played_at[:10]},{track['trackId']},{report()[0]['label']},1,1,0,0"
+        assert row == f"{played_at[:10]},{track.track_id},{report()[0]['label']},1,1,0,0"

@@ -8,31 +8,31 @@ import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import mutagen
 import pytest
 import soundfile
 import websockets
 
+from clients.python.operations import JobStatus, SeedInput, TrackRow
 from deploy.local.client import ClientError, GatewayClient
-from deploy.local.playlists import make_playlist, search_tracks, seed_input
+from deploy.local.playlists import WholePlaylist, make_playlist, search_tracks, seed_input
 from deploy.local.state import Pin, State
 from museed.social.v1.events_pb2 import EmbedTrack
 from services.chassis.bus import EMBED_WORK, Bus, BusSettings, DeadLetter, embed_track_subject
 from tests.e2e.conftest import MUSEED, RunningMesh, tone, write_track
 
 
-def ignore(state: str, progress: float) -> None:
+def ignore(job: JobStatus) -> None:
     """A playlist's progress that nobody watches."""
 
 
-def a_track(client: GatewayClient, title: str = "Piece 0-0") -> dict[str, Any]:
+def a_track(client: GatewayClient, title: str = "Piece 0-0") -> TrackRow:
     return search_tracks(client, title, 1)[0]
 
 
-def artists(playlist: dict[str, Any]) -> list[str]:
-    return [entry["track"]["artist"] for entry in playlist["entries"]]
+def artists(playlist: WholePlaylist) -> list[str | None]:
+    return [entry.track.artist for entry in playlist.entries]
 
 
 def test_second_ingest_finds_everything_unchanged(mesh: RunningMesh, library: Path) -> None:
@@ -44,23 +44,23 @@ def test_second_ingest_finds_everything_unchanged(mesh: RunningMesh, library: Pa
 def test_playlist_from_a_track_has_its_seed_first_and_obeys_the_rules(mesh: RunningMesh) -> None:
     with mesh.person("ann") as client:
         seed = a_track(client)
-        playlist = make_playlist(client, [{"trackId": seed["trackId"]}], ignore, length=8, maxPerArtist=2)
-    first, *rest = playlist["entries"]
-    assert (first["track"]["trackId"], first["isSeed"]) == (seed["trackId"], True)
+        playlist = make_playlist(client, [SeedInput(track_id=seed.track_id)], ignore, length=8, max_per_artist=2)
+    first, *rest = playlist.entries
+    assert (first.track.track_id, first.is_seed) == (seed.track_id, True)
     # Four artists, two places each, and the seed takes one of its artist's.
     assert len(rest) == 7
-    assert len({entry["track"]["trackId"] for entry in playlist["entries"]}) == 8
+    assert len({entry.track.track_id for entry in playlist.entries}) == 8
     assert max(artists(playlist).count(name) for name in set(artists(playlist))) == 2
     assert all(left != right for left, right in zip(artists(playlist), artists(playlist)[1:], strict=False))
-    assert all(-1 <= entry["similarity"] <= 1 for entry in rest)
-    assert all(entry["track"]["tags"] for entry in rest)
+    assert all(entry.similarity is not None and -1 <= entry.similarity <= 1 for entry in rest)
+    assert all(entry.track.tags for entry in rest)
 
 
 def test_every_track_was_measured_on_its_way(mesh: RunningMesh) -> None:
     document = """query($id: ID!) { track(id: $id) {
       tags(first: 3) { name score } descriptors { loudnessLufs peakDbfs tempoBpm key keyConfidence energy } } }"""
     with mesh.person("ann") as client:
-        track = client.query(document, id=a_track(client)["trackId"])["track"]
+        track = client.query(document, id=a_track(client).track_id)["track"]
     found = track["descriptors"]
     assert len(track["tags"]) == 3
     assert found["peakDbfs"] == pytest.approx(-6.02, abs=0.01)  # the tones reach half of full scale
@@ -72,9 +72,9 @@ def test_upload_finds_what_sounds_like_it_and_is_not_in_the_list(mesh: RunningMe
     # Between two pieces of artist 3, whose pieces share a register nobody else has.
     upload = write_track(tmp_path / "demo.flac", tone(12, 110 * 2**3 * 1.03, 11, 3.5, seed=99), title="My demo")
     with mesh.person("ann") as client:
-        playlist = make_playlist(client, [seed_input(client, str(upload))], ignore, length=3, maxPerArtist=3)
+        playlist = make_playlist(client, [seed_input(client, str(upload))], ignore, length=3, max_per_artist=3)
     assert artists(playlist).count("Artist 3") >= 2
-    assert not any(entry["isSeed"] for entry in playlist["entries"])
+    assert not any(entry.is_seed for entry in playlist.entries)
 
 
 @pytest.mark.parametrize(("name", "subtype"), [("copy.wav", "PCM_24"), ("copy.ogg", "VORBIS")])
@@ -86,8 +86,8 @@ def test_upload_in_another_format_does_not_find_its_own_recording(
     with mesh.person("ann") as client:
         original = a_track(client)
         playlist = make_playlist(client, [seed_input(client, str(tmp_path / name))], ignore, length=5)
-    assert original["trackId"] not in {entry["track"]["trackId"] for entry in playlist["entries"]}
-    assert len(playlist["entries"]) == 5
+    assert original.track_id not in {entry.track.track_id for entry in playlist.entries}
+    assert len(playlist.entries) == 5
 
 
 def test_retagged_file_is_not_embedded_again_and_its_new_title_is_found(
@@ -103,7 +103,7 @@ def test_retagged_file_is_not_embedded_again_and_its_new_title_is_found(
     report = mesh.ingest(folder)
     assert (report.outcomes, report.indexed) == ({"RETAGGED": 1}, 1)
     with mesh.guest() as client:
-        assert a_track(client, "schoner umbenant")["title"] == "Umbenannt und schöner"
+        assert a_track(client, "schoner umbenant").title == "Umbenannt und schöner"
 
 
 def test_broken_files_are_listed_with_their_reason_and_the_rest_goes_on(
@@ -142,22 +142,22 @@ def test_playlist_is_private_until_its_owner_says_otherwise(mesh: RunningMesh) -
       __typename ... on UpdatePlaylistSuccess { playlist { visibility version } }
       ... on UserError { message code } } }"""
     with mesh.person("ann") as ann, mesh.person("bob") as bob, mesh.guest() as guest:
-        made = make_playlist(ann, [{"trackId": a_track(ann)["trackId"]}], ignore, length=3)
+        made = make_playlist(ann, [SeedInput(track_id=a_track(ann).track_id)], ignore, length=3)
         for stranger in (bob, guest):
             with pytest.raises(ClientError) as caught:
-                stranger.query(document, id=made["playlistId"])
+                stranger.query(document, id=made.playlist_id)
             assert caught.value.code == "PLAYLIST_NOT_FOUND"
-        version = ann.query("query V($id: ID!) { playlist(id: $id) { version } }", id=made["playlistId"])
+        version = ann.query("query V($id: ID!) { playlist(id: $id) { version } }", id=made.playlist_id)
         ann.mutate(
             update,
             {
-                "playlistId": made["playlistId"],
+                "playlistId": made.playlist_id,
                 "version": version["playlist"]["version"],
                 "visibility": "PUBLIC",
             },
         )
-        shown = guest.query(document, id=made["playlistId"])["playlist"]
-        assert shown["title"] == made["title"]
+        shown = guest.query(document, id=made.playlist_id)["playlist"]
+        assert shown["title"] == made.title
         body = guest.read_range(shown["entries"]["nodes"][0]["track"]["streamUrl"], 0, 3)
         assert body.content == b"fLaC"
 
@@ -166,7 +166,7 @@ def test_same_key_makes_one_playlist(mesh: RunningMesh) -> None:
     document = """mutation G($input: GeneratePlaylistInput!) { generatePlaylist(input: $input) {
       __typename ... on GeneratePlaylistSuccess { job { jobId } } ... on UserError { message code } } }"""
     with mesh.person("ann") as client:
-        request = {"seeds": [{"trackId": a_track(client)["trackId"]}], "idempotencyKey": "once", "length": 3}
+        request = {"seeds": [{"trackId": a_track(client).track_id}], "idempotencyKey": "once", "length": 3}
         first = client.mutate(document, request)
         assert client.mutate(document, request) == first
         with pytest.raises(ClientError) as caught:
@@ -181,9 +181,9 @@ async def test_job_progress_is_followed_to_its_end(mesh: RunningMesh, tmp_path: 
 
     def ask() -> tuple[str, str]:
         with mesh.person("ann") as client:
-            seeds = [seed_input(client, str(upload))]
+            seeds = [seed_input(client, str(upload)).written()]
             job = client.mutate(document, {"seeds": seeds, "length": 3})["job"]["jobId"]
-            return job, client._token
+            return job, client.token
 
     job_id, token = await asyncio.to_thread(ask)
     url = mesh.url.replace("http", "ws") + "/graphql"
@@ -228,9 +228,7 @@ def test_commands_speak_for_themselves(mesh: RunningMesh, library: Path, tmp_pat
 
 def test_dead_letter_is_shown_with_its_track_and_replayed(mesh: RunningMesh) -> None:
     with mesh.guest() as guest:
-        track = guest.query("query($id: ID!) { track(id: $id) { trackId title } }", id=a_track(guest)["trackId"])[
-            "track"
-        ]
+        track = guest.query("query($id: ID!) { track(id: $id) { trackId title } }", id=a_track(guest).track_id)["track"]
     encoder_id = Pin.read(State.open(mesh.folder)).encoder_id  # type: ignore[union-attr]  # it runs
     work = EmbedTrack(track_id=track["trackId"], encoder_id=encoder_id, audio_hash=b"\1" * 32)
     subject = embed_track_subject(encoder_id)
@@ -268,7 +266,7 @@ def test_brackets_in_titles_are_only_brackets(mesh: RunningMesh, tmp_path: Path)
     mesh.ingest(tmp_path / "music")
     assert title in run(mesh, "search", "Song [Live]")
     with mesh.guest() as guest:
-        seed = a_track(guest, title)["trackId"]
+        seed = a_track(guest, title).track_id
     assert title in run(mesh, "playlist", "--seed", seed, "--length", "2", "--title", "[/bad] title")
 
 

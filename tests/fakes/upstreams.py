@@ -151,6 +151,7 @@ class FakeSocial(_Fake, FakeIngest, FakePlaylists):
         self.users: dict[str, accounts_pb2.User] = {}
         self.failures: list[catalog_pb2.FailedTrack] = []
         self.left_upload_bytes = 2**40
+        self.blocked_tracks: set[str] = set()
         self.play_count = 0
         self.root_files = []
         self.revoked: list[str] = []
@@ -393,7 +394,9 @@ class FakeSocial(_Fake, FakeIngest, FakePlaylists):
     ) -> catalog_pb2.BatchGetTracksResponse:
         await self.note("BatchGetTracks", request)
         # In another order than asked for, as the contract allows.
-        found = [self.tracks[track_id] for track_id in sorted(set(request.track_ids)) if track_id in self.tracks]
+        left_out = self.blocked_tracks if request.leave_out_blocked else set()
+        wanted = sorted(set(request.track_ids) - left_out)
+        found = [self.tracks[track_id] for track_id in wanted if track_id in self.tracks]
         return catalog_pb2.BatchGetTracksResponse(tracks=found)
 
     async def GetTrackMedia(

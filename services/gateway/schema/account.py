@@ -2,14 +2,14 @@
 
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 import strawberry
-from strawberry import field
+from strawberry import field, relay
 
 from museed.social.v1 import accounts_pb2, sessions_pb2
 from services.chassis import auth
-from services.gateway.context import Info
+from services.gateway.context import Info, RequestContext
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import member, mutation, resolver
 from services.gateway.schema.user import User as User
@@ -30,9 +30,12 @@ def role_of(said: str) -> Role:
 
 
 @strawberry.type(description="The caller's own account.")
-class Viewer:
+class Viewer(relay.Node):
     """What only its owner sees."""
 
+    _id_attr: ClassVar[str | None] = "viewer_id"
+
+    viewer_id: strawberry.Private[str]
     user: User = field(description="Its public part.")
     email: str = field(description="E-mail address, seen by its owner only.")
     role: Role = field(description="What it may do.")
@@ -46,6 +49,7 @@ class Viewer:
     def from_message(cls, message: accounts_pb2.Viewer) -> Self:
         """Translate social's message."""
         return cls(
+            viewer_id=message.user.user_id,
             user=User.from_message(message.user),
             email=message.email,
             role=role_of(message.role),
@@ -76,6 +80,16 @@ class UpdateProfileSuccess:
 UpdateProfileResult = Annotated[UpdateProfileSuccess | Refusal, strawberry.union("UpdateProfileResult")]
 
 
+async def read_viewer(context: RequestContext) -> Viewer:
+    """Ask social who holds the token.
+
+    Raises:
+        Unauthenticated: LOGIN_REQUIRED.
+    """
+    answer = await context.call(context.parts.upstream.accounts.GetViewer, accounts_pb2.GetViewerRequest())
+    return Viewer.from_message(answer.viewer)
+
+
 @strawberry.type
 class AccountQuery:
     """Queries about accounts."""
@@ -83,12 +97,7 @@ class AccountQuery:
     @resolver("The caller's own account; null for guests.")
     async def me(self, info: Info) -> Viewer | None:
         """Ask social who holds the token."""
-        if auth.viewer() is None:
-            return None
-        answer = await info.context.call(
-            info.context.parts.upstream.accounts.GetViewer, accounts_pb2.GetViewerRequest()
-        )
-        return Viewer.from_message(answer.viewer)
+        return None if auth.viewer() is None else await read_viewer(info.context)
 
 
 @strawberry.type

@@ -97,7 +97,12 @@ class BlockTrackSuccess:
 class UnblockTrackSuccess:
     """Of `unblockTrack`."""
 
-    unblocked_track_id: strawberry.ID = field(description="UUID of the track.")
+    track_id: strawberry.ID = field(description="UUID of the track.")
+
+    @resolver("The track; null when it was deleted.")
+    async def track(self, info: Info) -> Track | None:
+        """Load it where it is asked for."""
+        return await load_track(info.context, self.track_id)
 
 
 @strawberry.type(description="The artist is blocked: nothing that is made for the caller has anything of theirs.")
@@ -116,7 +121,12 @@ class BlockArtistSuccess:
 class UnblockArtistSuccess:
     """Of `unblockArtist`."""
 
-    unblocked_artist_id: strawberry.ID = field(description="UUID of the artist.")
+    artist_id: strawberry.ID = field(description="UUID of the artist.")
+
+    @resolver("The artist; null when there is none any more.")
+    async def artist(self, info: Info) -> Artist | None:
+        """Load it where it is asked for."""
+        return await load_artist(info.context, self.artist_id)
 
 
 BlockTrackResult = Annotated[BlockTrackSuccess | Refusal, strawberry.union("BlockTrackResult")]
@@ -173,7 +183,7 @@ class BlocklistMutation:
         """Pass it on."""
         request = blocklists_pb2.UnblockTrackRequest(track_id=decode_id(input.track_id, "Track", "trackId"))
         await info.context.call(info.context.parts.upstream.blocklists.UnblockTrack, request)
-        return UnblockTrackSuccess(unblocked_track_id=strawberry.ID(request.track_id))
+        return UnblockTrackSuccess(track_id=strawberry.ID(request.track_id))
 
     @mutation("Keeps all tracks of an artist out of everything that is made for the caller.")
     async def block_artist(self, info: Info, input: BlockArtistInput) -> BlockArtistResult:
@@ -187,4 +197,4 @@ class BlocklistMutation:
         """Pass it on."""
         request = blocklists_pb2.UnblockArtistRequest(artist_id=decode_id(input.artist_id, "Artist", "artistId"))
         await info.context.call(info.context.parts.upstream.blocklists.UnblockArtist, request)
-        return UnblockArtistSuccess(unblocked_artist_id=strawberry.ID(request.artist_id))
+        return UnblockArtistSuccess(artist_id=strawberry.ID(request.artist_id))

@@ -20,6 +20,8 @@ from services.gateway.schema.values import to_datetime
 if TYPE_CHECKING:
     from services.gateway.schema.playlist import Playlist
 
+LazyPlaylist = Annotated["Playlist", strawberry.lazy("services.gateway.schema.playlist")]
+
 
 @strawberry.type(description="What somebody said of a playlist.")
 class Comment(relay.Node):
@@ -41,9 +43,7 @@ class Comment(relay.Node):
         return await load_user(info.context, self.author_id)
 
     @resolver("The playlist that it is about; null when the caller may not open it any more.")
-    async def playlist(
-        self, info: Info
-    ) -> Annotated["Playlist", strawberry.lazy("services.gateway.schema.playlist")] | None:
+    async def playlist(self, info: Info) -> LazyPlaylist | None:
         """Load it together with all others of the document."""
         from services.gateway.schema.playlist import find_playlist
 
@@ -96,6 +96,15 @@ async def require_comment(context: RequestContext, comment_id: str) -> Comment:
     return comment
 
 
+async def _playlist_now(context: RequestContext, playlist_id: str) -> "Playlist | None":
+    from services.gateway.schema.playlist import load_playlist
+
+    try:
+        return await load_playlist(context, playlist_id)
+    except NotFound:
+        return None
+
+
 @strawberry.input(description="What to say of a playlist.")
 class AddCommentInput:
     """For `addComment`."""
@@ -129,6 +138,11 @@ class AddCommentSuccess:
 
     comment: Comment = field(description="The comment.")
 
+    @resolver("The playlist with this comment counted.")
+    async def playlist(self, info: Info) -> LazyPlaylist | None:
+        """Read it by itself, which knows the newest: lists of playlists are a second behind."""
+        return await _playlist_now(info.context, self.comment.playlist_id)
+
 
 @strawberry.type(description="The comment was changed.")
 class EditCommentSuccess:
@@ -142,6 +156,12 @@ class DeleteCommentSuccess:
     """Of `deleteComment`."""
 
     deleted_comment_id: strawberry.ID = field(description="UUID of what is gone.")
+    playlist_id: strawberry.ID = field(description="UUID of the playlist that it was about.")
+
+    @resolver("That playlist as it is now; null when the caller may not open it any more.")
+    async def playlist(self, info: Info) -> LazyPlaylist | None:
+        """Read it by itself, which knows the newest."""
+        return await _playlist_now(info.context, self.playlist_id)
 
 
 AddCommentResult = Annotated[AddCommentSuccess | Refusal, strawberry.union("AddCommentResult")]
@@ -178,5 +198,7 @@ class CommentMutation:
         """Pass the wish on."""
         comment_id = decode_id(input.comment_id, "Comment", "commentId")
         request = engagement_pb2.DeleteCommentRequest(comment_id=comment_id)
-        await info.context.call(info.context.parts.upstream.engagement.DeleteComment, request)
-        return DeleteCommentSuccess(deleted_comment_id=strawberry.ID(comment_id))
+        answer = await info.context.call(info.context.parts.upstream.engagement.DeleteComment, request)
+        return DeleteCommentSuccess(
+            deleted_comment_id=strawberry.ID(comment_id), playlist_id=strawberry.ID(answer.playlist_id)
+        )

@@ -72,7 +72,10 @@ class Job(relay.Node):
     kind: JobKind = field(description="What it does.")
     state: JobState = field(description="Where it stands.")
     progress: float = field(description="Between 0 and 1.")
-    stage: JobStage | None = field(description="How far it is in what its state counts; null where nothing is counted.")
+    stage: JobStage | None = field(
+        description="How far it is, or came, in what its state counts; null where nothing is counted, and once it "
+        "SUCCEEDED."
+    )
     eta_seconds: float | None = field(
         description="Seconds until its end, by how long such jobs take; null while that is not known, "
         "and once it has ended."
@@ -107,7 +110,7 @@ class Job(relay.Node):
             progress=round_single(message.progress),
             stage=(
                 JobStage(unit=message.stage_unit, done=message.stage_done, total=message.stage_total)
-                if message.stage_unit
+                if message.stage_unit and message.state != jobs_pb2.JOB_STATE_SUCCEEDED
                 else None
             ),
             eta_seconds=message.eta_seconds if message.HasField("eta_seconds") else None,
@@ -146,6 +149,12 @@ async def read_job(context: RequestContext, job_id: str, wait_ms: int = 0) -> Jo
     request = jobs_pb2.GetJobRequest(job_id=job_id, wait_ms=wait_ms)
     answer = await context.call(context.parts.upstream.jobs.GetJob, request, extra_time_s=max(0, wait_ms) / 1000)
     return Job.from_message(answer.job)
+
+
+async def find_job(context: RequestContext, job_id: str | None) -> Job | None:
+    """Return a job of the caller's own through the loader; None for no id, and what is forgotten."""
+    message = await context.loaders.jobs.load(job_id) if job_id else None
+    return None if message is None else Job.from_message(message)
 
 
 @strawberry.type

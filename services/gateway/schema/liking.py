@@ -8,11 +8,12 @@ from strawberry import field, relay
 
 from museed.social.v1 import engagement_pb2, feed_pb2
 from services.chassis import auth
-from services.gateway.context import Info
+from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
+from services.gateway.playlist_loaders import PageKey
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import AnyId, mutation, resolver
-from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
+from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_of, page_request
 from services.gateway.schema.playlist import Playlist
 from services.gateway.schema.values import to_datetime
 
@@ -71,6 +72,30 @@ LikePlaylistResult = Annotated[LikePlaylistSuccess | Refusal, strawberry.union("
 UnlikePlaylistResult = Annotated[UnlikePlaylistSuccess | Refusal, strawberry.union("UnlikePlaylistResult")]
 
 
+async def liked_by(
+    context: RequestContext, user_id: str, first: int, after: str | None, *, is_asked_alone: bool = False
+) -> LikedPlaylistConnection:
+    """Return what a person likes: first pages of many people in one call, further ones by themselves.
+
+    Raises:
+        NotFound: USER_NOT_FOUND, where one person is asked for alone.
+    """
+    page = page_request(first, after)
+    found: feed_pb2.LikedPlaylistsOfUser | feed_pb2.ListLikedPlaylistsResponse | None
+    if page.token or is_asked_alone:
+        request = feed_pb2.ListLikedPlaylistsRequest(user_id=user_id, page_size=page.size, page_token=page.token)
+        found = await context.call(context.parts.upstream.feed.ListLikedPlaylists, request)
+    else:
+        found = await context.loaders.of_playlists.liked_by_users.load(PageKey(user_id, page.size))
+    liked, next_token = ([], "") if found is None else (list(found.playlists), found.next_page_token)
+    shown, page_info = page_of(page, liked, next_token)
+    edges = [
+        LikedPlaylistEdge(cursor=at, node=Playlist.from_message(one.playlist), liked_at=to_datetime(one.liked_at))
+        for at, one in shown
+    ]
+    return LikedPlaylistConnection(page_info=page_info, edges=edges, nodes=[edge.node for edge in edges])
+
+
 @strawberry.type
 class LikingQuery:
     """Queries about what people like and made."""
@@ -80,23 +105,8 @@ class LikingQuery:
         self, info: Info, user_id: WhoLikes = None, first: First = 20, after: After = None
     ) -> LikedPlaylistConnection | None:
         """List them."""
-        page = page_request(first, after)
-        request = feed_pb2.ListLikedPlaylistsRequest(
-            user_id=auth.require_viewer().user_id if user_id is None else decode_id(user_id, "User", "userId"),
-            page_size=page.size,
-            page_token=page.token,
-        )
-        answer = await info.context.call(info.context.parts.upstream.feed.ListLikedPlaylists, request)
-        made = connection_from_page(page, list(answer.playlists), answer.next_page_token)
-        edges = [
-            LikedPlaylistEdge(
-                cursor=edge.cursor,
-                node=Playlist.from_message(edge.node.playlist),
-                liked_at=to_datetime(edge.node.liked_at),
-            )
-            for edge in made.edges
-        ]
-        return LikedPlaylistConnection(page_info=made.page_info, edges=edges, nodes=[edge.node for edge in edges])
+        wanted = auth.require_viewer().user_id if user_id is None else decode_id(user_id, "User", "userId")
+        return await liked_by(info.context, wanted, first, after, is_asked_alone=True)
 
     @resolver("The public playlists of a person, newest first.")
     async def playlists_of_user(

@@ -63,6 +63,11 @@ class SignUpInput:
     password: str = field(description="8 to 128 characters.")
     nickname: str | None = field(default=None, description="1 to 50 characters; without one the username is shown.")
     refresh_token_place: RefreshTokenPlace = field(default=Place.BODY, description="Where the refresh token goes.")
+    idempotency_key: str | None = field(
+        default=None,
+        description="1 to 200 characters; repeating the request with it logs in to the account that was made, for 24 "
+        "hours.",
+    )
 
 
 @strawberry.input(description="Who, and what proves it.")
@@ -154,7 +159,11 @@ class LogInMutation:
         """Pass the account on; only social judges it."""
         browser = keeper(info.context, input.refresh_token_place)
         request = accounts_pb2.SignUpRequest(
-            username=input.username, nickname=input.nickname or "", email=input.email, password=input.password
+            username=input.username,
+            nickname=input.nickname or "",
+            email=input.email,
+            password=input.password,
+            idempotency_key=input.idempotency_key or "",
         )
         method = info.context.parts.upstream.accounts.SignUp
         answer = await info.context.call(method, request, names_program=True)
@@ -174,7 +183,8 @@ class LogInMutation:
         )
 
     @mutation(
-        "Trades a refresh token for a new pair; one that is used twice ends its session. "
+        "Trades a refresh token for a new pair. Shown again within 10 seconds it gets the same refresh token once "
+        "more; later that ends its session. "
         "The authorization header does not matter here."
     )
     async def refresh(self, info: Info, input: RefreshInput) -> RefreshResult:

@@ -12,9 +12,11 @@ from services.chassis.errors import InvalidArgument
 from services.gateway.context import Info
 from services.gateway.ids import decode_global_id, decode_id
 from services.gateway.schema.account import Role, role_of
+from services.gateway.schema.comment import Comment, find_comment
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import member, mutation, resolver
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
+from services.gateway.schema.playlist import Playlist, find_playlist
 from services.gateway.schema.user import User, load_user
 from services.gateway.schema.values import optional_datetime, to_datetime
 
@@ -154,6 +156,16 @@ class ShowContentSuccess:
 
     subject_kind: SubjectKind = field(description="What it is.")
     subject_id: strawberry.ID = field(description="UUID of the playlist or comment.")
+
+    @resolver("The playlist; null where it is a comment, and where the caller may not open it.")
+    async def playlist(self, info: Info) -> Playlist | None:
+        """Load it where it is asked for."""
+        return await find_playlist(info.context, self.subject_id) if self.subject_kind is SubjectKind.PLAYLIST else None
+
+    @resolver("The comment; null where it is a playlist, and where the caller may not see it.")
+    async def comment(self, info: Info) -> Comment | None:
+        """Load it where it is asked for."""
+        return await find_comment(info.context, self.subject_id) if self.subject_kind is SubjectKind.COMMENT else None
 
 
 SuspendUserResult = Annotated[SuspendUserSuccess | Refusal, strawberry.union("SuspendUserResult")]

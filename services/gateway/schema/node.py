@@ -3,9 +3,11 @@
 import strawberry
 from strawberry import relay
 
+from services.chassis import auth
 from services.chassis.errors import InvalidArgument, NotFound
 from services.gateway.context import Info
 from services.gateway.ids import decode_global_id
+from services.gateway.schema.account import read_viewer
 from services.gateway.schema.album import require_album
 from services.gateway.schema.artist import require_artist
 from services.gateway.schema.comment import require_comment
@@ -42,6 +44,10 @@ class NodeQuery:
             return await read_job(info.context, node_id)
         if kind == "DataExport":
             return await read_export(info.context, node_id)
+        if kind == "Viewer":
+            if auth.require_viewer().user_id != node_id:
+                raise NotFound("this is somebody else's account", reason="USER_NOT_FOUND", field="id", value=id)
+            return await read_viewer(info.context)
         if kind == "User":
             message = await info.context.loaders.users.load(node_id)
             if message is None:

@@ -13,6 +13,7 @@ from services.gateway.ids import decode_id
 from services.gateway.schema.comment import Comment, find_comment
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import member, mutation, resolver
+from services.gateway.schema.job import Job, find_job
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_request
 from services.gateway.schema.playlist import Playlist, find_playlist
 from services.gateway.schema.user import User, load_user
@@ -47,7 +48,7 @@ class Notification:
     comment_id: strawberry.ID | None = field(description="UUID of the comment that it is about.")
     badge: str | None = field(description='Name of the badge, for example "gardener".')
     badge_tier: int | None = field(description="Step of the badge that was earned, from 1.")
-    job_id: strawberry.ID | None = field(description="UUID of the job that ended; read it by `job`.")
+    job_id: strawberry.ID | None = field(description="UUID of the job that ended.")
     report_id: strawberry.ID | None = field(description="UUID of the report that was decided.")
 
     @resolver("Who did it.")
@@ -59,6 +60,11 @@ class Notification:
     async def playlist(self, info: Info) -> Playlist | None:
         """Load it together with all others of the document."""
         return await find_playlist(info.context, self.playlist_id or "")
+
+    @resolver("The job that ended; null where there is none, or it is forgotten.")
+    async def job(self, info: Info) -> Job | None:
+        """Load it together with all others of the document."""
+        return await find_job(info.context, self.job_id)
 
     @resolver("The comment that it is about; null where there is none, or none any more.")
     async def comment(self, info: Info) -> Comment | None:

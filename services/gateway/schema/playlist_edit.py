@@ -81,6 +81,9 @@ class RotateShareSlugInput:
     """For `rotateShareSlug`."""
 
     playlist_id: strawberry.ID = field(description="The playlist, by `id` or `playlistId`.")
+    idempotency_key: str | None = field(
+        default=None, description="1 to 200 characters; repeating the request with it makes no other link for 24 hours."
+    )
 
 
 @strawberry.type(description="The playlist was changed.")
@@ -247,6 +250,9 @@ class PlaylistEditMutation:
     @mutation("Gives a playlist of the caller's own another link; the one before is void.")
     async def rotate_share_slug(self, info: Info, input: RotateShareSlugInput) -> RotateShareSlugResult:
         """Pass the wish on."""
-        request = editing_pb2.RotateShareSlugRequest(playlist_id=decode_id(input.playlist_id, "Playlist", "playlistId"))
+        request = editing_pb2.RotateShareSlugRequest(
+            playlist_id=decode_id(input.playlist_id, "Playlist", "playlistId"),
+            idempotency_key=key_or_new(input.idempotency_key),
+        )
         answer = await info.context.call(info.context.parts.upstream.editing.RotateShareSlug, request)
         return RotateShareSlugSuccess(playlist=Playlist.from_message(answer.playlist))

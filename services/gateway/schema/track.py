@@ -10,6 +10,7 @@ from strawberry import field, relay
 
 from museed.retriever.v1 import retriever_pb2
 from museed.social.v1 import catalog_pb2
+from services.chassis import auth
 from services.chassis.errors import NotFound
 from services.gateway.context import Info, RequestContext
 from services.gateway.ids import decode_id
@@ -232,7 +233,10 @@ class TrackQuery:
         answer = await info.context.call(info.context.parts.upstream.catalog.SearchTracks, request)
         return connection_from_page(page, [Track.from_message(each) for each in answer.tracks], answer.next_page_token)
 
-    @resolver("Tracks that sound like a track of the library, most alike first; at most 2,000 on all pages.")
+    @resolver(
+        "Tracks that sound like a track of the library, most alike first; at most 2,000 on all pages. A page may be "
+        "short, or empty, and go on."
+    )
     async def similar_tracks(
         self,
         info: Info,
@@ -243,8 +247,10 @@ class TrackQuery:
             TrackFilterInput | None, strawberry.argument(description="Which may be found; else all.")
         ] = None,
         hub_damping: HubDamping = 0.0,
+        leave_out_blocked: LeaveOutBlocked = True,
     ) -> SimilarTrackConnection | None:
         """Ask the retriever for ids, social for the tracks; what was deleted in between is left out."""
+        loaders = info.context.loaders
         page = page_request(first, after)
         request = retriever_pb2.SearchRequest(
             track_id=decode_id(track_id, "Track", "trackId"),
@@ -254,7 +260,8 @@ class TrackQuery:
             hub_damping=hub_damping,
         )
         answer = await info.context.call(info.context.parts.upstream.retriever.Search, request)
-        found = await info.context.loaders.tracks.load_many([hit.track_id for hit in answer.hits])
+        loader = loaders.unblocked_tracks if leave_out_blocked and auth.viewer() is not None else loaders.tracks
+        found = await loader.load_many([hit.track_id for hit in answer.hits])
         edges = [
             SimilarTrackEdge(
                 cursor=page_cursor(page.token, number),

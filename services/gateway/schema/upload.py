@@ -80,7 +80,7 @@ class Upload(relay.Node):
 class UploadQuota:
     """What is left of the quota."""
 
-    left_count: int = field(description="Files.")
+    left_count: int = field(description="Files; 0 where nothing more is taken now.")
     left_bytes: BigInt = field(description="Bytes of these together.")
 
 
@@ -154,12 +154,11 @@ class UploadQuery:
         nodes = [Upload.from_message(each) for each in answer.uploads]
         return connection_from_page(page, nodes, answer.next_page_token)
 
-    @resolver("What the caller may still lend; where nothing is left, the error says when to come again.")
+    @resolver("What the caller may still lend.")
     async def upload_quota(self, info: Info) -> UploadQuota | None:
         """Ask social."""
-        answer = await info.context.call(
-            info.context.parts.upstream.uploads.CheckUpload, uploads_pb2.CheckUploadRequest()
-        )
+        method = info.context.parts.upstream.uploads.GetUploadQuota
+        answer = await info.context.call(method, uploads_pb2.GetUploadQuotaRequest())
         return UploadQuota(left_count=answer.left_count, left_bytes=BigInt(answer.left_bytes))
 
 

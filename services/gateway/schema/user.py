@@ -13,12 +13,21 @@ from services.gateway.ids import decode_id
 from services.gateway.schema.badge import Avatar, Badge
 from services.gateway.schema.fields import resolver
 from services.gateway.schema.listening import Listening, ListeningRange, Range, TopCount, check_top_count
-from services.gateway.schema.paging import After, Connection, First, PageRequest, page_of, page_request
+from services.gateway.schema.paging import (
+    After,
+    Connection,
+    First,
+    PageRequest,
+    connection_from_page,
+    page_of,
+    page_request,
+)
 from services.gateway.schema.profile import Profile, Relation
 from services.gateway.schema.values import to_datetime
 from services.gateway.user_loaders import ListeningOf, PageOf
 
 if TYPE_CHECKING:
+    from services.gateway.schema.liking import LikedPlaylistConnection
     from services.gateway.schema.playlist import Playlist
 
 OneId = Annotated[strawberry.ID | None, strawberry.argument(description="Global id or UUID.")]
@@ -83,6 +92,17 @@ class User(relay.Node):
 
         return await playlists_of(info.context, self.user_id, first, after)
 
+    @resolver(
+        "The public playlists that they like, liked last first; where they are the caller also those that a link opens."
+    )
+    async def liked_playlists(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Annotated["LikedPlaylistConnection", strawberry.lazy("services.gateway.schema.liking")] | None:
+        """Page through them; first pages of several people together."""
+        from services.gateway.schema.liking import liked_by
+
+        return await liked_by(info.context, self.user_id, first, after)
+
     @resolver("All badges there are, with what they have of each.")
     async def badges(self, info: Info) -> list[Badge] | None:
         """Load them together with all others of the document."""
@@ -146,9 +166,22 @@ async def load_user(context: RequestContext, user_id: str | None) -> User | None
     return None if message is None else User.from_message(message)
 
 
+NameStart = Annotated[str, strawberry.argument(description="Beginning of a username or a nickname, whatever the case.")]
+
+
 @strawberry.type
 class UserQuery:
     """Queries about people."""
+
+    @resolver("People by username or nickname, without those whom a block keeps apart from the caller.")
+    async def search_users(
+        self, info: Info, query: NameStart, first: First = 20, after: After = None
+    ) -> Connection[User] | None:
+        """Search."""
+        page = page_request(first, after)
+        request = people_pb2.SearchPeopleRequest(query=query, page_size=page.size, page_token=page.token)
+        answer = await info.context.call(info.context.parts.upstream.people.SearchPeople, request)
+        return connection_from_page(page, [User.from_message(one) for one in answer.users], answer.next_page_token)
 
     @resolver("A person by id or by username, one of both.")
     async def user(self, info: Info, id: OneId = None, username: Username = None) -> User | None:

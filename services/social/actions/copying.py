@@ -48,7 +48,7 @@ async def copied(
         await signals.add(
             connection, SignalKind.SAVE, now, actor_id=user_id, playlist_id=playlist_id, user_id=source.owner_id
         )
-    await outbox.add(connection, playlist_saved(playlist_id, user_id, copy_id, now))
-    await activities.record(connection, ActivityKind.SAVED, user_id, now, playlist_id=playlist_id)
+    activity_id = await activities.record(connection, ActivityKind.SAVED, user_id, now, playlist_id=playlist_id)
+    await outbox.add(connection, playlist_saved(playlist_id, user_id, copy_id, now, activity_id))
     await activities.notify(connection, source.owner_id, "SAVED", now, actor_id=user_id, playlist_id=playlist_id)
     return copy_id

@@ -28,8 +28,8 @@ async def like(connection: Connection, user_id: UserId, playlist_id: PlaylistId,
     await signals.add(
         connection, SignalKind.LIKE, now, actor_id=user_id, playlist_id=playlist_id, user_id=found.owner_id
     )
-    await outbox.add(connection, playlist_liked(playlist_id, user_id, now))
-    await activities.record(connection, ActivityKind.LIKED, user_id, now, playlist_id=playlist_id)
+    activity_id = await activities.record(connection, ActivityKind.LIKED, user_id, now, playlist_id=playlist_id)
+    await outbox.add(connection, playlist_liked(playlist_id, user_id, now, activity_id))
     await activities.notify(connection, found.owner_id, "LIKED", now, actor_id=user_id, playlist_id=playlist_id)
 
 
@@ -86,8 +86,10 @@ async def add_comment(
     await signals.add(
         connection, SignalKind.COMMENT, now, actor_id=user_id, playlist_id=playlist_id, user_id=found.owner_id
     )
-    await outbox.add(connection, comment_added(made, playlist_id, user_id, now))
-    await activities.record(connection, ActivityKind.COMMENTED, user_id, now, playlist_id=playlist_id, comment_id=made)
+    activity_id = await activities.record(
+        connection, ActivityKind.COMMENTED, user_id, now, playlist_id=playlist_id, comment_id=made
+    )
+    await outbox.add(connection, comment_added(made, playlist_id, user_id, now, activity_id))
     await activities.notify(
         connection, found.owner_id, "COMMENTED", now, actor_id=user_id, playlist_id=playlist_id, comment_id=made
     )
@@ -117,8 +119,8 @@ async def edit_comment(
     return await _own(connection, comment_id, user_id)
 
 
-async def delete_comment(connection: Connection, user_id: UserId, comment_id: CommentId, now: datetime) -> None:
-    """Take a comment away, in a transaction that has locked the person.
+async def delete_comment(connection: Connection, user_id: UserId, comment_id: CommentId, now: datetime) -> PlaylistId:
+    """Take a comment away, in a transaction that has locked the person, and return the playlist that it was about.
 
     Raises:
         CommentNotFound: It is neither theirs nor about a playlist of theirs.
@@ -131,7 +133,7 @@ async def delete_comment(connection: Connection, user_id: UserId, comment_id: Co
     await playlists.hold(connection, found.playlist_id)
     locked = await comments.lock_comment(connection, comment_id)
     if locked is None or locked.is_deleted:
-        return
+        return found.playlist_id
     await comments.delete_comment(connection, comment_id, now)
     if not locked.is_hidden:  # else moderation has counted it off already
         await signals.add(
@@ -144,6 +146,7 @@ async def delete_comment(connection: Connection, user_id: UserId, comment_id: Co
             amount=-1,
         )
     await outbox.add(connection, comment_removed(comment_id, locked.playlist_id, user_id, now))
+    return locked.playlist_id
 
 
 async def _own(connection: Connection, comment_id: CommentId, user_id: UserId) -> Comment:

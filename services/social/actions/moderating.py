@@ -91,7 +91,7 @@ async def _show_comment(connection: Connection, order: Order) -> bool:
         return False
     await _count(connection, shown, 1)
     if shown.author_id is not None:
-        await outbox.add(connection, comment_added(comment_id, shown.playlist_id, shown.author_id, order.now))
+        await outbox.add(connection, comment_added(comment_id, shown.playlist_id, shown.author_id, order.now, None))
     return True
 
 

@@ -211,20 +211,22 @@ class RefreshVerdict(StrEnum):
     REVOKED = "SESSION_REVOKED"
     # Two people have the same token, and we cannot know which of them is the thief: the session ends.
     REUSED = "REFRESH_TOKEN_REUSED"
+    # It was used a moment ago: by another tab, or by who did not get the answer. No caller sees it.
+    RACED = "RACED"
 
     def refusal(self) -> RefreshRefused:
         """Return the error that tells a verdict other than TRADED."""
         return RefreshRefused("the session cannot be continued, log in again", reason=self.value)
 
 
-def judge_refresh(shown: ShownRefreshToken | None, now: datetime) -> RefreshVerdict:
-    """Decide what becomes of a refresh token."""
+def judge_refresh(shown: ShownRefreshToken | None, now: datetime, grace: timedelta) -> RefreshVerdict:
+    """Decide what becomes of a refresh token, of which a second use within the grace is no reuse."""
     if shown is None:
         return RefreshVerdict.UNKNOWN
     if shown.revoked_at is not None:
         return RefreshVerdict.REVOKED
     if shown.used_at is not None:
-        return RefreshVerdict.REUSED
+        return RefreshVerdict.RACED if now - shown.used_at < grace else RefreshVerdict.REUSED
     if shown.expires_at <= now:
         return RefreshVerdict.EXPIRED
     return RefreshVerdict.TRADED

@@ -45,5 +45,10 @@ def like_pattern(word: str) -> str:
     return "%" + re.sub(r"([\\%_])", r"\\\1", word) + "%"
 
 
+def like_start(text: str) -> str:
+    """Return the LIKE pattern that finds what begins with a text."""
+    return re.sub(r"([\\%_])", r"\\\1", text) + "%"
+
+
 def _is_of_word(sign: str) -> bool:
     return sign.isalnum() or unicodedata.category(sign) in ("Mn", "Mc")

@@ -163,7 +163,7 @@ def check_rules(wanted: Rules) -> Rules:
         fields.number(getattr(wanted, name), f"recipe.{name}", 0, 1)
     if wanted.energy_arc:
         if wanted.arrangement is not Arrangement.ENERGY_ARC:
-            raise Malformed("recipe.energy_arc", len(wanted.energy_arc), "empty without ARRANGEMENT_ENERGY_ARC")
+            raise Malformed("recipe.energy_arc", len(wanted.energy_arc), "empty unless the arrangement is ENERGY_ARC")
         fields.count(len(wanted.energy_arc), "recipe.energy_arc", ARC_POINTS[1])
         if len(wanted.energy_arc) < ARC_POINTS[0]:
             raise OutOfRange("recipe.energy_arc", len(wanted.energy_arc), ARC_POINTS[0], "items")
@@ -171,7 +171,7 @@ def check_rules(wanted: Rules) -> Rules:
             fields.number(point, f"recipe.energy_arc[{index}]", 0, 1)
     if wanted.profile_weight is not None:
         if not wanted.use_my_taste:
-            raise Malformed("recipe.profile_weight", wanted.profile_weight, "unset without use_my_taste")
+            raise Malformed("recipe.profile_weight", wanted.profile_weight, "unset unless the own taste counts")
         if fields.number(wanted.profile_weight, "recipe.profile_weight", 0, 1) == 0:
             raise OutOfRange("recipe.profile_weight", 0, "more than 0")
     if wanted.path_to is not None and not is_id(wanted.path_to):

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import hmac
 import json
 import secrets
 from collections.abc import Sequence
@@ -122,6 +123,28 @@ class TokenIssuer:
 def new_refresh_token() -> str:
     """Make an opaque token with 256 random bits."""
     return secrets.token_urlsafe(_REFRESH_TOKEN_BYTES)
+
+
+class RefreshChain:
+    """Tells what a refresh token is traded for: the same whenever it is asked, and nobody else can tell.
+
+    So an answer can be given again, while the database has hashes alone.
+
+    Args:
+        keys: 32 bytes each, newest first; the first is used, the others tell what was traded before.
+    """
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._keys = tuple(keys)
+
+    def after(self, token: str) -> str:
+        """Return what a token is traded for, with 256 bits that follow from it and from the key."""
+        return self.all_after(token)[0]
+
+    def all_after(self, token: str) -> list[str]:
+        """Return what a token may have been traded for."""
+        digests = (hmac.digest(key, token.encode(), hashlib.sha256) for key in self._keys)
+        return [base64.urlsafe_b64encode(digest).decode().rstrip("=") for digest in digests]
 
 
 def hash_refresh_token(token: str) -> bytes:

@@ -48,6 +48,12 @@ def left_of(quota: Lent, lent: Lent, size_bytes: int) -> Lent:
     return Lent(quota.count - lent.count, quota.size_bytes - lent.size_bytes)
 
 
+def rest_of(quota: Lent, lent: Lent) -> Lent:
+    """Return what may still be lent: nothing where either bound is reached."""
+    is_over = lent.count >= quota.count or lent.size_bytes >= quota.size_bytes
+    return Lent(0, 0) if is_over else Lent(quota.count - lent.count, quota.size_bytes - lent.size_bytes)
+
+
 @dataclass(frozen=True, slots=True)
 class NewUpload:
     """A checked upload; `upload_id` is the one that the gateway chose, None where it chose none."""

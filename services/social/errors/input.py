@@ -3,6 +3,11 @@
 from services.chassis.errors import InvalidArgument
 
 
+def _shown(value: object) -> object:
+    """Return a number as it was typed: 0.2 comes over the wire in single precision, as 0.20000000298023224."""
+    return f"{value:.7g}" if isinstance(value, float) else value
+
+
 class Missing(InvalidArgument):
     """A field that is needed is empty."""
 
@@ -18,7 +23,7 @@ class Malformed(InvalidArgument):
     default_reason = "MALFORMED"
 
     def __init__(self, field: str, value: object, wanted: str) -> None:
-        super().__init__(f"{field} must be {wanted}", field=field, value=value, limit=wanted)
+        super().__init__(f"{field} must be {wanted}", field=field, value=_shown(value), limit=wanted)
 
 
 class OutOfRange(InvalidArgument):
@@ -28,7 +33,8 @@ class OutOfRange(InvalidArgument):
 
     def __init__(self, field: str, value: object, limit: object, unit: str = "") -> None:
         spaced = f" {unit}" if unit else ""
-        super().__init__(f"{field} is {value}{spaced}, limit is {limit}{spaced}", field=field, value=value, limit=limit)
+        shown, bound = _shown(value), _shown(limit)
+        super().__init__(f"{field} is {shown}{spaced}, limit is {bound}{spaced}", field=field, value=shown, limit=bound)
 
 
 class IdempotencyKeyReused(InvalidArgument):

@@ -8,10 +8,16 @@ from services.social.events.event import Event
 from services.social.wire import timestamp
 
 
-def comment_added(comment_id: CommentId, playlist_id: PlaylistId, user_id: UserId, now: datetime) -> Event:
-    """Tell that somebody commented a playlist."""
+def comment_added(
+    comment_id: CommentId, playlist_id: PlaylistId, user_id: UserId, now: datetime, activity_id: str | None
+) -> Event:
+    """Tell that somebody commented a playlist, and with it what feeds tell of that."""
     message = people_events_pb2.CommentAdded(
-        comment_id=comment_id, playlist_id=playlist_id, user_id=user_id, added_at=timestamp(now)
+        comment_id=comment_id,
+        playlist_id=playlist_id,
+        user_id=user_id,
+        added_at=timestamp(now),
+        activity_id=activity_id or "",
     )
     return Event(new_id(), user_id, "museed.social.v1.comment_added", message.SerializeToString())
 

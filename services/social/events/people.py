@@ -8,10 +8,13 @@ from services.social.events.event import Event
 from services.social.wire import timestamp
 
 
-def user_followed(follower_id: UserId, followee_id: UserId, now: datetime) -> Event:
-    """Tell that one person follows another."""
+def user_followed(follower_id: UserId, followee_id: UserId, now: datetime, activity_id: str | None) -> Event:
+    """Tell that one person follows another, and with it what feeds tell of that."""
     message = people_events_pb2.UserFollowed(
-        follower_id=follower_id, followee_id=followee_id, followed_at=timestamp(now)
+        follower_id=follower_id,
+        followee_id=followee_id,
+        followed_at=timestamp(now),
+        activity_id=activity_id or "",
     )
     return Event(new_id(), follower_id, "museed.social.v1.user_followed", message.SerializeToString())
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from google.protobuf.message import Message
 
-from museed.social.v1 import events_pb2, people_events_pb2
+from museed.social.v1 import events_pb2, feed_pb2, people_events_pb2
 from services.social.domain.ids import PlaylistId, UserId, new_id
 from services.social.events.event import Event
 from services.social.wire import timestamp
@@ -30,9 +30,11 @@ def playlist_deleted(playlist_id: PlaylistId, user_id: UserId, now: datetime) ->
     return _by(user_id, "playlist_deleted", message)
 
 
-def playlist_liked(playlist_id: PlaylistId, user_id: UserId, now: datetime) -> Event:
-    """Tell that somebody likes a playlist."""
-    message = people_events_pb2.PlaylistLiked(playlist_id=playlist_id, user_id=user_id, liked_at=timestamp(now))
+def playlist_liked(playlist_id: PlaylistId, user_id: UserId, now: datetime, activity_id: str | None) -> Event:
+    """Tell that somebody likes a playlist, and with it what feeds tell of that."""
+    message = people_events_pb2.PlaylistLiked(
+        playlist_id=playlist_id, user_id=user_id, liked_at=timestamp(now), activity_id=activity_id or ""
+    )
     return _by(user_id, "playlist_liked", message)
 
 
@@ -42,12 +44,31 @@ def playlist_unliked(playlist_id: PlaylistId, user_id: UserId, now: datetime) ->
     return _by(user_id, "playlist_unliked", message)
 
 
-def playlist_saved(playlist_id: PlaylistId, user_id: UserId, copy_id: PlaylistId, now: datetime) -> Event:
-    """Tell that somebody has a copy of a playlist."""
+def playlist_saved(
+    playlist_id: PlaylistId, user_id: UserId, copy_id: PlaylistId, now: datetime, activity_id: str | None
+) -> Event:
+    """Tell that somebody has a copy of a playlist, and with it what feeds tell of that."""
     message = people_events_pb2.PlaylistSaved(
-        playlist_id=playlist_id, user_id=user_id, copy_id=copy_id, saved_at=timestamp(now)
+        playlist_id=playlist_id,
+        user_id=user_id,
+        copy_id=copy_id,
+        saved_at=timestamp(now),
+        activity_id=activity_id or "",
     )
     return _by(user_id, "playlist_saved", message)
+
+
+def playlist_shown(activity_id: str, playlist_id: PlaylistId, user_id: UserId, now: datetime) -> Event:
+    """Tell what feeds tell of a playlist that became public; each by itself, since feeds have no order among people."""
+    activity = feed_pb2.Activity(
+        activity_id=activity_id,
+        kind=feed_pb2.ACTIVITY_KIND_CREATED,
+        actor_id=user_id,
+        playlist_id=playlist_id,
+        at=timestamp(now),
+    )
+    message = people_events_pb2.ActivityRecorded(activity=activity)
+    return Event(new_id(), activity_id, "museed.social.v1.activity_recorded", message.SerializeToString())
 
 
 def _by(user_id: UserId, name: str, message: Message) -> Event:

@@ -56,11 +56,13 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.USER: "BlockTrack UnblockTrack BlockArtist UnblockArtist ListBlocked",
     },
     "PeopleService": {
-        Access.PUBLIC: "GetProfile BatchGetProfiles ListFollowers ListFollowing BatchGetFollowers BatchGetFollowing",
+        Access.PUBLIC: "GetProfile BatchGetProfiles ListFollowers ListFollowing BatchGetFollowers BatchGetFollowing "
+        "SearchPeople",
         Access.USER: "Follow Unfollow BlockUser UnblockUser ListBlockedUsers",
     },
     "FeedService": {
-        Access.PUBLIC: "ListTrending ListLatest ListPlaylistsOfUser ListLikedPlaylists BatchListPlaylistsOfUsers",
+        Access.PUBLIC: "ListTrending ListLatest ListPlaylistsOfUser ListLikedPlaylists BatchListPlaylistsOfUsers "
+        "BatchListLikedPlaylists",
         Access.USER: "ListFeed ListFollowedIds",
     },
     "NotificationService": {
@@ -83,7 +85,7 @@ _ROWS: dict[str, dict[Access, str]] = {
         Access.USER: "SearchReference CreateHearingJob",
     },
     "UploadService": {
-        Access.USER: "CheckUpload ListMyUploads DeleteUpload",
+        Access.USER: "CheckUpload ListMyUploads DeleteUpload GetUploadQuota",
     },
     "ListeningService": {
         Access.PUBLIC: "GetListening BatchGetListening",
@@ -100,7 +102,7 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "PlaylistJobService": {
         Access.USER: "CreateExtensionJob ListSuggestions JudgeSuggestions CreateRegenerationJob GetRecipe "
-        "BatchGetRecipes SetSchedule ClearSchedule GetSchedule BatchGetSchedules ListMyJobs",
+        "BatchGetRecipes SetSchedule ClearSchedule GetSchedule BatchGetSchedules ListMyJobs BatchGetJobs",
         Access.ADMIN: "ListJobs ReplayJobs",
     },
     "ViewService": {

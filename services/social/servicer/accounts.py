@@ -1,6 +1,7 @@
 """gRPC in: accounts, sessions, keys."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 import grpc
@@ -8,28 +9,29 @@ import grpc
 from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
 from services.chassis import auth
 from services.chassis.auth import require_viewer
+from services.social.actions.refreshing import refresh
 from services.social.domain import fields
 from services.social.domain.accounts import (
     LONGEST_PASSWORD,
-    REFRESH_LIFE,
+    Person,
     RefreshVerdict,
     check_sign_up,
-    judge_refresh,
     login_key,
 )
+from services.social.domain.idempotency import check_key, digest_of
 from services.social.domain.ids import SessionId, UserId, is_id, new_id
 from services.social.domain.mail_tokens import MailTokens, Purpose
 from services.social.domain.passwords import PasswordHasher
 from services.social.domain.quotas import AccountQuotas
-from services.social.domain.sessions import Ending
-from services.social.domain.tokens import ACCESS_LIFE, TokenIssuer, hash_refresh_token, new_refresh_token
+from services.social.domain.sessions import Ending, Origin
+from services.social.domain.tokens import ACCESS_LIFE, RefreshChain, TokenIssuer
 from services.social.errors import BadCredentials
 from services.social.errors.credentials import AccountSuspended
 from services.social.errors.sessions import SessionEnded
 from services.social.events.accounts import user_signed_up
 from services.social.servicer import account_messages, keys
 from services.social.servicer.account_messages import SessionStarter, origin_of
-from services.social.store import accounts, credentials, mail, outbox, profiles, sessions
+from services.social.store import accounts, credentials, mail, outbox, profiles, sessions, sign_up_keys
 from services.social.store.database import Database
 from services.social.store.quotas import Quotas
 from services.social.workers.background import Nudge
@@ -52,6 +54,7 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         mail_tokens: MailTokens,
         mailed: Nudge,
         clock: Callable[[], datetime],
+        refresh_grace: timedelta,
     ) -> None:
         self._database = database
         self._hasher = hasher
@@ -62,6 +65,8 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         self._mail_tokens = mail_tokens
         self._mailed = mailed
         self._clock = clock
+        self._chain = RefreshChain(issuer.derived_keys("refresh tokens"))
+        self._refresh_grace = refresh_grace
 
     async def SignUp(
         self,
@@ -70,20 +75,24 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
     ) -> accounts_pb2.SignUpResponse:
         """Make an account; of two at once on a fresh mesh, exactly one becomes admin."""
         account = check_sign_up(request.username, request.nickname, request.email, request.password)
+        key = check_key(request.idempotency_key) if request.idempotency_key else ""
         if auth.client():
             await self._counts.take(self._quotas.sign_ups_of_client, auth.client())
         await self._counts.take(self._quotas.sign_ups, "")
         password_hash = await self._hasher.hash(request.password)
         may_mail = await self._counts.has_taken(self._quotas.mails, account.email_key)
-        now = self._clock()
+        user_id, now, came_from = UserId(new_id()), self._clock(), origin_of(context.invocation_metadata)
         async with self._database.transaction() as connection:
-            person = await accounts.insert_user(connection, UserId(new_id()), account, password_hash, now)
-            tokens = await self._starter.begin(connection, person, origin_of(context.invocation_metadata), now)
-            if may_mail:
-                await mail.promise_link(
-                    connection, self._mail_tokens, Purpose.VERIFY, person.user_id, person.email, now
-                )
-            await outbox.add(connection, user_signed_up(person.user_id, now))
+            digest = digest_of(**asdict(account))
+            is_new = not key or await sign_up_keys.claim(connection, key, digest, user_id, now)
+            if is_new:
+                person = await accounts.insert_user(connection, user_id, account, password_hash, now)
+                tokens = await self._starter.begin(connection, person, came_from, now)
+                if may_mail:
+                    await mail.promise_link(connection, self._mail_tokens, Purpose.VERIFY, user_id, person.email, now)
+                await outbox.add(connection, user_signed_up(user_id, now))
+        if not is_new:  # a key is no password
+            person, tokens = await self._log_in(account.username, request.password, came_from)
         self._mailed.ring()
         return accounts_pb2.SignUpResponse(viewer=account_messages.viewer(person), tokens=tokens)
 
@@ -93,13 +102,17 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         context: grpc.aio.ServicerContext[accounts_pb2.LogInRequest, accounts_pb2.LogInResponse],
     ) -> accounts_pb2.LogInResponse:
         """Start a session; an unknown person takes as long as a wrong password and gets the same answer."""
-        login = login_key(request.login)
+        person, tokens = await self._log_in(request.login, request.password, origin_of(context.invocation_metadata))
+        return accounts_pb2.LogInResponse(viewer=account_messages.viewer(person), tokens=tokens)
+
+    async def _log_in(self, given: str, password: str, came_from: Origin) -> tuple[Person, accounts_pb2.TokenPair]:
+        login = login_key(given)
         # Counted before it is known to fail: of many guesses at once none goes past the bound.
         await self._counts.take(self._quotas.log_ins, login)
         async with self._database.connection() as connection:
             found = await accounts.find_login(connection, login)
         # One more than the longest: what is cut off can never match.
-        password = request.password[: LONGEST_PASSWORD + 1]
+        password = password[: LONGEST_PASSWORD + 1]
         password_hash = None if found is None else found.password_hash
         if not await self._hasher.verify(password_hash, password) or found is None:
             raise BadCredentials
@@ -114,35 +127,22 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
                 raise BadCredentials
             if renewed is not None:
                 await credentials.renew_hash(connection, person.user_id, renewed)
-            tokens = await self._starter.begin(
-                connection, person, origin_of(context.invocation_metadata), self._clock()
-            )
-        return accounts_pb2.LogInResponse(viewer=account_messages.viewer(person), tokens=tokens)
+            return person, await self._starter.begin(connection, person, came_from, self._clock())
 
     async def RefreshSession(
         self,
         request: accounts_pb2.RefreshSessionRequest,
         context: grpc.aio.ServicerContext[accounts_pb2.RefreshSessionRequest, accounts_pb2.RefreshSessionResponse],
     ) -> accounts_pb2.RefreshSessionResponse:
-        """Trade a refresh token; one that was used before ends its session."""
+        """Trade a refresh token; one that was used before, and not just now, ends its session."""
         now = self._clock()
-        old_hash, token = hash_refresh_token(request.refresh_token), new_refresh_token()
         async with self._database.transaction() as connection:
-            shown = await accounts.lock_refresh_token(connection, old_hash)
-            verdict = judge_refresh(shown, now)
-            person = None if shown is None else await accounts.find_person(connection, shown.user_id)
-            if shown is not None and verdict is RefreshVerdict.REUSED:
-                await sessions.end_session(connection, shown.session_id, verdict.value, now)
-            if shown is not None and verdict is RefreshVerdict.TRADED:
-                new_hash = hash_refresh_token(token)
-                await accounts.trade_refresh_token(
-                    connection, old_hash, new_hash, shown.session_id, now, now + REFRESH_LIFE
-                )
+            found = await refresh(connection, self._chain, request.refresh_token, self._refresh_grace, now)
         # Only here, so that a revocation is committed.
-        if shown is None or person is None or verdict is not RefreshVerdict.TRADED:
-            raise verdict.refusal()
-        tokens = self._starter.tokens(person, shown.session_id, token, now)
-        return accounts_pb2.RefreshSessionResponse(viewer=account_messages.viewer(person), tokens=tokens)
+        if isinstance(found, RefreshVerdict):
+            raise found.refusal()
+        tokens = self._starter.tokens(found.person, found.session_id, found.token, now)
+        return accounts_pb2.RefreshSessionResponse(viewer=account_messages.viewer(found.person), tokens=tokens)
 
     async def LogOut(
         self,

@@ -89,7 +89,8 @@ class CatalogServicer(CatalogIngest, CatalogUploads):
         fields.count(len(request.track_ids), "track_ids", MOST_TRACKS_READ)
         track_ids = [TrackId(track_id) for track_id in request.track_ids if is_id(track_id)]
         async with self._database.connection() as connection:
-            found = await catalog.find_tracks(connection, track_ids)
+            blocker = _person() if request.leave_out_blocked else None
+            found = await catalog.find_tracks(connection, track_ids, blocker)
         return catalog_pb2.BatchGetTracksResponse(tracks=[to.track(track) for track in found])
 
     async def GetTrackMedia(

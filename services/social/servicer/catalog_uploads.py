@@ -8,12 +8,14 @@ import grpc
 from museed.social.v1 import catalog_pb2, catalog_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.blobs import BlobStore
+from services.social.domain.idempotency import check_key, digest_of
 from services.social.domain.ids import UploadId, UserId, is_id, new_id
-from services.social.domain.uploads import QUOTA_PERIOD, Lent, Upload, check_upload, left_of
+from services.social.domain.uploads import QUOTA_PERIOD, Lent, NewUpload, Upload, check_upload, left_of
 from services.social.errors import UploadNotFound
 from services.social.errors.uploads import UploadBytesGone, UploadIdTaken
 from services.social.servicer import catalog_messages as to
 from services.social.store import accounts, upload_blobs, uploads
+from services.social.store.claims import Claim
 from services.social.store.database import Database
 from services.social.workers.upload_sweeps import is_there
 
@@ -70,6 +72,14 @@ class CatalogUploads(catalog_pb2_grpc.CatalogServiceServicer):
                 if (made.user_id, made.digest) != (user_id, new.digest):
                     raise UploadIdTaken(new.upload_id)
                 return catalog_pb2.CreateUploadResponse(upload=to.upload(made))
+            if request.idempotency_key:
+                claim = Claim(user_id, "CreateUpload", check_key(request.idempotency_key), _digest_of(new))
+                known_id = UploadId(await claim.bind(connection, upload.upload_id, now))
+                if known_id != upload.upload_id:
+                    known = await uploads.find_any(connection, known_id)
+                    if known is None:
+                        raise UploadNotFound(known_id)
+                    return catalog_pb2.CreateUploadResponse(upload=to.upload(known))
             lent = await uploads.lent_since(connection, user_id, now - QUOTA_PERIOD)
             left_of(self._quota, lent, new.size_bytes)
             # The gateway found the bytes before this: since then, they may have been deleted as somebody else's.
@@ -94,3 +104,9 @@ class CatalogUploads(catalog_pb2_grpc.CatalogServiceServicer):
         if upload_id not in found:
             raise UploadNotFound(upload_id)
         return catalog_pb2.GetUploadResponse(upload=to.upload(found[upload_id], heard.get(upload_id)))
+
+
+def _digest_of(new: NewUpload) -> bytes:
+    return digest_of(
+        digest=new.digest.hex(), size_bytes=new.size_bytes, content_type=new.content_type, file_name=new.file_name
+    )

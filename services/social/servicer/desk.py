@@ -1,6 +1,7 @@
 """Where jobs are asked for and waited for, whatever they do."""
 
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
@@ -19,6 +20,8 @@ from services.social.workers.background import Bells, Nudge
 
 # Ends that another process wrote ring no bell here.
 _REREAD_INTERVAL_S = 0.25
+# Calls that wait, of 512 that are answered at a time.
+MOST_WAITS, MOST_WAITS_OF_PERSON = 256, 8
 # What an answer needs of the caller's deadline.
 _ANSWER_MARGIN_S = 0.25
 
@@ -42,6 +45,7 @@ class JobDesk:
         self.clock = clock
         self.due = due
         self._open_jobs_per_user = open_jobs_per_user
+        self._waits: Counter[UserId] = Counter()
 
     async def ask(
         self,
@@ -97,12 +101,27 @@ class JobDesk:
         return job
 
     async def until_ended(self, job: Job, wait_s: float) -> Job:
-        """Return a job when it has ended, or the wait or the caller's deadline is over."""
+        """Return a job when it has ended, or the wait or the caller's deadline is over.
+
+        Who waits holds a place of the server. Beyond the bounds, of a person and of all, a job is returned as it is.
+        """
+        waits = self._waits
+        if wait_s <= 0 or waits[job.user_id] >= MOST_WAITS_OF_PERSON or waits.total() >= MOST_WAITS:
+            return job
+        waits[job.user_id] += 1
+        try:
+            return await self._until_ended(job, wait_s)
+        finally:
+            waits[job.user_id] -= 1
+            if not waits[job.user_id]:
+                del waits[job.user_id]
+
+    async def _until_ended(self, job: Job, wait_s: float) -> Job:
         left_s = time_left_s()
         patience_s = wait_s if left_s is None else min(wait_s, left_s - _ANSWER_MARGIN_S)
         deadline = time.monotonic() + patience_s
         with self.bells.listening(job.job_id) as nudge:
-            if wait_s > 0 and not job.state.is_final:
+            if not job.state.is_final:
                 job = await self.read(job.job_id, job.user_id)
             while not job.state.is_final and (left := deadline - time.monotonic()) > 0:
                 await nudge.wait(min(left, _REREAD_INTERVAL_S))

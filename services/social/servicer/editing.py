@@ -227,12 +227,20 @@ class EditingServicer(editing_pb2_grpc.EditingServiceServicer):
         request: editing_pb2.RotateShareSlugRequest,
         context: grpc.aio.ServicerContext[editing_pb2.RotateShareSlugRequest, editing_pb2.RotateShareSlugResponse],
     ) -> editing_pb2.RotateShareSlugResponse:
-        """Give a playlist of the caller's own another link."""
+        """Give a playlist of the caller's own another link; the same key gives it one other link."""
         user_id, playlist_id = UserId(require_viewer().user_id), playlist_id_of(request.playlist_id)
+        claim = Claim(
+            user_id,
+            "RotateShareSlug",
+            check_key(request.idempotency_key or new_id()),
+            digest_of(playlist_id=playlist_id),
+        )
+        made, now = new_id(), self._clock()
         async with self._database.transaction() as connection:
             found, _ = await self._lock(connection, playlist_id, user_id)
-            await editing.rotate_slug(connection, playlist_id)
-            await self._changed(connection, found, user_id, self._clock())
+            if await claim.bind(connection, made, now) == made:
+                await editing.rotate_slug(connection, playlist_id)
+                await self._changed(connection, found, user_id, now)
             answer = await shown(connection, playlist_id, user_id)
         return editing_pb2.RotateShareSlugResponse(playlist=answer)
 

@@ -105,8 +105,8 @@ class EngagementServicer(engagement_pb2_grpc.EngagementServiceServicer):
         user_id, comment_id = UserId(require_viewer().user_id), _comment_id(request.comment_id)
         async with self._database.transaction() as connection:
             await accounts.lock_person(connection, user_id)
-            await engaging.delete_comment(connection, user_id, comment_id, self._clock())
-        return engagement_pb2.DeleteCommentResponse()
+            playlist_id = await engaging.delete_comment(connection, user_id, comment_id, self._clock())
+        return engagement_pb2.DeleteCommentResponse(playlist_id=playlist_id)
 
     async def ListComments(
         self,

@@ -1,6 +1,6 @@
 """gRPC in: what goes on with the people one follows, and in the mesh."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import grpc
 
@@ -16,6 +16,7 @@ from services.social.servicer.people import check_visible
 from services.social.servicer.playlist_messages import to_playlist
 from services.social.store import engagement, feed, first_pages, follows, listings, playlists, trending
 from services.social.store.database import LAST_ID, Connection, Database
+from services.social.store.listings import Listed
 from services.social.store.profiles import find_visible
 from services.social.wire import timestamp
 
@@ -129,16 +130,9 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
         async with self._database.connection() as connection:
             await check_visible(connection, viewer_id, user_id)
             found = await listings.liked_by(connection, viewer_id, user_id, after, size + 1)
-            page = paging.cut(found, size, scope, lambda one: (one.at.isoformat(), one.playlist_id))
+            page = paging.cut(found, size, scope, _liked_key)
             shown = await _playlists(connection, viewer_id, [one.playlist_id for one in page.items])
-        return feed_pb2.ListLikedPlaylistsResponse(
-            playlists=[
-                feed_pb2.LikedPlaylist(playlist=shown[one.playlist_id], liked_at=timestamp(one.at))
-                for one in page.items
-                if one.playlist_id in shown
-            ],
-            next_page_token=page.next_token,
-        )
+        return feed_pb2.ListLikedPlaylistsResponse(playlists=_liked(page.items, shown), next_page_token=page.next_token)
 
     async def BatchListPlaylistsOfUsers(
         self,
@@ -148,10 +142,8 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
         ],
     ) -> feed_pb2.BatchListPlaylistsOfUsersResponse:
         """List the newest public playlists of those of these people whom the caller sees."""
-        fields.count(len(request.user_ids), "user_ids", _MOST_PEOPLE)
-        size, viewer_id = keys.page_size(request.page_size), keys.viewer_id()
+        wanted, size, viewer_id = _people(request.user_ids), keys.page_size(request.page_size), keys.viewer_id()
         fields.count(size * len(request.user_ids), "user_ids", _MOST_LISTED)
-        wanted = [UserId(one) for one in request.user_ids if is_id(one)]
         async with self._database.connection() as connection:
             seen = await find_visible(connection, viewer_id, wanted)
             found = await first_pages.playlists_of_each(connection, viewer_id, list(seen), size + 1)
@@ -166,6 +158,44 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
                 next_page_token=page.next_token,
             )
         return answer
+
+    async def BatchListLikedPlaylists(
+        self,
+        request: feed_pb2.BatchListLikedPlaylistsRequest,
+        context: grpc.aio.ServicerContext[
+            feed_pb2.BatchListLikedPlaylistsRequest, feed_pb2.BatchListLikedPlaylistsResponse
+        ],
+    ) -> feed_pb2.BatchListLikedPlaylistsResponse:
+        """List what those of these people like whom the caller sees."""
+        wanted, size, viewer_id = _people(request.user_ids), keys.page_size(request.page_size), keys.viewer_id()
+        fields.count(size * len(request.user_ids), "user_ids", _MOST_LISTED)
+        async with self._database.connection() as connection:
+            seen = await find_visible(connection, viewer_id, wanted)
+            found = await first_pages.liked_by_each(connection, viewer_id, list(seen), size + 1)
+            listed = [one.playlist_id for some in found.values() for one in some[:size]]
+            shown = await _playlists(connection, viewer_id, listed)
+        answer = feed_pb2.BatchListLikedPlaylistsResponse()
+        for user_id, some in found.items():
+            page = paging.cut(some, size, f"ListLikedPlaylists {user_id}", _liked_key)
+            answer.users.add(user_id=user_id, playlists=_liked(page.items, shown), next_page_token=page.next_token)
+        return answer
+
+
+def _people(user_ids: Sequence[str]) -> list[UserId]:
+    fields.count(len(user_ids), "user_ids", _MOST_PEOPLE)
+    return [UserId(one) for one in user_ids if is_id(one)]
+
+
+def _liked_key(one: Listed) -> tuple[str, str]:
+    return one.at.isoformat(), one.playlist_id
+
+
+def _liked(some: Sequence[Listed], shown: Mapping[PlaylistId, playlists_pb2.Playlist]) -> list[feed_pb2.LikedPlaylist]:
+    return [
+        feed_pb2.LikedPlaylist(playlist=shown[one.playlist_id], liked_at=timestamp(one.at))
+        for one in some
+        if one.playlist_id in shown
+    ]
 
 
 async def _playlists(

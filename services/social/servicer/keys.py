@@ -7,11 +7,10 @@ from services.social.domain import paging
 from services.social.domain.ids import UserId, is_id
 from services.social.errors import Missing
 from services.social.errors.people import UserNotFound
-from services.social.store.database import LAST_ID
+from services.social.store.database import FIRST_ID, LAST_ID
 
 DEFAULT_PAGE, LARGEST_PAGE = 20, 100
 # Below every id.
-FIRST_ID = "00000000-0000-0000-0000-000000000000"
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
 

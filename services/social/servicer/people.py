@@ -11,13 +11,14 @@ from services.social.domain import fields, paging
 from services.social.domain.accounts import LONGEST_USERNAME, folded
 from services.social.domain.activities import ActivityKind
 from services.social.domain.ids import UserId, is_id
+from services.social.domain.moderation import LONGEST_SEARCH
 from services.social.domain.notifications import NotificationKind
 from services.social.domain.people import MOST_BLOCKED, MOST_FOLLOWED, Edge
 from services.social.errors import Missing
 from services.social.errors.people import BlocklistFull, FollowLimitReached, OwnAccount, UserBlocked, UserNotFound
 from services.social.events.people import user_followed, user_unfollowed
 from services.social.servicer import keys, people_messages
-from services.social.store import activities, follows, outbox, profiles
+from services.social.store import activities, follows, outbox, people_search, profiles
 from services.social.store.database import Connection, Database
 from services.social.wire import timestamp
 
@@ -233,6 +234,22 @@ class PeopleServicer(people_pb2_grpc.PeopleServiceServicer):
             next_page_token=page.next_token,
         )
 
+    async def SearchPeople(
+        self,
+        request: people_pb2.SearchPeopleRequest,
+        context: grpc.aio.ServicerContext[people_pb2.SearchPeopleRequest, people_pb2.SearchPeopleResponse],
+    ) -> people_pb2.SearchPeopleResponse:
+        """Find people by how their names begin."""
+        query = fields.line(request.query, "query", longest=LONGEST_SEARCH, is_required=True)
+        size, scope = keys.page_size(request.page_size), f"SearchPeople {query}"
+        key = paging.decode_token(scope, request.page_token, [paging.is_text])
+        after = None if key is None else str(key[0])
+        async with self._database.connection() as connection:
+            found = await people_search.search(connection, keys.viewer_id(), query, after, size + 1)
+        page = paging.cut(found, size, scope, lambda one: (folded(one.username),))
+        users = [people_messages.user(one) for one in page.items]
+        return people_pb2.SearchPeopleResponse(users=users, next_page_token=page.next_token)
+
     def _pair(self, given: str) -> tuple[UserId, UserId]:
         me, other = UserId(require_viewer().user_id), keys.user_id(given)
         if me == other:
@@ -243,10 +260,10 @@ class PeopleServicer(people_pb2_grpc.PeopleServiceServicer):
         if await follows.count_followed(connection, me, MOST_FOLLOWED) >= MOST_FOLLOWED:
             raise FollowLimitReached(MOST_FOLLOWED)
         await follows.insert_follow(connection, me, other, now)
-        await activities.record(connection, ActivityKind.FOLLOWED, me, now, user_id=other)
+        activity_id = await activities.record(connection, ActivityKind.FOLLOWED, me, now, user_id=other)
         await activities.notify(connection, other, NotificationKind.FOLLOWED, now, actor_id=me)
         await follows.signal_follow(connection, me, other, now, 1)
-        await outbox.add(connection, user_followed(me, other, now))
+        await outbox.add(connection, user_followed(me, other, now, activity_id))
 
 
 def _follow_page(user_id: UserId, found: list[Edge], size: int, rpc: str) -> people_pb2.FollowPage:

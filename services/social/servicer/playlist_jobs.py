@@ -41,6 +41,7 @@ from services.social.workers.kinds.regeneration import regeneration_request
 _SHOWN = timedelta(days=30)
 _PAGE_SIZE, _LARGEST_PAGE = 20, 100
 _MOST_REPLAYED = 100
+_MOST_JOBS = 100
 
 
 class PlaylistJobServicer(ScheduleRpcs, jobwork_pb2_grpc.PlaylistJobServiceServicer):
@@ -188,6 +189,18 @@ class PlaylistJobServicer(ScheduleRpcs, jobwork_pb2_grpc.PlaylistJobServiceServi
         return jobwork_pb2.ListMyJobsResponse(
             jobs=[self._desk.message(job) for job in page.items], next_page_token=page.next_token
         )
+
+    async def BatchGetJobs(
+        self,
+        request: jobwork_pb2.BatchGetJobsRequest,
+        context: grpc.aio.ServicerContext[jobwork_pb2.BatchGetJobsRequest, jobwork_pb2.BatchGetJobsResponse],
+    ) -> jobwork_pb2.BatchGetJobsResponse:
+        """Return those of these jobs that are the caller's."""
+        fields.count(len(request.job_ids), "job_ids", _MOST_JOBS)
+        user_id, wanted = UserId(require_viewer().user_id), [JobId(one) for one in request.job_ids if is_id(one)]
+        async with self._desk.database.connection() as connection:
+            found = await job_lists.own_jobs_among(connection, user_id, wanted)
+        return jobwork_pb2.BatchGetJobsResponse(jobs=[self._desk.message(job) for job in found])
 
     async def ListJobs(
         self,

@@ -20,7 +20,7 @@ from services.social.servicer.playlist_messages import (
     to_playlist,
     to_visibility,
 )
-from services.social.store import accounts, engagement, outbox, playlists
+from services.social.store import accounts, activities, engagement, outbox, playlists
 from services.social.store.database import Database
 
 _DEFAULT_PAGE, _LARGEST_PAGE = 20, 100
@@ -87,6 +87,10 @@ class PlaylistServicer(playlists_pb2_grpc.PlaylistServiceServicer):
             found = await playlists.lock_own(connection, playlist_id, user_id)
             changed = edited(found, edit, self._clock())
             if changed is not found:
+                if found.visibility is not changed.visibility:
+                    await activities.record_shown(
+                        connection, user_id, playlist_id, changed.visibility, changed.updated_at
+                    )
                 await playlists.update_playlist(connection, changed)
                 told = playlist_changed(playlist_id, user_id, changed.version, changed.updated_at)
                 await outbox.add(connection, told)

@@ -10,7 +10,7 @@ from services.chassis.auth import require_viewer
 from services.chassis.blobs import BlobStore
 from services.social.domain import fields, paging
 from services.social.domain.ids import UploadId, UserId, is_id
-from services.social.domain.uploads import LARGEST_BYTES, QUOTA_PERIOD, Lent, left_of
+from services.social.domain.uploads import LARGEST_BYTES, QUOTA_PERIOD, Lent, left_of, rest_of
 from services.social.errors import UploadNotFound
 from services.social.events.uploads import upload_deleted
 from services.social.servicer import catalog_messages as to
@@ -49,6 +49,18 @@ class UploadServicer(uploads_pb2_grpc.UploadServiceServicer):
             lent = await uploads.lent_since(connection, user_id, self._clock() - QUOTA_PERIOD)
         left = left_of(self._quota, lent, size_bytes)
         return uploads_pb2.CheckUploadResponse(left_count=left.count, left_bytes=left.size_bytes)
+
+    async def GetUploadQuota(
+        self,
+        request: uploads_pb2.GetUploadQuotaRequest,
+        context: grpc.aio.ServicerContext[uploads_pb2.GetUploadQuotaRequest, uploads_pb2.GetUploadQuotaResponse],
+    ) -> uploads_pb2.GetUploadQuotaResponse:
+        """Say what is left of the caller's quota."""
+        user_id = UserId(require_viewer().user_id)
+        async with self._database.connection() as connection:
+            lent = await uploads.lent_since(connection, user_id, self._clock() - QUOTA_PERIOD)
+        left = rest_of(self._quota, lent)
+        return uploads_pb2.GetUploadQuotaResponse(left_count=left.count, left_bytes=left.size_bytes)
 
     async def ListMyUploads(
         self,

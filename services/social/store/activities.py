@@ -5,7 +5,9 @@ from datetime import datetime
 from services.social.domain.activities import ActivityKind
 from services.social.domain.ids import PlaylistId, UserId, new_id
 from services.social.domain.notifications import Notification, NotificationKind
+from services.social.domain.playlists import Visibility
 from services.social.events.notifications import notification_added
+from services.social.events.playlists import playlist_shown
 from services.social.store import outbox
 from services.social.store.database import Connection
 from services.social.store.visibility import blocked
@@ -13,6 +15,7 @@ from services.social.store.visibility import blocked
 RECORD = """
     INSERT INTO activities (activity_id, actor_id, kind, playlist_id, user_id, comment_id, at)
     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT ON CONSTRAINT activities_once DO NOTHING
+    RETURNING activity_id
 """
 
 NOTIFY = f"""
@@ -42,13 +45,29 @@ async def record(
     playlist_id: PlaylistId | None = None,
     user_id: UserId | None = None,
     comment_id: str | None = None,
-) -> None:
+) -> str | None:
     """Note what somebody did, in the transaction in which they do it; the same act done again stays one.
 
-    CREATED is noted by the database itself when a playlist becomes public, whoever makes it so; and it tells of each
-    activity (activity_recorded).
+    Returns:
+        Its id, which the event of what they did carries on to feeds; None where it was told before.
     """
-    await connection.execute(RECORD, new_id(), actor_id, kind, playlist_id, user_id, comment_id, at)
+    return await connection.fetchval(  # type: ignore[no-any-return]
+        RECORD, new_id(), actor_id, kind, playlist_id, user_id, comment_id, at
+    )
+
+
+async def record_shown(
+    connection: Connection, owner_id: UserId, playlist_id: PlaylistId, visibility: Visibility, at: datetime
+) -> None:
+    """Note, and tell, that a playlist becomes public, just before it does; any other visibility is nobody's news.
+
+    Where it does not come through here, of an older release, the database notes it and nobody tells it.
+    """
+    if visibility is not Visibility.PUBLIC:
+        return
+    told = await record(connection, ActivityKind.CREATED, owner_id, at, playlist_id=playlist_id)
+    if told is not None:
+        await outbox.add(connection, playlist_shown(told, playlist_id, owner_id, at))
 
 
 async def notify(

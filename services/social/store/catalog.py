@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from services.social.domain.catalog import EmbeddingState, Media, ReadPoint, Track, TrackFile
-from services.social.domain.ids import RootId, TrackId
+from services.social.domain.ids import RootId, TrackId, UserId
 from services.social.store import descriptors
 from services.social.store.database import Connection
 
@@ -101,6 +101,11 @@ TRACK_TABLES = """
     LEFT JOIN descriptors AS measured ON measured.audio_hash = track.audio_hash
 """
 SELECT_TRACKS = f"SELECT {TRACK_COLUMNS} FROM {TRACK_TABLES} WHERE track.track_id = ANY ($1::uuid[])"
+SELECT_NOT_BLOCKED = f"""
+{SELECT_TRACKS}
+    AND NOT EXISTS (SELECT FROM blocked_tracks AS one WHERE one.user_id = $2 AND one.track_id = track.track_id)
+    AND NOT EXISTS (SELECT FROM blocked_artists AS one WHERE one.user_id = $2 AND one.artist_id = track.artist_id)
+"""
 
 # Only what a model could hear is music: a registered path alone must not open any file to everybody.
 SELECT_MEDIA = """
@@ -161,9 +166,13 @@ async def see_tracks(connection: Connection, files: Sequence[tuple[TrackId, Trac
         await connection.execute(SEE_TRACKS, [each for each, _ in files], [file.mtime_ns for _, file in files])
 
 
-async def find_tracks(connection: Connection, track_ids: Sequence[TrackId]) -> list[Track]:
-    """Return the tracks among these ids, in no particular order."""
-    return [to_track(row) for row in await connection.fetch(SELECT_TRACKS, track_ids)]
+async def find_tracks(
+    connection: Connection, track_ids: Sequence[TrackId], blocker: UserId | None = None
+) -> list[Track]:
+    """Return the tracks among these ids, in no particular order, without what somebody blocks."""
+    if blocker is None:
+        return [to_track(row) for row in await connection.fetch(SELECT_TRACKS, track_ids)]
+    return [to_track(row) for row in await connection.fetch(SELECT_NOT_BLOCKED, track_ids, blocker)]
 
 
 async def find_media(connection: Connection, track_id: TrackId) -> Media | None:

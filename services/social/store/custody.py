@@ -7,6 +7,7 @@ import asyncpg
 
 from services.social import events
 from services.social.domain.accounts import Person, Role, folded
+from services.social.domain.folding import like_start
 from services.social.domain.ids import UserId
 from services.social.domain.jobs import Job
 from services.social.domain.moderation import Account
@@ -87,17 +88,13 @@ async def search(connection: Connection, query: str, after: str | None, limit: i
     """Return people whose username, address or nickname begins so, by username, those after `after`."""
     if not query:
         return [_account(row) for row in await connection.fetch(LIST, after, limit)]
-    keys, shown = (f"{_escaped(text)}%" for text in (folded(query), query))
+    keys, shown = like_start(folded(query)), like_start(query)
     return [_account(row) for row in await connection.fetch(SEARCH, keys, shown, after, limit)]
 
 
 def key_of(account: Account) -> str:
     """Return what a list of people is ordered by."""
     return folded(account.person.username)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _account(row: asyncpg.Record) -> Account:

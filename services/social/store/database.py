@@ -23,6 +23,7 @@ from services.social.errors import DatabaseUnavailable
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
+FIRST_ID = "00000000-0000-0000-0000-000000000000"
 # Before which every id comes: where a page begins when nobody says it, so that an index always has a bound.
 LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 

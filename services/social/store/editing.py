@@ -8,7 +8,7 @@ from typing import Any
 from services.social.domain.ids import EntryId, PlaylistId, TrackId, UserId
 from services.social.domain.playlists import Entry, Visibility
 from services.social.errors import TrackNotFound
-from services.social.store import playlists
+from services.social.store import activities, playlists
 from services.social.store.database import Connection
 
 INSERT_PLAYLIST = """
@@ -84,6 +84,7 @@ async def insert_playlist(
         made_by: "HAND" or "IMPORT".
         now: Time of day.
     """
+    await activities.record_shown(connection, owner_id, playlist_id, visibility, now)
     await connection.execute(INSERT_PLAYLIST, playlist_id, owner_id, title, description, visibility.value, made_by, now)
 
 

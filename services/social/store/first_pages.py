@@ -9,6 +9,7 @@ from services.social.domain.playlists import Entry
 from services.social.store.comments import COMMENT, shown_condition
 from services.social.store.database import Connection
 from services.social.store.engagement import Liker
+from services.social.store.listings import FROM_NEWEST, Listed, liked_by
 from services.social.store.visibility import blocked, listed, openable
 
 OPENABLE = f"""
@@ -42,6 +43,14 @@ SELECT l.* FROM unnest($2::uuid[]) AS given (id) CROSS JOIN LATERAL (
     SELECT p.owner_id, p.playlist_id FROM playlists AS p JOIN users AS o ON o.user_id = p.owner_id
     WHERE p.owner_id = given.id AND {listed("$1::uuid")} ORDER BY p.playlist_id DESC LIMIT $3
 ) AS l ORDER BY l.playlist_id DESC
+"""
+# What somebody likes themselves is listed by `listings.liked_by`, which shows them more.
+LIKED_BY_PEOPLE = f"""
+SELECT given.id, l.* FROM unnest($2::uuid[]) AS given (id) CROSS JOIN LATERAL (
+    SELECT p.playlist_id, l.at
+    FROM likes AS l JOIN playlists AS p ON p.playlist_id = l.playlist_id JOIN users AS o ON o.user_id = p.owner_id
+    WHERE l.user_id = given.id AND {listed("$1::uuid")} ORDER BY l.at DESC, l.playlist_id LIMIT $3
+) AS l ORDER BY l.at DESC, l.playlist_id
 """
 
 
@@ -92,4 +101,17 @@ async def playlists_of_each(
     found: dict[UserId, list[PlaylistId]] = {one: [] for one in owner_ids}
     for row in await connection.fetch(OF_PEOPLE, viewer_id, owner_ids, limit):
         found[UserId(row["owner_id"])].append(PlaylistId(row["playlist_id"]))
+    return found
+
+
+async def liked_by_each(
+    connection: Connection, viewer_id: UserId | None, user_ids: Sequence[UserId], limit: int
+) -> dict[UserId, list[Listed]]:
+    """Return what each person likes, liked last first, as somebody sees it."""
+    found: dict[UserId, list[Listed]] = {one: [] for one in user_ids}
+    others = [one for one in user_ids if one != viewer_id]
+    for row in await connection.fetch(LIKED_BY_PEOPLE, viewer_id, others, limit):
+        found[UserId(row["id"])].append(Listed(PlaylistId(row["playlist_id"]), row["at"]))
+    if viewer_id is not None and viewer_id in found:
+        found[viewer_id] = await liked_by(connection, viewer_id, viewer_id, FROM_NEWEST, limit)
     return found

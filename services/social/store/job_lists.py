@@ -1,5 +1,6 @@
 """Lists of jobs, newest first: job ids sort by the time at which they were asked for."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -23,6 +24,12 @@ WHERE job_id > $1 AND job_id < coalesce($2, '{LAST_ID}'::uuid)
     AND ($3::text IS NULL OR kind = $3) AND ($4::text IS NULL OR state = $4)
 ORDER BY job_id DESC LIMIT $5
 """
+SELECT_AMONG = f"SELECT {JOB} FROM jobs WHERE user_id = $1 AND job_id = ANY ($2::uuid[])"
+
+
+async def own_jobs_among(connection: Connection, user_id: UserId, job_ids: Sequence[JobId]) -> list[Job]:
+    """Return those of these jobs that are a person's, in no particular order."""
+    return [to_job(row) for row in await connection.fetch(SELECT_AMONG, user_id, job_ids)]
 
 
 async def own_jobs(

@@ -1,10 +1,10 @@
 """Lists of playlists that everybody may see: the latest, a person's, those that a person likes."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from services.social.domain.ids import PlaylistId, UserId
-from services.social.store.database import Connection
+from services.social.store.database import FIRST_ID, Connection
 from services.social.store.visibility import blocked, listed, openable
 
 # $1 is the viewer, NULL for a guest.
@@ -29,6 +29,8 @@ _LIKED = """
 LIKED = _LIKED.format(condition=listed("$1::uuid"))
 # What one likes oneself, also where a link alone opens it.
 OWN_LIKED = _LIKED.format(condition=f"{openable('$1::uuid')} AND NOT {blocked('p.owner_id', '$1::uuid')}")
+# Behind this the list of what somebody likes begins.
+FROM_NEWEST = (datetime(9999, 12, 31, tzinfo=UTC), FIRST_ID)
 
 
 class Listed(NamedTuple):

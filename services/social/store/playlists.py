@@ -13,6 +13,7 @@ from services.social.domain.recipe import Recipe
 from services.social.domain.visibility import may_open, thing_of
 from services.social.errors import PlaylistNotFound
 from services.social.errors.playlists import TooManyPlaylists
+from services.social.store import activities
 from services.social.store.database import LAST_ID, Connection
 
 # Lengths and numbers of entries are kept by triggers.
@@ -210,6 +211,7 @@ async def insert_playlist(
     description: str = "",
 ) -> None:
     """Add a generated playlist with its entries in playing order."""
+    await activities.record_shown(connection, owner_id, playlist_id, visibility, now)
     await connection.execute(
         INSERT_PLAYLIST, playlist_id, owner_id, title, visibility.value, recipe.to_json(), encoder_id, now, description
     )
@@ -233,7 +235,10 @@ async def insert_entries(
 
 
 async def update_playlist(connection: Connection, playlist: Playlist) -> None:
-    """Store what an edit made of a playlist that the transaction has locked."""
+    """Store what an edit made of a playlist that the transaction has locked.
+
+    Who makes it public tells it before (`activities.record_shown`).
+    """
     await connection.execute(
         UPDATE_PLAYLIST,
         playlist.playlist_id,

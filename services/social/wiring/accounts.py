@@ -1,7 +1,7 @@
 """People's accounts."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from services.social.domain.mail_tokens import MailTokens
 from services.social.domain.quotas import AccountQuotas
@@ -33,7 +33,17 @@ def wire(tools: Tools) -> Wired:
         database, tools.hasher, counts, quotas, proof, SessionStarter(tools.issuer), mail_tokens, mailed, clock
     )
     servicers = [
-        AccountServicer(database, tools.hasher, counts, quotas, tools.issuer, mail_tokens, mailed, clock),
+        AccountServicer(
+            database,
+            tools.hasher,
+            counts,
+            quotas,
+            tools.issuer,
+            mail_tokens,
+            mailed,
+            clock,
+            timedelta(seconds=settings.refresh_grace_s),
+        ),
         SessionServicer(database, clock),
         CredentialServicer(credential_tools),
         ApiTokenServicer(database, tools.issuer, clock),

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.social.store import accounts, idempotency
+from services.social.store import accounts, idempotency, sign_up_keys
 from services.social.store.database import Database
 from services.social.workers.background import repeat
 
@@ -32,6 +32,7 @@ async def sweep_keys(database: Database, now: datetime) -> None:
     """Forget idempotency keys whose time is over."""
     async with database.connection() as connection:
         await idempotency.delete_expired_keys(connection, now)
+        await sign_up_keys.delete_expired(connection, now)
 
 
 async def sweep_sessions(database: Database, now: datetime) -> None:

@@ -59,7 +59,7 @@ async def running(consumer: WorkConsumer) -> AsyncIterator[None]:
         yield
     finally:
         consumer.stop()
-        await asyncio.wait_for(task, 15)
+        await asyncio.wait_for(task, 60)
 
 
 async def test_poison_is_set_aside_and_the_rest_is_worked_off(bus: Bus) -> None:

@@ -88,7 +88,7 @@ async def send_audio(
     stub: "embedder_pb2_grpc.EmbedderServiceAsyncStub",
     messages: Sequence[embedder_pb2.EmbedRequest],
     metadata: tuple[tuple[str, str], ...],
-    timeout_s: float = 20,
+    timeout_s: float = 60,
 ) -> embedder_pb2.Embedding:
     """Send the first message of an upload, and the others when it is accepted."""
     accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

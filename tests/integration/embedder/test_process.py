@@ -294,7 +294,7 @@ async def test_process_tells_of_its_work_by_metrics_and_spans(
                 await asyncio.sleep(0.05)
         text = (await http.get(f"http://{metrics}/metrics")).text
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, 20) == 0, embedder.log.read_text()
+        assert await asyncio.to_thread(process.wait, 60) == 0, embedder.log.read_text()
     for line in (
         'museed_bus_handled_total{outcome="acked",stream="EMBED_WORK"} 2.0',
         'museed_bus_published_total{outcome="stored",stream="EMBEDDER_EVENTS"} 2.0',

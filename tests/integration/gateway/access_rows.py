@@ -45,14 +45,17 @@ _ROWS: dict[Need, str] = {
     Need.FREE: """
         IngestProgress.total Track.id Track.tags Track.streamUrl User.id User.avatarUrl Playlist.id Playlist.shareUrl
         Playlist.exportUrl Comment.id Job.id Job.isFinished CreateStreamTokenSuccess.exportUrl
-        Track.coverUrl Artist.id Album.id Album.coverUrl Upload.id Upload.tags Upload.streamUrl DataExport.id
+        Track.coverUrl Artist.id Album.id Album.coverUrl Upload.id Upload.tags Upload.streamUrl DataExport.id Viewer.id
         """,
     Need.PUBLIC_READ: """
         Query.stats Query.trendingPlaylists Query.latestPlaylists Query.user Query.node Query.likedPlaylists
         Query.playlistsOfUser Query.playlist Query.playlistByShareSlug Query.track Query.searchTracks
-        Query.similarTracks
+        Query.similarTracks Query.searchUsers
+        AddCommentSuccess.playlist DeleteCommentSuccess.playlist ShowContentSuccess.playlist
+        ShowContentSuccess.comment UnblockTrackSuccess.track UnblockArtistSuccess.artist
         FailedTrack.track DeadLetter.track Stats.index User.avatar User.profile User.followers User.following
         User.playlists User.badges User.listening TrackPlays.track RecommendedTrack.track RecommendedTrack.becauseTrack
+        User.likedPlaylists
         HistoryEntry.track HistoryEntry.playlist Playlist.owner Playlist.copiedFrom Playlist.comments Playlist.likers
         Playlist.entries Comment.author Comment.playlist PlaylistEntry.addedBy PlaylistEntry.track RecipeSeed.track
         RecipePath.toTrack Notification.actor Notification.playlist Activity.actor Activity.playlist Activity.user
@@ -69,7 +72,7 @@ _ROWS: dict[Need, str] = {
     Need.USER_READ: """
         Query.recommendedUsers Query.recommendedTracks Query.dailyMix Query.history Query.notifications
         Query.unreadNotificationCount Query.feed Query.blockedUsers Query.job Query.myJobs Query.suggestions
-        Query.streamTokens Query.myPlaylists
+        Query.streamTokens Query.myPlaylists Query.uploadQuota Notification.job
         EntryReason.nearestSeed SeedSimilarity.seed
         ExtendPlaylistSuccess.suggestions
         Query.referenceSearch Query.upload Query.myUploads Query.myBlockedTracks Query.myBlockedArtists
@@ -87,7 +90,6 @@ _ROWS: dict[Need, str] = {
         Mutation.reorderPlaylist Mutation.rotateShareSlug Mutation.logOut Mutation.reportContent
         Mutation.requestEmailVerification Mutation.deleteUpload Mutation.hearUpload Mutation.blockTrack
         Mutation.unblockTrack Mutation.blockArtist Mutation.unblockArtist
-        Query.uploadQuota
         """,
     Need.SESSION_READ: "Query.dataExport Query.myApiTokens",
     Need.SESSION_WRITE: """

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from museed.social.v1 import editing_pb2, engagement_pb2, feed_pb2, notifications_pb2
+from museed.social.v1 import editing_pb2, engagement_pb2, feed_pb2, jobs_pb2, jobwork_pb2, notifications_pb2
 from services.chassis.errors import FailedPrecondition, InvalidArgument
 from tests.fakes.upstreams import new_id, timestamp
 from tests.integration.gateway.conftest import Gateway
@@ -157,7 +157,7 @@ async def test_latest_playlists_are_for_guests_too(gateway: Gateway) -> None:
 
 NOTIFICATIONS = """query($unread: Boolean! = false) { unreadNotificationCount
   notifications(unreadOnly: $unread, first: 30) { nodes { notificationId kind at readAt actorId playlistId commentId
-    badge badgeTier jobId reportId actor { username } playlist { title } comment { text } } } }"""
+    badge badgeTier jobId reportId actor { username } playlist { title } comment { text } job { jobId state } } } }"""
 
 
 async def test_notifications_tell_what_belongs_to_their_kind(gateway: Gateway) -> None:
@@ -184,9 +184,11 @@ async def test_notifications_tell_what_belongs_to_their_kind(gateway: Gateway) -
     said = engagement_pb2.Comment(comment_id=comment_id, text="좋다", created_at=timestamp())
     gateway.social.answers["BatchGetComments"] = engagement_pb2.BatchGetCommentsResponse(comments=[said])
     gateway.social.answers["CountUnread"] = notifications_pb2.CountUnreadResponse(unread_count=3)
+    ended = jobs_pb2.Job(job_id=job_id, state=jobs_pb2.JOB_STATE_FAILED, created_at=timestamp())
+    gateway.social.answers["BatchGetJobs"] = jobwork_pb2.BatchGetJobsResponse(jobs=[ended])
     found = await gateway.data(NOTIFICATIONS, {"unread": True}, gateway.bearer())
     nothing = dict.fromkeys(
-        "readAt actorId playlistId commentId badge badgeTier jobId reportId actor playlist comment".split(), None
+        "readAt actorId playlistId commentId badge badgeTier jobId reportId actor playlist comment job".split(), None
     )
     ids = [one.notification_id for one in told]
     assert found["unreadNotificationCount"] == 3
@@ -205,7 +207,14 @@ async def test_notifications_tell_what_belongs_to_their_kind(gateway: Gateway) -
             "comment": {"text": "좋다"},
         },
         nothing | {"notificationId": ids[1], "kind": "BADGE", "at": WHEN, "badge": "gardener", "badgeTier": 2},
-        nothing | {"notificationId": ids[2], "kind": "JOB_ENDED", "at": WHEN, "jobId": job_id},
+        nothing
+        | {
+            "notificationId": ids[2],
+            "kind": "JOB_ENDED",
+            "at": WHEN,
+            "jobId": job_id,
+            "job": {"jobId": job_id, "state": "FAILED"},
+        },
         nothing | {"notificationId": ids[3], "kind": "REPORT_DECIDED", "at": WHEN, "reportId": report_id},
     ]
     assert gateway.social.requests["ListNotifications"] == notifications_pb2.ListNotificationsRequest(
@@ -217,6 +226,7 @@ async def test_notifications_tell_what_belongs_to_their_kind(gateway: Gateway) -
         "BatchGetUsers": 1,
         "BatchGetPlaylists": 1,
         "BatchGetComments": 1,
+        "BatchGetJobs": 1,
     }
 
 

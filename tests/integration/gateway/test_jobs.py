@@ -43,6 +43,8 @@ async def test_job_tells_its_stage_and_the_time_that_is_left(gateway: Gateway) -
     found = (await gateway.data(JOB, {"id": nearly.job_id}, gateway.bearer()))["job"]
     # 0.1.0 tells no kind; nothing counted is no stage, and no time left is a time.
     assert (found["kind"], found["stage"], found["etaSeconds"]) == ("GENERATION", None, 0.0)
+    done = gateway.social.add_job(state=jobs_pb2.JOB_STATE_SUCCEEDED, stage_unit="uploads", stage_total=1)
+    assert (await gateway.data(JOB, {"id": done.job_id}, gateway.bearer()))["job"]["stage"] is None
     new = gateway.social.add_job()
     assert (await gateway.data(JOB, {"id": new.job_id}, gateway.bearer()))["job"]["etaSeconds"] is None
 

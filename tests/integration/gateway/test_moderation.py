@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from museed.social.v1 import accounts_pb2, moderation_pb2
+from museed.social.v1 import accounts_pb2, engagement_pb2, moderation_pb2
 from services.chassis.errors import Aborted
 from tests.fakes.upstreams import new_id, timestamp
 from tests.integration.gateway.conftest import Gateway
@@ -260,3 +260,16 @@ async def test_all_of_it_is_for_admins(gateway: Gateway) -> None:
     )
     assert body["data"] == {"reports": None, "auditLog": None, "searchAccounts": None}
     assert {error["extensions"]["code"] for error in body["errors"]} == {"PERMISSION_DENIED"}
+
+
+async def test_what_is_shown_again_comes_along(gateway: Gateway) -> None:
+    playlist = gateway.social.add_playlist([])
+    success = "... on ShowContentSuccess { playlist { title } comment { text } }"
+    wanted = {"subjectKind": "PLAYLIST", "subjectId": playlist.playlist_id, "because": "fine"}
+    found = await run(gateway, "showContent", "ShowContentInput", success, wanted)
+    assert (found["playlist"], found["comment"]) == ({"title": playlist.title}, None)
+    comment = engagement_pb2.Comment(comment_id=new_id(), text="Hm", created_at=timestamp())
+    gateway.social.answers["BatchGetComments"] = engagement_pb2.BatchGetCommentsResponse(comments=[comment])
+    wanted = {"subjectKind": "COMMENT", "subjectId": comment.comment_id, "because": "fine"}
+    found = await run(gateway, "showContent", "ShowContentInput", success, wanted)
+    assert (found["playlist"], found["comment"]) == (None, {"text": "Hm"})

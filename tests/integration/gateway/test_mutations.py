@@ -54,7 +54,9 @@ async def test_sign_up_returns_the_account_logged_in(gateway: Gateway) -> None:
     }
     me = await gateway.data("{ me { email } }", headers={"Authorization": f"Bearer {token}"})
     assert me == {"me": {"email": "mina@example.org"}}
-    again = (await gateway.data(SIGN_UP, {"input": account}))["signUp"]
+    assert gateway.social.requests["SignUp"].idempotency_key == ""
+    again = (await gateway.data(SIGN_UP, {"input": account | {"idempotencyKey": "of mine"}}))["signUp"]
+    assert gateway.social.requests["SignUp"].idempotency_key == "of mine"
     assert again == refusal(
         "AlreadyExistsError", "USERNAME_TAKEN", "this username is taken", field="username", value="mina"
     )

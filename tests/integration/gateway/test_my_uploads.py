@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from museed.social.v1 import blocklists_pb2, catalog_pb2, jobs_pb2, library_pb2, reference_pb2, uploads_pb2
-from services.chassis.errors import NotFound, ResourceExhausted
+from services.chassis.errors import NotFound
 from tests.fakes.upstreams import new_id, timestamp
 from tests.integration.gateway.conftest import Gateway
 
@@ -75,14 +75,12 @@ async def test_guests_have_none_and_what_is_foreign_is_not_found(gateway: Gatewa
     assert body["errors"][0]["extensions"]["field"] == "uploadId"
 
 
-async def test_quota_tells_what_is_left_or_when_to_come_again(gateway: Gateway) -> None:
-    gateway.social.left_upload_bytes = 5_000_000_000
+async def test_quota_tells_what_is_left_to_whoever_may_read(gateway: Gateway) -> None:
     document = "{ uploadQuota { leftCount leftBytes } }"
-    found = await gateway.data(document, headers=gateway.bearer())
-    assert found["uploadQuota"] == {"leftCount": 1, "leftBytes": 5_000_000_000}
-    gateway.social.faults["CheckUpload"] = ResourceExhausted("full", reason="UPLOAD_QUOTA_REACHED", retry_after_ms=9)
-    body = await gateway.run(document, headers=gateway.bearer())
-    assert body["errors"][0]["extensions"]["retryAfterMs"] == 9
+    for count, size in ((3, 5_000_000_000), (0, 0)):
+        gateway.social.answers["GetUploadQuota"] = uploads_pb2.GetUploadQuotaResponse(left_count=count, left_bytes=size)
+        found = await gateway.data(document, headers=gateway.bearer(kind="api", scope="read"))
+        assert found["uploadQuota"] == {"leftCount": count, "leftBytes": size}
 
 
 async def test_upload_is_deleted(gateway: Gateway) -> None:
@@ -126,18 +124,18 @@ async def test_tracks_and_artists_are_blocked_and_unblocked(gateway: Gateway) ->
     gateway.social.answers["BatchGetArtists"] = library_pb2.BatchGetArtistsResponse(artists=[artist])
     document = """mutation($t: ID!, $a: ID!) {
       blockTrack(input: {trackId: $t}) { ... on BlockTrackSuccess { track { title } } }
-      unblockTrack(input: {trackId: $t}) { ... on UnblockTrackSuccess { unblockedTrackId } }
+      unblockTrack(input: {trackId: $t}) { ... on UnblockTrackSuccess { trackId track { title } } }
       blockArtist(input: {artistId: $a}) { ... on BlockArtistSuccess { artist { name } } }
-      unblockArtist(input: {artistId: $a}) { ... on UnblockArtistSuccess { unblockedArtistId } } }"""
+      unblockArtist(input: {artistId: $a}) { ... on UnblockArtistSuccess { artistId artist { name } } } }"""
     found = await gateway.data(document, {"t": track.track_id, "a": artist.artist_id}, gateway.bearer())
     assert found == {
         "blockTrack": {"track": {"title": "Track 000"}},
-        "unblockTrack": {"unblockedTrackId": track.track_id},
+        "unblockTrack": {"trackId": track.track_id, "track": {"title": "Track 000"}},
         "blockArtist": {"artist": {"name": "Kim"}},
-        "unblockArtist": {"unblockedArtistId": artist.artist_id},
+        "unblockArtist": {"artistId": artist.artist_id, "artist": {"name": "Kim"}},
     }
     assert gateway.behind.spent() == {
-        "BlockTrack": 1, "BatchGetTracks": 1, "UnblockTrack": 1, "BlockArtist": 1, "BatchGetArtists": 1,
+        "BlockTrack": 1, "BatchGetTracks": 2, "UnblockTrack": 1, "BlockArtist": 1, "BatchGetArtists": 2,
         "UnblockArtist": 1,
     }  # fmt: skip
 

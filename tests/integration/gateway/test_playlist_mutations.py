@@ -127,10 +127,10 @@ ROWS: list[Row] = [
     (
         "rotateShareSlug",
         "playlist { title }",
-        {"playlistId": PLAYLIST_ID},
+        {"playlistId": PLAYLIST_ID, "idempotencyKey": "of mine"},
         "RotateShareSlug",
         editing_pb2.RotateShareSlugResponse(playlist=PLAYLIST),
-        editing_pb2.RotateShareSlugRequest(playlist_id=PLAYLIST_ID),
+        editing_pb2.RotateShareSlugRequest(playlist_id=PLAYLIST_ID, idempotency_key="of mine"),
         {"playlist": {"title": "Rain"}},
     ),
     (
@@ -171,12 +171,12 @@ ROWS: list[Row] = [
     ),
     (
         "deleteComment",
-        "deletedCommentId",
+        "deletedCommentId playlistId",
         {"commentId": COMMENT_ID},
         "DeleteComment",
-        engagement_pb2.DeleteCommentResponse(),
+        engagement_pb2.DeleteCommentResponse(playlist_id=PLAYLIST_ID),
         engagement_pb2.DeleteCommentRequest(comment_id=COMMENT_ID),
-        {"deletedCommentId": COMMENT_ID},
+        {"deletedCommentId": COMMENT_ID, "playlistId": PLAYLIST_ID},
     ),
     (
         "importPlaylist",
@@ -357,3 +357,26 @@ async def test_playlist_that_came_out_of_an_edit_shows_its_entries(gateway: Gate
     nodes = found["likePlaylist"]["playlist"]["entries"]["nodes"]
     assert [node["track"]["title"] for node in nodes] == ["Track 000", "Track 001"]
     assert gateway.behind.spent() == {"LikePlaylist": 1, "BatchListEntries": 1, "BatchGetTracks": 1}
+
+
+async def test_comments_bring_the_playlist_with_its_newest_count(gateway: Gateway) -> None:
+    playlist_id = gateway.social.add_playlist([]).playlist_id
+    gateway.social.playlists[playlist_id].playlist.comment_count = 7
+    comment = engagement_pb2.Comment(comment_id=COMMENT_ID, text="Hm", playlist_id=playlist_id, created_at=timestamp())
+    gateway.social.answers["AddComment"] = engagement_pb2.AddCommentResponse(comment=comment)
+    gateway.social.answers["DeleteComment"] = engagement_pb2.DeleteCommentResponse(playlist_id=playlist_id)
+    document = """mutation($p: ID!, $c: ID!) {
+      addComment(input: {playlistId: $p, text: "Hm"}) { ... on AddCommentSuccess { playlist { commentCount } } }
+      deleteComment(input: {commentId: $c}) { ... on DeleteCommentSuccess { playlist { commentCount } } } }"""
+    ids = {"p": playlist_id, "c": COMMENT_ID}
+    found = await gateway.data(document, ids, gateway.bearer())
+    assert found == {
+        "addComment": {"playlist": {"commentCount": 7}},
+        "deleteComment": {"playlist": {"commentCount": 7}},
+    }
+    # By the call that knows the newest, not by that for lists.
+    assert gateway.behind.spent() == {"AddComment": 1, "DeleteComment": 1, "GetPlaylist": 2}
+    del gateway.social.playlists[playlist_id]  # private meanwhile
+    assert await gateway.data(document, ids, gateway.bearer()) == {
+        "addComment": {"playlist": None}, "deleteComment": {"playlist": None},
+    }  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from museed.social.v1 import accounts_pb2, engagement_pb2, exchange_pb2, feed_pb2, playlists_pb2
+from museed.social.v1 import accounts_pb2, engagement_pb2, exchange_pb2, feed_pb2, people_pb2, playlists_pb2
 from services.gateway.schema.paging import cursor
 from tests.fakes.upstreams import new_id, timestamp
 from tests.integration.gateway.conftest import Gateway, serving_gateway
@@ -307,6 +307,58 @@ async def test_liked_playlists_are_the_callers_unless_somebody_is_named(gateway:
     )
     body = await gateway.run(LIKED)
     assert body["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED", "reason": "LOGIN_REQUIRED"}
+
+
+async def test_what_many_people_like_costs_one_call(gateway: Gateway) -> None:
+    document = """query($id: ID!) { playlist(id: $id) { likers(first: 30) { nodes {
+      userId likedPlaylists(first: 2) { pageInfo { hasNextPage endCursor } edges { likedAt node { title } } } } } } }"""
+
+    def liked(request: feed_pb2.BatchListLikedPlaylistsRequest) -> feed_pb2.BatchListLikedPlaylistsResponse:
+        answer = feed_pb2.BatchListLikedPlaylistsResponse()
+        for user_id in request.user_ids[1:]:  # the first one is not to be seen
+            answer.users.add(
+                user_id=user_id,
+                playlists=[
+                    feed_pb2.LikedPlaylist(
+                        playlist=playlists_pb2.Playlist(
+                            title=f"Of {user_id}", visibility=playlists_pb2.VISIBILITY_PUBLIC
+                        ),
+                        liked_at=timestamp(),
+                    )
+                ],
+                next_page_token="a token",
+            )
+        return answer
+
+    gateway.social.answers["BatchListLikedPlaylists"] = liked
+    playlist = gateway.social.add_playlist([])
+    people = [gateway.social.add_user(f"person{number}") for number in range(12)]
+    gateway.social.answers["BatchListLikers"] = engagement_pb2.BatchListLikersResponse(
+        playlists=[
+            engagement_pb2.LikersOfPlaylist(
+                playlist_id=playlist.playlist_id,
+                likers=[engagement_pb2.Liker(user=person, liked_at=timestamp()) for person in people],
+            )
+        ]
+    )
+    found = await gateway.data(document, {"id": playlist.playlist_id})
+    nodes = found["playlist"]["likers"]["nodes"]
+    assert nodes[0]["likedPlaylists"]["edges"] == []
+    assert [node["likedPlaylists"]["edges"] for node in nodes[1:]] == [
+        [{"likedAt": "2026-01-02T03:04:05+00:00", "node": {"title": f"Of {node['userId']}"}}] for node in nodes[1:]
+    ]
+    assert gateway.social.requests["BatchListLikedPlaylists"].page_size == 2
+    assert gateway.behind.spent() == {"GetPlaylist": 1, "BatchListLikers": 1, "BatchListLikedPlaylists": 1}
+    # It goes on behind the cursor, of one person.
+    gateway.social.answers["GetProfile"] = people_pb2.GetProfileResponse(profile=people_pb2.Profile(user=people[1]))
+    gateway.social.answers["ListLikedPlaylists"] = feed_pb2.ListLikedPlaylistsResponse()
+    more = """query($name: String!, $after: String) {
+      user(username: $name) { likedPlaylists(after: $after) { nodes { title } } } }"""
+    after = nodes[1]["likedPlaylists"]["pageInfo"]["endCursor"]
+    await gateway.data(more, {"name": "person1", "after": after})
+    assert gateway.social.requests["ListLikedPlaylists"] == feed_pb2.ListLikedPlaylistsRequest(
+        user_id=people[1].user_id, page_size=20, page_token="a token"
+    )
 
 
 async def test_playlists_of_a_person(gateway: Gateway) -> None:

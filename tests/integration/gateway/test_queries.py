@@ -121,7 +121,7 @@ async def test_document_over_everything_costs_one_call_a_field_and_one_a_loader(
         "GetViewer": 1,
         "GetPlaylist": 1,
         "BatchGetUsers": 1,
-        "BatchGetTracks": 2,
+        "BatchGetTracks": 3,  # those of a list that leaves some out by themselves
         "SearchTracks": 1,
         "Search": 1,
         "ListMyPlaylists": 1,
@@ -231,6 +231,21 @@ async def test_similar_tracks_keep_the_index_order_and_skip_the_deleted(gateway:
         ]
         assert gateway.retriever.requests["Search"].track_id == seed.track_id
     assert gateway.behind.spent() == {"Search": 3, "BatchGetTracks": 3}
+    assert not gateway.social.requests["BatchGetTracks"].leave_out_blocked  # a guest blocks nothing
+
+
+async def test_similar_tracks_leave_out_what_the_caller_blocks_unless_they_want_it(gateway: Gateway) -> None:
+    seed, near, far = gateway.social.add_tracks(3)
+    gateway.retriever.hits = [(near.track_id, 0.75), (far.track_id, -0.25)]
+    gateway.social.blocked_tracks = {near.track_id}
+    document = """query($id: ID!, $out: Boolean! = true) {
+      similarTracks(trackId: $id, leaveOutBlocked: $out) { nodes { title } } }"""
+    found = await gateway.data(document, {"id": seed.track_id}, gateway.bearer())
+    assert found["similarTracks"]["nodes"] == [{"title": "Track 002"}]
+    found = await gateway.data(document, {"id": seed.track_id, "out": False}, gateway.bearer())
+    assert found["similarTracks"]["nodes"] == [{"title": "Track 001"}, {"title": "Track 002"}]
+    found = await gateway.data(document, {"id": seed.track_id})
+    assert len(found["similarTracks"]["nodes"]) == 2
 
 
 async def test_node_finds_everything_that_has_an_id(gateway: Gateway) -> None:

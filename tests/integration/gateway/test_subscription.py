@@ -20,7 +20,8 @@ from tests.integration.gateway.live_steps import failure, hearing, ring
 from tests.integration.gateway.socket_client import SocketClient, dialled, initialised
 
 PROGRESS = """subscription($id: ID!) { jobProgress(jobId: $id) {
-  state progress isFinished failureReason playlist { title entries(first: 5) { nodes { track { title } } } } } }"""
+  state progress stage { unit done total } etaSeconds isFinished failureReason
+  playlist { title entries(first: 5) { nodes { track { title } } } } } }"""
 
 
 @pytest.fixture
@@ -53,8 +54,14 @@ async def test_job_is_followed_from_its_state_to_its_playlist(
     async with asyncio.timeout(60), initialised(live.url, live.bearer()["Authorization"]) as client:
         await client.subscribe("1", PROGRESS, {"id": job.job_id})
         seen = [await next_job(client)]
-        for state, progress in ((jobs_pb2.JOB_STATE_EMBEDDING, 0.25), (jobs_pb2.JOB_STATE_SEARCHING, 0.5)):
-            live.social.move_job(job.job_id, state, progress)
+        counted: dict[str, Any] = {"stage_unit": "seeds", "stage_total": 3}
+        for state, progress, more in (
+            (jobs_pb2.JOB_STATE_EMBEDDING, 0.25, counted | {"stage_done": 1, "eta_seconds": 12.5}),
+            # Only what the state counts is another.
+            (jobs_pb2.JOB_STATE_EMBEDDING, 0.25, counted | {"stage_done": 2, "eta_seconds": 6.0}),
+            (jobs_pb2.JOB_STATE_SEARCHING, 0.5, {"stage_unit": "tracks", "stage_done": 10, "stage_total": 25}),
+        ):
+            live.social.move_job(job.job_id, state, progress, **more)
             await ring(bus, job.job_id)
             seen.append(await next_job(client))
         playlist = live.social.add_playlist(tracks)
@@ -65,13 +72,20 @@ async def test_job_is_followed_from_its_state_to_its_playlist(
         seen.append(await next_job(client))
         assert await client.receive() == {"id": "1", "type": "complete"}
     under_way = {"isFinished": False, "failureReason": None, "playlist": None}
+
+    def stage(unit: str, done: int, total: int) -> dict[str, Any]:
+        return {"stage": {"unit": unit, "done": done, "total": total}}
+
     assert seen == [
-        {"state": "QUEUED", "progress": 0.0, **under_way},
-        {"state": "EMBEDDING", "progress": 0.25, **under_way},
-        {"state": "SEARCHING", "progress": 0.5, **under_way},
+        {"state": "QUEUED", "progress": 0.0, "stage": None, "etaSeconds": None, **under_way},
+        {"state": "EMBEDDING", "progress": 0.25, **stage("seeds", 1, 3), "etaSeconds": 12.5, **under_way},
+        {"state": "EMBEDDING", "progress": 0.25, **stage("seeds", 2, 3), "etaSeconds": 6.0, **under_way},
+        {"state": "SEARCHING", "progress": 0.5, **stage("tracks", 10, 25), "etaSeconds": 6.0, **under_way},
         {
             "state": "SUCCEEDED",
             "progress": 1.0,
+            **stage("tracks", 10, 25),
+            "etaSeconds": 6.0,
             "isFinished": True,
             "failureReason": None,
             "playlist": {
@@ -210,3 +224,21 @@ async def test_pages_of_other_sites_cannot_open_a_socket(tmp_path: Path) -> None
         with pytest.raises(InvalidStatus):
             async with dialled(gateway.url, origin="https://evil.example"):
                 pass
+
+
+async def test_one_operation_too_many_is_a_coded_error_and_ends_no_other(gateway: Gateway) -> None:
+    job = gateway.social.add_job()
+    async with asyncio.timeout(60), initialised(gateway.url, gateway.bearer()["Authorization"]) as client:
+        for number in range(50):
+            await client.subscribe(str(number), PROGRESS, {"id": job.job_id})
+            assert (await next_job(client, str(number)))["state"] == "QUEUED"
+        await client.subscribe("50", PROGRESS, {"id": job.job_id})
+        assert await failure(client, "50") == {
+            "code": "RESOURCE_EXHAUSTED",
+            "reason": "TOO_MANY_OPERATIONS",
+            "value": "50",
+            "limit": "50",
+        }
+        await client.send(id="7", type="complete")
+        await client.subscribe("50", PROGRESS, {"id": job.job_id})
+        assert (await next_job(client, "50"))["state"] == "QUEUED"

@@ -30,6 +30,7 @@ async def slices(data: bytes, size: int = 10_000) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_file_is_stored_under_its_digest_and_recorded(gateway: Gateway, chunked: bool) -> None:
     headers = gateway.bearer() | {"X-File-Name": quote("좋은 날.mp3"), "Content-Type": "application/octet-stream"}
+    headers["Idempotency-Key"] = "of mine"
     response = await gateway.http.post("/uploads", content=slices(SONG) if chunked else SONG, headers=headers)
     assert response.status_code == 201
     body = response.json()
@@ -43,6 +44,7 @@ async def test_file_is_stored_under_its_digest_and_recorded(gateway: Gateway, ch
         "audio/mpeg",
         "좋은 날.mp3",
     )
+    assert sent.idempotency_key == "of mine"
     (path,) = stored(gateway)
     assert (path.name, path.read_bytes()) == (digest.hexdigest(), SONG)
 

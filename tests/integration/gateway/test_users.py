@@ -379,3 +379,30 @@ async def test_what_one_mutation_showed_is_read_anew_for_the_next(gateway: Gatew
         "unfollowUser": {"user": {"profile": {"followerCount": 0}}},
     }
     assert gateway.behind.spent() == {"Follow": 1, "Unfollow": 1, "BatchGetUsers": 2, "GetProfile": 2}
+
+
+async def test_people_are_found_by_name_in_one_call(gateway: Gateway) -> None:
+    users = [accounts_pb2.User(user_id=new_id(), username=name, created_at=timestamp()) for name in ("mina", "minho")]
+    gateway.social.answers["SearchPeople"] = people_pb2.SearchPeopleResponse(users=users, next_page_token="more")
+    document = """query($after: String) { searchUsers(query: "min", first: 2, after: $after) {
+      nodes { username } pageInfo { hasNextPage endCursor } } }"""
+    found = (await gateway.data(document))["searchUsers"]
+    assert found["nodes"] == [{"username": "mina"}, {"username": "minho"}]
+    assert found["pageInfo"]["hasNextPage"] is True
+    await gateway.data(document, {"after": found["pageInfo"]["endCursor"]})
+    assert gateway.social.requests["SearchPeople"] == people_pb2.SearchPeopleRequest(
+        query="min", page_size=2, page_token="more"
+    )
+    assert gateway.behind.spent() == {"SearchPeople": 2}
+
+
+async def test_own_account_has_an_id_by_which_it_is_found(gateway: Gateway) -> None:
+    headers = gateway.bearer(sub=new_id())
+    viewer = (await gateway.data("{ me { id email user { userId } } }", headers=headers))["me"]
+    assert base64.b64decode(viewer["id"]).decode() == f"Viewer:{viewer['user']['userId']}"
+    document = "query($id: ID!) { node(id: $id) { id ... on Viewer { email } } }"
+    found = await gateway.data(document, {"id": viewer["id"]}, headers)
+    assert found["node"] == {"id": viewer["id"], "email": viewer["email"]}
+    for who, reason in ((gateway.bearer(sub=new_id()), "USER_NOT_FOUND"), ({}, "LOGIN_REQUIRED")):
+        body = await gateway.run(document, {"id": viewer["id"]}, who)
+        assert (body["data"], body["errors"][0]["extensions"]["reason"]) == ({"node": None}, reason)

@@ -150,7 +150,7 @@ class Retriever:
         assert isinstance(keeper, SnapshotKeeper)
         return keeper
 
-    async def until(self, is_true: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    async def until(self, is_true: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Wait until a claim about the live index is true."""
         assert await self.live.wait_until(is_true, timeout_s), f"not so after {timeout_s} s"
 

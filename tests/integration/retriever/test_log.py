@@ -158,9 +158,9 @@ async def test_a_read_point_that_is_not_reached_is_refused_within_the_deadline(
     ack = await log.put("a", 1)
     request = retriever_pb2.SearchRequest(track_id="a", min_read_point=await read_point(bus, ack.sequence + 1))
     # Of the caller's time all but a moment is kept for the answer: else the caller would hear DEADLINE_EXCEEDED.
-    monkeypatch.setattr("services.retriever.servicer.waiting._ANSWER_S", 9.5)
+    monkeypatch.setattr("services.retriever.servicer.waiting._ANSWER_S", 59.5)
     with pytest.raises(Unavailable) as refused:
-        await retriever.stub.Search(request, timeout=10)
+        await retriever.stub.Search(request, timeout=60)
     assert (refused.value.reason, refused.value.field, refused.value.retry_after_ms) == (
         "INDEX_BEHIND",
         "min_read_point",

@@ -154,7 +154,7 @@ async def test_a_life_with_sigterm_and_kill(process: Process, log: Log, social: 
     await process.start()
     await process.until_serving()
     again = await process.stub.Search(
-        retriever_pb2.SearchRequest(track_id="t0", k=5, exclude_track_ids=["t10"]), timeout=5
+        retriever_pb2.SearchRequest(track_id="t0", k=5, exclude_track_ids=["t10"]), timeout=60
     )
     assert list(again.hits) == list(hits.hits)
     status, lines = await process.end(signal.SIGTERM)

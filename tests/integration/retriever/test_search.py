@@ -140,7 +140,7 @@ async def test_damping_changes_the_order_and_tells_the_cosine(library: Retriever
     assert {hit.track_id: hit.similarity for hit in damped.hits} == {hit.track_id: hit.similarity for hit in plain.hits}
     first = await library.stub.Search(retriever_pb2.SearchRequest(vector=vector, k=7, hub_damping=0.5), timeout=30)
     second = await library.stub.Search(
-        retriever_pb2.SearchRequest(vector=vector, k=7, hub_damping=0.5, page_token=first.next_page_token), timeout=5
+        retriever_pb2.SearchRequest(vector=vector, k=7, hub_damping=0.5, page_token=first.next_page_token), timeout=60
     )
     assert found(first) + found(second) == found(damped)[:14]
 

@@ -23,6 +23,10 @@ async def log_in(social: Client, login: str, password: str) -> accounts_pb2.LogI
     return await social.accounts.LogIn(accounts_pb2.LogInRequest(login=login, password=password), timeout=TIMEOUT_S)
 
 
+async def let_grace_pass(sql: Sql) -> None:
+    await sql.execute("UPDATE refresh_tokens SET used_at = used_at - interval '10 seconds'")
+
+
 async def refresh(social: Client, token: str) -> accounts_pb2.RefreshSessionResponse:
     request = accounts_pb2.RefreshSessionRequest(refresh_token=token)
     return await social.accounts.RefreshSession(request, timeout=TIMEOUT_S)
@@ -174,9 +178,10 @@ async def test_refresh_rotates_and_the_new_token_goes_on(social: Client) -> None
     assert (await view(social, third.tokens.access_token)).user.user_id == person.user_id
 
 
-async def test_reuse_of_an_old_token_ends_the_session_everywhere(social: Client, mesh: Mesh) -> None:
+async def test_reuse_of_an_old_token_ends_the_session_everywhere(social: Client, mesh: Mesh, sql: Sql) -> None:
     person, bystander = await social.sign_up(), await social.sign_up()
     second = await refresh(social, person.refresh_token)
+    await let_grace_pass(sql)
     with pytest.raises(Unauthenticated) as refusal:
         await refresh(social, person.refresh_token)
     assert refusal.value.reason == "REFRESH_TOKEN_REUSED"
@@ -200,14 +205,48 @@ async def test_reuse_of_an_old_token_ends_the_session_everywhere(social: Client,
     assert event.session_id == ended.session_ids[0]
 
 
-async def test_of_two_refreshes_with_one_token_at_once_one_wins_and_the_session_ends(social: Client) -> None:
+async def test_who_refresh_with_one_token_at_once_go_on_with_the_same_one(social: Client, sql: Sql) -> None:
     person = await social.sign_up()
-    results = await asyncio.gather(*(refresh(social, person.refresh_token) for _ in range(2)), return_exceptions=True)
-    won = [result for result in results if isinstance(result, accounts_pb2.RefreshSessionResponse)]
-    lost = [result for result in results if isinstance(result, Unauthenticated)]
-    assert ([one.reason for one in lost], len(won)) == (["REFRESH_TOKEN_REUSED"], 1)
-    with pytest.raises(Unauthenticated):
-        await refresh(social, won[0].tokens.refresh_token)
+    results = await asyncio.gather(*(refresh(social, person.refresh_token) for _ in range(4)))
+    (token,) = {result.tokens.refresh_token for result in results}
+    assert await sql.fetchval("SELECT count(*) FROM refresh_tokens") == 2
+    for result in results:
+        assert (await view(social, result.tokens.access_token)).user.user_id == person.user_id
+    assert (await refresh(social, token)).tokens.refresh_token != token
+
+
+async def test_an_answer_that_was_lost_is_given_again_with_what_came_since(social: Client, sql: Sql) -> None:
+    person = await social.sign_up()
+    second = (await refresh(social, person.refresh_token)).tokens.refresh_token
+    assert (await refresh(social, person.refresh_token)).tokens.refresh_token == second
+    third = (await refresh(social, second)).tokens.refresh_token
+    assert (await refresh(social, person.refresh_token)).tokens.refresh_token == third
+    await let_grace_pass(sql)
+    with pytest.raises(Unauthenticated) as refusal:
+        await refresh(social, person.refresh_token)
+    assert refusal.value.reason == "REFRESH_TOKEN_REUSED"
+    with pytest.raises(Unauthenticated) as refusal:
+        await refresh(social, third)
+    assert refusal.value.reason == "SESSION_REVOKED"
+
+
+async def test_what_another_release_traded_a_token_for_cannot_be_told_again(social: Client, sql: Sql) -> None:
+    person = await social.sign_up()
+    await refresh(social, person.refresh_token)
+    await sql.execute("UPDATE refresh_tokens SET token_hash = sha256('random') WHERE used_at IS NULL")
+    with pytest.raises(Unauthenticated) as refusal:
+        await refresh(social, person.refresh_token)
+    assert refusal.value.reason == "REFRESH_TOKEN_REUSED"
+
+
+async def test_without_a_grace_a_second_use_ends_the_session(mesh: Mesh) -> None:
+    mesh.settings = mesh.settings.model_copy(update={"refresh_grace_s": 0})
+    social = await mesh.start()
+    person = await social.sign_up()
+    await refresh(social, person.refresh_token)
+    with pytest.raises(Unauthenticated) as refusal:
+        await refresh(social, person.refresh_token)
+    assert refusal.value.reason == "REFRESH_TOKEN_REUSED"
 
 
 async def test_unknown_and_expired_refresh_tokens_are_refused(social: Client, sql: Sql) -> None:

@@ -152,3 +152,19 @@ async def test_person_is_forgotten_a_part_at_a_time(lists: Lists, database: Data
     assert gone == [5, 2]
     left = await sql.fetch("SELECT user_id FROM blocked_tracks UNION ALL SELECT user_id FROM blocked_artists")
     assert [str(row["user_id"]) for row in left] == [lists.other.user_id]
+
+
+async def test_tracks_are_read_without_what_the_caller_blocks(lists: Lists) -> None:
+    await lists.block_track(lists.tracks[0])
+    await lists.block_artist(lists.artists[1])  # songs 1 and 4
+
+    async def found(who: Person | None, *, leave_out: bool) -> set[str]:
+        request = catalog_pb2.BatchGetTracksRequest(track_ids=lists.tracks, leave_out_blocked=leave_out)
+        metadata = None if who is None else who.metadata
+        answer = await lists.social.catalog.BatchGetTracks(request, timeout=TIMEOUT_S, metadata=metadata)
+        return {track.track_id for track in answer.tracks}
+
+    everything = set(lists.tracks)
+    assert await found(lists.person, leave_out=True) == {lists.tracks[number] for number in (2, 3, 5)}
+    assert await found(lists.person, leave_out=False) == everything
+    assert await found(lists.other, leave_out=True) == await found(None, leave_out=True) == everything

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from museed.social.v1 import feed_pb2, people_events_pb2
+from museed.social.v1 import feed_pb2
 from services.chassis.errors import InvalidArgument, Unauthenticated
 from services.social.domain.activities import ActivityKind, first_id_of
-from services.social.domain.ids import PlaylistId, UserId, new_id
+from services.social.domain.ids import PlaylistId, UserId
 from services.social.store import activities
 from services.social.store.database import LAST_ID, Database
 from services.social.store.feed import OF_ALL, OF_EACH, FeedPlan, read_feed
@@ -352,53 +352,6 @@ async def test_old_activities_are_forgotten(database: Database, sql: Sql) -> Non
     await forgetting(activities.delete_old, 90)(database, NOW)
     left = {str(row[0]) for row in await sql.fetch("SELECT activity_id FROM activities")}
     assert left == set(ids[1:])
-
-
-async def test_each_activity_is_told_once_as_the_feed_has_it_whoever_writes_it(
-    database: Database, social: Client, sql: Sql
-) -> None:
-    # The publisher empties the outbox: keep what is written.
-    await sql.execute(
-        "CREATE TABLE told (LIKE outbox);"
-        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN INSERT INTO told SELECT NEW.*; RETURN NEW; END $$;"
-        "CREATE TRIGGER keep AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION keep()"
-    )
-    viewer = await social.sign_up("viewer")
-    ann, bob = [await make_person(sql, name) for name in ("ann", "bob")]
-    await follow_in_tables(sql, viewer.user_id, ann)
-    playlist_id = await show(sql, ann, 1)  # by the trigger
-    other_id = await show(sql, bob, 2)
-    comment_id = new_id()
-    await like(sql, ann, other_id)
-    await follow_in_tables(sql, ann, bob)
-    at = NOW.replace(microsecond=123456)
-    async with database.transaction() as connection:
-        for _ in range(2):
-            await activities.record(connection, ActivityKind.LIKED, UserId(ann), at, playlist_id=other_id)
-            await activities.record(connection, ActivityKind.FOLLOWED, UserId(ann), at, user_id=UserId(bob))
-            await activities.record(connection, ActivityKind.SAVED, UserId(ann), at, playlist_id=other_id)
-        await sql.execute(
-            "INSERT INTO comments (comment_id, playlist_id, user_id, text, created_at) VALUES ($1, $2, $3, 'x', $4)",
-            comment_id,
-            other_id,
-            ann,
-            at,
-        )
-        await activities.record(
-            connection, ActivityKind.COMMENTED, UserId(ann), at, playlist_id=other_id, comment_id=comment_id
-        )
-    rows = await sql.fetch(
-        "SELECT key, payload FROM told WHERE subject = 'museed.social.v1.activity_recorded' ORDER BY id"
-    )
-    told = [people_events_pb2.ActivityRecorded.FromString(row["payload"]).activity for row in rows]
-    assert [row["key"] for row in rows] == [one.activity_id for one in told]
-    answer = await feeds(social).ListFeed(feed_pb2.ListFeedRequest(), timeout=TIMEOUT_S, metadata=viewer.metadata)
-    assert len(answer.activities) == 5
-    by_id = {one.activity_id: one for one in told}
-    assert [by_id[one.activity_id] for one in answer.activities] == list(answer.activities)
-    assert [(one.actor_id, one.playlist_id) for one in told if one.actor_id == bob] == [(bob, other_id)]
-    assert by_id[answer.activities[-1].activity_id].playlist_id == playlist_id
 
 
 async def test_all_whom_somebody_follows_are_listed_by_id(social: Client, sql: Sql) -> None:

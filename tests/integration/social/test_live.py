@@ -9,10 +9,10 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.integration.gateway.live_steps import event
 from tests.integration.gateway.socket_client import SocketClient, initialised
-from tests.integration.social.conftest import Client, Mesh, Person, Sql
+from tests.integration.social.conftest import Client, Mesh, Person
 from tests.integration.social.gateway_process import gateway_before
-from tests.integration.social.hands import Hands
-from tests.integration.social.people_steps import block, follow, show
+from tests.integration.social.hands import PUBLIC, Hands
+from tests.integration.social.people_steps import block, follow
 
 FEED = (
     "subscription($after: String) { event: feed(after: $after) { cursor activity { kind playlist { playlistId } } } }"
@@ -31,8 +31,13 @@ async def thing(client: SocketClient, name: str, id_: str = "1") -> tuple[dict[s
     return found[name], found["cursor"]
 
 
+async def shown_by(social: Client, who: Person) -> str:
+    """Let somebody make a public playlist."""
+    return (await Hands(social, who).create(visibility=PUBLIC)).playlist.playlist_id
+
+
 async def test_what_people_do_is_with_their_followers_and_goes_on_after_a_pause(
-    mesh: Mesh, social: Client, sql: Sql, tmp_path: Path
+    mesh: Mesh, social: Client, tmp_path: Path
 ) -> None:
     ann, bob, eve = [await social.sign_up(name) for name in ("ann", "bob", "eve")]
     await follow(social, ann, bob.user_id)
@@ -42,9 +47,9 @@ async def test_what_people_do_is_with_their_followers_and_goes_on_after_a_pause(
             assert (await event(client))["activity"] is None
             await bobs.subscribe("1", NOTES, {})
             assert (await event(bobs))["notification"] is None
-            # Bob's becomes public by the database alone, Eve's is nobody's business.
-            await show(sql, eve.user_id)
-            shown = await show(sql, bob.user_id)
+            # Eve's is nobody's business.
+            await shown_by(social, eve)
+            shown = await shown_by(social, bob)
             found, cursor = await thing(client, "activity")
             assert found == {"kind": "CREATED", "playlist": {"playlistId": shown}}
             await Hands(social, eve).like(shown)
@@ -55,14 +60,14 @@ async def test_what_people_do_is_with_their_followers_and_goes_on_after_a_pause(
             await Hands(social, eve).comment(shown, "nice")
             found, cursor = await thing(client, "activity")
             assert found["kind"] == "COMMENTED"
-        later = await show(sql, bob.user_id)
+        later = await shown_by(social, bob)
         await block(social, eve, ann.user_id)  # which ends the follow
-        await show(sql, eve.user_id)
+        await shown_by(social, eve)
         async with initialised(door.url, bearer(ann)) as client:
             await client.subscribe("1", FEED, {"after": cursor})
             found, _ = await thing(client, "activity")
             assert found["playlist"] == {"playlistId": later}
-            last = await show(sql, bob.user_id)
+            last = await shown_by(social, bob)
             found, _ = await thing(client, "activity")
             assert found["playlist"] == {"playlistId": last}
             await door.do("logOut", token=ann.access_token)

@@ -94,7 +94,7 @@ def _served(study: Path) -> Iterator[httpx.Client]:
             yield client
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
 
 
 def _key(study: Path) -> dict[str, Any]:

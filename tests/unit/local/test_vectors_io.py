@@ -4,14 +4,16 @@ import base64
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import pytest
 
+from clients.python.wire import Json, Operation
 from deploy.local.client import ClientError
 from deploy.local.vectors_io import MATRIX, ROWS, ImportReport, export_vectors, import_vectors
 
+T = TypeVar("T")
 ENCODER = "mini-1"
 DIMENSION = 4
 KNOWN = {ENCODER: DIMENSION, "other-1": 8}
@@ -24,9 +26,15 @@ class FakeGateway:
         self.vectors = dict(vectors or {})
         self.calls: list[int] = []
 
-    def query(self, document: str, **variables: Any) -> dict[str, Any]:
+    def execute(self, operation: Operation[T], variables: Json) -> T:
+        if operation.name == "ImportVectors":
+            return operation.read({"importVectors": self.take(variables["input"])})
+        assert operation.name == "StoredVectors"
+        return operation.read({"storedVectors": self.page(variables)})
+
+    def page(self, variables: Json) -> Json:
         assert variables["encoderId"] == ENCODER
-        start = int(variables["pageToken"] or 0)
+        start = int(variables.get("pageToken", 0))
         hashes = sorted(self.vectors)[start : start + 2]
         rows = [
             {
@@ -37,9 +45,9 @@ class FakeGateway:
             for one in hashes
         ]
         following = str(start + 2) if start + 2 < len(self.vectors) else None
-        return {"storedVectors": {"vectors": rows, "nextPageToken": following}}
+        return {"vectors": rows, "nextPageToken": following}
 
-    def mutate(self, document: str, input: dict[str, Any]) -> dict[str, Any]:
+    def take(self, input: Json) -> Json:
         assert input["encoderId"] == ENCODER
         self.calls.append(len(input["vectors"]))
         outcomes = []
@@ -47,7 +55,7 @@ class FakeGateway:
             is_known = one["audioHash"] in self.vectors
             self.vectors.setdefault(one["audioHash"], base64.b64decode(one["vectorBase64"]))
             outcomes.append({"outcome": "KNOWN" if is_known else "STORED", "reason": None, "message": None})
-        return {"vectors": outcomes}
+        return {"__typename": "ImportVectorsSuccess", "vectors": outcomes}
 
 
 def unit_rows(count: int, seed: int = 0) -> np.ndarray:

@@ -4,15 +4,19 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import typer
 from rich.console import Console
 
+from clients.python.operations import SetAside
+from clients.python.wire import Json, Operation
 from deploy.local import account, cli, work
 from deploy.local.client import ClientError, GatewayClient
 from deploy.local.state import State
+
+T = TypeVar("T")
 
 
 def letter(
@@ -43,25 +47,31 @@ class StubClient(GatewayClient):
         self.pages = 0
         self.newest = 3
 
-    def query(self, document: str, **variables: Any) -> dict[str, Any]:
+    def execute(self, operation: Operation[T], variables: Json) -> T:
+        return operation.read(self.answer(operation.name, variables))
+
+    def answer(self, name: str, variables: Json) -> Json:
+        if name == "ReplayDeadLetters":
+            self.replayed.append(list(variables["input"]["letterIds"]))
+            return {"replayDeadLetters": self.outcomes(self.replayed[-1])}
         consumer = {"name": "embedder-fake-1", "waitingCount": 7, "inHandCount": 4, "repeatedCount": 0}
         streams = [
             {"name": "EMBED_WORK", "messageCount": 11, "sizeBytes": 2_500_000, "consumers": [consumer]},
             {"name": "DEAD_LETTERS", "messageCount": len(self.letters), "sizeBytes": 0, "consumers": []},
         ]
-        if "first" not in variables:
+        if name == "Work":
             return {"streams": streams, "deadLetters": {"nodes": self.letters[: self.newest]}}
         self.pages += 1
-        start = int(variables["after"] or 0)
+        start = int(variables.get("after", 0))
         end = start + 2  # as short as a page may be
         info = {"hasNextPage": end < len(self.letters), "endCursor": str(end)}
         return {"deadLetters": {"pageInfo": info, "nodes": self.letters[start:end]}}
 
-    def mutate(self, document: str, input: dict[str, Any]) -> dict[str, Any]:
-        self.replayed.append(input["letterIds"])
+    def outcomes(self, letter_ids: list[str]) -> Json:
         kept = {"outcome": "KEPT", "reason": "ENCODER_NOT_KEPT", "message": "no track is heard by it"}
         sent = {"outcome": "SENT", "reason": None, "message": None}
-        return {"letters": [{"letterId": one, **(kept if one[0] == "3" else sent)} for one in input["letterIds"]]}
+        letters = [{"letterId": one, **(kept if one[0] == "3" else sent)} for one in letter_ids]
+        return {"__typename": "ReplayDeadLettersSuccess", "letters": letters}
 
 
 @pytest.fixture
@@ -91,7 +101,7 @@ def test_status_shows_streams_and_the_newest_letters_with_what_to_do(said: io.St
 
 
 def test_track_of_nobody_is_shown_by_its_title_alone(said: io.StringIO) -> None:
-    work.show_letters([letter(7, track={"title": "Song", "artist": None})], "letters")
+    work.show_letters([SetAside.read(letter(7, track={"title": "Song", "artist": None}))], "letters")
     assert "Song" in said.getvalue()
     assert "None" not in said.getvalue()
     assert "letter 7" in said.getvalue()
@@ -105,7 +115,7 @@ def test_names_are_whole_on_a_narrow_screen(monkeypatch: pytest.MonkeyPatch) -> 
     client = StubClient([])
     stream = {"name": "EMBED_WORK", "messageCount": 123_456, "sizeBytes": 10**9, "consumers": consumers}
     letters = {"name": "DEAD_LETTERS", "messageCount": 0, "sizeBytes": 0, "consumers": []}
-    monkeypatch.setattr(client, "query", lambda _: {"streams": [stream, letters], "deadLetters": {"nodes": []}})
+    monkeypatch.setattr(client, "answer", lambda *_: {"streams": [stream, letters], "deadLetters": {"nodes": []}})
     work.show_work(client)
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in written.getvalue().splitlines()[3:]]
     worked_off_by = "".join(cell[3] for cell in cells if len(cell) == 6)
@@ -146,8 +156,8 @@ def test_many_letters_are_replayed_in_calls_that_end_in_time(
 class HalfAway(StubClient):
     """Knows the library, and cannot tell what is under way."""
 
-    def query(self, document: str, **variables: Any) -> dict[str, Any]:
-        if "streams" in document:
+    def answer(self, name: str, variables: Json) -> Json:
+        if name == "Work":
             raise ClientError("NATS cannot be reached now", "BUS_UNAVAILABLE")
         return {"stats": {"trackCount": 7, "indexedCount": 7, "userCount": 1, "playlistCount": 0, "genres": []}}
 

@@ -65,6 +65,9 @@ def test_wrong_sign_up_names_field_value_and_limit(
     assert len(password) < 2 or password not in f"{error.message}{error.metadata}"
 
 
+GRACE = timedelta(seconds=10)
+
+
 def shown(**more: datetime | None) -> ShownRefreshToken:
     fields: dict[str, datetime | None] = {"expires_at": NOW + timedelta(days=1), "used_at": None, "revoked_at": None}
     return ShownRefreshToken(SessionId("s"), UserId("u"), **{**fields, **more})  # type: ignore[arg-type]  # times
@@ -77,13 +80,15 @@ def shown(**more: datetime | None) -> ShownRefreshToken:
         (shown(), RefreshVerdict.TRADED),
         (shown(expires_at=NOW), RefreshVerdict.EXPIRED),
         (shown(expires_at=NOW + timedelta(microseconds=1)), RefreshVerdict.TRADED),
-        (shown(used_at=NOW), RefreshVerdict.REUSED),
-        (shown(used_at=NOW, expires_at=NOW), RefreshVerdict.REUSED),
+        (shown(used_at=NOW), RefreshVerdict.RACED),
+        (shown(used_at=NOW - GRACE + timedelta(microseconds=1)), RefreshVerdict.RACED),
+        (shown(used_at=NOW - GRACE), RefreshVerdict.REUSED),
+        (shown(used_at=NOW - GRACE, expires_at=NOW), RefreshVerdict.REUSED),
         (shown(used_at=NOW, revoked_at=NOW), RefreshVerdict.REVOKED),
     ],
 )
 def test_refresh_token_is_judged(token: ShownRefreshToken | None, verdict: RefreshVerdict) -> None:
-    assert judge_refresh(token, NOW) is verdict
+    assert judge_refresh(token, NOW, GRACE) is verdict
 
 
 def test_refusal_tells_the_verdict_as_reason() -> None:

@@ -72,6 +72,8 @@ CASES: Cases = {
     "PlaylistJobService/ListMyJobs": "lists what is the caller's, whoever that is; see test_playlist_jobs",
     "PlaylistJobService/ListJobs": Case(_list_all, ONLY_ADMIN),
     "PlaylistJobService/ReplayJobs": Case(_replay, ONLY_ADMIN),
+    "PlaylistJobService/BatchGetJobs": "leaves out what is not the caller's; see test_keys_and_waits",
+    "UploadService/GetUploadQuota": "tells of the caller's own quota, whoever that is; see test_keys_and_waits",
     "UploadService/CheckUpload": "tells of the caller's own quota, whoever that is; see test_uploads",
     "UploadService/ListMyUploads": "lists what is the caller's, whoever that is; see test_uploads",
     "UploadService/DeleteUpload": Case(_delete_upload, ONLY_OWNER),

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmuseed/social/v1/accounts.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"k\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x10\n\x08nickname\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa5\x01\n\x06Viewer\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x16.museed.social.v1.User\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x35\n\x11\x65mail_verified_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06locale\x18\x05 \x01(\t\x12\x11\n\tis_listed\x18\x06 \x01(\x08\"\xa7\x01\n\tTokenPair\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x35\n\x11\x61\x63\x63\x65ss_expires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrefresh_token\x18\x03 \x01(\t\x12\x36\n\x12refresh_expires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\rSignUpRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x10\n\x08nickname\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x10\n\x08password\x18\x04 \x01(\t\"g\n\x0eSignUpResponse\x12(\n\x06viewer\x18\x01 \x01(\x0b\x32\x18.museed.social.v1.Viewer\x12+\n\x06tokens\x18\x02 \x01(\x0b\x32\x1b.museed.social.v1.TokenPair\"/\n\x0cLogInRequest\x12\r\n\x05login\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\"f\n\rLogInResponse\x12(\n\x06viewer\x18\x01 \x01(\x0b\x32\x18.museed.social.v1.Viewer\x12+\n\x06tokens\x18\x02 \x01(\x0b\x32\x1b.museed.social.v1.TokenPair\".\n\x15RefreshSessionRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"o\n\x16RefreshSessionResponse\x12(\n\x06viewer\x18\x01 \x01(\x0b\x32\x18.museed.social.v1.Viewer\x12+\n\x06tokens\x18\x02 \x01(\x0b\x32\x1b.museed.social.v1.TokenPair\"\x0f\n\rLogOutRequest\"\x10\n\x0eLogOutResponse\"\x12\n\x10GetViewerRequest\"=\n\x11GetViewerResponse\x12(\n\x06viewer\x18\x01 \x01(\x0b\x32\x18.museed.social.v1.Viewer\"(\n\x14\x42\x61tchGetUsersRequest\x12\x10\n\x08user_ids\x18\x01 \x03(\t\">\n\x15\x42\x61tchGetUsersResponse\x12%\n\x05users\x18\x01 \x03(\x0b\x32\x16.museed.social.v1.User\"\x10\n\x0eGetJwksRequest\"\x1f\n\x0fGetJwksResponse\x12\x0c\n\x04jwks\x18\x01 \x01(\t\"\x1c\n\x1aListRevokedSessionsRequest\"2\n\x1bListRevokedSessionsResponse\x12\x13\n\x0bsession_ids\x18\x01 \x03(\t2\xd5\x05\n\x0e\x41\x63\x63ountService\x12K\n\x06SignUp\x12\x1f.museed.social.v1.SignUpRequest\x1a .museed.social.v1.SignUpResponse\x12H\n\x05LogIn\x12\x1e.museed.social.v1.LogInRequest\x1a\x1f.museed.social.v1.LogInResponse\x12\x63\n\x0eRefreshSession\x12\'.museed.social.v1.RefreshSessionRequest\x1a(.museed.social.v1.RefreshSessionResponse\x12K\n\x06LogOut\x12\x1f.museed.social.v1.LogOutRequest\x1a .museed.social.v1.LogOutResponse\x12T\n\tGetViewer\x12\".museed.social.v1.GetViewerRequest\x1a#.museed.social.v1.GetViewerResponse\x12`\n\rBatchGetUsers\x12&.museed.social.v1.BatchGetUsersRequest\x1a\'.museed.social.v1.BatchGetUsersResponse\x12N\n\x07GetJwks\x12 .museed.social.v1.GetJwksRequest\x1a!.museed.social.v1.GetJwksResponse\x12r\n\x13ListRevokedSessions\x12,.museed.social.v1.ListRevokedSessionsRequest\x1a-.museed.social.v1.ListRevokedSessionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmuseed/social/v1/accounts.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"k\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x10\n\x08nickname\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa5\x01\n\x06Viewer\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x16.museed.social.v1.User\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x35\n\x11\x65mail_verified_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06locale\x18\x05 \x01(\t\x12\x11\n\tis_listed\x18\x06 \x01(\x08\"\xa7\x01\n\tTokenPair\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x35\n\x11\x61\x63\x63\x65ss_expires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrefresh_token\x18\x03 \x01(\t\x12\x36\n\x12refresh_expires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"m\n\rSignUpRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x10\n\x08nickname\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x10\n\x08password\x18\x04 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\"g\n\x0eSignUpResponse\x12(\n\x06viewer\x18\x01 \x01(\x0b\x32\x18.museed.social.v1.Viewer\x12+\n\x06tokens\x18\x02 \x01(\x0b\x32\x1b.museed.social.v1.TokenPair\"/\n\x0cLogInRequest\x12\r\n\x05login\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\"f\n\rLogInResponse\x12(\n\x06viewer\x18\x01 \x01(\x0b\x32\x18.museed.social.v1.Viewer\x12+\n\x06tokens\x18\x02 \x01(\x0b\x32\x1b.museed.social.v1.TokenPair\".\n\x15RefreshSessionRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"o\n\x16RefreshSessionResponse\x12(\n\x06viewer\x18\x01 \x01(\x0b\x32\x18.museed.social.v1.Viewer\x12+\n\x06tokens\x18\x02 \x01(\x0b\x32\x1b.museed.social.v1.TokenPair\"\x0f\n\rLogOutRequest\"\x10\n\x0eLogOutResponse\"\x12\n\x10GetViewerRequest\"=\n\x11GetViewerResponse\x12(\n\x06viewer\x18\x01 \x01(\x0b\x32\x18.museed.social.v1.Viewer\"(\n\x14\x42\x61tchGetUsersRequest\x12\x10\n\x08user_ids\x18\x01 \x03(\t\">\n\x15\x42\x61tchGetUsersResponse\x12%\n\x05users\x18\x01 \x03(\x0b\x32\x16.museed.social.v1.User\"\x10\n\x0eGetJwksRequest\"\x1f\n\x0fGetJwksResponse\x12\x0c\n\x04jwks\x18\x01 \x01(\t\"\x1c\n\x1aListRevokedSessionsRequest\"2\n\x1bListRevokedSessionsResponse\x12\x13\n\x0bsession_ids\x18\x01 \x03(\t2\xd5\x05\n\x0e\x41\x63\x63ountService\x12K\n\x06SignUp\x12\x1f.museed.social.v1.SignUpRequest\x1a .museed.social.v1.SignUpResponse\x12H\n\x05LogIn\x12\x1e.museed.social.v1.LogInRequest\x1a\x1f.museed.social.v1.LogInResponse\x12\x63\n\x0eRefreshSession\x12\'.museed.social.v1.RefreshSessionRequest\x1a(.museed.social.v1.RefreshSessionResponse\x12K\n\x06LogOut\x12\x1f.museed.social.v1.LogOutRequest\x1a .museed.social.v1.LogOutResponse\x12T\n\tGetViewer\x12\".museed.social.v1.GetViewerRequest\x1a#.museed.social.v1.GetViewerResponse\x12`\n\rBatchGetUsers\x12&.museed.social.v1.BatchGetUsersRequest\x1a\'.museed.social.v1.BatchGetUsersResponse\x12N\n\x07GetJwks\x12 .museed.social.v1.GetJwksRequest\x1a!.museed.social.v1.GetJwksResponse\x12r\n\x13ListRevokedSessions\x12,.museed.social.v1.ListRevokedSessionsRequest\x1a-.museed.social.v1.ListRevokedSessionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,37 +39,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOKENPAIR']._serialized_start=364
   _globals['_TOKENPAIR']._serialized_end=531
   _globals['_SIGNUPREQUEST']._serialized_start=533
-  _globals['_SIGNUPREQUEST']._serialized_end=617
-  _globals['_SIGNUPRESPONSE']._serialized_start=619
-  _globals['_SIGNUPRESPONSE']._serialized_end=722
-  _globals['_LOGINREQUEST']._serialized_start=724
-  _globals['_LOGINREQUEST']._serialized_end=771
-  _globals['_LOGINRESPONSE']._serialized_start=773
-  _globals['_LOGINRESPONSE']._serialized_end=875
-  _globals['_REFRESHSESSIONREQUEST']._serialized_start=877
-  _globals['_REFRESHSESSIONREQUEST']._serialized_end=923
-  _globals['_REFRESHSESSIONRESPONSE']._serialized_start=925
-  _globals['_REFRESHSESSIONRESPONSE']._serialized_end=1036
-  _globals['_LOGOUTREQUEST']._serialized_start=1038
-  _globals['_LOGOUTREQUEST']._serialized_end=1053
-  _globals['_LOGOUTRESPONSE']._serialized_start=1055
-  _globals['_LOGOUTRESPONSE']._serialized_end=1071
-  _globals['_GETVIEWERREQUEST']._serialized_start=1073
-  _globals['_GETVIEWERREQUEST']._serialized_end=1091
-  _globals['_GETVIEWERRESPONSE']._serialized_start=1093
-  _globals['_GETVIEWERRESPONSE']._serialized_end=1154
-  _globals['_BATCHGETUSERSREQUEST']._serialized_start=1156
-  _globals['_BATCHGETUSERSREQUEST']._serialized_end=1196
-  _globals['_BATCHGETUSERSRESPONSE']._serialized_start=1198
-  _globals['_BATCHGETUSERSRESPONSE']._serialized_end=1260
-  _globals['_GETJWKSREQUEST']._serialized_start=1262
-  _globals['_GETJWKSREQUEST']._serialized_end=1278
-  _globals['_GETJWKSRESPONSE']._serialized_start=1280
-  _globals['_GETJWKSRESPONSE']._serialized_end=1311
-  _globals['_LISTREVOKEDSESSIONSREQUEST']._serialized_start=1313
-  _globals['_LISTREVOKEDSESSIONSREQUEST']._serialized_end=1341
-  _globals['_LISTREVOKEDSESSIONSRESPONSE']._serialized_start=1343
-  _globals['_LISTREVOKEDSESSIONSRESPONSE']._serialized_end=1393
-  _globals['_ACCOUNTSERVICE']._serialized_start=1396
-  _globals['_ACCOUNTSERVICE']._serialized_end=2121
+  _globals['_SIGNUPREQUEST']._serialized_end=642
+  _globals['_SIGNUPRESPONSE']._serialized_start=644
+  _globals['_SIGNUPRESPONSE']._serialized_end=747
+  _globals['_LOGINREQUEST']._serialized_start=749
+  _globals['_LOGINREQUEST']._serialized_end=796
+  _globals['_LOGINRESPONSE']._serialized_start=798
+  _globals['_LOGINRESPONSE']._serialized_end=900
+  _globals['_REFRESHSESSIONREQUEST']._serialized_start=902
+  _globals['_REFRESHSESSIONREQUEST']._serialized_end=948
+  _globals['_REFRESHSESSIONRESPONSE']._serialized_start=950
+  _globals['_REFRESHSESSIONRESPONSE']._serialized_end=1061
+  _globals['_LOGOUTREQUEST']._serialized_start=1063
+  _globals['_LOGOUTREQUEST']._serialized_end=1078
+  _globals['_LOGOUTRESPONSE']._serialized_start=1080
+  _globals['_LOGOUTRESPONSE']._serialized_end=1096
+  _globals['_GETVIEWERREQUEST']._serialized_start=1098
+  _globals['_GETVIEWERREQUEST']._serialized_end=1116
+  _globals['_GETVIEWERRESPONSE']._serialized_start=1118
+  _globals['_GETVIEWERRESPONSE']._serialized_end=1179
+  _globals['_BATCHGETUSERSREQUEST']._serialized_start=1181
+  _globals['_BATCHGETUSERSREQUEST']._serialized_end=1221
+  _globals['_BATCHGETUSERSRESPONSE']._serialized_start=1223
+  _globals['_BATCHGETUSERSRESPONSE']._serialized_end=1285
+  _globals['_GETJWKSREQUEST']._serialized_start=1287
+  _globals['_GETJWKSREQUEST']._serialized_end=1303
+  _globals['_GETJWKSRESPONSE']._serialized_start=1305
+  _globals['_GETJWKSRESPONSE']._serialized_end=1336
+  _globals['_LISTREVOKEDSESSIONSREQUEST']._serialized_start=1338
+  _globals['_LISTREVOKEDSESSIONSREQUEST']._serialized_end=1366
+  _globals['_LISTREVOKEDSESSIONSRESPONSE']._serialized_start=1368
+  _globals['_LISTREVOKEDSESSIONSRESPONSE']._serialized_end=1418
+  _globals['_ACCOUNTSERVICE']._serialized_start=1421
+  _globals['_ACCOUNTSERVICE']._serialized_end=2146
 # @@protoc_insertion_point(module_scope)

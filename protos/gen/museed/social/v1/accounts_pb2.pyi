@@ -149,6 +149,7 @@ class SignUpRequest(_message.Message):
     NICKNAME_FIELD_NUMBER: _builtins.int
     EMAIL_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     username: _builtins.str
     """3 to 30 of a–z, 0–9, "_", "." and "-"; unique, case-insensitive."""
     nickname: _builtins.str
@@ -157,6 +158,10 @@ class SignUpRequest(_message.Message):
     """Unique, case-insensitive."""
     password: _builtins.str
     """8 to 128 characters."""
+    idempotency_key: _builtins.str
+    """At most 200 characters; the same key with the same request logs in to the account that was made, for 24 hours.
+    Empty makes each request one of its own.
+    """
     def __init__(
         self,
         *,
@@ -164,10 +169,11 @@ class SignUpRequest(_message.Message):
         nickname: _builtins.str = ...,
         email: _builtins.str = ...,
         password: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "nickname", b"nickname", "password", b"password", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "idempotency_key", b"idempotency_key", "nickname", b"nickname", "password", b"password", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -764,6 +764,9 @@ class BatchGetTracksRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TRACK_IDS_FIELD_NUMBER: _builtins.int
+    LEAVE_OUT_BLOCKED_FIELD_NUMBER: _builtins.int
+    leave_out_blocked: _builtins.bool
+    """Leaves out tracks that the caller blocks, and those of artists whom they block."""
     @_builtins.property
     def track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """At most 600."""
@@ -772,10 +775,11 @@ class BatchGetTracksRequest(_message.Message):
         self,
         *,
         track_ids: _abc.Iterable[_builtins.str] | None = ...,
+        leave_out_blocked: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["track_ids", b"track_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leave_out_blocked", b"leave_out_blocked", "track_ids", b"track_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -921,6 +925,7 @@ class CreateUploadRequest(_message.Message):
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
     """SHA-256 of the bytes, 32 bytes."""
     size_bytes: _builtins.int
@@ -933,6 +938,10 @@ class CreateUploadRequest(_message.Message):
     """Id that the gateway chose, a UUIDv7; empty lets social choose. Repeated with the same digest it returns the upload
     that it made; with another digest, or where it is another's, it is UPLOAD_ID_TAKEN.
     """
+    idempotency_key: _builtins.str
+    """At most 200 characters; the same key with the same file returns the same upload for 24 hours. Empty makes each
+    request one of its own.
+    """
     def __init__(
         self,
         *,
@@ -941,10 +950,11 @@ class CreateUploadRequest(_message.Message):
         content_type: _builtins.str = ...,
         file_name: _builtins.str = ...,
         upload_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "digest", b"digest", "file_name", b"file_name", "size_bytes", b"size_bytes", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "digest", b"digest", "file_name", b"file_name", "idempotency_key", b"idempotency_key", "size_bytes", b"size_bytes", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -542,16 +542,20 @@ class RotateShareSlugRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PLAYLIST_ID_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     playlist_id: _builtins.str
     """The playlist."""
+    idempotency_key: _builtins.str
+    """At most 200 characters; the same key makes one other link for 24 hours. Empty makes another one each time."""
     def __init__(
         self,
         *,
         playlist_id: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["playlist_id", b"playlist_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "playlist_id", b"playlist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from museed.social.v1 import accounts_pb2 as museed_dot_social_dot_v1_dot_accoun
 from museed.social.v1 import playlists_pb2 as museed_dot_social_dot_v1_dot_playlists__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!museed/social/v1/engagement.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmuseed/social/v1/accounts.proto\x1a museed/social/v1/playlists.proto\"\xc5\x01\n\x07\x43omment\x12\x12\n\ncomment_id\x18\x01 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x02 \x01(\t\x12\x11\n\tauthor_id\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tedited_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tis_hidden\x18\x07 \x01(\x08\"*\n\x13LikePlaylistRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\"D\n\x14LikePlaylistResponse\x12,\n\x08playlist\x18\x01 \x01(\x0b\x32\x1a.museed.social.v1.Playlist\",\n\x15UnlikePlaylistRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\"F\n\x16UnlikePlaylistResponse\x12,\n\x08playlist\x18\x01 \x01(\x0b\x32\x1a.museed.social.v1.Playlist\"O\n\x11\x41\x64\x64\x43ommentRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"@\n\x12\x41\x64\x64\x43ommentResponse\x12*\n\x07\x63omment\x18\x01 \x01(\x0b\x32\x19.museed.social.v1.Comment\"6\n\x12\x45\x64itCommentRequest\x12\x12\n\ncomment_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"A\n\x13\x45\x64itCommentResponse\x12*\n\x07\x63omment\x18\x01 \x01(\x0b\x32\x19.museed.social.v1.Comment\"*\n\x14\x44\x65leteCommentRequest\x12\x12\n\ncomment_id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteCommentResponse\"Q\n\x13ListCommentsRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x14ListCommentsResponse\x12+\n\x08\x63omments\x18\x01 \x03(\x0b\x32\x19.museed.social.v1.Comment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x11ListLikersRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x05Liker\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x16.museed.social.v1.User\x12,\n\x08liked_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x12ListLikersResponse\x12\'\n\x06likers\x18\x01 \x03(\x0b\x32\x17.museed.social.v1.Liker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x17\x42\x61tchGetCommentsRequest\x12\x13\n\x0b\x63omment_ids\x18\x01 \x03(\t\"G\n\x18\x42\x61tchGetCommentsResponse\x12+\n\x08\x63omments\x18\x01 \x03(\x0b\x32\x19.museed.social.v1.Comment\"C\n\x18\x42\x61tchListCommentsRequest\x12\x14\n\x0cplaylist_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"o\n\x12\x43ommentsOfPlaylist\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12+\n\x08\x63omments\x18\x02 \x03(\x0b\x32\x19.museed.social.v1.Comment\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"T\n\x19\x42\x61tchListCommentsResponse\x12\x37\n\tplaylists\x18\x01 \x03(\x0b\x32$.museed.social.v1.CommentsOfPlaylist\"A\n\x16\x42\x61tchListLikersRequest\x12\x14\n\x0cplaylist_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"i\n\x10LikersOfPlaylist\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\'\n\x06likers\x18\x02 \x03(\x0b\x32\x17.museed.social.v1.Liker\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"P\n\x17\x42\x61tchListLikersResponse\x12\x35\n\tplaylists\x18\x01 \x03(\x0b\x32\".museed.social.v1.LikersOfPlaylist2\xe7\x07\n\x11\x45ngagementService\x12]\n\x0cLikePlaylist\x12%.museed.social.v1.LikePlaylistRequest\x1a&.museed.social.v1.LikePlaylistResponse\x12\x63\n\x0eUnlikePlaylist\x12\'.museed.social.v1.UnlikePlaylistRequest\x1a(.museed.social.v1.UnlikePlaylistResponse\x12W\n\nAddComment\x12#.museed.social.v1.AddCommentRequest\x1a$.museed.social.v1.AddCommentResponse\x12Z\n\x0b\x45\x64itComment\x12$.museed.social.v1.EditCommentRequest\x1a%.museed.social.v1.EditCommentResponse\x12`\n\rDeleteComment\x12&.museed.social.v1.DeleteCommentRequest\x1a\'.museed.social.v1.DeleteCommentResponse\x12]\n\x0cListComments\x12%.museed.social.v1.ListCommentsRequest\x1a&.museed.social.v1.ListCommentsResponse\x12W\n\nListLikers\x12#.museed.social.v1.ListLikersRequest\x1a$.museed.social.v1.ListLikersResponse\x12i\n\x10\x42\x61tchGetComments\x12).museed.social.v1.BatchGetCommentsRequest\x1a*.museed.social.v1.BatchGetCommentsResponse\x12l\n\x11\x42\x61tchListComments\x12*.museed.social.v1.BatchListCommentsRequest\x1a+.museed.social.v1.BatchListCommentsResponse\x12\x66\n\x0f\x42\x61tchListLikers\x12(.museed.social.v1.BatchListLikersRequest\x1a).museed.social.v1.BatchListLikersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!museed/social/v1/engagement.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmuseed/social/v1/accounts.proto\x1a museed/social/v1/playlists.proto\"\xc5\x01\n\x07\x43omment\x12\x12\n\ncomment_id\x18\x01 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x02 \x01(\t\x12\x11\n\tauthor_id\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tedited_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tis_hidden\x18\x07 \x01(\x08\"*\n\x13LikePlaylistRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\"D\n\x14LikePlaylistResponse\x12,\n\x08playlist\x18\x01 \x01(\x0b\x32\x1a.museed.social.v1.Playlist\",\n\x15UnlikePlaylistRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\"F\n\x16UnlikePlaylistResponse\x12,\n\x08playlist\x18\x01 \x01(\x0b\x32\x1a.museed.social.v1.Playlist\"O\n\x11\x41\x64\x64\x43ommentRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"@\n\x12\x41\x64\x64\x43ommentResponse\x12*\n\x07\x63omment\x18\x01 \x01(\x0b\x32\x19.museed.social.v1.Comment\"6\n\x12\x45\x64itCommentRequest\x12\x12\n\ncomment_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"A\n\x13\x45\x64itCommentResponse\x12*\n\x07\x63omment\x18\x01 \x01(\x0b\x32\x19.museed.social.v1.Comment\"*\n\x14\x44\x65leteCommentRequest\x12\x12\n\ncomment_id\x18\x01 \x01(\t\",\n\x15\x44\x65leteCommentResponse\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\"Q\n\x13ListCommentsRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x14ListCommentsResponse\x12+\n\x08\x63omments\x18\x01 \x03(\x0b\x32\x19.museed.social.v1.Comment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x11ListLikersRequest\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x05Liker\x12$\n\x04user\x18\x01 \x01(\x0b\x32\x16.museed.social.v1.User\x12,\n\x08liked_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x12ListLikersResponse\x12\'\n\x06likers\x18\x01 \x03(\x0b\x32\x17.museed.social.v1.Liker\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x17\x42\x61tchGetCommentsRequest\x12\x13\n\x0b\x63omment_ids\x18\x01 \x03(\t\"G\n\x18\x42\x61tchGetCommentsResponse\x12+\n\x08\x63omments\x18\x01 \x03(\x0b\x32\x19.museed.social.v1.Comment\"C\n\x18\x42\x61tchListCommentsRequest\x12\x14\n\x0cplaylist_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"o\n\x12\x43ommentsOfPlaylist\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12+\n\x08\x63omments\x18\x02 \x03(\x0b\x32\x19.museed.social.v1.Comment\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"T\n\x19\x42\x61tchListCommentsResponse\x12\x37\n\tplaylists\x18\x01 \x03(\x0b\x32$.museed.social.v1.CommentsOfPlaylist\"A\n\x16\x42\x61tchListLikersRequest\x12\x14\n\x0cplaylist_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"i\n\x10LikersOfPlaylist\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\'\n\x06likers\x18\x02 \x03(\x0b\x32\x17.museed.social.v1.Liker\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"P\n\x17\x42\x61tchListLikersResponse\x12\x35\n\tplaylists\x18\x01 \x03(\x0b\x32\".museed.social.v1.LikersOfPlaylist2\xe7\x07\n\x11\x45ngagementService\x12]\n\x0cLikePlaylist\x12%.museed.social.v1.LikePlaylistRequest\x1a&.museed.social.v1.LikePlaylistResponse\x12\x63\n\x0eUnlikePlaylist\x12\'.museed.social.v1.UnlikePlaylistRequest\x1a(.museed.social.v1.UnlikePlaylistResponse\x12W\n\nAddComment\x12#.museed.social.v1.AddCommentRequest\x1a$.museed.social.v1.AddCommentResponse\x12Z\n\x0b\x45\x64itComment\x12$.museed.social.v1.EditCommentRequest\x1a%.museed.social.v1.EditCommentResponse\x12`\n\rDeleteComment\x12&.museed.social.v1.DeleteCommentRequest\x1a\'.museed.social.v1.DeleteCommentResponse\x12]\n\x0cListComments\x12%.museed.social.v1.ListCommentsRequest\x1a&.museed.social.v1.ListCommentsResponse\x12W\n\nListLikers\x12#.museed.social.v1.ListLikersRequest\x1a$.museed.social.v1.ListLikersResponse\x12i\n\x10\x42\x61tchGetComments\x12).museed.social.v1.BatchGetCommentsRequest\x1a*.museed.social.v1.BatchGetCommentsResponse\x12l\n\x11\x42\x61tchListComments\x12*.museed.social.v1.BatchListCommentsRequest\x1a+.museed.social.v1.BatchListCommentsResponse\x12\x66\n\x0f\x42\x61tchListLikers\x12(.museed.social.v1.BatchListLikersRequest\x1a).museed.social.v1.BatchListLikersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,33 +55,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETECOMMENTREQUEST']._serialized_start=857
   _globals['_DELETECOMMENTREQUEST']._serialized_end=899
   _globals['_DELETECOMMENTRESPONSE']._serialized_start=901
-  _globals['_DELETECOMMENTRESPONSE']._serialized_end=924
-  _globals['_LISTCOMMENTSREQUEST']._serialized_start=926
-  _globals['_LISTCOMMENTSREQUEST']._serialized_end=1007
-  _globals['_LISTCOMMENTSRESPONSE']._serialized_start=1009
-  _globals['_LISTCOMMENTSRESPONSE']._serialized_end=1101
-  _globals['_LISTLIKERSREQUEST']._serialized_start=1103
-  _globals['_LISTLIKERSREQUEST']._serialized_end=1182
-  _globals['_LIKER']._serialized_start=1184
-  _globals['_LIKER']._serialized_end=1275
-  _globals['_LISTLIKERSRESPONSE']._serialized_start=1277
-  _globals['_LISTLIKERSRESPONSE']._serialized_end=1363
-  _globals['_BATCHGETCOMMENTSREQUEST']._serialized_start=1365
-  _globals['_BATCHGETCOMMENTSREQUEST']._serialized_end=1411
-  _globals['_BATCHGETCOMMENTSRESPONSE']._serialized_start=1413
-  _globals['_BATCHGETCOMMENTSRESPONSE']._serialized_end=1484
-  _globals['_BATCHLISTCOMMENTSREQUEST']._serialized_start=1486
-  _globals['_BATCHLISTCOMMENTSREQUEST']._serialized_end=1553
-  _globals['_COMMENTSOFPLAYLIST']._serialized_start=1555
-  _globals['_COMMENTSOFPLAYLIST']._serialized_end=1666
-  _globals['_BATCHLISTCOMMENTSRESPONSE']._serialized_start=1668
-  _globals['_BATCHLISTCOMMENTSRESPONSE']._serialized_end=1752
-  _globals['_BATCHLISTLIKERSREQUEST']._serialized_start=1754
-  _globals['_BATCHLISTLIKERSREQUEST']._serialized_end=1819
-  _globals['_LIKERSOFPLAYLIST']._serialized_start=1821
-  _globals['_LIKERSOFPLAYLIST']._serialized_end=1926
-  _globals['_BATCHLISTLIKERSRESPONSE']._serialized_start=1928
-  _globals['_BATCHLISTLIKERSRESPONSE']._serialized_end=2008
-  _globals['_ENGAGEMENTSERVICE']._serialized_start=2011
-  _globals['_ENGAGEMENTSERVICE']._serialized_end=3010
+  _globals['_DELETECOMMENTRESPONSE']._serialized_end=945
+  _globals['_LISTCOMMENTSREQUEST']._serialized_start=947
+  _globals['_LISTCOMMENTSREQUEST']._serialized_end=1028
+  _globals['_LISTCOMMENTSRESPONSE']._serialized_start=1030
+  _globals['_LISTCOMMENTSRESPONSE']._serialized_end=1122
+  _globals['_LISTLIKERSREQUEST']._serialized_start=1124
+  _globals['_LISTLIKERSREQUEST']._serialized_end=1203
+  _globals['_LIKER']._serialized_start=1205
+  _globals['_LIKER']._serialized_end=1296
+  _globals['_LISTLIKERSRESPONSE']._serialized_start=1298
+  _globals['_LISTLIKERSRESPONSE']._serialized_end=1384
+  _globals['_BATCHGETCOMMENTSREQUEST']._serialized_start=1386
+  _globals['_BATCHGETCOMMENTSREQUEST']._serialized_end=1432
+  _globals['_BATCHGETCOMMENTSRESPONSE']._serialized_start=1434
+  _globals['_BATCHGETCOMMENTSRESPONSE']._serialized_end=1505
+  _globals['_BATCHLISTCOMMENTSREQUEST']._serialized_start=1507
+  _globals['_BATCHLISTCOMMENTSREQUEST']._serialized_end=1574
+  _globals['_COMMENTSOFPLAYLIST']._serialized_start=1576
+  _globals['_COMMENTSOFPLAYLIST']._serialized_end=1687
+  _globals['_BATCHLISTCOMMENTSRESPONSE']._serialized_start=1689
+  _globals['_BATCHLISTCOMMENTSRESPONSE']._serialized_end=1773
+  _globals['_BATCHLISTLIKERSREQUEST']._serialized_start=1775
+  _globals['_BATCHLISTLIKERSREQUEST']._serialized_end=1840
+  _globals['_LIKERSOFPLAYLIST']._serialized_start=1842
+  _globals['_LIKERSOFPLAYLIST']._serialized_end=1947
+  _globals['_BATCHLISTLIKERSRESPONSE']._serialized_start=1949
+  _globals['_BATCHLISTLIKERSRESPONSE']._serialized_end=2029
+  _globals['_ENGAGEMENTSERVICE']._serialized_start=2032
+  _globals['_ENGAGEMENTSERVICE']._serialized_end=3031
 # @@protoc_insertion_point(module_scope)

@@ -295,12 +295,17 @@ class DeleteCommentResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    PLAYLIST_ID_FIELD_NUMBER: _builtins.int
+    playlist_id: _builtins.str
+    """The playlist that it was about."""
     def __init__(
         self,
+        *,
+        playlist_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["playlist_id", b"playlist_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

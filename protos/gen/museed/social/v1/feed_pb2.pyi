@@ -571,3 +571,87 @@ class BatchListPlaylistsOfUsersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchListPlaylistsOfUsersResponse: _TypeAlias = BatchListPlaylistsOfUsersResponse  # noqa: Y015
+
+@_typing.final
+class BatchListLikedPlaylistsRequest(_message.Message):
+    """First pages of what people like."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_IDS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Of each person; 0 means 20, at most 100."""
+    @_builtins.property
+    def user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 100, and so few that with the page size no more than 1,000 playlists are asked for."""
+
+    def __init__(
+        self,
+        *,
+        user_ids: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "user_ids", b"user_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListLikedPlaylistsRequest: _TypeAlias = BatchListLikedPlaylistsRequest  # noqa: Y015
+
+@_typing.final
+class LikedPlaylistsOfUser(_message.Message):
+    """What one of many people likes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    PLAYLISTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The person."""
+    next_page_token: _builtins.str
+    """For ListLikedPlaylists; empty at the end."""
+    @_builtins.property
+    def playlists(self) -> _containers.RepeatedCompositeFieldContainer[Global___LikedPlaylist]:
+        """Liked last first."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        playlists: _abc.Iterable[Global___LikedPlaylist] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "playlists", b"playlists", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LikedPlaylistsOfUser: _TypeAlias = LikedPlaylistsOfUser  # noqa: Y015
+
+@_typing.final
+class BatchListLikedPlaylistsResponse(_message.Message):
+    """What people like."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___LikedPlaylistsOfUser]:
+        """In no particular order."""
+
+    def __init__(
+        self,
+        *,
+        users: _abc.Iterable[Global___LikedPlaylistsOfUser] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchListLikedPlaylistsResponse: _TypeAlias = BatchListLikedPlaylistsResponse  # noqa: Y015

@@ -70,6 +70,11 @@ class FeedServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_feed__pb2.BatchListPlaylistsOfUsersRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_feed__pb2.BatchListPlaylistsOfUsersResponse.FromString,
                 _registered_method=True)
+        self.BatchListLikedPlaylists = channel.unary_unary(
+                '/museed.social.v1.FeedService/BatchListLikedPlaylists',
+                request_serializer=museed_dot_social_dot_v1_dot_feed__pb2.BatchListLikedPlaylistsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_feed__pb2.BatchListLikedPlaylistsResponse.FromString,
+                _registered_method=True)
 
 
 class FeedServiceServicer:
@@ -129,6 +134,13 @@ class FeedServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchListLikedPlaylists(self, request, context):
+        """Lists what many people like, as ListLikedPlaylists does; people whom the caller does not see are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FeedServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -166,6 +178,11 @@ def add_FeedServiceServicer_to_server(servicer, server):
                     servicer.BatchListPlaylistsOfUsers,
                     request_deserializer=museed_dot_social_dot_v1_dot_feed__pb2.BatchListPlaylistsOfUsersRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_feed__pb2.BatchListPlaylistsOfUsersResponse.SerializeToString,
+            ),
+            'BatchListLikedPlaylists': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchListLikedPlaylists,
+                    request_deserializer=museed_dot_social_dot_v1_dot_feed__pb2.BatchListLikedPlaylistsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_feed__pb2.BatchListLikedPlaylistsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -358,6 +375,33 @@ class FeedService:
             '/museed.social.v1.FeedService/BatchListPlaylistsOfUsers',
             museed_dot_social_dot_v1_dot_feed__pb2.BatchListPlaylistsOfUsersRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_feed__pb2.BatchListPlaylistsOfUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchListLikedPlaylists(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.FeedService/BatchListLikedPlaylists',
+            museed_dot_social_dot_v1_dot_feed__pb2.BatchListLikedPlaylistsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_feed__pb2.BatchListLikedPlaylistsResponse.FromString,
             options,
             channel_credentials,
             insecure,

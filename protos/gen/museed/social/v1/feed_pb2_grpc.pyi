@@ -55,6 +55,8 @@ class FeedServiceStub:
     """Lists the newest public playlists of many people, as ListPlaylistsOfUser does; people whom the caller does not see
     are left out.
     """
+    BatchListLikedPlaylists: _grpc.UnaryUnaryMultiCallable[_feed_pb2.BatchListLikedPlaylistsRequest, _feed_pb2.BatchListLikedPlaylistsResponse]
+    """Lists what many people like, as ListLikedPlaylists does; people whom the caller does not see are left out."""
 
 @_typing.type_check_only
 class FeedServiceAsyncStub(FeedServiceStub):
@@ -83,6 +85,8 @@ class FeedServiceAsyncStub(FeedServiceStub):
     """Lists the newest public playlists of many people, as ListPlaylistsOfUser does; people whom the caller does not see
     are left out.
     """
+    BatchListLikedPlaylists: _aio.UnaryUnaryMultiCallable[_feed_pb2.BatchListLikedPlaylistsRequest, _feed_pb2.BatchListLikedPlaylistsResponse]  # type: ignore[assignment]
+    """Lists what many people like, as ListLikedPlaylists does; people whom the caller does not see are left out."""
 
 class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
     """What goes on: with the people one follows, and in the mesh. Private and unlisted playlists are in none of these."""
@@ -150,5 +154,13 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the newest public playlists of many people, as ListPlaylistsOfUser does; people whom the caller does not see
         are left out.
         """
+
+    @_abc_1.abstractmethod
+    def BatchListLikedPlaylists(
+        self,
+        request: _feed_pb2.BatchListLikedPlaylistsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.BatchListLikedPlaylistsResponse, _abc.Awaitable[_feed_pb2.BatchListLikedPlaylistsResponse]]:
+        """Lists what many people like, as ListLikedPlaylists does; people whom the caller does not see are left out."""
 
 def add_FeedServiceServicer_to_server(servicer: FeedServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

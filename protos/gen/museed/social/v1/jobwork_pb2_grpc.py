@@ -101,6 +101,11 @@ class PlaylistJobServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.ReplayJobsRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.ReplayJobsResponse.FromString,
                 _registered_method=True)
+        self.BatchGetJobs = channel.unary_unary(
+                '/museed.social.v1.PlaylistJobService/BatchGetJobs',
+                request_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetJobsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetJobsResponse.FromString,
+                _registered_method=True)
 
 
 class PlaylistJobServiceServicer:
@@ -202,6 +207,13 @@ class PlaylistJobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetJobs(self, request, context):
+        """Returns jobs of the caller's own; others, and those that are forgotten, are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PlaylistJobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -269,6 +281,11 @@ def add_PlaylistJobServiceServicer_to_server(servicer, server):
                     servicer.ReplayJobs,
                     request_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.ReplayJobsRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.ReplayJobsResponse.SerializeToString,
+            ),
+            'BatchGetJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetJobs,
+                    request_deserializer=museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetJobsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetJobsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -624,6 +641,33 @@ class PlaylistJobService:
             '/museed.social.v1.PlaylistJobService/ReplayJobs',
             museed_dot_social_dot_v1_dot_jobwork__pb2.ReplayJobsRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_jobwork__pb2.ReplayJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.PlaylistJobService/BatchGetJobs',
+            museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetJobsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_jobwork__pb2.BatchGetJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

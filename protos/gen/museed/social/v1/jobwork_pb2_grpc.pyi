@@ -67,6 +67,8 @@ class PlaylistJobServiceStub:
     """Has jobs that failed done again, each as a new job of its owner's: what they were asked for is kept. Doing it again
     within 24 hours makes no other. Admin only.
     """
+    BatchGetJobs: _grpc.UnaryUnaryMultiCallable[_jobwork_pb2.BatchGetJobsRequest, _jobwork_pb2.BatchGetJobsResponse]
+    """Returns jobs of the caller's own; others, and those that are forgotten, are left out."""
 
 @_typing.type_check_only
 class PlaylistJobServiceAsyncStub(PlaylistJobServiceStub):
@@ -107,6 +109,8 @@ class PlaylistJobServiceAsyncStub(PlaylistJobServiceStub):
     """Has jobs that failed done again, each as a new job of its owner's: what they were asked for is kept. Doing it again
     within 24 hours makes no other. Admin only.
     """
+    BatchGetJobs: _aio.UnaryUnaryMultiCallable[_jobwork_pb2.BatchGetJobsRequest, _jobwork_pb2.BatchGetJobsResponse]  # type: ignore[assignment]
+    """Returns jobs of the caller's own; others, and those that are forgotten, are left out."""
 
 class PlaylistJobServiceServicer(metaclass=_abc_1.ABCMeta):
     """Work on playlists that are there already, and when it is done again. A foreign playlist is PLAYLIST_NOT_FOUND, more
@@ -222,5 +226,13 @@ class PlaylistJobServiceServicer(metaclass=_abc_1.ABCMeta):
         """Has jobs that failed done again, each as a new job of its owner's: what they were asked for is kept. Doing it again
         within 24 hours makes no other. Admin only.
         """
+
+    @_abc_1.abstractmethod
+    def BatchGetJobs(
+        self,
+        request: _jobwork_pb2.BatchGetJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobwork_pb2.BatchGetJobsResponse, _abc.Awaitable[_jobwork_pb2.BatchGetJobsResponse]]:
+        """Returns jobs of the caller's own; others, and those that are forgotten, are left out."""
 
 def add_PlaylistJobServiceServicer_to_server(servicer: PlaylistJobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

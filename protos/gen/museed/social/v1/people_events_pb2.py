@@ -27,7 +27,7 @@ from museed.social.v1 import feed_pb2 as museed_dot_social_dot_v1_dot_feed__pb2
 from museed.social.v1 import notifications_pb2 as museed_dot_social_dot_v1_dot_notifications__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$museed/social/v1/people_events.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmuseed/social/v1/feed.proto\x1a$museed/social/v1/notifications.proto\"Q\n\x0cUserSignedUp\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x30\n\x0csigned_up_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x0bUserChanged\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12.\n\nchanged_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\rUserSuspended\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x30\n\x0csuspended_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x0eUserReinstated\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x31\n\rreinstated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x0bUserDeleted\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12.\n\ndeleted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"x\n\x0fPlaylistChanged\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12.\n\nchanged_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"g\n\x0fPlaylistDeleted\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\ndeleted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\rPlaylistLiked\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12,\n\x08liked_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"g\n\x0fPlaylistUnliked\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\nunliked_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"t\n\rPlaylistSaved\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63opy_id\x18\x03 \x01(\t\x12,\n\x08saved_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"v\n\x0c\x43ommentAdded\x12\x12\n\ncomment_id\x18\x01 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12,\n\x08\x61\x64\x64\x65\x64_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x0e\x43ommentChanged\x12\x12\n\ncomment_id\x18\x01 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12.\n\nchanged_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x0e\x43ommentRemoved\x12\x12\n\ncomment_id\x18\x01 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12.\n\nremoved_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x0cUserFollowed\x12\x13\n\x0b\x66ollower_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66ollowee_id\x18\x02 \x01(\t\x12/\n\x0b\x66ollowed_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"m\n\x0eUserUnfollowed\x12\x13\n\x0b\x66ollower_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66ollowee_id\x18\x02 \x01(\t\x12\x31\n\runfollowed_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x01\n\x0bTrackPlayed\x12\x0f\n\x07play_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x10\n\x08track_id\x18\x03 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x04 \x01(\t\x12-\n\tplayed_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"j\n\x0b\x42\x61\x64geEarned\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05\x62\x61\x64ge\x18\x02 \x01(\t\x12\x0c\n\x04tier\x18\x03 \x01(\x05\x12-\n\tearned_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa1\x01\n\x11NotificationAdded\x12\x17\n\x0fnotification_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12,\n\x08\x61\x64\x64\x65\x64_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0cnotification\x18\x04 \x01(\x0b\x32\x1e.museed.social.v1.Notification\"_\n\x0bReportFiled\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12,\n\x08\x66iled_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\rReportDecided\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\ndecided_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\rUploadDeleted\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\ndeleted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"o\n\x0bScheduleRan\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12*\n\x06ran_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x0eHistoryDeleted\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12.\n\ndeleted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"@\n\x10\x41\x63tivityRecorded\x12,\n\x08\x61\x63tivity\x18\x01 \x01(\x0b\x32\x1a.museed.social.v1.Activityb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$museed/social/v1/people_events.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmuseed/social/v1/feed.proto\x1a$museed/social/v1/notifications.proto\"Q\n\x0cUserSignedUp\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x30\n\x0csigned_up_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x0bUserChanged\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12.\n\nchanged_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\rUserSuspended\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x30\n\x0csuspended_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x0eUserReinstated\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x31\n\rreinstated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x0bUserDeleted\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12.\n\ndeleted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"x\n\x0fPlaylistChanged\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12.\n\nchanged_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"g\n\x0fPlaylistDeleted\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\ndeleted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"x\n\rPlaylistLiked\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12,\n\x08liked_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x61\x63tivity_id\x18\x04 \x01(\t\"g\n\x0fPlaylistUnliked\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\nunliked_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x89\x01\n\rPlaylistSaved\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63opy_id\x18\x03 \x01(\t\x12,\n\x08saved_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x61\x63tivity_id\x18\x05 \x01(\t\"\x8b\x01\n\x0c\x43ommentAdded\x12\x12\n\ncomment_id\x18\x01 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12,\n\x08\x61\x64\x64\x65\x64_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x61\x63tivity_id\x18\x05 \x01(\t\"z\n\x0e\x43ommentChanged\x12\x12\n\ncomment_id\x18\x01 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12.\n\nchanged_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x0e\x43ommentRemoved\x12\x12\n\ncomment_id\x18\x01 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12.\n\nremoved_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"~\n\x0cUserFollowed\x12\x13\n\x0b\x66ollower_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66ollowee_id\x18\x02 \x01(\t\x12/\n\x0b\x66ollowed_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x61\x63tivity_id\x18\x04 \x01(\t\"m\n\x0eUserUnfollowed\x12\x13\n\x0b\x66ollower_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66ollowee_id\x18\x02 \x01(\t\x12\x31\n\runfollowed_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x01\n\x0bTrackPlayed\x12\x0f\n\x07play_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x10\n\x08track_id\x18\x03 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x04 \x01(\t\x12-\n\tplayed_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"j\n\x0b\x42\x61\x64geEarned\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05\x62\x61\x64ge\x18\x02 \x01(\t\x12\x0c\n\x04tier\x18\x03 \x01(\x05\x12-\n\tearned_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa1\x01\n\x11NotificationAdded\x12\x17\n\x0fnotification_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12,\n\x08\x61\x64\x64\x65\x64_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0cnotification\x18\x04 \x01(\x0b\x32\x1e.museed.social.v1.Notification\"_\n\x0bReportFiled\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12,\n\x08\x66iled_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\rReportDecided\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\ndecided_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\rUploadDeleted\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12.\n\ndeleted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"o\n\x0bScheduleRan\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0e\n\x06job_id\x18\x03 \x01(\t\x12*\n\x06ran_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x0eHistoryDeleted\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12.\n\ndeleted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"@\n\x10\x41\x63tivityRecorded\x12,\n\x08\x61\x63tivity\x18\x01 \x01(\x0b\x32\x1a.museed.social.v1.Activityb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,37 +49,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLAYLISTDELETED']._serialized_start=693
   _globals['_PLAYLISTDELETED']._serialized_end=796
   _globals['_PLAYLISTLIKED']._serialized_start=798
-  _globals['_PLAYLISTLIKED']._serialized_end=897
-  _globals['_PLAYLISTUNLIKED']._serialized_start=899
-  _globals['_PLAYLISTUNLIKED']._serialized_end=1002
-  _globals['_PLAYLISTSAVED']._serialized_start=1004
-  _globals['_PLAYLISTSAVED']._serialized_end=1120
-  _globals['_COMMENTADDED']._serialized_start=1122
-  _globals['_COMMENTADDED']._serialized_end=1240
-  _globals['_COMMENTCHANGED']._serialized_start=1242
-  _globals['_COMMENTCHANGED']._serialized_end=1364
-  _globals['_COMMENTREMOVED']._serialized_start=1366
-  _globals['_COMMENTREMOVED']._serialized_end=1488
-  _globals['_USERFOLLOWED']._serialized_start=1490
-  _globals['_USERFOLLOWED']._serialized_end=1595
-  _globals['_USERUNFOLLOWED']._serialized_start=1597
-  _globals['_USERUNFOLLOWED']._serialized_end=1706
-  _globals['_TRACKPLAYED']._serialized_start=1709
-  _globals['_TRACKPLAYED']._serialized_end=1842
-  _globals['_BADGEEARNED']._serialized_start=1844
-  _globals['_BADGEEARNED']._serialized_end=1950
-  _globals['_NOTIFICATIONADDED']._serialized_start=1953
-  _globals['_NOTIFICATIONADDED']._serialized_end=2114
-  _globals['_REPORTFILED']._serialized_start=2116
-  _globals['_REPORTFILED']._serialized_end=2211
-  _globals['_REPORTDECIDED']._serialized_start=2213
-  _globals['_REPORTDECIDED']._serialized_end=2312
-  _globals['_UPLOADDELETED']._serialized_start=2314
-  _globals['_UPLOADDELETED']._serialized_end=2413
-  _globals['_SCHEDULERAN']._serialized_start=2415
-  _globals['_SCHEDULERAN']._serialized_end=2526
-  _globals['_HISTORYDELETED']._serialized_start=2528
-  _globals['_HISTORYDELETED']._serialized_end=2609
-  _globals['_ACTIVITYRECORDED']._serialized_start=2611
-  _globals['_ACTIVITYRECORDED']._serialized_end=2675
+  _globals['_PLAYLISTLIKED']._serialized_end=918
+  _globals['_PLAYLISTUNLIKED']._serialized_start=920
+  _globals['_PLAYLISTUNLIKED']._serialized_end=1023
+  _globals['_PLAYLISTSAVED']._serialized_start=1026
+  _globals['_PLAYLISTSAVED']._serialized_end=1163
+  _globals['_COMMENTADDED']._serialized_start=1166
+  _globals['_COMMENTADDED']._serialized_end=1305
+  _globals['_COMMENTCHANGED']._serialized_start=1307
+  _globals['_COMMENTCHANGED']._serialized_end=1429
+  _globals['_COMMENTREMOVED']._serialized_start=1431
+  _globals['_COMMENTREMOVED']._serialized_end=1553
+  _globals['_USERFOLLOWED']._serialized_start=1555
+  _globals['_USERFOLLOWED']._serialized_end=1681
+  _globals['_USERUNFOLLOWED']._serialized_start=1683
+  _globals['_USERUNFOLLOWED']._serialized_end=1792
+  _globals['_TRACKPLAYED']._serialized_start=1795
+  _globals['_TRACKPLAYED']._serialized_end=1928
+  _globals['_BADGEEARNED']._serialized_start=1930
+  _globals['_BADGEEARNED']._serialized_end=2036
+  _globals['_NOTIFICATIONADDED']._serialized_start=2039
+  _globals['_NOTIFICATIONADDED']._serialized_end=2200
+  _globals['_REPORTFILED']._serialized_start=2202
+  _globals['_REPORTFILED']._serialized_end=2297
+  _globals['_REPORTDECIDED']._serialized_start=2299
+  _globals['_REPORTDECIDED']._serialized_end=2398
+  _globals['_UPLOADDELETED']._serialized_start=2400
+  _globals['_UPLOADDELETED']._serialized_end=2499
+  _globals['_SCHEDULERAN']._serialized_start=2501
+  _globals['_SCHEDULERAN']._serialized_end=2612
+  _globals['_HISTORYDELETED']._serialized_start=2614
+  _globals['_HISTORYDELETED']._serialized_end=2695
+  _globals['_ACTIVITYRECORDED']._serialized_start=2697
+  _globals['_ACTIVITYRECORDED']._serialized_end=2761
 # @@protoc_insertion_point(module_scope)

@@ -240,10 +240,13 @@ class PlaylistLiked(_message.Message):
     PLAYLIST_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     LIKED_AT_FIELD_NUMBER: _builtins.int
+    ACTIVITY_ID_FIELD_NUMBER: _builtins.int
     playlist_id: _builtins.str
     """The playlist."""
     user_id: _builtins.str
     """Who likes it."""
+    activity_id: _builtins.str
+    """Activity that feeds tell of it; empty where they told it before."""
     @_builtins.property
     def liked_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -254,10 +257,11 @@ class PlaylistLiked(_message.Message):
         playlist_id: _builtins.str = ...,
         user_id: _builtins.str = ...,
         liked_at: _timestamp_pb2.Timestamp | None = ...,
+        activity_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["liked_at", b"liked_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["liked_at", b"liked_at", "playlist_id", b"playlist_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_id", b"activity_id", "liked_at", b"liked_at", "playlist_id", b"playlist_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -305,12 +309,15 @@ class PlaylistSaved(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     COPY_ID_FIELD_NUMBER: _builtins.int
     SAVED_AT_FIELD_NUMBER: _builtins.int
+    ACTIVITY_ID_FIELD_NUMBER: _builtins.int
     playlist_id: _builtins.str
     """The playlist."""
     user_id: _builtins.str
     """Who saved it."""
     copy_id: _builtins.str
     """The copy."""
+    activity_id: _builtins.str
+    """Activity that feeds tell of it; empty where they told it before."""
     @_builtins.property
     def saved_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -322,10 +329,11 @@ class PlaylistSaved(_message.Message):
         user_id: _builtins.str = ...,
         copy_id: _builtins.str = ...,
         saved_at: _timestamp_pb2.Timestamp | None = ...,
+        activity_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["saved_at", b"saved_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy_id", b"copy_id", "playlist_id", b"playlist_id", "saved_at", b"saved_at", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_id", b"activity_id", "copy_id", b"copy_id", "playlist_id", b"playlist_id", "saved_at", b"saved_at", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -341,12 +349,15 @@ class CommentAdded(_message.Message):
     PLAYLIST_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     ADDED_AT_FIELD_NUMBER: _builtins.int
+    ACTIVITY_ID_FIELD_NUMBER: _builtins.int
     comment_id: _builtins.str
     """The comment."""
     playlist_id: _builtins.str
     """The playlist."""
     user_id: _builtins.str
     """Who wrote it."""
+    activity_id: _builtins.str
+    """Activity that feeds tell of it; empty where they told it before."""
     @_builtins.property
     def added_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -358,10 +369,11 @@ class CommentAdded(_message.Message):
         playlist_id: _builtins.str = ...,
         user_id: _builtins.str = ...,
         added_at: _timestamp_pb2.Timestamp | None = ...,
+        activity_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["added_at", b"added_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at", b"added_at", "comment_id", b"comment_id", "playlist_id", b"playlist_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_id", b"activity_id", "added_at", b"added_at", "comment_id", b"comment_id", "playlist_id", b"playlist_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -448,10 +460,13 @@ class UserFollowed(_message.Message):
     FOLLOWER_ID_FIELD_NUMBER: _builtins.int
     FOLLOWEE_ID_FIELD_NUMBER: _builtins.int
     FOLLOWED_AT_FIELD_NUMBER: _builtins.int
+    ACTIVITY_ID_FIELD_NUMBER: _builtins.int
     follower_id: _builtins.str
     """Who follows."""
     followee_id: _builtins.str
     """Who is followed."""
+    activity_id: _builtins.str
+    """Activity that feeds tell of it; empty where they told it before."""
     @_builtins.property
     def followed_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -462,10 +477,11 @@ class UserFollowed(_message.Message):
         follower_id: _builtins.str = ...,
         followee_id: _builtins.str = ...,
         followed_at: _timestamp_pb2.Timestamp | None = ...,
+        activity_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["followed_at", b"followed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["followed_at", b"followed_at", "followee_id", b"followee_id", "follower_id", b"follower_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity_id", b"activity_id", "followed_at", b"followed_at", "followee_id", b"followee_id", "follower_id", b"follower_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -782,7 +798,7 @@ Global___HistoryDeleted: _TypeAlias = HistoryDeleted  # noqa: Y015
 @_typing.final
 class ActivityRecorded(_message.Message):
     """Subject museed.social.v1.activity_recorded: somebody did what the feeds of their followers tell, as far as they may
-    see it.
+    see it, and no other event says so: a playlist became public.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

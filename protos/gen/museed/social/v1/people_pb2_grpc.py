@@ -91,6 +91,11 @@ class PeopleServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowingRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowingResponse.FromString,
                 _registered_method=True)
+        self.SearchPeople = channel.unary_unary(
+                '/museed.social.v1.PeopleService/SearchPeople',
+                request_serializer=museed_dot_social_dot_v1_dot_people__pb2.SearchPeopleRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_people__pb2.SearchPeopleResponse.FromString,
+                _registered_method=True)
 
 
 class PeopleServiceServicer:
@@ -180,6 +185,14 @@ class PeopleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchPeople(self, request, context):
+        """Finds people by the beginning of a username or a nickname, by username. Whom a block keeps apart from the caller is
+        left out; an empty query is REQUIRED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PeopleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -237,6 +250,11 @@ def add_PeopleServiceServicer_to_server(servicer, server):
                     servicer.BatchGetFollowing,
                     request_deserializer=museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowingRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowingResponse.SerializeToString,
+            ),
+            'SearchPeople': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchPeople,
+                    request_deserializer=museed_dot_social_dot_v1_dot_people__pb2.SearchPeopleRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_people__pb2.SearchPeopleResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -538,6 +556,33 @@ class PeopleService:
             '/museed.social.v1.PeopleService/BatchGetFollowing',
             museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowingRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_people__pb2.BatchGetFollowingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchPeople(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.PeopleService/SearchPeople',
+            museed_dot_social_dot_v1_dot_people__pb2.SearchPeopleRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_people__pb2.SearchPeopleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,6 +66,10 @@ class PeopleServiceStub:
     """Returns the first page of whom each of these people follows, as ListFollowing does; whom the caller may not see is
     left out.
     """
+    SearchPeople: _grpc.UnaryUnaryMultiCallable[_people_pb2.SearchPeopleRequest, _people_pb2.SearchPeopleResponse]
+    """Finds people by the beginning of a username or a nickname, by username. Whom a block keeps apart from the caller is
+    left out; an empty query is REQUIRED.
+    """
 
 @_typing.type_check_only
 class PeopleServiceAsyncStub(PeopleServiceStub):
@@ -104,6 +108,10 @@ class PeopleServiceAsyncStub(PeopleServiceStub):
     BatchGetFollowing: _aio.UnaryUnaryMultiCallable[_people_pb2.BatchGetFollowingRequest, _people_pb2.BatchGetFollowingResponse]  # type: ignore[assignment]
     """Returns the first page of whom each of these people follows, as ListFollowing does; whom the caller may not see is
     left out.
+    """
+    SearchPeople: _aio.UnaryUnaryMultiCallable[_people_pb2.SearchPeopleRequest, _people_pb2.SearchPeopleResponse]  # type: ignore[assignment]
+    """Finds people by the beginning of a username or a nickname, by username. Whom a block keeps apart from the caller is
+    left out; an empty query is REQUIRED.
     """
 
 class PeopleServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -206,6 +214,16 @@ class PeopleServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_people_pb2.BatchGetFollowingResponse, _abc.Awaitable[_people_pb2.BatchGetFollowingResponse]]:
         """Returns the first page of whom each of these people follows, as ListFollowing does; whom the caller may not see is
         left out.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchPeople(
+        self,
+        request: _people_pb2.SearchPeopleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_people_pb2.SearchPeopleResponse, _abc.Awaitable[_people_pb2.SearchPeopleResponse]]:
+        """Finds people by the beginning of a username or a nickname, by username. Whom a block keeps apart from the caller is
+        left out; an empty query is REQUIRED.
         """
 
 def add_PeopleServiceServicer_to_server(servicer: PeopleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -159,3 +159,46 @@ class DeleteUploadResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteUploadResponse: _TypeAlias = DeleteUploadResponse  # noqa: Y015
+
+@_typing.final
+class GetUploadQuotaRequest(_message.Message):
+    """No arguments: whoever asks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUploadQuotaRequest: _TypeAlias = GetUploadQuotaRequest  # noqa: Y015
+
+@_typing.final
+class GetUploadQuotaResponse(_message.Message):
+    """What is left of the quota of 24 hours; both are 0 where nothing may be lent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEFT_COUNT_FIELD_NUMBER: _builtins.int
+    LEFT_BYTES_FIELD_NUMBER: _builtins.int
+    left_count: _builtins.int
+    """Files."""
+    left_bytes: _builtins.int
+    """Bytes of these together."""
+    def __init__(
+        self,
+        *,
+        left_count: _builtins.int = ...,
+        left_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left_bytes", b"left_bytes", "left_count", b"left_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUploadQuotaResponse: _TypeAlias = GetUploadQuotaResponse  # noqa: Y015

@@ -50,6 +50,11 @@ class UploadServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_uploads__pb2.DeleteUploadRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_uploads__pb2.DeleteUploadResponse.FromString,
                 _registered_method=True)
+        self.GetUploadQuota = channel.unary_unary(
+                '/museed.social.v1.UploadService/GetUploadQuota',
+                request_serializer=museed_dot_social_dot_v1_dot_uploads__pb2.GetUploadQuotaRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_uploads__pb2.GetUploadQuotaResponse.FromString,
+                _registered_method=True)
 
 
 class UploadServiceServicer:
@@ -79,6 +84,13 @@ class UploadServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUploadQuota(self, request, context):
+        """Says what the caller may still lend.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UploadServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +108,11 @@ def add_UploadServiceServicer_to_server(servicer, server):
                     servicer.DeleteUpload,
                     request_deserializer=museed_dot_social_dot_v1_dot_uploads__pb2.DeleteUploadRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_uploads__pb2.DeleteUploadResponse.SerializeToString,
+            ),
+            'GetUploadQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUploadQuota,
+                    request_deserializer=museed_dot_social_dot_v1_dot_uploads__pb2.GetUploadQuotaRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_uploads__pb2.GetUploadQuotaResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -180,6 +197,33 @@ class UploadService:
             '/museed.social.v1.UploadService/DeleteUpload',
             museed_dot_social_dot_v1_dot_uploads__pb2.DeleteUploadRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_uploads__pb2.DeleteUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUploadQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.UploadService/GetUploadQuota',
+            museed_dot_social_dot_v1_dot_uploads__pb2.GetUploadQuotaRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_uploads__pb2.GetUploadQuotaResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class UploadServiceStub:
     """Deletes the audio of an upload of the caller's now; playlists made from it stay. A deleted one stays so, another's
     is UPLOAD_NOT_FOUND.
     """
+    GetUploadQuota: _grpc.UnaryUnaryMultiCallable[_uploads_pb2.GetUploadQuotaRequest, _uploads_pb2.GetUploadQuotaResponse]
+    """Says what the caller may still lend."""
 
 @_typing.type_check_only
 class UploadServiceAsyncStub(UploadServiceStub):
@@ -59,6 +61,8 @@ class UploadServiceAsyncStub(UploadServiceStub):
     """Deletes the audio of an upload of the caller's now; playlists made from it stay. A deleted one stays so, another's
     is UPLOAD_NOT_FOUND.
     """
+    GetUploadQuota: _aio.UnaryUnaryMultiCallable[_uploads_pb2.GetUploadQuotaRequest, _uploads_pb2.GetUploadQuotaResponse]  # type: ignore[assignment]
+    """Says what the caller may still lend."""
 
 class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
     """Files that the caller lent as seeds. CatalogService records and returns them."""
@@ -90,5 +94,13 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes the audio of an upload of the caller's now; playlists made from it stay. A deleted one stays so, another's
         is UPLOAD_NOT_FOUND.
         """
+
+    @_abc_1.abstractmethod
+    def GetUploadQuota(
+        self,
+        request: _uploads_pb2.GetUploadQuotaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_uploads_pb2.GetUploadQuotaResponse, _abc.Awaitable[_uploads_pb2.GetUploadQuotaResponse]]:
+        """Says what the caller may still lend."""
 
 def add_UploadServiceServicer_to_server(servicer: UploadServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
