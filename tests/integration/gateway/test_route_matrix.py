@@ -1,6 +1,6 @@
 """Every route for every kind of caller: the table is made from the application, so a new route is in it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -131,7 +131,7 @@ async def test_routes_let_in_whom_their_rows_say(furnished: Gateway, caller: str
 async def test_routes_that_look_at_tokens_take_no_bad_ones(furnished: Gateway, kind: str) -> None:
     signer = furnished.signer
     furnished.parts.authenticator.revocations.hear_of("session-over")
-    made = {
+    made: dict[str, Callable[[], str]] = {
         "expired": lambda: signer.token(exp=1),
         "revoked": lambda: signer.token(sid="session-over"),
         "job": signer.job_token,
