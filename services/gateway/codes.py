@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_PATH = Path(__file__).with_name("codes.json")
+PATH = Path(__file__).with_name("codes.json")
 
 # In the order in which people look for them.
 GROUPS = {
@@ -45,14 +45,14 @@ class Code:
 
 
 def _read() -> Mapping[str, Code]:
-    rows = json.loads(_PATH.read_text("utf-8"), object_pairs_hook=_once)
+    rows = json.loads(PATH.read_text("utf-8"), object_pairs_hook=_once)
     return {name: Code(**row) for name, row in rows.items()}
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError(f"{_PATH.name} has something twice: {sorted(name for name, _ in pairs)}")
+        raise ValueError(f"{PATH.name} has something twice: {sorted(name for name, _ in pairs)}")
     return found
 
 
