@@ -32,6 +32,7 @@ ROWS: dict[str, Need | str] = {
     "GET /healthz": Need.TOKENLESS,
     "GET /readyz": Need.TOKENLESS,
     "GET /.well-known/jwks.json": Need.TOKENLESS,
+    "GET /codes.json": Need.TOKENLESS,
     "GET /verify-email": Need.TOKENLESS,
     "GET /reset-password": Need.TOKENLESS,
     "* /graphql": ELSEWHERE,
