@@ -1,8 +1,11 @@
 """GET and HEAD /playlists/{id}/export.{format}, POST /playlists/import: playlists as files of other programs."""
 
 import asyncio
+import contextlib
 import hashlib
 import logging
+from collections import Counter
+from collections.abc import Iterator
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect, Request
@@ -23,6 +26,7 @@ logger = logging.getLogger(__name__)
 MAX_FILE_BYTES = 5_000_000
 # Each is held in memory as a whole.
 MAX_IMPORTS = 16
+MAX_IMPORTS_OF_ONE = 2
 _BODY_TIMEOUT_S = 60.0
 _RETRY_MS = 1000
 _FORMATS = ", ".join(each.name.lower() for each in PlaylistFormat)
@@ -38,7 +42,7 @@ class PlaylistFiles:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._imports = 0
+        self._imports: Counter[str] = Counter()
 
     async def export(self, request: Request) -> Response:
         """Answer with a playlist that the caller may open, or has a stream token of, as a file.
@@ -88,22 +92,28 @@ class PlaylistFiles:
             title=request.query_params.get("title", ""),
             visibility=_visibility(request.query_params.get("visibility")),
         )
-        if self._imports >= MAX_IMPORTS:
-            raise ResourceExhausted(
-                f"{MAX_IMPORTS} files are taken at once",
-                reason="TOO_MANY_IMPORTS",
-                limit=MAX_IMPORTS,
-                retry_after_ms=_RETRY_MS,
-            )
-        self._imports += 1
-        try:
+        with self._place(auth.require_viewer().user_id):
             import_request.content = await _read(request)
             answer = await self._parts.upstream.exchange.ImportPlaylist(
                 import_request, timeout=self._parts.settings.request_timeout_s
             )
-        finally:
-            self._imports -= 1
         return JSONResponse(_made(answer), status_code=201)
+
+    @contextlib.contextmanager
+    def _place(self, user_id: str) -> Iterator[None]:
+        for count, limit in ((self._imports.total(), MAX_IMPORTS), (self._imports[user_id], MAX_IMPORTS_OF_ONE)):
+            if count >= limit:
+                raise ResourceExhausted(
+                    f"{limit} files are taken at once",
+                    reason="TOO_MANY_IMPORTS",
+                    limit=limit,
+                    retry_after_ms=_RETRY_MS,
+                )
+        self._imports[user_id] += 1
+        try:
+            yield
+        finally:
+            self._imports -= Counter({user_id: 1})  # drops what comes to nothing
 
 
 def _format(given: str) -> PlaylistFormat:

@@ -111,7 +111,10 @@ class AudioStreams:
         if target is None:
             source, content_type = await audio.open(), _audio_type(audio.original.content_type)
         else:
-            made = await self._transcoder.open(audio.digest, target, audio.open_file, is_private=audio.is_private)
+            caller = session_id or auth.client()
+            made = await self._transcoder.open(
+                audio.digest, target, audio.open_file, is_private=audio.is_private, caller=caller
+            )
             source, content_type = FileSource(made, self._threads), target.content_type
         revocations = self._parts.authenticator.revocations
         return sent(request, source, etag, content_type, headers, lambda: session_id in revocations)

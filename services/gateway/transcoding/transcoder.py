@@ -5,6 +5,7 @@ import contextvars
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from services.gateway.transcoding.process import TranscodeLimits, TranscodeProce
 logger = logging.getLogger(__name__)
 
 _MAX_WAITING = 16
+# Files that one caller has made or waits for: the others have music, too.
+_MAX_OF_ONE = 4
 _BUSY_RETRY_MS = 5000
 # Proxies give up on an answer that does not begin; the work goes on for who comes again.
 _PATIENCE_S = 50.0
@@ -43,9 +46,12 @@ class Transcoder:
         self._at_once = at_once
         self._free = asyncio.Semaphore(at_once)
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._of_caller: Counter[str] = Counter()
         self._refusals: dict[str, tuple[float, DomainError]] = {}
 
-    async def open(self, name: str, target: Target, open_source: OpenSource, *, is_private: bool = False) -> int:
+    async def open(
+        self, name: str, target: Target, open_source: OpenSource, *, is_private: bool = False, caller: str = ""
+    ) -> int:
         """Return a file's audio as another one, opened for reading; the caller closes it.
 
         Args:
@@ -53,11 +59,12 @@ class Transcoder:
             target: What to make.
             open_source: Opens the original; called if it must be read.
             is_private: Kept for minutes only.
+            caller: Stands for whoever asks, who gets no more than a share of the places; empty is not counted.
 
         Raises:
             Unimplemented: TRANSCODING_OFF.
-            Unavailable: TRANSCODER_BUSY: too many wait already; TRANSCODING_UNDER_WAY: it takes long, come again; or
-                TRANSCODING_LOST.
+            Unavailable: TRANSCODER_BUSY: too many wait already, of all or of this caller; TRANSCODING_UNDER_WAY: it
+                takes long, come again; or TRANSCODING_LOST.
             FailedPrecondition: TRANSCODING_FAILED.
             ResourceExhausted: TRANSCODING_LIMIT.
             DomainError: What `open_source` raises.
@@ -69,7 +76,7 @@ class Transcoder:
             found = await self._kept(key, is_private)
             if found is not None:
                 return found
-            await self._make_once(key, target, open_source, is_private)
+            await self._make_once(key, target, open_source, is_private, caller)
         found = await self._kept(key, is_private)
         if found is None:
             raise Unavailable("the cache of transcoded files is too small", reason="TRANSCODING_LOST")
@@ -98,19 +105,17 @@ class Transcoder:
         except OSError as error:
             raise _lost(error) from error
 
-    async def _make_once(self, key: str, target: Target, open_source: OpenSource, is_private: bool) -> None:
+    async def _make_once(
+        self, key: str, target: Target, open_source: OpenSource, is_private: bool, caller: str
+    ) -> None:
         self._raise_refusal(key)
         flight = f"{'private ' if is_private else ''}{key}"
         task = self._running.get(flight)
         if task is None:
             if len(self._running) >= self._at_once + _MAX_WAITING:
-                raise Unavailable(
-                    f"{len(self._running)} files are or wait to be transcoded, limit is {len(self._running)}",
-                    reason="TRANSCODER_BUSY",
-                    value=len(self._running),
-                    limit=self._at_once + _MAX_WAITING,
-                    retry_after_ms=_BUSY_RETRY_MS,
-                )
+                raise _busy(len(self._running), self._at_once + _MAX_WAITING)
+            if caller and self._of_caller[caller] >= _MAX_OF_ONE:
+                raise _busy(self._of_caller[caller], _MAX_OF_ONE)
             # The caller opens the original, under their own token; what follows is nobody's in particular.
             source = await open_source()
             if flight in self._running:
@@ -120,7 +125,8 @@ class Transcoder:
                 making = self._make(source, key, target, is_private)
                 task = asyncio.create_task(making, context=contextvars.Context(), name=f"transcode {key}")
                 self._running[flight] = task
-                task.add_done_callback(lambda done: self._forget(flight, key, done))
+                self._of_caller[caller] += 1
+                task.add_done_callback(lambda done: self._forget(flight, key, caller, done))
         try:
             # Shielded: who leaves must not take it from the others, nor from who comes again.
             async with asyncio.timeout(_PATIENCE_S):
@@ -154,8 +160,9 @@ class Transcoder:
         finally:
             os.close(source)
 
-    def _forget(self, flight: str, key: str, done: asyncio.Task[None]) -> None:
+    def _forget(self, flight: str, key: str, caller: str, done: asyncio.Task[None]) -> None:
         del self._running[flight]
+        self._of_caller -= Counter({caller: 1})  # drops what comes to nothing
         error = None if done.cancelled() else done.exception()
         if isinstance(error, DomainError) and not isinstance(error, Unavailable):
             if len(self._refusals) >= _MAX_REFUSALS:
@@ -169,6 +176,16 @@ class Transcoder:
         if time.monotonic() < until:
             raise error.with_traceback(None)
         del self._refusals[key]
+
+
+def _busy(count: int, limit: int) -> Unavailable:
+    return Unavailable(
+        f"{count} files are or wait to be transcoded, limit is {limit}",
+        reason="TRANSCODER_BUSY",
+        value=count,
+        limit=limit,
+        retry_after_ms=_BUSY_RETRY_MS,
+    )
 
 
 def _lost(error: OSError) -> Unavailable:

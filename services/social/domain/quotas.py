@@ -12,6 +12,8 @@ from services.social.settings.accounts import AccountSettings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
+# So many may fail with one login before it is closed to all of them.
+_NETWORKS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,9 @@ class AccountQuotas:
     """The bounds of people's accounts.
 
     Attributes:
-        log_ins: Failed log-ins of one login.
+        log_ins: Failed log-ins of one login, from one network where that is known: nobody is locked out from elsewhere.
+        log_ins_anywhere: Failed log-ins of one login, from all networks together.
+        log_ins_of_client: Log-ins tried from one network, good ones among them, whatever the login.
         passwords: Failed proofs of the own password by somebody who is logged in.
         sign_ups_of_client: Sign-ups tried from one network.
         sign_ups: Sign-ups tried in the mesh.
@@ -59,6 +63,8 @@ class AccountQuotas:
     """
 
     log_ins: Quota
+    log_ins_anywhere: Quota
+    log_ins_of_client: Quota
     passwords: Quota
     sign_ups_of_client: Quota
     sign_ups: Quota
@@ -75,6 +81,8 @@ class AccountQuotas:
         guesses = (settings.failed_logins_per_window, timedelta(seconds=settings.failed_login_window_s), failed)
         return cls(
             log_ins=Quota("log_in", *guesses),
+            log_ins_anywhere=Quota("log_in_anywhere", _NETWORKS * guesses[0], *guesses[1:]),
+            log_ins_of_client=Quota("log_in_client", settings.log_ins_per_client_and_window, *guesses[1:]),
             passwords=Quota("password", *guesses),
             sign_ups_of_client=Quota(
                 "sign_up_client", settings.sign_ups_per_client_and_hour, _HOUR, SignUpQuotaReached
@@ -88,6 +96,8 @@ class AccountQuotas:
         """Return every bound."""
         return (
             self.log_ins,
+            self.log_ins_anywhere,
+            self.log_ins_of_client,
             self.passwords,
             self.sign_ups_of_client,
             self.sign_ups,

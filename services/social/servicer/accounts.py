@@ -108,7 +108,11 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
     async def _log_in(self, given: str, password: str, came_from: Origin) -> tuple[Person, accounts_pb2.TokenPair]:
         login = login_key(given)
         # Counted before it is known to fail: of many guesses at once none goes past the bound.
-        await self._counts.take(self._quotas.log_ins, login)
+        tries = [(self._quotas.log_ins, f"{login} {auth.client()}".rstrip()), (self._quotas.log_ins_anywhere, login)]
+        if auth.client():
+            await self._counts.take(self._quotas.log_ins_of_client, auth.client())
+        for quota, key in tries:
+            await self._counts.take(quota, key)
         async with self._database.connection() as connection:
             found = await accounts.find_login(connection, login)
         # One more than the longest: what is cut off can never match.
@@ -116,7 +120,8 @@ class AccountServicer(accounts_pb2_grpc.AccountServiceServicer):
         password_hash = None if found is None else found.password_hash
         if not await self._hasher.verify(password_hash, password) or found is None:
             raise BadCredentials
-        await self._counts.forget(self._quotas.log_ins, login)
+        for quota, key in tries:
+            await self._counts.forget(quota, key)
         person = found.person
         if person.is_suspended:
             raise AccountSuspended(found.suspended_because)

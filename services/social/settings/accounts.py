@@ -11,6 +11,7 @@ class AccountSettings(Settings):
     password_concurrency: int = Field(2, ge=1, le=64)
     password_queue_size: int = Field(64, ge=1, le=10_000)
     failed_logins_per_window: int = Field(10, ge=1, le=1_000)
+    log_ins_per_client_and_window: int = Field(300, ge=1, le=1_000_000)
     failed_login_window_s: float = Field(300.0, gt=0, le=86_400)
     # A refresh token that is shown again so soon gets the same answer; later its session ends. 0 ends it at once.
     refresh_grace_s: float = Field(10.0, ge=0, le=60)

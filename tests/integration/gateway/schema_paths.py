@@ -135,23 +135,24 @@ class Paths:
         if str(step) in self._arguments:
             return f"({self._arguments[str(step)]})"
         given = [
-            f"{name}: {_sample(argument.type)}"
+            f"{name}: {sample(argument.type)}"
             for name, argument in field.args.items()
             if is_required_argument(argument)
         ]
         return f"({', '.join(given)})" if given else ""
 
 
-def _sample(type_: GraphQLInputType) -> str:
+def sample(type_: GraphQLInputType) -> str:
+    """Write some value of a type."""
     if isinstance(type_, GraphQLNonNull):
-        return _sample(type_.of_type)
+        return sample(type_.of_type)
     if isinstance(type_, GraphQLList):
-        return f"[{_sample(type_.of_type)}]"
+        return f"[{sample(type_.of_type)}]"
     if isinstance(type_, GraphQLEnumType):
         return str(next(iter(type_.values)))
     if isinstance(type_, GraphQLInputObjectType):
         given = [
-            f"{name}: {_sample(field.type)}" for name, field in type_.fields.items() if is_required_input_field(field)
+            f"{name}: {sample(field.type)}" for name, field in type_.fields.items() if is_required_input_field(field)
         ]
         return f"{{{', '.join(given)}}}"
     return _SCALARS.get(type_.name, "1")

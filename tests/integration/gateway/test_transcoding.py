@@ -275,6 +275,40 @@ async def test_process_that_is_killed_is_told_and_the_next_try_works(tmp_path: P
     assert children() == []
 
 
+async def test_one_caller_gets_a_share_of_the_queue(tmp_path: Path) -> None:
+    transcoder = Transcoder(tmp_path / "made", 10**9, 1)
+    go_on = asyncio.Event()
+
+    async def run(source: int, sink: int, target: Target) -> None:
+        await go_on.wait()
+        os.write(sink, b"made")
+
+    async def open_source() -> int:
+        return os.open("/dev/null", os.O_RDONLY)
+
+    async def take(name: str, caller: str) -> None:
+        os.close(await transcoder.open(name, MP3, open_source, caller=caller))
+
+    transcoder._processes.run = run  # type: ignore[method-assign]  # one that takes as long as it is told
+    waiting = [asyncio.create_task(take(str(number), "session-1")) for number in range(4)]
+    async with asyncio.timeout(60):
+        while len(transcoder._running) < 4:
+            await asyncio.sleep(0.005)
+        with pytest.raises(DomainError) as busy:
+            await take("4", "session-1")
+        assert (busy.value.reason, busy.value.limit) == ("TRANSCODER_BUSY", "4")
+        # What is on its way already costs nobody a place, and another caller has places of their own.
+        waiting += [
+            asyncio.create_task(take(name, caller)) for name, caller in (("0", "session-1"), ("4", "session-2"))
+        ]
+        while len(transcoder._running) < 5:
+            await asyncio.sleep(0.005)
+        go_on.set()
+        await asyncio.gather(*waiting)
+        await take("5", "session-1")
+    assert transcoder._of_caller == {}
+
+
 async def test_those_beyond_the_queue_are_told_to_come_again(tmp_path: Path) -> None:
     transcoder = Transcoder(tmp_path / "made", 10**9, 1)
     go_on = asyncio.Event()

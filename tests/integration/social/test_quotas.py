@@ -108,6 +108,41 @@ async def test_good_log_in_forgets_the_failures_before_it(mesh: Mesh) -> None:
         await log_in(social, "jay", jay.password)
 
 
+async def tried(client: Client, login: str, password: str, network: str) -> str:
+    """Log in from a network; returns the reason of the refusal, or nothing."""
+    request = accounts_pb2.LogInRequest(login=login, password=password)
+    try:
+        await client.accounts.LogIn(request, timeout=TIMEOUT_S, metadata=((auth.CLIENT_HEADER, network),))
+    except (ResourceExhausted, Unauthenticated) as error:
+        return error.reason
+    return ""
+
+
+async def test_nobody_is_locked_out_by_a_stranger_elsewhere_unless_by_many(mesh: Mesh) -> None:
+    mesh.settings = mesh.settings.model_copy(update={"failed_logins_per_window": 1, "failed_login_window_s": 86_400})
+    social = await mesh.start()
+    jay = await social.sign_up("jay")
+    assert await tried(social, "jay", "wrong", "192.0.2.0/24") == "BAD_CREDENTIALS"
+    assert await tried(social, "jay", jay.password, "192.0.2.0/24") == "TOO_MANY_ATTEMPTS"
+    assert await tried(social, "jay", jay.password, "198.51.100.0/24") == ""
+    told = [await tried(social, "jay", "wrong", f"10.0.{number}.0/24") for number in range(12)]
+    assert told == ["BAD_CREDENTIALS"] * 10 + ["TOO_MANY_ATTEMPTS"] * 2
+    assert await tried(social, "jay", jay.password, "198.51.100.0/24") == "TOO_MANY_ATTEMPTS"
+
+
+async def test_one_network_may_not_try_a_password_on_everybody(mesh: Mesh) -> None:
+    changes = {"log_ins_per_client_and_window": 3, "failed_login_window_s": 86_400}
+    mesh.settings = mesh.settings.model_copy(update=changes)
+    social = await mesh.start()
+    jay = await social.sign_up("jay")
+    told = [await tried(social, f"person-{number}", "password 1", "192.0.2.0/24") for number in range(2)]
+    assert told == ["BAD_CREDENTIALS"] * 2
+    # A good one in between buys no more of them.
+    assert await tried(social, "jay", jay.password, "192.0.2.0/24") == ""
+    assert await tried(social, "person-3", "password 1", "192.0.2.0/24") == "TOO_MANY_ATTEMPTS"
+    assert await tried(social, "jay", jay.password, "198.51.100.0/24") == ""
+
+
 async def test_sign_ups_at_once_with_one_name_under_a_quota_make_one_account(mesh: Mesh, sql: Sql) -> None:
     mesh.settings = mesh.settings.model_copy(update={"sign_ups_per_hour": 3})
     first = await mesh.start()
