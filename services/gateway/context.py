@@ -13,7 +13,7 @@ from services.chassis.blobs import BlobStore
 from services.chassis.errors import ResourceExhausted
 from services.chassis.server import limit_time, time_left_s
 from services.gateway.auth import Authenticator
-from services.gateway.budget import Budgets
+from services.gateway.budget import Budgets, bucket_key
 from services.gateway.clients import Upstream
 from services.gateway.cookies import Browser
 from services.gateway.live.live import Live
@@ -165,10 +165,11 @@ class RequestContext:
                 limit=MAX_UPSTREAM_CALLS,
             )
         timeout_s = _share(self.parts.settings.upstream_timeout_s + extra_time_s)
-        if not names_program:
-            return await method(request, timeout=timeout_s)
-        said = program_name(self.user_agent)
-        return await method(request, timeout=timeout_s, metadata=((USER_AGENT_METADATA, said),) if said else ())
+        with self.parts.budgets.times.calling(bucket_key()):
+            if not names_program:
+                return await method(request, timeout=timeout_s)
+            said = program_name(self.user_agent)
+            return await method(request, timeout=timeout_s, metadata=((USER_AGENT_METADATA, said),) if said else ())
 
     def stream_url(self, track_id: str, wanted: AudioFormat | None = None, max_bit_rate: int | None = None) -> str:
         """Return the signed address of a track's audio, bound to the viewer's session where there is one.
