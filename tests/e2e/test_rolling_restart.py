@@ -1,4 +1,4 @@
-"""The gateway's workers are replaced while people go on at a constant rate: no request fails and no follower has a gap."""
+"""The gateway's workers are replaced while people go on at a constant rate: no request fails, no follower has a gap."""
 
 import asyncio
 import contextlib
@@ -31,6 +31,11 @@ SEARCH = "{ searchTracks(first: 3) { nodes { title streamUrl } } me { email } }"
 FEED = "subscription($after: String) { feed(after: $after) { cursor activity { playlist { playlistId } } } }"
 
 
+def start(log: Path, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    with log.open("wb") as file:
+        return subprocess.Popen([sys.executable, "-m", "services.gateway"], env=environment, stderr=file)
+
+
 @contextlib.asynccontextmanager
 async def gateway_of_two(mesh: RunningMesh, log: Path) -> AsyncIterator[tuple[str, int]]:
     """Run a gateway with two workers beside the mesh's own; yields its address and the id of who keeps them."""
@@ -41,10 +46,8 @@ async def gateway_of_two(mesh: RunningMesh, log: Path) -> AsyncIterator[tuple[st
     )
     port = free_port()
     changed = {"GATEWAY_LISTEN": f"127.0.0.1:{port}", "GATEWAY_WORKERS": "2", "GATEWAY_METRICS_LISTEN": ""}
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.gateway"], env={**os.environ, **own.environ(), **changed}, stderr=file
-        )
+    environment = {**os.environ, **own.environ(), **changed}
+    process = await asyncio.to_thread(start, log, environment)
     url = f"http://127.0.0.1:{port}"
     try:
         async with asyncio.timeout(PATIENCE_S), httpx.AsyncClient() as http:
@@ -52,11 +55,11 @@ async def gateway_of_two(mesh: RunningMesh, log: Path) -> AsyncIterator[tuple[st
                 with contextlib.suppress(httpx.TransportError):
                     if (await http.get(f"{url}/readyz")).status_code == 200:
                         break
-                assert process.poll() is None, log.read_text()
+                assert process.poll() is None, await asyncio.to_thread(log.read_text)
                 await asyncio.sleep(0.1)
         yield url, process.pid
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0, log.read_text()
+        assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0, await asyncio.to_thread(log.read_text)
     finally:
         process.kill()
         process.wait()
