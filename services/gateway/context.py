@@ -19,6 +19,7 @@ from services.gateway.cookies import Browser
 from services.gateway.live.live import Live
 from services.gateway.loaders import Loaders
 from services.gateway.programs import USER_AGENT_METADATA, program_name
+from services.gateway.sealing import TokenSealer
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
 from services.gateway.transcoding.formats import AudioFormat, check_query
@@ -188,6 +189,11 @@ class RequestContext:
         )
         query += check_query(wanted, max_bit_rate)
         return f"{self.parts.settings.public_url}/tracks/{track_id}/stream?{query}"
+
+    def sealed_query(self, subject: str) -> str:
+        """Return what makes an address act for the caller, for one thing; empty for guests."""
+        key = self.parts.settings.url_signing_key.get_secret_value().encode()
+        return TokenSealer(key).query(subject, auth.bearer_token())
 
     def upload_stream_url(
         self, upload: catalog_pb2.Upload, wanted: AudioFormat | None = None, max_bit_rate: int | None = None

@@ -50,7 +50,7 @@ async def gateway_of_two(mesh: RunningMesh, log: Path) -> AsyncIterator[tuple[st
     process = await asyncio.to_thread(start, log, environment)
     url = f"http://127.0.0.1:{port}"
     try:
-        async with asyncio.timeout(PATIENCE_S), httpx.AsyncClient() as http:
+        async with asyncio.timeout(3 * PATIENCE_S), httpx.AsyncClient() as http:  # three processes start
             while True:
                 with contextlib.suppress(httpx.TransportError):
                     if (await http.get(f"{url}/readyz")).status_code == 200:

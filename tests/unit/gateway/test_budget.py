@@ -92,7 +92,7 @@ def test_calls_take_their_time_while_they_run_and_some_comes_back() -> None:
         for _ in range(12):
             times.check("jay")
             calls.enter_context(times.calling("jay"))
-        now[0] = 0.9  # twelve run, two come back
+        now[0] = 0.5  # twelve run, two come back
         times.check("jay")
         now[0] = 1.0
         with pytest.raises(ResourceExhausted) as refusal:
