@@ -14,7 +14,7 @@ UV_VERSION := $(shell sed -n 's/^uv==//p' requirements/lock.txt)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 PINNED := --constraint requirements/lock.txt --override requirements/overrides.txt
 LOCKED := pyproject.toml requirements/lock.txt requirements/overrides.txt requirements/no-deps.txt
-CODE := services deploy training clients tests benchmarks protos/generate.py
+CODE := services deploy training clients tests benchmarks examples protos/generate.py
 PYTEST := $(BIN)/pytest -q
 
 .PHONY: help

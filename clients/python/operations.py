@@ -172,6 +172,8 @@ class SignUpInput:
     """1 to 50 characters; without one the username is shown."""
     refresh_token_place: RefreshTokenPlace | None = None
     """Where the refresh token goes."""
+    idempotency_key: str | None = None
+    """1 to 200 characters; repeating the request with it logs in to the account that was made, for 24 hours."""
 
     def written(self) -> Json:
         """Return it as JSON."""
@@ -182,6 +184,7 @@ class SignUpInput:
                 "password": self.password,
                 "nickname": self.nickname,
                 "refreshTokenPlace": self.refresh_token_place,
+                "idempotencyKey": self.idempotency_key,
             }
         )
 
@@ -1147,7 +1150,7 @@ class JobStatus:
     progress: float
     """Between 0 and 1."""
     stage: JobStatusStage | None
-    """How far it is in what its state counts; null where nothing is counted."""
+    """How far it is, or came, in what its state counts; null where nothing is counted, and once it SUCCEEDED."""
     eta_seconds: float | None
     """Seconds until its end, by how long such jobs take; null while that is not known, and once it has ended."""
     is_finished: bool
@@ -1689,8 +1692,8 @@ mutation Refresh($input: RefreshInput!) {
 
 
 def refresh(caller: Caller, input: RefreshInput) -> RefreshSuccess | Refusal:
-    """Trades a refresh token for a new pair; one that is used twice ends its session. The authorization header
-    does not matter here.
+    """Trades a refresh token for a new pair. Shown again within 10 seconds it gets the same refresh token once
+    more; later that ends its session. The authorization header does not matter here.
     """
     return caller.execute(REFRESH, given({"input": RefreshInput.written(input)}))
 

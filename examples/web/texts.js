@@ -35,7 +35,8 @@ t.problem = (error) => {
   const own = LANGUAGES[language()].problems[error.code];
   if (own) return { what: own[0], advice: own[1] };
   const known = codes[error.code];
-  if (known) return { what: known[language()], advice: known.do?.[language()] ?? known.do ?? "" };
+  // `do` is for whoever writes a client: sentences for people say it themselves.
+  if (known) return { what: known[language()], advice: "" };
   if (!error.code) return { what: t("broken"), advice: t("reload") };
   // The gateway's own sentence, which states value and limit.
   return { what: error.message, advice: error.isTransient ? t("tryAgain") : "" };

@@ -15,6 +15,7 @@ from services.chassis.errors import DomainError, InvalidArgument, NotFound
 from services.chassis.telemetry import REQUEST_ID_HEADER
 from services.gateway.avatars import Avatars
 from services.gateway.border import Border, error_response
+from services.gateway.code_file import code_file
 from services.gateway.context import Parts
 from services.gateway.covers.route import Covers
 from services.gateway.exports import Exports
@@ -84,6 +85,7 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             Route("/p/{slug}", SharePage(parts).handle, methods=["GET", "HEAD"]),
             Route("/trends.csv", TrendExport(parts).handle, methods=["GET"]),
             Route("/exports/{export_id}", Exports(parts).handle, methods=["GET", "HEAD"]),
+            Route("/codes.json", code_file, methods=["GET", "HEAD"]),
             Route("/.well-known/jwks.json", Jwks(parts.upstream.fetch_jwks).handle, methods=["GET", "HEAD"]),
             *pages(),
             Route("/tracks/{track_id}/cover", covers.handle_track, methods=["GET", "HEAD"]),

@@ -27,8 +27,8 @@ _SECURITY_HEADERS = {
 # Of this very host: what else runs below the domain is not for us to say.
 _TLS_ONLY = "max-age=31536000"
 _ROUTES = frozenset(
-    "graphql uploads tracks users albums playlists stream p exports trends.csv .well-known verify-email reset-password"
-    " web healthz readyz".split()
+    "graphql uploads tracks users albums playlists stream p exports trends.csv codes.json .well-known verify-email"
+    " reset-password web healthz readyz".split()
 )
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 # What follows these are secrets: those of stream tokens, and links of playlists that are listed nowhere.

@@ -4,16 +4,27 @@ The link's token stands behind `#`, so that it reaches no server but as the inpu
 """
 
 import hashlib
+import json
 from base64 import b64encode
+from html import escape
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from services.gateway.codes import CODES
+
 _VERIFY = """mutation($input: VerifyEmailInput!) { result: verifyEmail(input: $input) {
-  __typename ... on UserError { message } } }"""
+  __typename ... on UserError { code message } } }"""
 _RESET = """mutation($input: ResetPasswordInput!) { result: resetPassword(input: $input) {
-  __typename ... on UserError { message } } }"""
+  __typename ... on UserError { code message } } }"""
+# What they can be refused for, in Korean; in English the message is told, with its numbers.
+_KOREAN = {
+    code: CODES[code].ko
+    for code in "MAIL_TOKEN_REFUSED EMAIL_TAKEN PASSWORD_COMMON OUT_OF_RANGE REQUIRED OVERLOADED COST_LIMIT_REACHED"
+    " UNAVAILABLE DATABASE_UNAVAILABLE DEADLINE_EXCEEDED INTERNAL".split()
+}
+_CODES = escape(json.dumps(_KOREAN, ensure_ascii=False))
 # What the pages send: trusted wherever the pages are served.
 DOCUMENTS = (_VERIFY, _RESET)
 _STYLE = (
@@ -45,8 +56,9 @@ form.addEventListener("submit", async (event) => {
     const body = await response.json();
     const result = body.data ? body.data.result : null;
     const isDone = result !== null && result.__typename.endsWith("Success");
+    const refusal = result || {code: body.errors[0].extensions.reason, message: body.errors[0].message};
     said.textContent = isDone ? (korean ? form.dataset.doneKo : form.dataset.done)
-      : result !== null ? result.message : body.errors[0].message;
+      : korean && JSON.parse(form.dataset.codesKo)[refusal.code] || refusal.message;
     if (isDone) form.hidden = true;
   } catch (error) {
     said.textContent = korean ? "연결할 수 없습니다. 다시 시도해 주세요." : "There is no connection. Try again.";
@@ -79,14 +91,14 @@ _PAGES = {
     "/verify-email": _page(
         "Confirm your e-mail address",
         "이메일 주소 확인",
-        f"""<form data-mutation="{_VERIFY}"
+        f"""<form data-mutation="{_VERIFY}" data-codes-ko="{_CODES}"
 data-done="Thank you: your address is confirmed." data-done-ko="감사합니다. 주소가 확인되었습니다.">
 <button data-ko="확인">Confirm</button></form>""",
     ),
     "/reset-password": _page(
         "Set a new password",
         "새 비밀번호 설정",
-        f"""<form data-mutation="{_RESET}"
+        f"""<form data-mutation="{_RESET}" data-codes-ko="{_CODES}"
 data-done="Your password is set: log in with it."
 data-done-ko="비밀번호가 설정되었습니다. 새 비밀번호로 로그인해 주세요.">
 <label><span data-ko="새 비밀번호 (8자 이상)">New password, 8 characters or more</span>

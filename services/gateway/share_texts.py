@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from services.gateway.codes import CODES
+
 _LANGUAGE = re.compile(r"\s*([a-z]{2,3})(?:-[a-z0-9-]+)?\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*", re.IGNORECASE)
 _LONGEST_HEADER = 200
 
@@ -47,8 +49,8 @@ ENGLISH = Texts(
     language="en",
     locale="en_US",
     take_along="Take it along",
-    not_found="There is no playlist here, or it is private",
-    unavailable="This does not work for the moment: try again in a minute",
+    not_found=CODES["PLAYLIST_NOT_FOUND"].en.removesuffix("."),
+    unavailable=CODES["UNAVAILABLE"].en.removesuffix("."),
     by_form="by {}",
     count_forms=("{} track", "{} tracks"),
     more_form="and {} more",
@@ -59,8 +61,8 @@ KOREAN = Texts(
     language="ko",
     locale="ko_KR",
     take_along="가져가기",
-    not_found="플레이리스트가 없거나 비공개입니다",
-    unavailable="지금은 열 수 없습니다. 잠시 후 다시 시도해 주세요",
+    not_found=CODES["PLAYLIST_NOT_FOUND"].ko.removesuffix("."),
+    unavailable=CODES["UNAVAILABLE"].ko.removesuffix("."),
     by_form="{} 님의 플레이리스트",
     count_forms=("{}곡", "{}곡"),
     more_form="외 {}곡",

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
+from clients.python.operations import SeedInput
 from deploy.local.playlists import make_playlist, search_tracks
 from tests.e2e.browsing import Watched, chromium, eventually, ranges_of, search, settled, sign_up, visitor
 from tests.e2e.conftest import RunningMesh, tone
@@ -164,9 +165,9 @@ def test_an_upload_can_be_stopped_gone_on_with_and_called_off(guest: Watched, re
 
 def test_likes_and_links_and_who_may_see_it(guest: Watched, browser: Browser, mesh: RunningMesh) -> None:
     with mesh.person("zoe") as zoe:
-        seed = search_tracks(zoe, "Piece 2-0", 1)[0]["trackId"]
-        made = make_playlist(zoe, [{"trackId": seed}], lambda *_: None, length=3, title="Zoe's <b>list</b>")
-    path = f"/#/playlist/{made['playlistId']}"
+        seed = search_tracks(zoe, "Piece 2-0", 1)[0].track_id
+        made = make_playlist(zoe, [SeedInput(track_id=seed)], lambda *_: None, length=3, title="Zoe's <b>list</b>")
+    path = f"/#/playlist/{made.playlist_id}"
     page = guest.page(path)
     expect(page.locator("main .problem")).to_have_text("there is no such playlist")  # it is private
     page.locator("#who").get_by_role("button").click()
@@ -213,9 +214,9 @@ def test_likes_and_links_and_who_may_see_it(guest: Watched, browser: Browser, me
 
 def test_the_feed_shows_what_followed_people_do_as_they_do_it(guest: Watched, mesh: RunningMesh) -> None:
     with mesh.person("aki") as aki:
-        seed = [{"trackId": search_tracks(aki, "Piece 3-0", 1)[0]["trackId"]}]
+        seed = [SeedInput(track_id=search_tracks(aki, "Piece 3-0", 1)[0].track_id)]
         first = make_playlist(aki, seed, lambda *_: None, length=3, title="Aki's first", visibility="PUBLIC")
-        page = guest.page(f"/#/playlist/{first['playlistId']}")
+        page = guest.page(f"/#/playlist/{first.playlist_id}")
         sign_up(page, "bea")
         page.get_by_role("button", name="Follow aki").click()
         expect(page.get_by_role("button", name="Follow aki")).to_have_attribute("aria-pressed", "true")

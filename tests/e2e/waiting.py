@@ -35,10 +35,11 @@ def patiently(call: Callable[[], T], *also: type[Exception]) -> T:
         also: Which errors are waited out beside those of the client.
     """
     deadline = time.monotonic() + PATIENCE_S
+    waited_out: tuple[type[Exception], ...] = (ClientError, *also)
     while True:
         try:
             return call()
-        except (ClientError, *also):
+        except waited_out:
             if time.monotonic() > deadline:
                 raise
             time.sleep(_EVERY_S)

@@ -1,7 +1,6 @@
 """Where jobs are asked for and waited for, whatever they do."""
 
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
@@ -16,7 +15,7 @@ from services.social.errors import IdempotencyKeyReused, JobNotFound, TooManyOpe
 from services.social.store import accounts, idempotency, jobs, outbox
 from services.social.store.database import Connection, Database
 from services.social.wire import timestamp
-from services.social.workers.background import Bells, Nudge
+from services.social.workers.background import Bells, Nudge, Waits
 
 # Ends that another process wrote ring no bell here.
 _REREAD_INTERVAL_S = 0.25
@@ -45,7 +44,7 @@ class JobDesk:
         self.clock = clock
         self.due = due
         self._open_jobs_per_user = open_jobs_per_user
-        self._waits: Counter[UserId] = Counter()
+        self._waits = Waits(MOST_WAITS, MOST_WAITS_OF_PERSON)
 
     async def ask(
         self,
@@ -105,16 +104,10 @@ class JobDesk:
 
         Who waits holds a place of the server. Beyond the bounds, of a person and of all, a job is returned as it is.
         """
-        waits = self._waits
-        if wait_s <= 0 or waits[job.user_id] >= MOST_WAITS_OF_PERSON or waits.total() >= MOST_WAITS:
+        if wait_s <= 0:
             return job
-        waits[job.user_id] += 1
-        try:
-            return await self._until_ended(job, wait_s)
-        finally:
-            waits[job.user_id] -= 1
-            if not waits[job.user_id]:
-                del waits[job.user_id]
+        with self._waits.of(job.user_id) as may_wait:
+            return await self._until_ended(job, wait_s) if may_wait else job
 
     async def _until_ended(self, job: Job, wait_s: float) -> Job:
         left_s = time_left_s()

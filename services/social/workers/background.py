@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 
 from services.chassis import telemetry
 from services.chassis.errors import DomainError
+from services.social.domain.ids import UserId
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,38 @@ class Bells:
             self._waiting[key].remove(nudge)
             if not self._waiting[key]:
                 del self._waiting[key]
+
+
+class Waits:
+    """Bounds how many calls may wait at a time, of a person and of all.
+
+    Args:
+        limit: Of all.
+        limit_of_person: Of one.
+    """
+
+    def __init__(self, limit: int, limit_of_person: int) -> None:
+        self._limit = limit
+        self._limit_of_person = limit_of_person
+        self._waits: Counter[UserId] = Counter()
+
+    @contextlib.contextmanager
+    def of(self, user_id: UserId) -> Iterator[bool]:
+        """Count a wait for as long as the context lasts, where there is room for it.
+
+        Yields:
+            Whether there is.
+        """
+        if self._waits[user_id] >= self._limit_of_person or self._waits.total() >= self._limit:
+            yield False
+            return
+        self._waits[user_id] += 1
+        try:
+            yield True
+        finally:
+            self._waits[user_id] -= 1
+            if not self._waits[user_id]:
+                del self._waits[user_id]
 
 
 def raise_if_cancelled() -> None:

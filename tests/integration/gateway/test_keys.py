@@ -52,6 +52,16 @@ async def test_without_social_and_without_keys_the_answer_is_an_error(own_gatewa
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "UNAVAILABLE")
 
 
+async def test_clients_read_what_is_said_of_codes(gateway: Gateway) -> None:
+    answer = await gateway.http.get("/codes.json")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["BAD_CREDENTIALS"]["ko"] == "아이디 또는 비밀번호가 올바르지 않습니다."
+    unchanged = await gateway.http.get("/codes.json", headers={"If-None-Match": answer.headers["etag"]})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    head = await gateway.http.head("/codes.json")
+    assert (head.status_code, head.content) == (200, b"")
+
+
 @pytest.mark.parametrize(("path", "field"), [("/verify-email", ""), ("/reset-password", "newPassword")])
 async def test_links_of_mails_open_a_page_whose_script_is_pinned(path: str, field: str, gateway: Gateway) -> None:
     answer = await gateway.http.get(path)

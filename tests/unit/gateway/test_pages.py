@@ -1,5 +1,6 @@
 """What the pages of mails send, where nothing else may be asked."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -22,3 +23,13 @@ def test_documents_of_the_pages_are_trusted_wherever_they_are_served(tmp_path: P
     refused = documents.refusal("{ me { email } }")
     assert refused is not None
     assert refused.reason == "DOCUMENT_NOT_TRUSTED"
+
+
+def test_refusals_are_told_in_korean_by_their_code() -> None:
+    for page in _PAGES.values():
+        (told,) = re.findall('data-codes-ko="([^"]*)"', page)
+        assert (
+            json.loads(html.unescape(told))["MAIL_TOKEN_REFUSED"]
+            == "더 이상 유효하지 않은 링크입니다. 다시 요청해 주세요."
+        )
+    assert all("UserError { code message }" in document for document in DOCUMENTS)
