@@ -3,6 +3,7 @@
 The operations themselves are functions of `operations.py`; each takes a `Client` first.
 """
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ import httpx
 from clients.python import live, operations
 from clients.python.errors import UNAVAILABLE, ClientError, told_error
 from clients.python.operations import LogInInput, RefreshInput, Refusal, Tokens
-from clients.python.transport import Transport
-from clients.python.wire import Json, Operation, UnreadableAnswer, read_answer
+from clients.python.transport import Transport, readable
+from clients.python.wire import Json, Operation
 
 __all__ = ["Client", "ClientError", "Upload", "accepted"]
 
@@ -110,12 +111,14 @@ class Client:
         Raises:
             ClientError: The gateway is away, goes away in between (`is_transient`), or refuses.
         """
-        token = self._authenticated(lambda: self._token)
-        for data in live.subscribed(self.url, operation.text, variables, token):
-            try:
-                yield read_answer(operation, data)
-            except UnreadableAnswer as error:
-                raise ClientError(f"{error}: is the gateway of another release?", "ANSWER_UNREADABLE") from error
+
+        def begun() -> tuple[Iterator[Json], Json | None]:
+            events = live.subscribed(self.url, operation.text, variables, self._token)
+            return events, next(events, None)
+
+        events, first = self._authenticated(begun)
+        for data in itertools.chain([] if first is None else [first], events):
+            yield readable(operation, data)
 
     def upload(self, path: Path) -> Upload:
         """Upload a file in a stream.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from clients.python.wire import (
@@ -148,7 +148,7 @@ class LogInInput:
 
     login: str
     """Username or e-mail address."""
-    password: str
+    password: str = field(repr=False)
     """The password."""
     refresh_token_place: RefreshTokenPlace | None = None
     """Where the refresh token goes."""
@@ -166,7 +166,7 @@ class SignUpInput:
     """3 to 30 of a–z, 0–9, `_`, `.` and `-`; unique, case-insensitive."""
     email: str
     """Unique, case-insensitive."""
-    password: str
+    password: str = field(repr=False)
     """8 to 128 characters."""
     nickname: str | None = None
     """1 to 50 characters; without one the username is shown."""
@@ -193,7 +193,7 @@ class SignUpInput:
 class RefreshInput:
     """A refresh token to trade."""
 
-    refresh_token: str | None = None
+    refresh_token: str | None = field(default=None, repr=False)
     """The newest refresh token of the session; without one that of the cookie is traded, and the next one goes
     there.
     """
@@ -567,11 +567,11 @@ class ReplayDeadLettersInput:
 class Tokens:
     """Tokens of a session."""
 
-    access_token: str
+    access_token: str = field(repr=False)
     """For the header `Authorization: Bearer …`."""
     access_expires_at: datetime
     """When the access token ends."""
-    refresh_token: str
+    refresh_token: str = field(repr=False)
     """For `refresh`; works once. Empty where it went into a cookie."""
 
     @classmethod

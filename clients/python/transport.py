@@ -33,11 +33,7 @@ class Transport:
         Raises:
             ClientError: The gateway is away, answers with an error, or with what cannot be read.
         """
-        data = self.post(operation.text, variables, token)
-        try:
-            return read_answer(operation, data)
-        except UnreadableAnswer as error:
-            raise ClientError(f"{error}: is the gateway of another release?", "ANSWER_UNREADABLE") from error
+        return readable(operation, self.post(operation.text, variables, token))
 
     def post(self, document: str, variables: Json, token: str = "") -> Json:
         """Run a document and return its data as it came.
@@ -70,6 +66,18 @@ class Transport:
             return self._http.request(method, url, headers=headers, **options)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeEncodeError) as error:
             raise ClientError(f"no answer from {self.url} ({error}): does it run?", is_transient=True) from error
+
+
+def readable(operation: Operation[T], data: Json) -> T:
+    """Return the answer that an operation's data is.
+
+    Raises:
+        ClientError: ANSWER_UNREADABLE.
+    """
+    try:
+        return read_answer(operation, data)
+    except UnreadableAnswer as error:
+        raise ClientError(f"{error}: is the gateway of another release?", "ANSWER_UNREADABLE") from error
 
 
 def authorization(token: str) -> dict[str, str]:

@@ -9,8 +9,9 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from clients.python import operations
+from clients.python.client import Client
 from clients.python.operations import GeneratePlaylistInput, JobStatus, PlayableTrack, SeedInput, TrackRow
-from deploy.local.client import ClientError, GatewayClient, accepted
+from deploy.local.client import ClientError, accepted
 from deploy.local.patience import Patience
 from deploy.local.tables import command
 
@@ -34,7 +35,7 @@ class WholePlaylist:
     entries: tuple[Entry, ...]
 
 
-def seed_input(client: GatewayClient, seed: str) -> SeedInput:
+def seed_input(client: Client, seed: str) -> SeedInput:
     """Turn what a person typed into a seed: a file is uploaded, anything else must be the id of a track.
 
     Raises:
@@ -52,7 +53,7 @@ def seed_input(client: GatewayClient, seed: str) -> SeedInput:
 
 
 def make_playlist(
-    client: GatewayClient,
+    client: Client,
     seeds: Sequence[SeedInput],
     on_progress: Callable[[JobStatus], None],
     **options: Any,
@@ -81,7 +82,7 @@ def make_playlist(
     return fetch_playlist(client, job.playlist_id)
 
 
-def followed(client: GatewayClient, job_id: str) -> Iterator[JobStatus]:
+def followed(client: Client, job_id: str) -> Iterator[JobStatus]:
     """Yield a job as it stands and at every change, until it has ended; while the gateway is away it is waited for.
 
     Raises:
@@ -99,7 +100,7 @@ def followed(client: GatewayClient, job_id: str) -> Iterator[JobStatus]:
             patience.wait(error)
 
 
-def fetch_playlist(client: GatewayClient, playlist_id: str) -> WholePlaylist:
+def fetch_playlist(client: Client, playlist_id: str) -> WholePlaylist:
     """Return a playlist with all its entries; an entry whose track was deleted is left out."""
     entries: list[Entry] = []
     after = None
@@ -115,6 +116,6 @@ def fetch_playlist(client: GatewayClient, playlist_id: str) -> WholePlaylist:
         after = page.entries.page_info.end_cursor
 
 
-def search_tracks(client: GatewayClient, text: str, limit: int) -> tuple[TrackRow, ...]:
+def search_tracks(client: Client, text: str, limit: int) -> tuple[TrackRow, ...]:
     """Return tracks whose title, artist or album is like a text, best first."""
     return operations.search_tracks(client, query=text, first=limit).nodes

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
-from clients.python.operations import SeedInput
+from clients.python.operations import SeedInput, Visibility
 from deploy.local.playlists import make_playlist, search_tracks
 from tests.e2e.browsing import Watched, chromium, eventually, ranges_of, search, settled, sign_up, visitor
 from tests.e2e.conftest import RunningMesh, tone
@@ -166,7 +166,7 @@ def test_an_upload_can_be_stopped_gone_on_with_and_called_off(guest: Watched, re
 def test_likes_and_links_and_who_may_see_it(guest: Watched, browser: Browser, mesh: RunningMesh) -> None:
     with mesh.person("zoe") as zoe:
         seed = search_tracks(zoe, "Piece 2-0", 1)[0].track_id
-        made = make_playlist(zoe, [SeedInput(track_id=seed)], lambda *_: None, length=3, title="Zoe's <b>list</b>")
+        made = make_playlist(zoe, [SeedInput(track_id=seed)], lambda _: None, length=3, title="Zoe's <b>list</b>")
     path = f"/#/playlist/{made.playlist_id}"
     page = guest.page(path)
     expect(page.locator("main .problem")).to_have_text("there is no such playlist")  # it is private
@@ -215,13 +215,13 @@ def test_likes_and_links_and_who_may_see_it(guest: Watched, browser: Browser, me
 def test_the_feed_shows_what_followed_people_do_as_they_do_it(guest: Watched, mesh: RunningMesh) -> None:
     with mesh.person("aki") as aki:
         seed = [SeedInput(track_id=search_tracks(aki, "Piece 3-0", 1)[0].track_id)]
-        first = make_playlist(aki, seed, lambda *_: None, length=3, title="Aki's first", visibility="PUBLIC")
+        first = make_playlist(aki, seed, lambda _: None, length=3, title="Aki's first", visibility=Visibility.PUBLIC)
         page = guest.page(f"/#/playlist/{first.playlist_id}")
         sign_up(page, "bea")
         page.get_by_role("button", name="Follow aki").click()
         expect(page.get_by_role("button", name="Follow aki")).to_have_attribute("aria-pressed", "true")
         page.get_by_role("link", name="Feed").click()
         expect(page.get_by_role("link", name="aki made Aki's first")).to_be_visible()
-        make_playlist(aki, seed, lambda *_: None, length=4, title="Aki's second", visibility="PUBLIC")
+        make_playlist(aki, seed, lambda _: None, length=4, title="Aki's second", visibility=Visibility.PUBLIC)
     items = page.locator("li.activity a")
     expect(items).to_have_text(["aki made Aki's second", "aki made Aki's first"])
