@@ -21,6 +21,29 @@ ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL})
 
 
+def environment(**more: str) -> dict[str, str]:
+    """Return the whole environment of a child that shall run modules of ours, with what it needs beside that."""
+    return {"PYTHONPATH": os.pathsep.join(sys.path), **ENVIRONMENT, **more}
+
+
+def enter(parent_pid: int, niceness: int, memory_mib: int, file_bytes: int = 0, cpu_s: float | None = None) -> None:
+    """Take all limits on, once everything that is needed is imported; see the functions below for each.
+
+    Args:
+        parent_pid: Process that started this one.
+        niceness: 0 to 19.
+        memory_mib: Address space beyond what the process has now.
+        file_bytes: Largest file that it may write.
+        cpu_s: CPU seconds from now on; None leaves that to `limit_cpu`, file by file.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
+    die_with(parent_pid)
+    give_way(niceness)
+    limit_once(memory_mib, file_bytes)
+    if cpu_s is not None:
+        limit_cpu(cpu_s)
+
+
 def die_with(parent_pid: int) -> None:
     """End with the parent, more exactly with the thread of it that started this process; gain no rights by `exec`."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl

@@ -6,7 +6,6 @@ and a payload. It opens no path and no address by itself.
 
 import json
 import os
-import signal
 import socket
 import struct
 import sys
@@ -35,10 +34,7 @@ def main(socket_descriptor: int, parent_pid: int, memory_mib: int, niceness: int
         memory_mib: Address space that decoding may take beyond what the process has when it is ready.
         niceness: How much it gives way to others, 0 to 19.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
-    confinement.die_with(parent_pid)
-    confinement.give_way(niceness)
-    confinement.limit_once(memory_mib)
+    confinement.enter(parent_pid, niceness, memory_mib)
     with socket.socket(fileno=socket_descriptor) as channel:
         _send(channel, READY, b"")
         while (request := _receive(channel)) is not None:

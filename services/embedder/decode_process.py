@@ -24,10 +24,7 @@ _STOP_TIMEOUT_S = 5.0
 _BUFFER_BYTES = 1 << 20
 _MAX_TEXT_BYTES = 1 << 16
 # Blocks of sound are kept in the heap: handing each back to the kernel costs a fortieth of all.
-_ENVIRONMENT = confinement.ENVIRONMENT | {
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
-}
+_ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(32 << 20)}
 
 
 class Garbled(Exception):
@@ -61,7 +58,7 @@ class DecodeProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # decoders tell every oddity of a file there
-                env={"PYTHONPATH": os.pathsep.join(sys.path), **_ENVIRONMENT},
+                env=confinement.environment(**_ALLOCATION),
             )
             on_failure.pop_all()
 

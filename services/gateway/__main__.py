@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG = 512
 _FILE_THREADS = 16
+_LOOK_INTERVAL_S = 0.05
 
 
 class HttpServer(uvicorn.Server):
@@ -47,6 +48,15 @@ class HttpServer(uvicorn.Server):
         """Leave new connections to other processes, which may share the listening socket, or to nobody."""
         for each in self.servers:
             each.close()
+
+    async def until_left(self, within_s: float) -> None:
+        """Wait until nobody is connected any more, or this time is over.
+
+        Whoever asks once more hears that the connection closes; one that is closed while they ask is a failed request.
+        """
+        end = time.monotonic() + within_s
+        while self.server_state.connections and time.monotonic() < end:  # noqa: ASYNC110  # uvicorn tells nobody
+            await asyncio.sleep(_LOOK_INTERVAL_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -122,7 +132,13 @@ async def _serve(
         live=Live(key, authenticator.revocations),
         blobs=open_blob_store(settings.blob_store_url),
         transcoder=Transcoder(settings.transcode_folder, settings.transcode_cache_bytes, settings.transcodes_at_once),
-        budgets=Budgets.of_worker(settings.cost_capacity, settings.cost_refill_per_s, settings.workers),
+        budgets=Budgets.of_worker(
+            settings.cost_capacity,
+            settings.cost_refill_per_s,
+            settings.workers,
+            settings.time_capacity_s,
+            settings.time_refill_per_s,
+        ),
         trusted=trusted_documents(settings),
     )
     streams = Streams(parts.live, authenticator.revocations)
@@ -149,7 +165,9 @@ async def _serve(
         health.is_draining = True
         await asyncio.sleep(settings.drain_delay_s)
         server.stop_accepting()
+        health.is_leaving = True
         await parts.live.sockets.send_away(settings.drain_timeout_s / 2)
+        await server.until_left(settings.drain_timeout_s / 4)
         server.should_exit = True  # requests in flight may end
         await serving
         for task in background:

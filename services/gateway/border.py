@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -55,10 +56,12 @@ class Border:
 
     Args:
         app: What it surrounds.
+        is_leaving: Says whether connections are closed behind their next answer.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, is_leaving: Callable[[], bool] = lambda: False) -> None:
         self._app = app
+        self._is_leaving = is_leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or socket."""
@@ -80,6 +83,8 @@ class Border:
                 if scope.get("scheme") == "https":
                     headers.setdefault("Strict-Transport-Security", _TLS_ONLY)
                 headers[telemetry.REQUEST_ID_HEADER] = request_id
+                if self._is_leaving():
+                    headers["Connection"] = "close"
             await send(message)
 
         with _http_span(scope) as span:

@@ -13,13 +13,14 @@ from services.chassis.blobs import BlobStore
 from services.chassis.errors import ResourceExhausted
 from services.chassis.server import limit_time, time_left_s
 from services.gateway.auth import Authenticator
-from services.gateway.budget import Budgets
+from services.gateway.budget import Budgets, bucket_key
 from services.gateway.clients import Upstream
 from services.gateway.cookies import Browser
 from services.gateway.execution import Selections
 from services.gateway.live.live import Live
 from services.gateway.loaders import Loaders
 from services.gateway.programs import USER_AGENT_METADATA, program_name
+from services.gateway.sealing import TokenSealer
 from services.gateway.settings import GatewaySettings
 from services.gateway.signing import StreamSigner
 from services.gateway.transcoding.formats import AudioFormat, check_query
@@ -168,10 +169,11 @@ class RequestContext:
                 limit=MAX_UPSTREAM_CALLS,
             )
         timeout_s = _share(self.parts.settings.upstream_timeout_s + extra_time_s)
-        if not names_program:
-            return await method(request, timeout=timeout_s)
-        said = program_name(self.user_agent)
-        return await method(request, timeout=timeout_s, metadata=((USER_AGENT_METADATA, said),) if said else ())
+        with self.parts.budgets.times.calling(bucket_key()):
+            if not names_program:
+                return await method(request, timeout=timeout_s)
+            said = program_name(self.user_agent)
+            return await method(request, timeout=timeout_s, metadata=((USER_AGENT_METADATA, said),) if said else ())
 
     def stream_url(self, track_id: str, wanted: AudioFormat | None = None, max_bit_rate: int | None = None) -> str:
         """Return the signed address of a track's audio, bound to the viewer's session where there is one.
@@ -190,6 +192,11 @@ class RequestContext:
         )
         query += check_query(wanted, max_bit_rate)
         return f"{self.parts.settings.public_url}/tracks/{track_id}/stream?{query}"
+
+    def sealed_query(self, subject: str) -> str:
+        """Return what makes an address act for the caller, for one thing; empty for guests."""
+        key = self.parts.settings.url_signing_key.get_secret_value().encode()
+        return TokenSealer(key).query(subject, auth.bearer_token())
 
     def upload_stream_url(
         self, upload: catalog_pb2.Upload, wanted: AudioFormat | None = None, max_bit_rate: int | None = None

@@ -253,6 +253,7 @@ class DocumentGate(SchemaExtension):
                 limit=MAX_COST,
             )
         self._cost = cost.points
+        self._context.parts.budgets.times.check(bucket_key())
         self._bill = Bill(cost, bucket_key(), operation.operation is OperationType.SUBSCRIPTION)
         # Reading a document that is not known takes its fields as well, and is not told as a cost of the operation.
         self._context.parts.budgets.spend(self._bill.key, cost.points + effort)

@@ -18,6 +18,8 @@ class Health:
         self._upstream = upstream
         self.bus: Bus | None = None
         self.is_draining = False
+        # Connections that are used once more are closed behind the answer: the next one finds somebody else.
+        self.is_leaving = False
 
     async def alive(self, request: Request) -> Response:
         """Answer as long as the loop turns."""

@@ -18,7 +18,8 @@ from services.gateway.context import Parts
 from services.gateway.ids import decode_id
 from services.gateway.ranges import is_not_modified
 from services.gateway.schema.fields import key_or_new
-from services.gateway.schema.playlist_format import PlaylistFormat
+from services.gateway.schema.playlist_format import PlaylistFormat, file_subject
+from services.gateway.sealing import TokenSealer
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class PlaylistFiles:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._imports: Counter[str] = Counter()
+        self._sealer = TokenSealer(parts.settings.url_signing_key.get_secret_value().encode())
 
     async def export(self, request: Request) -> Response:
         """Answer with a playlist that the caller may open, or has a stream token of, as a file.
@@ -53,14 +55,19 @@ class PlaylistFiles:
             Unauthenticated: A bad token in the header.
             InvalidArgument: FORMAT_UNKNOWN.
             NotFound: PLAYLIST_NOT_FOUND.
-            PermissionDenied: STREAM_TOKEN_REFUSED.
+            PermissionDenied: STREAM_TOKEN_REFUSED, or SIGNATURE_INVALID of an address that was made for another.
         """
-        await self._parts.authenticator.bind(request.headers.get("authorization"))
+        playlist_id = decode_id(request.path_params["playlist_id"], "Playlist", "playlistId")
+        format_ = _format(request.path_params["format"])
+        header = request.headers.get("authorization")
+        await self._parts.authenticator.bind(
+            self._sealer.authorization(file_subject(playlist_id, format_), request.query_params, header)
+        )
         secret = request.query_params.get("token", "")
         answer = await self._parts.upstream.exchange.ExportPlaylist(
             exchange_pb2.ExportPlaylistRequest(
-                playlist_id=decode_id(request.path_params["playlist_id"], "Playlist", "playlistId"),
-                format=_format(request.path_params["format"]).value,
+                playlist_id=playlist_id,
+                format=format_.value,
                 links=exchange_pb2.PLAYLIST_LINKS_TOKEN if secret else exchange_pb2.PLAYLIST_LINKS_PATHS,
                 stream_secret=secret,
             ),

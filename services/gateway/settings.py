@@ -39,6 +39,9 @@ class GatewaySettings(Settings):
     # Of a viewer over all workers, in points: a bucket, and what comes back in a second.
     cost_capacity: int = Field(20_000, ge=5_000)
     cost_refill_per_s: int = Field(2000, ge=1)
+    # The same of seconds that calls to other services take: so many under way always, and more for a while.
+    time_capacity_s: float = Field(240.0, ge=15, le=86_400)
+    time_refill_per_s: float = Field(20.0, gt=0, le=10_000)
     # Whether the cookie of a refresh token needs TLS. Without, it has neither Secure nor the prefix that pins its host.
     cookie_secure: bool = True
     cookie_same_site: Literal["strict", "lax", "none"] = "strict"

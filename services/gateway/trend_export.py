@@ -8,7 +8,8 @@ from starlette.responses import Response, StreamingResponse
 from museed.social.v1 import trends_pb2
 from services.chassis.errors import InvalidArgument
 from services.gateway.context import Parts
-from services.gateway.schema.trend import TrendDimension, TrendPeriod, trend_subject
+from services.gateway.schema.trend import TrendDimension, TrendPeriod, report_subject, trend_subject
+from services.gateway.sealing import TokenSealer
 
 _PAGE_ROWS = 5_000
 
@@ -22,16 +23,20 @@ class TrendExport:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._sealer = TokenSealer(parts.settings.url_signing_key.get_secret_value().encode())
 
     async def handle(self, request: Request) -> Response:
         """Answer with the whole report; one that breaks off was not whole.
 
         Raises:
-            Unauthenticated, PermissionDenied: Admins only.
+            Unauthenticated, PermissionDenied: Admins only, by the header or by an address of `trendsUrl`.
             InvalidArgument: MALFORMED, or what social says of the days.
         """
-        await self._parts.authenticator.bind(request.headers.get("authorization"))
         wanted = _wanted(request)
+        header = request.headers.get("authorization")
+        await self._parts.authenticator.bind(
+            self._sealer.authorization(report_subject(wanted), request.query_params, header)
+        )
         # Before the answer begins, so that a refusal is one.
         first = await self._page(wanted)
         name = f"trends-{wanted.from_day}-{wanted.to_day}.csv"

@@ -72,6 +72,10 @@ class RunningMesh:
         found: dict[str, str] = json.loads((self.folder / "mesh.json").read_text())
         return found["url"]
 
+    def supervisor(self) -> psutil.Process:
+        assert self.process is not None
+        return psutil.Process(self.process.pid)
+
     def stop(self) -> int:
         """Stop as Ctrl-C does and return the exit status."""
         assert self.process is not None

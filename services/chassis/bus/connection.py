@@ -1,11 +1,12 @@
 """One NATS connection of a process: streams are provisioned and read back, publishing is confirmed."""
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 import nats
 import nats.errors
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 MESSAGE_ID_HEADER = "Nats-Msg-Id"
 _REQUEST_TIMEOUT_S = 5.0
+_CANCEL_INTERVAL_S = 0.1
 # What the server fills in by itself is not compared with what was asked for.
 _COMPARED = ("subjects", "retention", "max_msgs_per_subject", "max_msgs", "max_bytes", "max_age", "discard")
 
@@ -78,7 +80,7 @@ class Bus:
             told.forget()
             logger.info("bus_reconnected")
 
-        client = await nats.connect(
+        connecting = nats.connect(
             settings.url,
             user=settings.user or None,
             password=settings.password or None,
@@ -94,7 +96,7 @@ class Bus:
             disconnected_cb=on_disconnected,
             reconnected_cb=on_reconnected,
         )
-        return cls(client, metrics or BusMetrics())
+        return cls(await _cancellable(connecting), metrics or BusMetrics())
 
     async def close(self) -> None:
         """Close the connection; unfinished messages are delivered again later, here or elsewhere."""
@@ -195,3 +197,17 @@ def _differs(found: StreamConfig, wanted: StreamConfig) -> bool:
     return any(
         getattr(wanted, name) is not None and getattr(found, name) != getattr(wanted, name) for name in _COMPARED
     )
+
+
+async def _cancellable(connecting: Coroutine[Any, Any, Client]) -> Client:
+    """Connect until it is done or cancelled: while NATS refuses us, nats-py swallows what comes at the wrong moment."""
+    task = asyncio.ensure_future(connecting)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=_CANCEL_INTERVAL_S)
+        if not task.cancelled() and task.exception() is None:
+            await task.result().close()
+        raise

@@ -23,10 +23,7 @@ def main(descriptor: int, parent_pid: int, max_bytes: int) -> None:
         parent_pid: Process that started this one; without it there is nothing to do.
         max_bytes: Of a picture.
     """
-    confinement.die_with(parent_pid)
-    confinement.give_way(_NICENESS)
-    confinement.limit_once(_MEMORY_MIB)
-    confinement.limit_cpu(_CPU_S)
+    confinement.enter(parent_pid, _NICENESS, _MEMORY_MIB, cpu_s=_CPU_S)
     picture = b""
     # The border of this process: a file must not be able to end it with a traceback.
     with contextlib.suppress(Exception, MemoryError, RecursionError), os.fdopen(descriptor, "rb") as file:

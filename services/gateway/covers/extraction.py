@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 
+from services.chassis import confinement
 from services.chassis.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -15,7 +16,7 @@ _MOST_WAITING = 64
 _PATIENCE_S = 30.0
 _RETRY_AFTER_MS = 1000
 # It ended by what the file did to it: another try would end the same way.
-_BY_THE_FILE = (-signal.SIGXCPU, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT)
+_BY_THE_FILE = confinement.CRASHES | {signal.SIGXCPU, signal.SIGKILL}
 
 
 class PictureExtraction:
@@ -56,8 +57,7 @@ class PictureExtraction:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            # Nothing of our own environment: it holds secrets.
-            env={"PYTHONPATH": os.pathsep.join(sys.path)},
+            env=confinement.environment(),
         )
         try:
             async with asyncio.timeout(_PATIENCE_S):
@@ -69,7 +69,7 @@ class PictureExtraction:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        if status in _BY_THE_FILE or len(picture) > self._max_bytes:
+        if -status in _BY_THE_FILE or len(picture) > self._max_bytes:
             logger.warning("cover_refused", extra={"status": status, "size_bytes": len(picture)})
             return b""
         return picture if status == 0 else b""

@@ -1,6 +1,7 @@
 """GET and HEAD /tracks/{id}/cover and /albums/{id}/cover: the picture of a file, else of its folder."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -23,6 +24,8 @@ from services.gateway.ranges import is_not_modified
 logger = logging.getLogger(__name__)
 
 _MAX_AGE_S = 3_600
+# Each that has none costs a process, once.
+_MOST_TRACKS = 12
 
 
 class Covers:
@@ -54,7 +57,7 @@ class Covers:
         return self._answer(request, await self._cover_of(track_id), "trackId", track_id)
 
     async def handle_album(self, request: Request) -> Response:
-        """Answer with the picture of an album's first track.
+        """Answer with the picture of the first track of an album that has one, of so many as are looked at.
 
         Raises:
             InvalidArgument: ID_INVALID or ID_OF_ANOTHER_TYPE.
@@ -64,15 +67,15 @@ class Covers:
         album_id = decode_id(request.path_params["album_id"], "Album", "albumId")
         await self._parts.authenticator.bind(None)
         answer = await self._parts.upstream.library.ListTracksOfAlbum(
-            library_pb2.ListTracksOfAlbumRequest(album_id=album_id, page_size=1),
+            library_pb2.ListTracksOfAlbumRequest(album_id=album_id, page_size=_MOST_TRACKS),
             timeout=self._parts.settings.upstream_timeout_s,
         )
         cover = None
-        for track in answer.tracks[:1]:
-            try:
+        for track in answer.tracks:
+            with contextlib.suppress(NotFound):  # nothing of it may be heard yet
                 cover = await self._cover_of(track.track_id)
-            except NotFound:
-                cover = None  # nothing of it may be heard yet
+            if cover is not None:
+                break
         return self._answer(request, cover, "albumId", album_id)
 
     def _answer(self, request: Request, cover: Cover | None, field: str, id_: str) -> Response:

@@ -133,14 +133,15 @@ class Playlist(relay.Node):
         return f"{info.context.parts.settings.public_url}/p/{self.share_slug}" if self.share_slug else None
 
     @resolver(
-        "Address of the playlist as a file. That of a private one needs the caller's token in the header; "
-        "one that any program can open comes with a stream token."
+        "Address of the playlist as a file. That of a private one is good as long as the access token that asks, at "
+        "most 15 minutes, and no longer than its session; one for other programs comes with a stream token."
     )
     def export_url(
         self, info: Info, format: Annotated[PlaylistFormat, strawberry.argument(description="Format of the file.")]
     ) -> str:
         """Put the address together."""
-        return export_url(info.context, self.playlist_id, format)
+        is_closed = self.visibility is Visibility.PRIVATE or self.is_hidden
+        return export_url(info.context, self.playlist_id, format, is_closed=is_closed)
 
     @resolver("What people say of it, newest first, without those whom a block keeps apart from the caller.")
     async def comments(self, info: Info, first: First = 20, after: After = None) -> Connection[Comment] | None:

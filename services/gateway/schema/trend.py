@@ -1,13 +1,16 @@
 """What the mesh hears over time, for admins."""
 
+import json
 from datetime import date
 from enum import Enum
 from typing import Annotated, Self
+from urllib.parse import urlencode
 
 import strawberry
 from strawberry import field
 
 from museed.social.v1 import trends_pb2
+from services.chassis import auth
 from services.gateway.context import Info
 from services.gateway.ids import decode_id
 from services.gateway.schema.fields import member, resolver
@@ -87,13 +90,19 @@ def trend_subject(dimension: "trends_pb2.TrendDimension.ValueType", subject: str
     return decode_id(subject, _KINDS[dimension], "subject") if subject and dimension in _KINDS else subject
 
 
+def report_subject(wanted: trends_pb2.ExportTrendsRequest) -> str:
+    """Return what a sealed address of a report is for."""
+    said = (wanted.dimension, wanted.from_day, wanted.to_day, wanted.period, wanted.subject)
+    return json.dumps(("trends", *said))
+
+
 @strawberry.type
 class TrendQuery:
     """The query of the report."""
 
     @resolver(
         "What was heard, by period and subject, periods first. Admins only. As a file: `GET /trends.csv` with "
-        "the same arguments."
+        "the same arguments, or what `trendsUrl` returns."
     )
     async def trends(
         self,
@@ -120,3 +129,35 @@ class TrendQuery:
         answer = await info.context.call(info.context.parts.upstream.trends.ListTrends, request)
         nodes = [Trend.from_message(each) for each in answer.trends]
         return connection_from_page(page, nodes, answer.next_page_token)
+
+    @resolver(
+        "Address of the report as a file, for a browser to open: good as long as the access token that asks, at most "
+        "15 minutes, and no longer than its session. Admins only."
+    )
+    def trends_url(
+        self,
+        info: Info,
+        dimension: Dimension,
+        from_day: FromDay,
+        to_day: ToDay,
+        period: Period = TrendPeriod.DAY,
+        subject: Subject = None,
+    ) -> str | None:
+        """Seal the caller's token into it."""
+        auth.check(auth.Access.ADMIN, auth.viewer(), "ExportTrends")
+        wanted = trends_pb2.ExportTrendsRequest(
+            dimension=dimension.value,
+            from_day=from_day.isoformat(),
+            to_day=to_day.isoformat(),
+            period=period.value,
+            subject=trend_subject(dimension.value, subject or ""),
+        )
+        asked = {
+            "dimension": dimension.name,
+            "fromDay": wanted.from_day,
+            "toDay": wanted.to_day,
+            "period": period.name,
+            "subject": wanted.subject,
+        }
+        query = f"{urlencode(asked)}&{info.context.sealed_query(report_subject(wanted))}"
+        return f"{info.context.parts.settings.public_url}/trends.csv?{query}"

@@ -15,6 +15,7 @@ import av.error
 
 from services.chassis import confinement
 
+_NICENESS = 10
 # Reasons that it tells.
 BROKEN, TOO_LONG, TOO_LARGE, NO_MEMORY, NO_ROOM = "BROKEN", "TOO_LONG", "TOO_LARGE", "NO_MEMORY", "NO_ROOM"
 
@@ -53,10 +54,7 @@ def main(
     Returns:
         Status of the process.
     """
-    confinement.die_with(parent_pid)
-    confinement.give_way(10)
-    confinement.limit_once(memory_mib, max_bytes)
-    confinement.limit_cpu(cpu_s)
+    confinement.enter(parent_pid, _NICENESS, memory_mib, max_bytes, cpu_s)
     try:
         _transcode(source, sink, kind, kbps, max_seconds)
         return 0

@@ -96,7 +96,7 @@ class TranscodeProcesses:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # decoders tell every oddity of a file there
-            env={"PYTHONPATH": os.pathsep.join(sys.path), **confinement.ENVIRONMENT},
+            env=confinement.environment(),
         )
 
     async def _end_of(self, process: "subprocess.Popen[bytes]") -> None:

@@ -101,6 +101,7 @@ _ROWS: dict[Need, str] = {
     Need.ADMIN: """
         Query.ingestProgress Query.failedTracks Query.roots Query.rootFiles Query.storedVectors Query.encoders
         Query.streams Query.deadLetters Query.trends Query.jobs Query.searchAccounts Query.auditLog Query.reports
+        Query.trendsUrl
         Mutation.registerRoot Mutation.registerTracks Mutation.markMissing Mutation.importVectors
         Mutation.switchEncoder Mutation.rollbackEncoder Mutation.replayDeadLetters Mutation.replayJobs
         Mutation.suspendUser Mutation.reinstateUser Mutation.setRole Mutation.showContent Mutation.decideReport

@@ -30,6 +30,7 @@ ARGUMENTS = {
     "Query.playlistsOfUser": f'userId: "{UUID}"',
     "Query.referenceSearch": f'trackId: "{UUID}"',
     "Query.trends": 'dimension: GENRE, fromDay: "2026-01-01", toDay: "2026-01-02"',
+    "Query.trendsUrl": 'dimension: GENRE, fromDay: "2026-01-01", toDay: "2026-01-02"',
     "Mutation.refresh": 'input: {refreshToken: "text"}',
     "Mutation.registerTracks": f'input: {{rootId: "{UUID}", tracks: [{{relativePath: "a.mp3", fileHash: "{HASH}", '
     f'audioHash: "{HASH}", sizeBytes: 1, contentType: "audio/mpeg", durationSeconds: 60}}]}}',

@@ -107,6 +107,16 @@ async def test_folder_gives_a_picture_where_the_file_has_none(
     assert (await gateway.http.get(url)).content == JPEG
 
 
+async def test_album_shows_the_picture_of_its_first_track_that_has_one(gateway: Gateway, tmp_path: Path) -> None:
+    bare = [add_file(gateway, make_file(tmp_path / f"bare{number}", None), tmp_path) for number in range(2)]
+    shown = add_file(gateway, make_file(tmp_path / "shown", JPEG), tmp_path)
+    later = add_file(gateway, make_file(tmp_path / "later", PNG), tmp_path)
+    tracks = [make_track("Not heard yet"), *(make_track("Heard", track_id=one) for one in (*bare, shown, later))]
+    gateway.social.answers["ListTracksOfAlbum"] = library_pb2.ListTracksOfAlbumResponse(tracks=tracks)
+    response = await gateway.http.get(f"/albums/{new_id()}/cover")
+    assert (response.status_code, response.content) == (200, JPEG)
+
+
 async def test_album_shows_the_picture_of_its_first_track(gateway: Gateway, tmp_path: Path) -> None:
     track_id, album_id = add_file(gateway, make_file(tmp_path, JPEG), tmp_path), new_id()
     track = make_track("First", track_id=track_id)
@@ -114,7 +124,7 @@ async def test_album_shows_the_picture_of_its_first_track(gateway: Gateway, tmp_
     response = await gateway.http.get(f"/albums/{album_id}/cover")
     assert (response.status_code, response.content) == (200, JPEG)
     asked = gateway.social.requests["ListTracksOfAlbum"]
-    assert (asked.album_id, asked.page_size) == (album_id, 1)
+    assert (asked.album_id, asked.page_size) == (album_id, 12)
     for tracks in ([], [make_track("Not heard yet")]):
         gateway.social.answers["ListTracksOfAlbum"] = library_pb2.ListTracksOfAlbumResponse(tracks=tracks)
         response = await gateway.http.get(f"/albums/{album_id}/cover")

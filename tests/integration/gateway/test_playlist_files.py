@@ -274,3 +274,22 @@ async def test_secrets_of_addresses_are_not_logged(
     paths = [record.__dict__["path"] for record in ours if record.message == "http_request"]
     assert paths == ["/stream/…", "/stream/…", "/stream/…", f"{EXPORT}.m3u8", "/p/…", "/stream/…"]
     assert not [record for record in ours if "SECRET" in str(record.__dict__)]
+
+
+async def test_the_address_of_a_private_playlist_acts_for_who_asked(gateway: Gateway) -> None:
+    gateway.social.answers["ExportPlaylist"] = exchange_pb2.ExportPlaylistResponse(
+        content=b"#EXTM3U", content_type="audio/x-mpegurl", file_name="mine.m3u8"
+    )
+    owner = gateway.bearer()
+    document = "query($id: ID!) { playlist(id: $id) { exportUrl(format: M3U8) } }"
+    private = gateway.social.add_playlist([], "user-1", visibility=playlists_pb2.VISIBILITY_PRIVATE)
+    address = (await gateway.data(document, {"id": private.playlist_id}, owner))["playlist"]["exportUrl"]
+    response = await gateway.http.get(address)
+    assert (response.status_code, response.content) == (200, b"#EXTM3U")
+    assert gateway.social.seen_tokens["ExportPlaylist"] == owner["Authorization"].removeprefix("Bearer ")
+    for other in (address.replace("m3u8", "xspf"), address.replace(private.playlist_id, new_id())):
+        response = await gateway.http.get(other)
+        assert (response.status_code, response.json()["error"]["reason"]) == (403, "SIGNATURE_INVALID")
+    public = gateway.social.add_playlist([], "user-1", visibility=playlists_pb2.VISIBILITY_PUBLIC)
+    address = (await gateway.data(document, {"id": public.playlist_id}, owner))["playlist"]["exportUrl"]
+    assert address == f"/playlists/{public.playlist_id}/export.m3u8"

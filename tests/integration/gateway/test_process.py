@@ -78,8 +78,8 @@ class Running:
 
 
 @asynccontextmanager
-async def running(nats_server: NatsServer, folder: Path, **settings: str) -> AsyncIterator[Running]:
-    """Run the process over fake upstreams and a real NATS until it is ready."""
+async def running(nats_server: NatsServer, folder: Path, status: int = 200, **settings: str) -> AsyncIterator[Running]:
+    """Run the process over fake upstreams and a real NATS until it is ready, or says another status."""
     nats = nats_server.settings("gateway")
     port = free_port()
     async with upstreams(TokenSigner()) as behind:
@@ -95,15 +95,14 @@ async def running(nats_server: NatsServer, folder: Path, **settings: str) -> Asy
                 GATEWAY_BLOB_STORE_URL=f"file://{folder / 'blobs'}",
                 NATS_URL=nats.url,
                 NATS_USER=nats.user,
-                NATS_PASSWORD=nats.password,
-                **settings,
+                **{"NATS_PASSWORD": nats.password, **settings},
             ),
             stderr=PIPE,
         )
         gateway = Running(process, f"http://127.0.0.1:{port}", behind)
         following = asyncio.create_task(gateway.follow())
         try:
-            await until_status(gateway.url, 200)
+            await until_status(gateway.url, status)
             yield gateway
         finally:
             if process.returncode is None:
@@ -162,3 +161,19 @@ async def test_small_answers_do_not_wait_for_acknowledgements() -> None:
     """Nagle's algorithm costs each of them 40 ms where asyncio is not told that the socket is TCP."""
     with listen(GatewaySettings(listen="127.0.0.1:0", url_signing_key=SecretStr("k" * 32))) as listener:
         assert listener.proto == socket.IPPROTO_TCP
+
+
+async def test_process_that_nats_refuses_serves_and_ends_when_it_is_told_to(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    async with running(nats_server, tmp_path, 503, NATS_PASSWORD="another one") as gateway:
+        for _ in range(3):  # whenever it comes while it is refused again and again
+            await asyncio.sleep(0.2)
+            assert await until_answered(gateway) == {"stats": {"trackCount": 0}}
+        gateway.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(gateway.process.wait(), 60) == 0
+
+
+async def until_answered(gateway: Running) -> object:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as http:
+        return (await http.post("/graphql", json={"query": "{ stats { trackCount } }"})).json()["data"]

@@ -168,3 +168,37 @@ async def test_a_file_that_breaks_off_does_not_look_whole(gateway: Gateway) -> N
 async def test_stats_tell_plays(gateway: Gateway) -> None:
     gateway.social.play_count = 2**35
     assert await gateway.data("{ stats { playCount trackCount } }") == {"stats": {"playCount": 2**35, "trackCount": 0}}
+
+
+ADDRESS = """query($from: Date! = "2026-11-01") {
+  trendsUrl(dimension: TRACK, fromDay: $from, toDay: "2026-11-30", period: MONTH) }"""
+
+
+async def test_a_browser_opens_the_report_by_an_address_that_acts_for_the_admin(gateway: Gateway) -> None:
+    gateway.social.answers["ExportTrends"] = trends_pb2.ExportTrendsResponse(content=b"day\r\n")
+    admin = gateway.bearer(role="admin")
+    address = (await gateway.data(ADDRESS, headers=admin))["trendsUrl"]
+    assert address.startswith("/trends.csv?dimension=TRACK&fromDay=2026-11-01&toDay=2026-11-30&period=MONTH&subject=&")
+    assert admin["Authorization"].removeprefix("Bearer ") not in address
+    response = await gateway.http.get(address)
+    assert (response.status_code, response.content) == (200, b"day\r\n")
+    assert gateway.social.seen_tokens["ExportTrends"] == admin["Authorization"].removeprefix("Bearer ")
+    # It is for this report alone, and nobody else's to make.
+    for other in (
+        address.replace("2026-11-30", "2026-12-30"),
+        address.replace("TRACK", "GENRE"),
+        f"{address[:-4]}AAAA",
+        f"{address.partition('access=')[0]}access=",
+    ):
+        response = await gateway.http.get(other)
+        assert (response.status_code, response.json()["error"]["reason"]) == (403, "SIGNATURE_INVALID")
+    for headers, reason in ((None, "LOGIN_REQUIRED"), (gateway.bearer(), "PERMISSION_DENIED")):
+        body = await gateway.run(ADDRESS, headers=headers)
+        assert (body["data"]["trendsUrl"], body["errors"][0]["extensions"]["reason"]) == (None, reason)
+
+
+async def test_an_address_of_a_report_ends_with_its_session(gateway: Gateway) -> None:
+    address = (await gateway.data(ADDRESS, headers=gateway.bearer(role="admin", sid="ended-soon")))["trendsUrl"]
+    gateway.parts.authenticator.revocations.hear_of("ended-soon")
+    response = await gateway.http.get(address)
+    assert (response.status_code, response.json()["error"]["reason"]) == (401, "SESSION_REVOKED")

@@ -1,12 +1,14 @@
 """Buckets by a clock that the test turns."""
 
+import contextlib
+
 import pytest
 
 from services.chassis import auth
 from services.chassis.auth import TokenKind, Viewer
 from services.chassis.errors import ResourceExhausted
 from services.gateway import budget
-from services.gateway.budget import Budgets, bucket_key
+from services.gateway.budget import Budgets, TimeBudgets, bucket_key
 
 
 class Clock:
@@ -65,9 +67,9 @@ def test_so_many_buckets_and_no_more(clock: Clock, monkeypatch: pytest.MonkeyPat
 
 
 def test_workers_share_what_a_viewer_has() -> None:
-    share = Budgets.of_worker(20_000, 2000, 3)
+    share = Budgets.of_worker(20_000, 2000, 3, 240, 20)
     assert (share.capacity, round(share.refill_per_s, 1)) == (6666, 666.7)
-    assert Budgets.of_worker(100, 1, 64).capacity == 1
+    assert Budgets.of_worker(100, 1, 64, 240, 20).capacity == 1
 
 
 def test_a_user_has_one_bucket_whatever_the_token_and_guests_have_their_networks() -> None:
@@ -81,3 +83,36 @@ def test_a_user_has_one_bucket_whatever_the_token_and_guests_have_their_networks
     finally:
         auth.bind("", None)
         auth.bind_client("")
+
+
+def test_calls_take_their_time_while_they_run_and_some_comes_back() -> None:
+    now = [0.0]
+    times = TimeBudgets(10.0, 2.0, clock=lambda: now[0])
+    with contextlib.ExitStack() as calls:
+        for _ in range(12):
+            times.check("jay")
+            calls.enter_context(times.calling("jay"))
+        now[0] = 0.5  # twelve run, two come back
+        times.check("jay")
+        now[0] = 1.0
+        with pytest.raises(ResourceExhausted) as refusal:
+            times.check("jay")
+        assert (refusal.value.reason, refusal.value.limit, refusal.value.retry_after_ms) == (
+            "TIME_LIMIT_REACHED",
+            "10",
+            1000,
+        )
+        times.check("somebody else")
+        now[0] = 9.0  # no more is owed than a bucket
+    with pytest.raises(ResourceExhausted) as refusal:
+        times.check("jay")
+    assert refusal.value.retry_after_ms == 6000
+    now[0] = 14.1
+    times.check("jay")
+    now[0] = 100.0  # and no more comes back than a bucket
+    with times.calling("jay"), times.calling("jay"), times.calling("jay"):
+        now[0] = 109.0
+        times.check("jay")
+        now[0] = 110.0
+        with pytest.raises(ResourceExhausted):
+            times.check("jay")
