@@ -57,6 +57,7 @@ NAMED: dict[str, Named] = {
         _TAKEN, is_exported=True, reason="but the job that deletes; a switch of encoders under way names nobody"
     ),
     "idempotency_keys.user_id": Named(_TAKEN, reason="forgotten within a day"),
+    "sign_up_keys.user_id": Named(_TAKEN, reason="forgotten within a day"),
     "blocked_tracks.user_id": _GONE,
     "blocked_artists.user_id": _GONE,
     "follows.follower_id": _GONE,

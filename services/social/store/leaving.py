@@ -109,6 +109,7 @@ STEPS: dict[str, str] = {
     # Their bytes go by the sweep of audio that nobody refers to.
     "uploads": _of("uploads", "user_id"),
     "idempotency_keys": _of("idempotency_keys", "user_id"),
+    "sign_up_keys": _of("sign_up_keys", "user_id"),
     # A switch under way is the mesh's, whoever began it.
     "switches": """
         UPDATE jobs SET user_id = NULL WHERE ctid = ANY (ARRAY(

@@ -23,7 +23,7 @@ from graphql import (
 from tests.fakes.answers import made_up_id
 
 # What `nodes` has as well, what is no thing, and what takes ids of any kind.
-_PASSED_OVER = frozenset({"edges", "pageInfo", "node"})
+_PASSED_OVER = frozenset({"edges", "pageInfo", "node", "Query.nodes"})
 # Where a thing can be named in several ways, it is by these.
 _NAMING = frozenset({"id", "trackId"})
 _AT_ONCE = 4
@@ -56,7 +56,12 @@ def places(schema: GraphQLSchema) -> list[Place]:
         seen.add((parent.name, is_many))
         for name, field in parent.fields.items():
             call = _call(name, field)
-            if call is None or name in _PASSED_OVER or is_leaf_type(get_named_type(field.type)):
+            if (
+                call is None
+                or name in _PASSED_OVER
+                or f"{parent.name}.{name}" in _PASSED_OVER
+                or is_leaf_type(get_named_type(field.type))
+            ):
                 continue
             for step, member in _members(schema, field):
                 below = (*way, call, *step)

@@ -84,7 +84,7 @@ async def test_job_is_followed_from_its_state_to_its_playlist(
         {
             "state": "SUCCEEDED",
             "progress": 1.0,
-            **stage("tracks", 10, 25),
+            "stage": None,
             "etaSeconds": 6.0,
             "isFinished": True,
             "failureReason": None,

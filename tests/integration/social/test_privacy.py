@@ -121,6 +121,7 @@ async def furnish(sql: Sql, ann: str, bob: str) -> dict[str, str]:
         ("INSERT INTO suggestions VALUES ($1, $2, 'PROPOSED', 0.5, NULL, $3)", own, tracks[0], NOW),
         ("INSERT INTO stream_tokens VALUES (uuidv7(), $3, $2, $1, $4, $4)", ann, own, token, NOW),
         ("INSERT INTO idempotency_keys VALUES ($1, 'op', 'key', 'digest', $2, $3)", ann, own, LATER),
+        ("INSERT INTO sign_up_keys VALUES ($3, $3, $1, $2)", ann, LATER, token),
         ("INSERT INTO blocked_tracks (user_id, track_id, at) VALUES ($1, $2, $3)", ann, tracks[0], NOW),
         ("INSERT INTO plays VALUES ($4, $1, $2, NULL, 'Rock', NULL, $3, 60, true, $3)", ann, tracks[0], NOW, new_id()),
         ("INSERT INTO listening VALUES ($1, $2, 1, $3, $3, 0)", ann, tracks[0], NOW),
