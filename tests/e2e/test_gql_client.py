@@ -179,7 +179,7 @@ async def test_errors_have_their_codes_over_both_doors(mesh: RunningMesh) -> Non
             (error,) = caught.value.errors or []
             assert error["path"] == ["playlist"]
             told = {name: error["extensions"][name] for name in ("code", "reason", "field")}
-            assert told == {"code": "NOT_FOUND", "reason": "PLAYLIST_NOT_FOUND", "field": "playlistId"}
+            assert told == {"code": "NOT_FOUND", "reason": "PLAYLIST_NOT_FOUND", "field": "id"}
         PROGRESS.variable_values = {"id": "01900000-0000-7000-8000-000000000000"}
         with pytest.raises(TransportQueryError, match="LOGIN_REQUIRED"):
             async for _ in live.subscribe(PROGRESS):
