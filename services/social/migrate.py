@@ -21,6 +21,15 @@ _CONNECT_TIMEOUT_S = 5.0
 # A statement that waits for a table holds up all who come after it: it gives way, and tries again.
 _LOCK_TIMEOUT_MS = 1_000
 _LOCK_PAUSE_S = 1.0
+# asyncpg calls a server that dies within a statement an internal error of its own, now and then.
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 _SERVER_SETTINGS = {
     "application_name": "museed-social-migrate",
     # Of a process that was killed: what it began ends soon, and gives the lock to the next one.
@@ -77,7 +86,7 @@ def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
 
 
 async def migrate(url: str, migrations: list[Migration]) -> int:
-    """Apply what the database lacks; waits for a server that is not there yet, and for others who migrate.
+    """Apply what the database lacks; waits for a server that is not there, yet or any more, and for others who migrate.
 
     Each file is one transaction, unless it begins with `-- no-transaction`; it gives way to those who work with its
     tables meanwhile, and is tried until they let it. An index that an interrupted `CREATE INDEX CONCURRENTLY` left is
@@ -91,26 +100,34 @@ async def migrate(url: str, migrations: list[Migration]) -> int:
         MigrationError: A file that was applied has been edited since.
         asyncpg.PostgresError: A file failed; nothing of it stays.
     """
-    connection = await _connect(url)
-    try:
-        # Polled: waiting inside of pg_advisory_lock holds a snapshot that CREATE INDEX CONCURRENTLY waits for.
-        is_told = False
-        while not await connection.fetchval(TRY_LOCK, _LOCK_KEY):
-            if not is_told:
-                logger.info("another_process_migrates")
-                is_told = True
-            await asyncio.sleep(_POLL_INTERVAL_S)
-        await connection.execute(CREATE_LEDGER)
-        applied = {row["number"]: row["sha256"] for row in await connection.fetch(SELECT_LEDGER)}
-        for migration in migrations:
-            if applied.get(migration.number, migration.sha256) != migration.sha256:
-                raise MigrationError(f"{migration.name} was edited after it had been applied to this database")
-        missing = [migration for migration in migrations if migration.number not in applied]
-        for migration in missing:
-            await _apply(connection, migration)
-        return len(missing)
-    finally:
-        await connection.close()
+    while True:
+        connection = await _connect(url)
+        try:
+            return await _apply_missing(connection, migrations)
+        except _LOST as error:
+            logger.warning("database_lost", extra={"error": repr(error)})
+            connection.terminate()
+        finally:
+            await connection.close()
+
+
+async def _apply_missing(connection: "asyncpg.Connection[asyncpg.Record]", migrations: list[Migration]) -> int:
+    # Polled: waiting inside of pg_advisory_lock holds a snapshot that CREATE INDEX CONCURRENTLY waits for.
+    is_told = False
+    while not await connection.fetchval(TRY_LOCK, _LOCK_KEY):
+        if not is_told:
+            logger.info("another_process_migrates")
+            is_told = True
+        await asyncio.sleep(_POLL_INTERVAL_S)
+    await connection.execute(CREATE_LEDGER)
+    applied = {row["number"]: row["sha256"] for row in await connection.fetch(SELECT_LEDGER)}
+    for migration in migrations:
+        if applied.get(migration.number, migration.sha256) != migration.sha256:
+            raise MigrationError(f"{migration.name} was edited after it had been applied to this database")
+    missing = [migration for migration in migrations if migration.number not in applied]
+    for migration in missing:
+        await _apply(connection, migration)
+    return len(missing)
 
 
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:

@@ -31,6 +31,22 @@ async def test_three_starters_at_once_apply_each_file_once(database_url: str, sq
     assert {"users", "tracks", "jobs", "outbox"} <= await tables(sql)
 
 
+async def test_a_database_that_dies_under_a_starter_is_waited_for(database_url: str, sql: Sql) -> None:
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+    async def has_begun() -> bool:
+        return bool(await sql.fetchval(f"SELECT count(*) {others} AND query LIKE '%pg_sleep%'"))
+
+    slow = Migration(2, "0002_slow.sql", "CREATE TABLE slow (); SELECT pg_sleep(1)")
+    applying = asyncio.create_task(
+        migrate(database_url, [Migration(1, "0001_quick.sql", "CREATE TABLE quick ()"), slow])
+    )
+    await until(has_begun)
+    await sql.fetch(f"SELECT pg_terminate_backend(pid) {others}")
+    assert await applying == 1  # the other was there
+    assert await tables(sql) == {"migrations", "quick", "slow"}
+
+
 async def test_edited_file_is_refused(database_url: str) -> None:
     migrations = read_migrations()
     await migrate(database_url, migrations)
