@@ -96,6 +96,8 @@ class SocialProcess:
             "SOCIAL_DATABASE_POOL_SIZE": "8",
             "SOCIAL_BACKGROUND_POOL_SIZE": "8",
             "SOCIAL_STATEMENT_TIMEOUT_MS": "60000",
+            # The long form says more than a person may.
+            "SOCIAL_COMMENTS_PER_USER_AND_HOUR": "10000",
             "NATS_URL": bus.url,
             "NATS_USER": bus.user,
             "NATS_PASSWORD": bus.password,
