@@ -39,7 +39,7 @@ def decode(data: bytes, dimension: int, field: str = "vector") -> Float32Array:
             limit=4 * dimension,
         )
     vector = np.frombuffer(data, dtype="<f4").astype(np.float32, copy=False)
-    with np.errstate(over="ignore"):  # an infinite norm is refused like any other
+    with np.errstate(over="ignore", invalid="ignore"):  # a norm that is no number is refused like any other
         norm = float(np.linalg.norm(vector))
     if not abs(norm - 1.0) <= NORM_TOLERANCE:  # written so that NaN is refused too
         raise InvalidArgument(

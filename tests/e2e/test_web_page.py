@@ -147,7 +147,7 @@ def test_an_upload_goes_on_after_a_lost_connection_and_after_a_reload(guest: Wat
 
 def test_an_upload_can_be_stopped_gone_on_with_and_called_off(guest: Watched, recording: Path) -> None:
     page = guest.page()
-    sign_up(page, "yuri")
+    sign_up(page, "mira")
     held: list[Route] = []
     page.route("**/uploads/*", lambda route: held.append(route))
     page.get_by_label("An audio file").set_input_files(recording)
