@@ -1,7 +1,10 @@
 """Opens what the parts of the service share, and closes it again."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 from services.chassis.blobs import open_blob_store
 from services.chassis.bus import BusSettings
@@ -9,6 +12,7 @@ from services.chassis.telemetry import Metrics
 from services.social.clients import EmbedderClient, Embedders, RetrieverClient, connect_embedder, connect_retriever
 from services.social.domain.passwords import PasswordHasher
 from services.social.domain.tokens import TokenIssuer, new_signing_key
+from services.social.errors import DatabaseUnavailable
 from services.social.reference_client import ReferenceClient, connect_references
 from services.social.settings import SocialSettings
 from services.social.store import accounts
@@ -18,37 +22,42 @@ from services.social.taste_client import TasteClient, connect_tastes
 from services.social.wiring.parts import Nudges, Tools, now
 from services.social.workers.switching import EncoderSwitch
 
+logger = logging.getLogger(__name__)
+
+_PAUSE_S = 0.5
+T = TypeVar("T")
+
 
 @contextlib.asynccontextmanager
 async def opened(settings: SocialSettings, bus_settings: BusSettings, metrics: Metrics) -> AsyncIterator[Tools]:
-    """Open everything inside of an `async with`; the database is migrated already.
+    """Open everything inside of an `async with`; the database is migrated already, and waited for where it dies.
 
     Yields:
         The tools.
-
-    Raises:
-        DatabaseUnavailable: The server cannot be reached.
     """
     async with contextlib.AsyncExitStack() as stack:
         nudges = Nudges()
         url, timeout_ms = settings.database_url.get_secret_value(), settings.statement_timeout_ms
-        database = await Database.connect(
-            url,
-            size=settings.database_pool_size,
-            statement_timeout_ms=timeout_ms,
-            on_commit=nudges.committed.ring,
-            replica_url=settings.database_replica_url.get_secret_value(),
+        database = await _once_there(
+            lambda: Database.connect(
+                url,
+                size=settings.database_pool_size,
+                statement_timeout_ms=timeout_ms,
+                on_commit=nudges.committed.ring,
+                replica_url=settings.database_replica_url.get_secret_value(),
+            )
         )
         stack.push_async_callback(database.close)
-        background = await Database.connect(
-            url,
-            size=settings.background_pool_size,
-            statement_timeout_ms=timeout_ms,
-            on_commit=nudges.committed.ring,
+        background = await _once_there(
+            lambda: Database.connect(
+                url,
+                size=settings.background_pool_size,
+                statement_timeout_ms=timeout_ms,
+                on_commit=nudges.committed.ring,
+            )
         )
         stack.push_async_callback(background.close)
-        async with database.transaction() as connection:
-            issuer = TokenIssuer(await accounts.signing_keys(connection, new_signing_key()))
+        issuer = await _once_there(lambda: _issuer(database))
         addresses = filter(None, (settings.embedder_address, settings.second_embedder_address))
         channels = [await stack.enter_async_context(connect_embedder(address)) for address in addresses]
         embedders = Embedders([EmbedderClient(channel) for channel in channels])
@@ -76,3 +85,17 @@ async def opened(settings: SocialSettings, bus_settings: BusSettings, metrics: M
             switch=EncoderSwitch(background, embedders, retriever, nudges.begun, bells=nudges.ended),
             door=BusDoor(),
         )
+
+
+async def _issuer(database: Database) -> TokenIssuer:
+    async with database.transaction() as connection:
+        return TokenIssuer(await accounts.signing_keys(connection, new_signing_key()))
+
+
+async def _once_there(call: Callable[[], Awaitable[T]]) -> T:
+    while True:
+        try:
+            return await call()
+        except DatabaseUnavailable as error:
+            logger.info("database_waits", extra={"error": repr(error)})
+            await asyncio.sleep(_PAUSE_S)
