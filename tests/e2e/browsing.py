@@ -13,7 +13,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 _CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 # Without its background work, which looks for hosts that are not there.
 _ARGUMENTS = (
