@@ -59,7 +59,7 @@ async def test_session_tells_where_it_came_from_and_when_it_was_seen(social: Cli
     assert (await listed(social, jay)).sessions[1].user_agent.startswith("grpc-python")
 
 
-async def test_ended_session_is_refused_by_another_process_and_told(mesh: Mesh) -> None:
+async def test_ended_session_is_refused_by_another_process_and_told(mesh: Mesh, sql: Sql) -> None:
     first = await mesh.start()
     second = await second_process(mesh)
     jay = await first.sign_up("jay")
@@ -73,6 +73,7 @@ async def test_ended_session_is_refused_by_another_process_and_told(mesh: Mesh) 
     with pytest.raises(Unauthenticated):
         await second.accounts.RefreshSession(request, timeout=TIMEOUT_S)
     assert (await view(second, jay)).user.user_id == jay.user_id
+    await until(lambda: sql.fetchval("SELECT count(*) = 0 FROM outbox"))
     bus = await mesh.bus("social")
 
     async def told() -> list[str]:
