@@ -6,10 +6,6 @@ import { ApiError, send, success } from "./graphql.js";
 const NAME = "museed-session";
 // What another access token helps against.
 const STALE = new Set(["TOKEN_EXPIRED", "TOKEN_INVALID", "SESSION_REVOKED"]);
-// Another tab was quicker: its answer brings the next cookie in a moment.
-const RACED = "REFRESH_RACED";
-const RACES = 5;
-const RACE_PAUSE_MS = 300;
 
 /** The session of this browser, shared by its tabs. Tells "change" when somebody else is here, or nobody. */
 export class Session extends EventTarget {
@@ -78,19 +74,12 @@ export class Session extends EventTarget {
   }
 
   async #trade() {
-    for (let race = 1; ; race += 1) {
-      try {
-        // It outlives a reload: a cookie that was used up and not replaced would end the session.
-        this.#become(success(await send(documents.REFRESH, { input: {} }, { keepalive: true })));
-        return;
-      } catch (error) {
-        if (!(error instanceof ApiError) || error.isTransient) throw error;
-        if (error.code !== RACED || race === RACES) {
-          this.#become(null);
-          return;
-        }
-        await new Promise((done) => setTimeout(done, error.retryAfterMs ?? RACE_PAUSE_MS));
-      }
+    try {
+      // It outlives a reload: a cookie that was used up and not replaced would end the session.
+      this.#become(success(await send(documents.REFRESH, { input: {} }, { keepalive: true })));
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.isTransient) throw error;
+      this.#become(null);
     }
   }
 
