@@ -1,14 +1,12 @@
 """One NATS connection of a process: streams are provisioned and read back, publishing is confirmed."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
@@ -80,14 +78,15 @@ class Bus:
             told.forget()
             logger.info("bus_reconnected")
 
-        connecting = nats.connect(
+        client = Client()
+        connecting = client.connect(
             settings.url,
             user=settings.user or None,
             password=settings.password or None,
             name=name,
             inbox_prefix=f"_INBOX_{name}".encode(),
             max_reconnect_attempts=-1,
-            reconnect_time_wait=0.5,
+            reconnect_time_wait=0.5,  # type: ignore[arg-type]  # a pause: any number will do
             ping_interval=10,
             max_outstanding_pings=2,
             # Little is buffered while NATS is away: the outbox is the buffer.
@@ -96,13 +95,12 @@ class Bus:
             disconnected_cb=on_disconnected,
             reconnected_cb=on_reconnected,
         )
-        return cls(await _cancellable(connecting), metrics or BusMetrics())
+        await _cancellable(connecting, client)
+        return cls(client, metrics or BusMetrics())
 
     async def close(self) -> None:
         """Close the connection; unfinished messages are delivered again later, here or elsewhere."""
-        # What cannot be flushed to a server that has gone comes again later, too. uvloop tells of it by a RuntimeError.
-        with contextlib.suppress(OSError, RuntimeError):
-            await self.client.close()
+        await _close(self.client)
 
     @property
     def is_connected(self) -> bool:
@@ -199,15 +197,40 @@ def _differs(found: StreamConfig, wanted: StreamConfig) -> bool:
     )
 
 
-async def _cancellable(connecting: Coroutine[Any, Any, Client]) -> Client:
+async def _cancellable(connecting: Coroutine[Any, Any, None], client: Client) -> None:
     """Connect until it is done or cancelled: while NATS refuses us, nats-py swallows what comes at the wrong moment."""
     task = asyncio.ensure_future(connecting)
     try:
-        return await asyncio.shield(task)
+        await asyncio.shield(task)
     except asyncio.CancelledError:
-        while not task.done():
-            task.cancel()
-            await asyncio.wait([task], timeout=_CANCEL_INTERVAL_S)
-        if not task.cancelled() and task.exception() is None:
-            await task.result().close()
+        await _end(task)
+        await _close(client)
         raise
+
+
+async def _close(client: Client) -> None:
+    """Close a client for good: its reconnection may outlive its own `close`, and connect once more."""
+    await _close_once(client)
+    if client._reconnection_task is not None:
+        await _end(client._reconnection_task)
+    await _close_once(client)
+    if client._transport is not None:
+        client._transport.close()  # type: ignore[no-untyped-call]  # nats-py's own
+
+
+async def _close_once(client: Client) -> None:
+    # In a task of its own: a reconnection that is cancelled on the way cancels what `close` waits for as well.
+    closing = asyncio.ensure_future(client.close())
+    await asyncio.wait([closing])
+    # What cannot be flushed to a server that has gone comes again later, too. uvloop tells of it by a RuntimeError.
+    if not closing.cancelled() and not isinstance(error := closing.exception(), OSError | RuntimeError | None):
+        raise error
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel until it is done: `asyncio.wait_for` of Python 3.11 swallows what comes while its future is done."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_INTERVAL_S)
+    if not task.cancelled():
+        task.exception()

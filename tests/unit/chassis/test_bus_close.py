@@ -9,6 +9,9 @@ from services.chassis.telemetry.metrics import BusMetrics
 class GoneClient:
     """A client whose server died first."""
 
+    _reconnection_task = None
+    _transport = None
+
     def __init__(self, error: Exception) -> None:
         self._error = error
         self.was_closed = False
