@@ -84,6 +84,10 @@ _ROWS: dict[str, dict[Access, str]] = {
     "ReferenceSearchService": {
         Access.USER: "SearchReference CreateHearingJob",
     },
+    "SoundService": {
+        Access.PUBLIC: "DescribeSearch",
+        Access.USER: "SearchByWords GetPlaylistPreview",
+    },
     "UploadService": {
         Access.USER: "CheckUpload ListMyUploads DeleteUpload GetUploadQuota",
     },

@@ -68,6 +68,7 @@ _ROWS: dict[Need, str] = {
         TrackDetails.album Artist.tracks Artist.albums Album.artist Album.tracks BlockedTrack.track
         BlockTrackSuccess.track BlockArtistSuccess.artist Subscription.playlistChanges BlockedArtist.artist
         ArtistPlays.artist Notification.comment Activity.comment
+        PreviewTrack.track Query.searchAbilities
         AuditEntry.actor Report.reporter Report.subjectOwner Report.decidedBy
         """,
     Need.USER_READ: """
@@ -76,7 +77,8 @@ _ROWS: dict[Need, str] = {
         Query.streamTokens Query.myPlaylists Query.uploadQuota Notification.job
         EntryReason.nearestSeed SeedSimilarity.seed
         ExtendPlaylistSuccess.suggestions
-        Query.referenceSearch Query.upload Query.myUploads Query.myBlockedTracks Query.myBlockedArtists
+        Query.referenceSearch Query.searchByWords Query.playlistPreview
+        Query.upload Query.myUploads Query.myBlockedTracks Query.myBlockedArtists
         Query.mySessions HearUploadSuccess.upload NotificationEvent.unreadCount
         Subscription.jobProgress Subscription.feed Subscription.notifications
         """,

@@ -150,6 +150,12 @@ PAGES: dict[str, tuple[str, dict[str, int]]] = {
           segments {{ similarity }} node {{ {SONG} details {{ licence }} }} }} }} }}""",
         {"SearchReference": 1, "BatchGetTracks": 1, "BatchGetTrackDetails": 1},
     ),
+    "words and a preview": (
+        f"""{{ searchByWords(words: "calm piano") {{ prompt edges {{ similarity node {{ {SONG} }} }} }}
+          playlistPreview(recipe: {{ seeds: [{{ words: "calm piano" }}] }}) {{ trackCount removed {{ rule count }}
+            tracks {{ nodes {{ similarity seedSimilarities track {{ {SONG} }} }} }} }} }}""",
+        {"SearchByWords": 1, "GetPlaylistPreview": 1, "BatchGetTracks": 1},
+    ),
     "jobs of one's own": (
         """{ myJobs { nodes { kind state progress stage { unit done total } etaSeconds failureMessage
           playlist { title owner { username } } } } myUploads { nodes { fileName isHeard } } }""",
