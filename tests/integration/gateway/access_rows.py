@@ -47,6 +47,7 @@ _ROWS: dict[Need, str] = {
         Playlist.exportUrl Comment.id Job.id Job.isFinished CreateStreamTokenSuccess.exportUrl
         Track.coverUrl Artist.id Album.id Album.coverUrl Upload.id Upload.tags Upload.streamUrl DataExport.id Viewer.id
         Notification.id Session.id ApiToken.id StreamToken.id Report.id Root.id HistoryEntry.id Activity.id
+        PlaylistPreview.tracks PlaylistEntry.id
         """,
     Need.PUBLIC_READ: """
         Query.stats Query.trendingPlaylists Query.latestPlaylists Query.user Query.node Query.nodes Query.likedPlaylists
