@@ -186,9 +186,10 @@ def test_preview_is_what_is_made_of_it_and_words_are_refused_by_an_encoder_of_so
             "encoderId": shown["encoderId"],
             "hearsWords": False,
         }
-        refused = client.mutate(GENERATE, {"seeds": [{"trackId": near}, words]})
-        assert (refused["__typename"], refused["code"], refused["field"], refused["value"]) == (
-            "ConflictError", "WORDS_NOT_HEARD", "seeds[1].words", shown["encoderId"],
+        with pytest.raises(ClientError) as refusal:
+            client.mutate(GENERATE, {"seeds": [{"trackId": near}, words]})
+        assert (refusal.value.code, refusal.value.field, refusal.value.value) == (
+            "WORDS_NOT_HEARD", "seeds[1].words", shown["encoderId"],
         )  # fmt: skip
         for query, field in (
             ('{ searchByWords(words: "calm piano") { nodes { title } } }', "words"),

@@ -52,9 +52,13 @@ async def test_inputs_take_it(gateway: Gateway, mutation: str, field: str, kind:
 async def test_entries_are_named_by_it_wherever_they_are_named(gateway: Gateway) -> None:
     given = base64.b64encode(f"PlaylistEntry:{PLAYLIST_ID}".encode()).decode()
     of_track = base64.b64encode(f"Track:{PLAYLIST_ID}".encode()).decode()
-    found = await gateway.data('{ playlistByShareSlug(shareSlug: "x") { entries { nodes { id entryId } } } }')
-    for node in found["playlistByShareSlug"]["entries"]["nodes"]:
-        assert base64.b64decode(node["id"]).decode() == f"PlaylistEntry:{node['entryId']}"
+    shown = gateway.social.add_playlist(gateway.social.add_tracks(2))
+    document = f'{{ playlist(id: "{shown.playlist_id}") {{ entries {{ nodes {{ id entryId }} }} }} }}'
+    nodes = (await gateway.data(document, headers=gateway.bearer()))["playlist"]["entries"]["nodes"]
+    assert [base64.b64decode(node["id"]).decode() for node in nodes] == [
+        f"PlaylistEntry:{node['entryId']}" for node in nodes
+    ]
+    assert len(nodes) == 2
     for mutation, rpc, beside in (
         ("removePlaylistEntries", "RemoveEntries", ""),
         ("reorderPlaylist", "ReorderEntries", ", version: 1"),
