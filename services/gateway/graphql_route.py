@@ -221,9 +221,11 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
             raise WebSocketDisconnected from error
         key = bucket_key()
         most = most_of(key, context.parts.settings.max_sockets_of_one)
-        if not context.parts.live.sockets.count(context.holder, key, most):
-            await context.socket.close(TRY_AGAIN_LATER, "TOO_MANY_SOCKETS")
-            raise WebSocketDisconnected
+        try:
+            context.parts.live.sockets.count(context.holder, key, most)
+        except ResourceExhausted as error:
+            await context.socket.close(TRY_AGAIN_LATER, error.reason)
+            raise WebSocketDisconnected from error
         if (viewer := auth.viewer()) is not None:
             context.holder.session_id = viewer.session_id
             context.holder.expires_at = expiry_of(auth.bearer_token())

@@ -7,6 +7,8 @@ from collections.abc import Callable, Container, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from services.chassis.errors import ResourceExhausted
+
 # Of the protocol: whoever gets it needs another token.
 FORBIDDEN = 4403
 # RFC 6455's registry: connect again, and somebody else will answer.
@@ -99,14 +101,19 @@ class OpenSockets:
                 if not theirs:
                     del self._of[holder.key]
 
-    def count(self, holder: Holder, key: str, most: int) -> bool:
-        """Count a socket to somebody; says whether they may have it."""
+    def count(self, holder: Holder, key: str, most: int) -> None:
+        """Count a socket to somebody.
+
+        Raises:
+            ResourceExhausted: TOO_MANY_SOCKETS: they hold as many already.
+        """
         theirs = self._of.setdefault(key, [])
         if len(theirs) >= most:
-            return False
+            raise ResourceExhausted(
+                f"{most} sockets are open already, limit is {most}", reason="TOO_MANY_SOCKETS", limit=most
+            )
         holder.key = key
         theirs.append(holder)
-        return True
 
     def running_of(self, key: str) -> int:
         """Return how many operations run on somebody's sockets."""

@@ -37,7 +37,7 @@ SEARCH = "{ searchTracks(first: 3) { nodes { trackId streamUrl } } }"
 SIMILAR = "query($id: ID!) { similarTracks(trackId: $id, first: 2) { edges { cursor } } }"
 MINE = """query($after: String) { me { user { playlists(first: 100, after: $after) {
   nodes { playlistId } pageInfo { hasNextPage endCursor } } } } }"""
-JOB = "query($id: ID!) { job(id: $id, waitMs: 2000) { state isFinished failureReason } }"
+JOB = "query($id: ID!) { job(id: $id, waitMs: 2000) { state isFinished failureReason playlistId } }"
 FEED = "subscription($after: String) { feed(after: $after) { cursor activity { playlist { playlistId } } } }"
 
 
@@ -159,18 +159,18 @@ class Load:
         data: dict[str, Any] = found["data"]
         return data
 
-    async def ended_jobs(self) -> set[tuple[str, str | None]]:
-        """Wait for the ends of all jobs; returns how they ended."""
-        ends = set()
-        async with asyncio.timeout(PATIENCE_S):
-            for job_id in self.jobs:
+    async def ended_jobs(self) -> list[dict[str, Any]]:
+        """Wait for the ends of all jobs; returns the jobs."""
+        ends = []
+        for job_id in self.jobs:
+            async with asyncio.timeout(PATIENCE_S):
                 while not (job := (await self.graphql(JOB, {"id": job_id}))["job"])["isFinished"]:
                     pass
-                ends.add((job["state"], job["failureReason"]))
+            ends.append(job)
         return ends
 
     async def playlists(self) -> list[str]:
-        """Return all playlists of who asks."""
+        """Return the public playlists of who asks."""
         found: list[str] = []
         after = None
         while True:
@@ -264,10 +264,10 @@ async def nothing_is_lost(mesh: RunningMesh, log: Path, parts: Sequence[str], pe
                 assert sorted(one.seen) == sorted(load.made)
                 assert set(one.closes) == {1012}
                 assert replaced <= len(one.closes) <= 2 * replaced
-            assert await load.ended_jobs() == {("SUCCEEDED", None)}
-            there = await load.playlists()
-            assert sorted(there) == sorted({*there, *load.made})
-            assert len(there) == len(load.made) + len(load.jobs)
+            jobs = await load.ended_jobs()
+            assert {(job["state"], job["failureReason"]) for job in jobs} == {("SUCCEEDED", None)}
+            assert len({job["playlistId"] for job in jobs}) == len(load.jobs)
+            assert sorted(await load.playlists()) == sorted(load.made)
             for task in following:
                 task.cancel()
             ends = await asyncio.gather(*following, return_exceptions=True)

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from museed.social.v1 import uploads_pb2
 from services.chassis import auth
 from services.chassis.errors import (
-    AlreadyExists,
     DeadlineExceeded,
     DomainError,
     InvalidArgument,
@@ -96,7 +95,7 @@ class TusUploads:
                 await self._check_room(viewer.user_id, length)
                 upload = await self._partial.begin(viewer.user_id, length, name, metadata, key)
             if (upload.length, upload.metadata) != (length, metadata):
-                raise AlreadyExists(
+                raise InvalidArgument(
                     "this key began another upload", reason="IDEMPOTENCY_KEY_REUSED", field="Idempotency-Key", value=key
                 )
             if protocol.has_body_type(request.headers) and upload.offset == 0:  # else it goes on by PATCH

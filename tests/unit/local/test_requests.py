@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.client import ClientError
-from deploy.local.requests import SWITCH, Refused, Requests, ask
+from deploy.local.requests import RESTART, SWITCH, Refused, Requests, ask
 from deploy.local.state import Pin, State
 
 
@@ -92,3 +92,13 @@ def test_pin_remembers_what_to_start_for_every_encoder(state: State) -> None:
 def test_pin_of_a_library_from_before_switches_is_read(state: State) -> None:
     state.write_json("encoder.json", {"name": "musicnn-msd", "encoder_id": "musicnn-msd-0d2c9d8c6d1f545b"})
     assert Pin.read(state) == Pin("musicnn-msd-0d2c9d8c6d1f545b", {"musicnn-msd-0d2c9d8c6d1f545b": "musicnn-msd"})
+
+
+def test_requests_of_two_kinds_do_not_meet(state: State) -> None:
+    state.write_json(RESTART.request, {"request_id": "somebody else's", "choice": "social"})
+    supervisor = supervise(state, "encoder-1")
+    assert ask(state, "musicnn-mtt") == "musicnn-mtt is encoder-1"
+    supervisor.join()
+    with pytest.raises(ClientError, match="`museed restart`") as caught:
+        ask(state, "gateway", RESTART)
+    assert caught.value.code == "RESTART_UNDER_WAY"
