@@ -41,6 +41,10 @@ JOB = "query($id: ID!) { job(id: $id, waitMs: 2000) { state isFinished failureRe
 FEED = "subscription($after: String) { feed(after: $after) { cursor activity { playlist { playlistId } } } }"
 
 
+# A person may have 100 in a day.
+MOST_UPLOADS = 90
+
+
 async def until(is_so: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not is_so():  # each is a look at something else
@@ -104,7 +108,7 @@ class Load:
             for number in itertools.count():
                 if self.is_over:
                     return
-                is_song = number % (2 * self._per_s) == 0
+                is_song = number % (2 * self._per_s) == 0 and len(self.jobs) < MOST_UPLOADS
                 asking = self._generate(number) if is_song else self._kinds[number % len(self._kinds)]()
                 tasks.create_task(self._ask(asking))
                 await asyncio.sleep(max(0.0, began + number / self._per_s - loop.time()))
