@@ -62,13 +62,15 @@ class Restarts:
             await asyncio.sleep(_INTERVAL_S)
 
     async def _restart(self, choice: str) -> str:
+        if choice and choice not in RESTARTABLE:
+            raise Refused("NOTHING_TO_RESTART", f"{choice} is none of {', '.join(RESTARTABLE)}")
         done = []
         for name in [choice] if choice else RESTARTABLE:
             process = next((one for one in self._running if one.spec.name == name), None)
             if process is not None:
                 try:
                     await (self._gateway(process) if name == "gateway" else self._service(process))
-                except StartError as error:
+                except (StartError, OSError) as error:
                     raise Refused("RESTART_FAILED", str(error)) from error
                 done.append(name)
         if not done:
@@ -79,7 +81,11 @@ class Restarts:
         stand_in = await self._add(self._stand_in(process.spec))
         try:
             await asyncio.sleep(_FOUND_S)
-            await process.restart()
+            try:
+                await process.restart()
+            except StartError:  # tried again meanwhile
+                if not await _comes_back(process.spec):
+                    raise
             await asyncio.sleep(_FOUND_S)
         finally:
             await self._drop(stand_in)
@@ -98,6 +104,16 @@ class Restarts:
                     await asyncio.sleep(_INTERVAL_S)
         except (psutil.Error, TimeoutError) as error:
             raise StartError(f"not all workers of the gateway were replaced; its log: {process.log}") from error
+
+
+async def _comes_back(spec: Spec) -> bool:
+    try:
+        async with asyncio.timeout(spec.start_timeout_s):
+            while not await spec.is_ready():  # noqa: ASYNC110  # processes tell nobody
+                await asyncio.sleep(_INTERVAL_S)
+    except TimeoutError:
+        return False
+    return True
 
 
 def restart_command(
