@@ -23,6 +23,8 @@ from services.chassis.channel import LONGEST_RECONNECT_MS
 # In this order: who is called before who calls.
 RESTARTABLE = ("embedder", "embedder-2", "social", "retriever", "gateway")
 _INTERVAL_S = 0.2
+# A worker's start and the drain of the one before, on a busy machine.
+_LONGEST_WORKER_S = 400.0
 # Until everybody has tried the address of a newcomer once more.
 _FOUND_S = 1.5 * LONGEST_RECONNECT_MS / 1000
 
@@ -99,7 +101,7 @@ class Restarts:
             keeper = psutil.Process(process.pid or 0)
             before = set(keeper.children())
             keeper.send_signal(signal.SIGHUP)
-            async with asyncio.timeout(process.spec.start_timeout_s * len(before)):
+            async with asyncio.timeout(_LONGEST_WORKER_S * len(before)):
                 while before & set(keeper.children()):  # noqa: ASYNC110  # psutil tells nobody
                     await asyncio.sleep(_INTERVAL_S)
         except (psutil.Error, TimeoutError) as error:

@@ -227,6 +227,7 @@ async def replace_workers(keeper: int) -> None:
 
     first = workers()
     os.kill(keeper, signal.SIGHUP)
+    await until(lambda: len(workers() & first) < 2)
     await until(lambda: not workers() & first and len(workers()) == 2)
 
 
