@@ -53,6 +53,7 @@ WEIGHTS: dict[str, int] = {
     "Query.searchByWords": 30,
     "Query.playlistPreview": 30,
     "Query.searchTracks": 10,
+    "Query.searchPlaylists": 10,
     "Query.stats": 10,
 }
 

@@ -62,7 +62,7 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "FeedService": {
         Access.PUBLIC: "ListTrending ListLatest ListPlaylistsOfUser ListLikedPlaylists BatchListPlaylistsOfUsers "
-        "BatchListLikedPlaylists",
+        "BatchListLikedPlaylists SearchPlaylists",
         Access.USER: "ListFeed ListFollowedIds",
     },
     "NotificationService": {

@@ -52,7 +52,7 @@ _ROWS: dict[Need, str] = {
     Need.PUBLIC_READ: """
         Query.stats Query.trendingPlaylists Query.latestPlaylists Query.user Query.node Query.nodes Query.likedPlaylists
         Query.playlistsOfUser Query.playlist Query.playlistByShareSlug Query.track Query.searchTracks
-        Query.similarTracks Query.searchUsers
+        Query.similarTracks Query.searchUsers Query.searchPlaylists
         AddCommentSuccess.playlist DeleteCommentSuccess.playlist ShowContentSuccess.playlist
         ShowContentSuccess.comment UnblockTrackSuccess.track UnblockArtistSuccess.artist
         FailedTrack.track DeadLetter.track Stats.index User.avatar User.profile User.followers User.following
