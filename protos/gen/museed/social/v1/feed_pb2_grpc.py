@@ -147,7 +147,7 @@ class FeedServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchPlaylists(self, request, context):
-        """Finds public playlists by words of their titles and of the names of who owns them, best first: at most 900. Words
+        """Finds public playlists by words of their titles and of the names of who owns them, best first: at most 950. Words
         may be misspelt where little is found; of equal ones, those made public last come first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

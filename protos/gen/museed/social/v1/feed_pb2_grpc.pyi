@@ -58,7 +58,7 @@ class FeedServiceStub:
     BatchListLikedPlaylists: _grpc.UnaryUnaryMultiCallable[_feed_pb2.BatchListLikedPlaylistsRequest, _feed_pb2.BatchListLikedPlaylistsResponse]
     """Lists what many people like, as ListLikedPlaylists does; people whom the caller does not see are left out."""
     SearchPlaylists: _grpc.UnaryUnaryMultiCallable[_feed_pb2.SearchPlaylistsRequest, _feed_pb2.SearchPlaylistsResponse]
-    """Finds public playlists by words of their titles and of the names of who owns them, best first: at most 900. Words
+    """Finds public playlists by words of their titles and of the names of who owns them, best first: at most 950. Words
     may be misspelt where little is found; of equal ones, those made public last come first.
     """
 
@@ -92,7 +92,7 @@ class FeedServiceAsyncStub(FeedServiceStub):
     BatchListLikedPlaylists: _aio.UnaryUnaryMultiCallable[_feed_pb2.BatchListLikedPlaylistsRequest, _feed_pb2.BatchListLikedPlaylistsResponse]  # type: ignore[assignment]
     """Lists what many people like, as ListLikedPlaylists does; people whom the caller does not see are left out."""
     SearchPlaylists: _aio.UnaryUnaryMultiCallable[_feed_pb2.SearchPlaylistsRequest, _feed_pb2.SearchPlaylistsResponse]  # type: ignore[assignment]
-    """Finds public playlists by words of their titles and of the names of who owns them, best first: at most 900. Words
+    """Finds public playlists by words of their titles and of the names of who owns them, best first: at most 950. Words
     may be misspelt where little is found; of equal ones, those made public last come first.
     """
 
@@ -177,7 +177,7 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _feed_pb2.SearchPlaylistsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feed_pb2.SearchPlaylistsResponse, _abc.Awaitable[_feed_pb2.SearchPlaylistsResponse]]:
-        """Finds public playlists by words of their titles and of the names of who owns them, best first: at most 900. Words
+        """Finds public playlists by words of their titles and of the names of who owns them, best first: at most 950. Words
         may be misspelt where little is found; of equal ones, those made public last come first.
         """
 
