@@ -51,7 +51,7 @@ class Shelf:
 
 async def until_refined(sql: Sql) -> None:
     async def is_done() -> bool:
-        return not await sql.fetchval("SELECT count(*) FROM tracks WHERE refined < 1")
+        return not await sql.fetchval("SELECT count(*) FROM tracks WHERE refined < 2")
 
     await until(is_done)
 
@@ -365,6 +365,6 @@ async def test_two_refine_at_once_and_each_name_is_one(database: Database, sql: 
     )
     counts = await asyncio.gather(Refiner(database).catch_up(), Refiner(database).catch_up())
     assert sum(counts) + await Refiner(database).catch_up() == 1700
-    assert await sql.fetchval("SELECT count(*) FROM tracks WHERE refined = 1 AND artist_id IS NOT NULL") == 1700
+    assert await sql.fetchval("SELECT count(*) FROM tracks WHERE refined = 2 AND artist_id IS NOT NULL") == 1700
     assert await sql.fetchval("SELECT count(*) FROM artists") == 50
     assert await sql.fetchval("SELECT count(*) FROM albums") == 150
