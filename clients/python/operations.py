@@ -481,7 +481,7 @@ class TrackFilterInput:
     """
 
     genres: Sequence[str] | None = None
-    """Top-level genres, at most 16."""
+    """Of the 16 top-level genres (`genres`)."""
     artists: Sequence[str] | None = None
     """Artists by name, at most 1,000."""
     blocked_artists: Sequence[str] | None = None
@@ -503,7 +503,7 @@ class TrackFilterInput:
     loudness_lufs: NumberRangeInput | None = None
     """Integrated loudness in LUFS."""
     keys: Sequence[str] | None = None
-    """Keys, for example "C major"; at most 24."""
+    """Of the 24 keys, for example "C# minor"; sharps, no flats."""
 
     def written(self) -> Json:
         """Return it as JSON."""

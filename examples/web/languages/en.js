@@ -129,7 +129,20 @@ export default {
   somebody: "somebody",
   aPlaylist: "a playlist",
 
+  // Comments
+  comments: "Comments",
+  noComments: "Nobody has said anything yet.",
+  yourComment: "Say something about it",
+  saySo: "Say so",
+  deleteCommentOf: "Delete the comment of {nickname}",
+  hiddenComment: "Hidden by a moderator: only its author sees it.",
+
   // Notifications
+  notices: "Notifications",
+  noNotices: "Nothing yet. When somebody follows you or likes a playlist of yours, you are told here.",
+  markRead: "Mark as read",
+  markReadOf: "Mark as read: {text}",
+  markAll: "Mark all as read",
   news: {
     FOLLOWED: "{actor} follows you.",
     LIKED: "{actor} likes {playlist}.",

@@ -171,6 +171,10 @@ class SimilarTrackEdge:
     cursor: str = field(description="Give it as `after` to go on behind this item.")
     node: Track = field(description="The track.")
     similarity: float = field(description="Cosine of the two sounds, −1 to 1.")
+    quantile: float | None = field(
+        description="Share of random pairs of the library's tracks that are less alike, 0 to 1; null where it has too "
+        "few tracks to tell."
+    )
 
 
 @strawberry.type(description="Tracks that sound alike.")
@@ -264,6 +268,7 @@ class TrackQuery:
             page_token=page.token,
             filter=index_filter(filter),
             hub_damping=hub_damping,
+            with_quantiles=True,
         )
         answer = await info.context.call(info.context.parts.upstream.retriever.Search, request)
         loader = loaders.unblocked_tracks if leave_out_blocked and auth.viewer() is not None else loaders.tracks
@@ -273,6 +278,7 @@ class TrackQuery:
                 cursor=page_cursor(page.token, number),
                 node=Track.from_message(message),
                 similarity=round_single(hit.similarity),
+                quantile=round_single(hit.quantile) if hit.HasField("quantile") else None,
             )
             for number, (hit, message) in enumerate(zip(answer.hits, found, strict=True), start=1)
             if message is not None and number > page.skip

@@ -126,6 +126,15 @@ async def test_roots_are_listed_page_by_page_with_their_tracks(social: Client, a
     assert [(root.root_id, root.location) for root in found] == list(zip(root_ids, locations, strict=True))
     assert [(root.track_count, root.missing_count) for root in found] == [(0, 0), (2, 1), (0, 0)]
     assert all(root.created_at.seconds for root in found)
+    again = catalog_pb2.RegisterRootRequest(location=locations[1] + "/")
+    same = await social.catalog.RegisterRoot(again, timeout=TIMEOUT_S, metadata=admin.metadata)
+    assert same == catalog_pb2.RegisterRootResponse(
+        root_id=root_ids[1],
+        location=locations[1],
+        created_at=found[1].created_at,
+        track_count=2,
+        missing_count=1,
+    )
     forged = ingest_pb2.ListRootsRequest(page_token="forged")
     with pytest.raises(InvalidArgument):
         await ingest.stub.ListRoots(forged, timeout=TIMEOUT_S, metadata=ingest.metadata)

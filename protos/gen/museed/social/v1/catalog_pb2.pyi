@@ -326,16 +326,34 @@ class RegisterRootResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ROOT_ID_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    TRACK_COUNT_FIELD_NUMBER: _builtins.int
+    MISSING_COUNT_FIELD_NUMBER: _builtins.int
     root_id: _builtins.str
     """The root."""
+    location: _builtins.str
+    """Its location as it is kept."""
+    track_count: _builtins.int
+    """Tracks of it."""
+    missing_count: _builtins.int
+    """Tracks of these whose file is missing."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was registered."""
+
     def __init__(
         self,
         *,
         root_id: _builtins.str = ...,
+        location: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        track_count: _builtins.int = ...,
+        missing_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["root_id", b"root_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "location", b"location", "missing_count", b"missing_count", "root_id", b"root_id", "track_count", b"track_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -253,21 +253,27 @@ Global___MarkReadRequest: _TypeAlias = MarkReadRequest  # noqa: Y015
 
 @_typing.final
 class MarkReadResponse(_message.Message):
-    """How many are left."""
+    """What was marked, and how many are left."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     UNREAD_COUNT_FIELD_NUMBER: _builtins.int
+    NOTIFICATIONS_FIELD_NUMBER: _builtins.int
     unread_count: _builtins.int
     """As in CountUnread."""
+    @_builtins.property
+    def notifications(self) -> _containers.RepeatedCompositeFieldContainer[Global___Notification]:
+        """The newest of the caller's that were asked for and are read now, also those that were before; at most 100."""
+
     def __init__(
         self,
         *,
         unread_count: _builtins.int = ...,
+        notifications: _abc.Iterable[Global___Notification] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["unread_count", b"unread_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notifications", b"notifications", "unread_count", b"unread_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
