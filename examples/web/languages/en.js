@@ -151,6 +151,7 @@ export default {
     BADGE: "You have earned a badge: {badge}.",
     JOB_ENDED: "A playlist of yours is done.",
     REPORT_DECIDED: "A report of yours is decided.",
+    CONTENT_HIDDEN: "What you wrote or made was hidden by a moderator: {playlist}.",
   },
 
   // The player

@@ -148,6 +148,7 @@ export default {
     BADGE: "배지를 받았습니다: {badge}.",
     JOB_ENDED: "플레이리스트가 완성되었습니다.",
     REPORT_DECIDED: "신고가 처리되었습니다.",
+    CONTENT_HIDDEN: "회원님이 쓰거나 만든 것을 관리자가 숨겼습니다: {playlist}.",
   },
 
   // The player

@@ -33,6 +33,10 @@ class NotificationKind(Enum):
     BADGE = member(notifications_pb2.NOTIFICATION_KIND_BADGE, "A badge was earned.")
     JOB_ENDED = member(notifications_pb2.NOTIFICATION_KIND_JOB_ENDED, "A job of the caller's ended.")
     REPORT_DECIDED = member(notifications_pb2.NOTIFICATION_KIND_REPORT_DECIDED, "A report of the caller's was decided.")
+    CONTENT_HIDDEN = member(
+        notifications_pb2.NOTIFICATION_KIND_CONTENT_HIDDEN,
+        "Admins hid a playlist of the caller's or, where `commentId` is set, a comment.",
+    )
 
 
 @strawberry.type(description="Something to tell.")

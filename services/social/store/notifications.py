@@ -25,7 +25,8 @@ _SHOWN = f"""(
         AND NOT {blocked("n.actor_id", "$1::uuid")}
     ))
     AND (n.playlist_id IS NULL OR p.playlist_id IS NOT NULL)
-    AND (n.comment_id IS NULL OR (c.comment_id IS NOT NULL AND c.deleted_at IS NULL AND c.hidden_at IS NULL))
+    AND (n.comment_id IS NULL OR (c.comment_id IS NOT NULL AND c.deleted_at IS NULL
+        AND (c.hidden_at IS NULL OR n.kind = 'CONTENT_HIDDEN')))
     AND (n.kind <> 'FOLLOWED' OR f.at IS NOT NULL) AND (n.kind <> 'LIKED' OR l.at IS NOT NULL)
 )"""
 _COLUMNS = """

@@ -42,6 +42,8 @@ class _NotificationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Noti
     """A job of the caller's ended."""
     NOTIFICATION_KIND_REPORT_DECIDED: _NotificationKind.ValueType  # 7
     """A report of the caller's was decided."""
+    NOTIFICATION_KIND_CONTENT_HIDDEN: _NotificationKind.ValueType  # 8
+    """Admins hid a playlist or, where there is a comment, a comment of the caller's."""
 
 class NotificationKind(_NotificationKind, metaclass=_NotificationKindEnumTypeWrapper):
     """What a notification tells."""
@@ -62,6 +64,8 @@ NOTIFICATION_KIND_JOB_ENDED: NotificationKind.ValueType  # 6
 """A job of the caller's ended."""
 NOTIFICATION_KIND_REPORT_DECIDED: NotificationKind.ValueType  # 7
 """A report of the caller's was decided."""
+NOTIFICATION_KIND_CONTENT_HIDDEN: NotificationKind.ValueType  # 8
+"""Admins hid a playlist or, where there is a comment, a comment of the caller's."""
 Global___NotificationKind: _TypeAlias = NotificationKind  # noqa: Y015
 
 @_typing.final
