@@ -86,7 +86,10 @@ def make_gateway() -> tuple[Starlette, dict[str, Any]]:
     """Return the application, and the token and id with which to ask it; `GET /told` what it did."""
     social, playlist_id = furnished()
     settings = GatewaySettings(
-        url_signing_key=SecretStr(_KEY), cost_capacity=10**12, blob_store_url=f"file://{tempfile.mkdtemp()}"
+        url_signing_key=SecretStr(_KEY),
+        cost_capacity=10**12,
+        route_capacity=10**12,
+        blob_store_url=f"file://{tempfile.mkdtemp()}",
     )
     upstream = Upstream("127.0.0.1:9", "127.0.0.1:9")
     for name, stub in list(vars(upstream).items()):

@@ -63,6 +63,12 @@ class GatewaySettings(Settings):
     transcodes_at_once: int = Field(2, ge=0, le=64)
     max_body_bytes: int = Field(2 * MIB, ge=1024)
     max_connections: int = Field(4096, ge=1)
+    # Of one process and one person, sockets and what runs on all of them; guests of a network have eight times as many.
+    max_sockets_of_one: int = Field(32, ge=1)
+    max_operations_of_one: int = Field(200, ge=1)
+    # Of a network over all workers, in points: what plain routes cost.
+    route_capacity: int = Field(20_000, ge=500)
+    route_refill_per_s: int = Field(2000, ge=1)
     request_timeout_s: float = Field(15.0, gt=0, le=120)
     upstream_timeout_s: float = Field(5.0, gt=0, le=60)
     generation_wait_ms: int = Field(1500, ge=0, le=5000)
