@@ -13,6 +13,7 @@ from museed.social.v1 import catalog_pb2
 from services.chassis import auth
 from services.chassis.errors import NotFound
 from services.gateway.context import Info, RequestContext
+from services.gateway.covers.addresses import may_have_cover
 from services.gateway.ids import decode_id
 from services.gateway.plain_fields import Loads
 from services.gateway.schema.fields import AnyId, member, resolver
@@ -115,6 +116,7 @@ class Track(relay.Node):
     created_at: datetime = field(description="When it was registered.")
     descriptors: Descriptors | None = field(description="What was measured of its sound; null when nothing was.")
     heard: strawberry.Private[Sequence[catalog_pb2.Tag]]
+    may_have_cover: strawberry.Private[bool]
 
     @resolver("How it sounds to the encoder that is served, best first; none before that has heard it.")
     def tags(self, first: First = 10) -> list[Tag]:
@@ -130,10 +132,10 @@ class Track(relay.Node):
         message = await info.context.loaders.details.load(self.track_id)
         return None if message is None else TrackDetails.from_message(message)
 
-    @resolver("Address of its picture: that of its file, or of its folder; 404 where it has none.")
-    def cover_url(self, info: Info) -> str:
-        """Nobody is asked whether there is one."""
-        return f"{info.context.parts.settings.public_url}/tracks/{self.track_id}/cover"
+    @resolver("Address of its file's or folder's picture; null if it was registered with none, 404 if it is gone.")
+    def cover_url(self, info: Info) -> str | None:
+        """The disk is asked by whoever follows it."""
+        return f"{info.context.parts.settings.public_url}/tracks/{self.track_id}/cover" if self.may_have_cover else None
 
     @resolver(
         "Address of its audio for `<audio src>`, with ranges: signed, good for 15 minutes, and void when "
@@ -161,6 +163,7 @@ class Track(relay.Node):
             created_at=to_datetime(message.created_at),
             descriptors=Descriptors.from_message(message.descriptors) if message.HasField("descriptors") else None,
             heard=message.tags,
+            may_have_cover=may_have_cover(message),
         )
 
 

@@ -84,6 +84,7 @@ class CatalogIngest(catalog_pb2_grpc.CatalogServiceServicer):
                 track.previous_path,
                 track.musicbrainz_artist_id,
                 track.musicbrainz_release_id,
+                track.has_cover if track.HasField("has_cover") else None,
             )
             for track in request.tracks
         ]

@@ -12,7 +12,7 @@ from services.social.store.database import Connection
 # By tracks_place_unique: a path may be longer than what an index entry holds, its hash is not.
 LIST_ROOT_FILES = """
 SELECT path_hash, track_id, relative_path, size_bytes, coalesce(mtime_ns, 0) AS mtime_ns, file_hash, audio_hash,
-    missing_since
+    missing_since, has_cover
 FROM tracks WHERE root_id = $1 AND path_hash > $2 ORDER BY path_hash LIMIT $3
 """
 _ROOT = """
@@ -60,7 +60,7 @@ RETURNING track_id
 
 @dataclass(frozen=True, slots=True)
 class RootFile:
-    """A file as it was registered; `mtime_ns` 0 is not known, `missing_since` None is there."""
+    """A file as it was registered; `mtime_ns` 0 and `has_cover` None are not known, `missing_since` None is there."""
 
     path_hash: bytes
     track_id: TrackId
@@ -70,6 +70,7 @@ class RootFile:
     file_hash: bytes
     audio_hash: bytes
     missing_since: datetime | None
+    has_cover: bool | None
 
 
 @dataclass(frozen=True, slots=True)
