@@ -247,7 +247,7 @@ def test_comments_are_written_and_told_of_and_read(guest: Watched, browser: Brow
         unread = notices.and_(page.locator(".is-unread"))
         expect(unread).to_have_count(2)
         notices.nth(1).get_by_role("button", name="Mark as read").click()
-        expect(unread).to_have_text(re.compile("omar likes Nora's"))
+        expect(unread).to_have_text([re.compile("omar likes Nora's")])
         theirs.get_by_label("Say something about it").fill("And again")
         theirs.get_by_role("button", name="Say so").click()
         expect(notices.locator("a").first).to_have_text("omar commented on Nora's.")
