@@ -161,7 +161,7 @@ def test_command_sends_what_was_run(ran: dict[str, dict[str, Any]], example: Exa
 
 
 def test_nothing_is_used_before_it_is_there() -> None:
-    known = {"MUSEED", "WORDS", "FILE"}
+    known = {"MUSEED", "WORDS", "FILE", "OPERATOR"}
     for example in EXAMPLES:
         known |= example.make.keys()
         used = names_in(" ".join([example.variables, example.path, *example.headers.values(), f"${example.caller}"]))
