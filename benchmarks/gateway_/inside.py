@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -18,7 +17,9 @@ from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
+from services.gateway.connections import has_come
 from services.gateway.context import Parts
+from services.gateway.guard import Guard
 from services.gateway.health import Health
 from services.gateway.live.live import Live
 from services.gateway.settings import GatewaySettings
@@ -82,11 +83,14 @@ def page() -> tuple[playlists_pb2.GetPlaylistResponse, dict[str, catalog_pb2.Tra
     return social.playlists[playlist_id], social.tracks, next(iter(social.users.values()))
 
 
-def make_gateway() -> tuple[Starlette, dict[str, Any]]:
-    """Return the application, and the token and id with which to ask it; `GET /told` what it did."""
+def make_gateway(port: int) -> tuple[Guard, GatewaySettings, dict[str, Any]]:
+    """Return the application, its settings, and the token and id with which to ask it; `GET /told` what it did."""
     social, playlist_id = furnished()
     settings = GatewaySettings(
-        url_signing_key=SecretStr(_KEY), cost_capacity=10**12, blob_store_url=f"file://{tempfile.mkdtemp()}"
+        listen=f"127.0.0.1:{port}",
+        url_signing_key=SecretStr(_KEY),
+        cost_capacity=10**12,
+        blob_store_url=f"file://{tempfile.mkdtemp()}",
     )
     upstream = Upstream("127.0.0.1:9", "127.0.0.1:9")
     for name, stub in list(vars(upstream).items()):
@@ -113,4 +117,5 @@ def make_gateway() -> tuple[Starlette, dict[str, Any]]:
         return JSONResponse({"calls": social.spent(), "computed_s": spent})
 
     app.router.routes.insert(0, Route("/told", told))
-    return app, {"token": social.signer.token(), "playlist_id": playlist_id}
+    guard = Guard(app, settings, has_come)
+    return guard, settings, {"token": social.signer.token(), "playlist_id": playlist_id}
