@@ -13,9 +13,8 @@ import uvicorn
 import uvloop
 
 from benchmarks.gateway_ import bare, inside
-from services.chassis.server import settle_heap
 from services.chassis.telemetry import configure_logging
-from services.gateway.__main__ import HttpServer, listen
+from services.gateway.__main__ import HttpServer, listen, settle
 from services.gateway.connections import server_config
 
 _ANSWER = b'{"data":' + b"x" * 8000 + b"}"
@@ -41,7 +40,7 @@ async def _echo(port: int) -> None:
 
 
 async def _serve(serving: Awaitable[None], server: uvicorn.Server, told: dict[str, Any]) -> None:
-    settle_heap()  # as the gateway does, and the other to be fair
+    settle()  # as the gateway does, and the other to be fair
     task = asyncio.ensure_future(serving)
     while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
         await asyncio.sleep(0.01)

@@ -121,11 +121,15 @@ class Admission:
             return Place(self, None, 0.0)
         self._is_limit_in_the_way = True
         if len(self._waiting) >= self.room:
-            self.refused["full" if self.limit >= self._bounds.most_at_work else "overloaded"] += 1
+            self.count_refusal()
             return None
         place = Place(self, asyncio.get_running_loop().create_future(), self._monotonic())
         self._waiting.append(place)
         return place
+
+    def count_refusal(self) -> None:
+        """Count one for which there was no room."""
+        self.refused["full" if self.limit >= self._bounds.most_at_work else "overloaded"] += 1
 
     def leave(self) -> None:
         """Give a place back."""

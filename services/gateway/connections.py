@@ -184,7 +184,7 @@ class BoundedHttp(HttpToolsProtocol):
         if place is None:
             self._refuse(is_head=method == b"HEAD")
             return
-        self.scope[PLACE] = place  # type: ignore[typeddict-unknown-key]  # what a server adds
+        cast(dict[str, Any], self.scope)[PLACE] = place
         try:
             super().on_headers_complete()
         except BaseException:

@@ -43,16 +43,17 @@ class Refusal:
     Attributes:
         headers: Of it, those for pages of other origins included.
         body: JSON.
+        head: As HTTP/1.1 has it, but for its end.
     """
 
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    head: bytes
 
     def written(self, *, closes: bool, is_head: bool) -> bytes:
         """Return it as HTTP/1.1 has it."""
-        lines = b"".join(b"%b: %b\r\n" % header for header in self.headers)
         closing = b"connection: close\r\n" if closes else b""
-        return b"HTTP/1.1 503 Service Unavailable\r\n%b%b\r\n%b" % (lines, closing, b"" if is_head else self.body)
+        return b"%b%b\r\n%b" % (self.head, closing, b"" if is_head else self.body)
 
 
 class Guard:
@@ -120,7 +121,7 @@ class Guard:
     def refuses_socket(self) -> bool:
         """Whether a new socket is refused: it would bring work, and takes no place."""
         if self.admission.is_full:
-            self.admission.refused["overloaded"] += 1
+            self.admission.count_refusal()
             self._note_refusal()
             return True
         return False
@@ -131,7 +132,8 @@ class Guard:
         if not self._origins:
             return found
         origin = next((value for name, value in headers if name == b"origin"), None)
-        return Refusal([*found.headers, *self._shown_to(origin)], found.body)
+        shown = list(self._shown_to(origin))
+        return Refusal([*found.headers, *shown], found.body, found.head + _lines(shown))
 
     def _shown_to(self, origin: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         """Yield what lets a page of another origin read an answer, where it may."""
@@ -221,4 +223,9 @@ def _refusal(is_graphql: bool, after_ms: int) -> Refusal:
         "cache-control": "no-store",
         **{name.lower(): value for name, value in SECURITY_HEADERS.items()},
     }
-    return Refusal([(name.encode(), value.encode()) for name, value in headers.items()], body)
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return Refusal(raw, body, b"HTTP/1.1 503 Service Unavailable\r\n" + _lines(raw))
+
+
+def _lines(headers: Headers) -> bytes:
+    return b"".join(b"%b: %b\r\n" % header for header in headers)

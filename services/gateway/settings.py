@@ -66,7 +66,7 @@ class GatewaySettings(Settings):
     # Of one process: requests that are worked on, waiting for other services included.
     max_requests_at_once: int = Field(1024, ge=1)
     # How late a process may be with what it could do at once, before it works on fewer requests at a time.
-    target_delay_ms: float = Field(15.0, ge=1, le=1000)
+    target_delay_ms: float = Field(5.0, ge=1, le=1000)
     # How long a request may be expected to wait until it is worked on; others are refused at once.
     queue_ms: float = Field(200.0, ge=1, le=10_000)
     request_timeout_s: float = Field(15.0, gt=0, le=120)

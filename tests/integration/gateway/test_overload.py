@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -31,7 +32,7 @@ ALIVE = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 EXTENSIONS = {"code": "UNAVAILABLE", "reason": "GATEWAY_BUSY", "retryAfterMs": 1000}
 MESSAGE = "there is more to do now than can be done"
 # Longer than anybody waits here.
-PATIENT = {"request_timeout_s": 600.0, "upstream_timeout_s": 300.0}
+PATIENT: dict[str, Any] = {"request_timeout_s": 600.0, "upstream_timeout_s": 300.0}
 
 
 async def until(is_so: Callable[[], bool]) -> None:

@@ -117,7 +117,7 @@ async def test_a_refusal_says_what_other_refusals_do_and_when_to_come_back(app: 
     assert app.begun == ["/waits"]
 
 
-ORIGINS = {
+ORIGINS: dict[tuple[str, ...], dict[str, dict[str, str]]] = {
     ("https://a.example",): {
         "https://a.example": {
             "vary": "Origin",
