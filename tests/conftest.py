@@ -61,6 +61,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group("mesh" if is_shared else path))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to run where groups are not kept: each worker would start every shared mesh for itself."""
+    if getattr(session.config.option, "loadgroup", False) and not all("@" in item.nodeid for item in session.items):
+        raise pytest.UsageError("this pytest-xdist keeps no groups with this pytest: see pyproject.toml")
+
+
 _GIVEN_PORTS: deque[int] = deque(maxlen=100)
 
 

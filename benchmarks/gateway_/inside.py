@@ -90,6 +90,7 @@ def make_gateway(port: int) -> tuple[Guard, GatewaySettings, dict[str, Any]]:
         listen=f"127.0.0.1:{port}",
         url_signing_key=SecretStr(_KEY),
         cost_capacity=10**12,
+        route_capacity=10**12,
         blob_store_url=f"file://{tempfile.mkdtemp()}",
     )
     upstream = Upstream("127.0.0.1:9", "127.0.0.1:9")

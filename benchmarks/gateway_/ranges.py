@@ -102,6 +102,7 @@ async def _gateway(folder: Path, data: bytes) -> AsyncIterator[Served]:
             "GATEWAY_BLOB_STORE_URL": f"file://{folder}/blobs",
             "GATEWAY_TRANSCODE_FOLDER": f"{folder}/transcodes",
             "GATEWAY_URL_SIGNING_KEY": _KEY,
+            "GATEWAY_ROUTE_CAPACITY": str(10**12),
             "GATEWAY_LOG_LEVEL": "WARNING",
             "NATS_URL": "nats://127.0.0.1:9",  # nobody listens there
         }

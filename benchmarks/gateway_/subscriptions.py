@@ -58,6 +58,8 @@ async def _gateway(folder: Path, nats: NatsServer, behind: Upstreams) -> AsyncIt
             "GATEWAY_SOCIAL_ADDRESS": behind.social_address,
             "GATEWAY_RETRIEVER_ADDRESS": behind.retriever_address,
             "GATEWAY_URL_SIGNING_KEY": "k" * 32,
+            "GATEWAY_MAX_SOCKETS_OF_ONE": str(10**6),
+            "GATEWAY_MAX_OPERATIONS_OF_ONE": str(10**6),
             "GATEWAY_BLOB_STORE_URL": f"file://{folder / 'blobs'}",
             "GATEWAY_LOG_LEVEL": "WARNING",
             "NATS_URL": settings.url,

@@ -14,6 +14,7 @@ from deploy.local.parts import Parts
 from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.postgres import Postgres, PostgresError
 from deploy.local.process import Spec, StartError, SupervisedProcess
+from deploy.local.restarts import Restarts
 from deploy.local.settings import LocalSettings
 from deploy.local.shipped_model import keep_shipped, refuse_another, startable
 from deploy.local.state import Pin, State
@@ -40,10 +41,11 @@ class Mesh:
         self._state = state
         self._announce = announce
         self._postgres = Postgres.at(state / "postgres", state.secret("postgres"))
-        self._parts = Parts(state, self.ports, self._postgres)
+        self._parts = Parts(state, self.ports, self._postgres, settings.gateway_workers)
         self._running: list[SupervisedProcess] = []
         self._watching: asyncio.TaskGroup | None = None
         self._encoders = Encoders(state, self.ports, self._parts.embedder, self._add, self._drop, announce)
+        self._restarts = Restarts(state, self._running, self._parts.stand_in, self._add, self._drop)
 
     async def start(self) -> None:
         """Start everything in order and wait until the gateway says that it is ready.
@@ -73,6 +75,7 @@ class Mesh:
                 tasks.create_task(process.watch())
             tasks.create_task(self._record())
             tasks.create_task(self._encoders.follow())
+            tasks.create_task(self._restarts.follow())
 
     async def stop(self) -> None:
         """Stop everything in reverse order: first the door, last the truth."""
@@ -81,7 +84,7 @@ class Mesh:
             await process.stop()
         self._running.clear()
 
-    async def _launch(self, *specs: Spec) -> None:
+    async def _launch(self, *specs: Spec) -> list[SupervisedProcess]:
         started = time.monotonic()
         processes = [SupervisedProcess(spec, self._state / "logs", self._announce) for spec in specs]
         self._running += processes
@@ -94,11 +97,11 @@ class Mesh:
         self._record_now()
         names = ", ".join(spec.name for spec in specs)
         self._announce(f"{names} ready in {time.monotonic() - started:.1f} s")
+        return processes
 
     async def _add(self, spec: Spec) -> SupervisedProcess:
         """Start a process, before or while the others are watched."""
-        await self._launch(spec)
-        process = self._running[-1]
+        [process] = await self._launch(spec)
         if self._watching is not None:
             self._watching.create_task(process.watch())
         return process

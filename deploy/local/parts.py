@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -19,6 +20,7 @@ from services.chassis.channel import connect
 from services.chassis.errors import DomainError
 
 _PROBE_TIMEOUT_S = 2.0
+STAND_IN_SNAPSHOTS = "snapshots-of-stand-in"
 # Of a checkout; an installed wheel has none.
 _EXAMPLE_PAGE = Path(__file__).parents[2] / "examples" / "web"
 
@@ -30,9 +32,11 @@ class Parts:
         state: Where everything is kept.
         ports: Where everything listens.
         postgres: The server of the state folder.
+        gateway_workers: Processes of the gateway.
     """
 
-    def __init__(self, state: State, ports: Ports, postgres: Postgres) -> None:
+    def __init__(self, state: State, ports: Ports, postgres: Postgres, gateway_workers: int = 1) -> None:
+        self._gateway_workers = gateway_workers
         self._state = state
         self._ports = ports
         self._postgres = postgres
@@ -77,7 +81,7 @@ class Parts:
         """Describe an embedder with the encoder of this name or folder."""
         environment = {
             "EMBEDDER_LISTEN": f"{LOOPBACK}:{port}",
-            "EMBEDDER_SOCIAL_ADDRESS": f"{LOOPBACK}:{self._ports.social}",
+            "EMBEDDER_SOCIAL_ADDRESS": self._ports.target("social"),
             "EMBEDDER_ENCODER": encoder,
             "EMBEDDER_ARTIFACT_FOLDER": str(self._state / "artifacts"),
             "EMBEDDER_BLOB_STORE_URL": self._blob_store_url,
@@ -93,9 +97,9 @@ class Parts:
             "SOCIAL_LISTEN": f"{LOOPBACK}:{self._ports.social}",
             "SOCIAL_METRICS_LISTEN": self._ports.metrics_listen("social"),
             "SOCIAL_DATABASE_URL": self._postgres.url(),
-            "SOCIAL_EMBEDDER_ADDRESS": f"{LOOPBACK}:{self._ports.embedder}",
-            "SOCIAL_SECOND_EMBEDDER_ADDRESS": f"{LOOPBACK}:{self._ports.second_embedder}",
-            "SOCIAL_RETRIEVER_ADDRESS": f"{LOOPBACK}:{self._ports.retriever}",
+            "SOCIAL_EMBEDDER_ADDRESS": self._ports.target("embedder"),
+            "SOCIAL_SECOND_EMBEDDER_ADDRESS": self._ports.target("embedder-2"),
+            "SOCIAL_RETRIEVER_ADDRESS": self._ports.target("retriever"),
             "SOCIAL_BLOB_STORE_URL": self._blob_store_url,
             "SOCIAL_MAIL_URL": (self._state / "mails").as_uri(),
             "SOCIAL_PUBLIC_URL": self._ports.url,
@@ -110,7 +114,7 @@ class Parts:
         environment = {
             "RETRIEVER_LISTEN": f"{LOOPBACK}:{self._ports.retriever}",
             "RETRIEVER_METRICS_LISTEN": self._ports.metrics_listen("retriever"),
-            "RETRIEVER_SOCIAL_ADDRESS": f"{LOOPBACK}:{self._ports.social}",
+            "RETRIEVER_SOCIAL_ADDRESS": self._ports.target("social"),
             "RETRIEVER_ENCODER_ID": encoder_id,
             "RETRIEVER_SNAPSHOT_FOLDER": str(self._state / "snapshots"),
             "RETRIEVER_BLOB_STORE_URL": self._blob_store_url,
@@ -131,8 +135,8 @@ class Parts:
         environment = {
             "GATEWAY_LISTEN": f"{LOOPBACK}:{self._ports.gateway}",
             "GATEWAY_METRICS_LISTEN": self._ports.metrics_listen("gateway"),
-            "GATEWAY_SOCIAL_ADDRESS": f"{LOOPBACK}:{self._ports.social}",
-            "GATEWAY_RETRIEVER_ADDRESS": f"{LOOPBACK}:{self._ports.retriever}",
+            "GATEWAY_SOCIAL_ADDRESS": self._ports.target("social"),
+            "GATEWAY_RETRIEVER_ADDRESS": self._ports.target("retriever"),
             "GATEWAY_BLOB_STORE_URL": self._blob_store_url,
             "GATEWAY_TRANSCODE_FOLDER": str(self._state / "transcodes"),
             "GATEWAY_PUBLIC_URL": self._ports.url,
@@ -140,10 +144,23 @@ class Parts:
             "GATEWAY_COOKIE_SECURE": "false",
             "GATEWAY_ALLOWED_HOSTS": f"{LOOPBACK},localhost",
             "GATEWAY_WEB_FOLDER": str(_EXAMPLE_PAGE) if _EXAMPLE_PAGE.is_dir() else "",
+            "GATEWAY_WORKERS": str(self._gateway_workers),
             "GATEWAY_URL_SIGNING_KEY": self._state.secret("url_signing_key"),
             **self._nats_environment("gateway"),
         }
         return Spec("gateway", self._python("services.gateway"), answers, environment)
+
+    def stand_in(self, spec: Spec) -> Spec:
+        """Describe who serves in the place of a service while that is started again, at an address of its own."""
+        port, service = self._ports.stand_ins[spec.name], spec.name.partition("-")[0].upper()
+        environment = {
+            **spec.environment,
+            f"{service}_LISTEN": f"{LOOPBACK}:{port}",
+            f"{service}_METRICS_LISTEN": "",
+        }
+        if service == "RETRIEVER":  # each has a folder of its own
+            environment["RETRIEVER_SNAPSHOT_FOLDER"] = str(self._state / STAND_IN_SNAPSHOTS)
+        return replace(spec, name=f"{spec.name}-stand-in", environment=environment, is_ready=self._healthy(port))
 
     @property
     def _blob_store_url(self) -> str:

@@ -19,6 +19,8 @@ _USUAL_EPHEMERAL_START = 32_768
 _TRIES = 50
 # Processes that serve metrics, in the order of their ports.
 _MEASURED = ("gateway", "social", "embedder", "retriever", "embedder-2")
+# Those that another process can stand in for while they are started again.
+_REPLACED = ("social", "embedder", "retriever", "embedder-2")
 _PORT_SETTINGS = ("gateway_port", "social_port", "embedder_port", "retriever_port", "nats_port", "second_embedder_port")
 
 
@@ -33,6 +35,7 @@ class Ports:
     nats: int
     second_embedder: int
     metrics: dict[str, int] = field(default_factory=dict)
+    stand_ins: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def choose(cls, settings: LocalSettings) -> "Ports":
@@ -45,6 +48,7 @@ class Ports:
         wanted = [(name, getattr(settings, name)) for name in _PORT_SETTINGS]
         if first is not None:
             wanted += [("metrics_port", first and first + number) for number in range(len(_MEASURED))]
+        wanted += [("stand_in", 0) for _ in _REPLACED]
         chosen: list[int] = []
         with contextlib.ExitStack() as held:
             for name, port in wanted:
@@ -60,8 +64,13 @@ class Ports:
                     raise _refused(name, port, "is set for two services")
                 chosen.append(found)
         services = dict(zip((name.removesuffix("_port") for name in _PORT_SETTINGS), chosen, strict=False))
-        metrics = dict(zip(_MEASURED, chosen[len(_PORT_SETTINGS) :], strict=False))
-        return cls(**services, metrics=metrics)
+        metrics = dict(zip(_MEASURED, chosen[len(_PORT_SETTINGS) : -len(_REPLACED)], strict=False))
+        return cls(**services, metrics=metrics, stand_ins=dict(zip(_REPLACED, chosen[-len(_REPLACED) :], strict=True)))
+
+    def target(self, process: str) -> str:
+        """Return where a service is called: at its own address, or at that of who stands in for it."""
+        port = self.second_embedder if process == "embedder-2" else getattr(self, process)
+        return f"ipv4:{LOOPBACK}:{port},{LOOPBACK}:{self.stand_ins[process]}"
 
     def metrics_listen(self, process: str) -> str:
         """Return where a process serves its metrics, "host:port"; empty where it does not."""

@@ -61,6 +61,7 @@ class SupervisedProcess:
         self._on_change = on_change
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
+        self._restarted: asyncio.Event | None = None
         self._started_at = 0.0
 
     @property
@@ -94,17 +95,33 @@ class SupervisedProcess:
             code = await self._process.wait()
             if self._stopping:
                 return
-            self._on_change(f"{self.spec.name} ended ({_describe(code)}), starting it again; its log: {self.log}")
-            if time.monotonic() - self._started_at > _LASTING_RUN_S:
-                delay_s = _FIRST_DELAY_S
-            await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, _MAX_DELAY_S)
+            if self._restarted is None:
+                self._on_change(f"{self.spec.name} ended ({_describe(code)}), starting it again; its log: {self.log}")
+                if time.monotonic() - self._started_at > _LASTING_RUN_S:
+                    delay_s = _FIRST_DELAY_S
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, _MAX_DELAY_S)
             try:
                 await self.start()
             except (StartError, OSError) as error:  # tried again: the machine may have room later
                 self._on_change(str(error))
             else:
                 self._on_change(f"{self.spec.name} is back")
+            if self._restarted is not None:
+                self._restarted.set()
+                self._restarted = None
+
+    async def restart(self, grace_s: float = 20.0) -> None:
+        """Ask the child to end and have `watch` start it again at once; returns when it is ready.
+
+        Raises:
+            StartError: It is not; `watch` goes on trying.
+        """
+        tried = self._restarted = asyncio.Event()
+        await self._end(grace_s)
+        await tried.wait()
+        if self.pid is None:
+            raise StartError(f"{self.spec.name} did not start again.\n{self._tail()}")
 
     async def stop(self, grace_s: float = 20.0) -> None:
         """Ask the child to end, and kill it when it has not after the grace."""

@@ -1,8 +1,9 @@
-"""How `museed encoder switch` asks the supervisor to start an embedder: by two files of the state folder."""
+"""How `museed encoder switch` and `museed restart` ask the supervisor: by two files of the state folder each."""
 
 import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import psutil
 from uuid_utils.compat import uuid7
@@ -10,8 +11,6 @@ from uuid_utils.compat import uuid7
 from deploy.local.client import ClientError
 from deploy.local.state import State
 
-REQUEST = "encoder-request.json"
-ANSWER = "encoder-answer.json"
 _POLL_INTERVAL_S = 0.1
 
 
@@ -23,75 +22,107 @@ class Refused(Exception):
         self.code = code
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is asked for.
+
+    Attributes:
+        name: Of its files.
+        command: What asks.
+        busy: Code of a request while another one waits.
+    """
+
+    name: str
+    command: str
+    busy: str
+
+    @property
+    def request(self) -> str:
+        """File of the request."""
+        return f"{self.name}-request.json"
+
+    @property
+    def answer(self) -> str:
+        """File of the answer."""
+        return f"{self.name}-answer.json"
+
+
+SWITCH = Kind("encoder", "museed encoder switch", "SWITCH_UNDER_WAY")
+RESTART = Kind("restart", "museed restart", "RESTART_UNDER_WAY")
+
+
 class Requests:
     """The supervisor's side.
 
     Args:
         state: Where the files are.
+        kind: Which ones.
     """
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, kind: Kind = SWITCH) -> None:
         self._state = state
+        self._kind = kind
 
     def clear(self) -> None:
         """Forget what was asked of a supervisor before this one: who asked has been told that it is gone."""
-        for name in (REQUEST, ANSWER):
+        for name in (self._kind.request, self._kind.answer):
             (self._state / name).unlink(missing_ok=True)
 
     async def serve(self, grant: Callable[[str], Awaitable[str]]) -> None:
         """Answer the request that waits, where there is one.
 
         Args:
-            grant: Takes the choice of an encoder and returns its id, or raises Refused.
+            grant: Takes what was chosen and returns what came of it, or raises Refused.
         """
-        request = self._state.read_json(REQUEST)
+        request = self._state.read_json(self._kind.request)
         if request is None:
             return
         answer: dict[str, str] = {"request_id": request["request_id"]}
         try:
-            answer["encoder_id"] = await grant(request["choice"])
+            answer["granted"] = await grant(request["choice"])
         except Refused as refusal:
             answer |= {"code": refusal.code, "message": str(refusal)}
-        self._state.write_json(ANSWER, answer)
-        (self._state / REQUEST).unlink(missing_ok=True)
+        self._state.write_json(self._kind.answer, answer)
+        (self._state / self._kind.request).unlink(missing_ok=True)
 
 
-def ask(state: State, choice: str) -> str:
-    """Ask the supervisor of a state folder to switch to an encoder; blocks until its embedder has started, or has not.
+def ask(state: State, choice: str, kind: Kind = SWITCH) -> str:
+    """Ask the supervisor of a state folder for something; blocks until it is done, or is not.
 
     Returns:
-        The encoder's id: from now on social switches, whoever waits for it.
+        Of a switch the encoder's id, whose embedder has started: from now on social switches, whoever waits for it.
+        Of a restart what was started again.
 
     Raises:
         ClientError: Refused, with the reason; or the supervisor is gone.
     """
     request_id = str(uuid7())
-    draft = f"{REQUEST}.{request_id}"
+    draft = f"{kind.request}.{request_id}"
     state.write_json(draft, {"request_id": request_id, "choice": choice})
     try:
-        os.link(state / draft, state / REQUEST)
+        os.link(state / draft, state / kind.request)
     except FileExistsError:
-        raise ClientError("another `museed encoder switch` waits for its answer", "SWITCH_UNDER_WAY") from None
+        raise ClientError(f"another `{kind.command}` waits for its answer", kind.busy) from None
     finally:
         (state / draft).unlink()
     try:
-        return _answer(state, request_id)
+        return _answer(state, request_id, kind)
     except KeyboardInterrupt:
-        (state / REQUEST).unlink(missing_ok=True)  # the supervisor may have begun: then it goes on
+        (state / kind.request).unlink(missing_ok=True)  # the supervisor may have begun: then it goes on
         raise
 
 
-def _answer(state: State, request_id: str) -> str:
+def _answer(state: State, request_id: str, kind: Kind) -> str:
     while True:
-        answer = state.read_json(ANSWER)
+        answer = state.read_json(kind.answer)
         if answer is not None and answer["request_id"] == request_id:
             break
         mesh = state.read_json("mesh.json")
         if mesh is None or not psutil.pid_exists(mesh["pid"]):
-            (state / REQUEST).unlink(missing_ok=True)
+            (state / kind.request).unlink(missing_ok=True)
             raise ClientError(f"the mesh in {state.folder} does not run any more: start it with museed up")
         time.sleep(_POLL_INTERVAL_S)
     if "code" in answer:
         raise ClientError(answer["message"], answer["code"])
-    encoder_id: str = answer["encoder_id"]
-    return encoder_id
+    granted: str = answer["granted"]
+    return granted

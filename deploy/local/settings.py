@@ -24,5 +24,7 @@ class LocalSettings(Settings):
     # Of the embedder that serves a second encoder, while there is one; nobody else needs to know it.
     second_embedder_port: int = Field(default=0, ge=0, le=65535)
     encoder: str = "auto"
+    # Processes of the gateway behind its port; two or more are replaced one by one, without a pause.
+    gateway_workers: int = Field(default=1, ge=1, le=16)
     # First of the loopback ports where Prometheus finds each process's /metrics; 0 takes free ones, none serves none.
     metrics_port: int | None = Field(default=None, ge=0, le=65535 - 5)

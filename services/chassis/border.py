@@ -28,6 +28,9 @@ ERROR_DOMAIN = "museed"
 _OPEN_PREFIXES = ("/grpc.health.v1.", "/grpc.reflection.")
 # Anybody may hold such streams for as long as they like: a bound for each of their RPCs, and no place of the others'.
 _OPEN_STREAMS = 16
+# Each process that calls one of several replicas watches it, and calls none that it cannot watch.
+_WATCH = "/grpc.health.v1.Health/Watch"
+_WATCHERS = 256
 # Streams that are refused for want of a place are heard first, so many at a time.
 _HEARD_AT_A_TIME = 32
 _HEARD_S = 1.0
@@ -182,7 +185,8 @@ class BorderInterceptor(grpc.aio.ServerInterceptor):
 
     def _open_places(self, method: str) -> Places:
         # By what the server has, and not by what callers name: those have no handler.
-        return self._open_streams.setdefault(method, Places(_OPEN_STREAMS, f"streams of {method}"))
+        most = _WATCHERS if method == _WATCH else _OPEN_STREAMS
+        return self._open_streams.setdefault(method, Places(most, f"streams of {method}"))
 
     async def _check_place(self, places: Places, messages: Messages | None) -> None:
         """Refuse a call that would get no place; a stream is heard before.

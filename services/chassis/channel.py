@@ -13,6 +13,8 @@ from services.chassis.errors import BY_CODE, Code, DeadlineExceeded, DomainError
 from services.chassis.server import MAX_MESSAGE_BYTES, time_left_s
 from services.chassis.telemetry import tracing
 
+LONGEST_RECONNECT_MS = 1000
+
 
 def connect(address: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Channel:
     """Open a channel to a service of the mesh.
@@ -21,12 +23,19 @@ def connect(address: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Channel
     request at hand still waits. Token, network and request id of that request travel along, the token unless the call
     sets its own `authorization`.
 
+    Of a service with several addresses, calls go only to those that say by gRPC health that they serve: one that is
+    about to end says so before it refuses anything, and one that has just begun is found within a second.
+
     Args:
-        address: gRPC target, for example "127.0.0.1:7401" or "dns:///retriever.museed:7403".
+        address: gRPC target, for example "127.0.0.1:7401", "dns:///retriever.museed:7403" or
+            "ipv4:127.0.0.1:7401,127.0.0.1:7411".
         idempotent: Full method names, "/package.Service/Method", that are tried up to four times while UNAVAILABLE.
     """
     names = [dict(zip(("service", "method"), method.lstrip("/").split("/"), strict=True)) for method in idempotent]
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
+    if "," in address or address.startswith("dns:"):
+        # Not of a single one: its own refusals say more than that nobody serves.
+        config["healthCheckConfig"] = {"serviceName": ""}
     if names:
         config["methodConfig"] = [
             {
@@ -48,7 +57,7 @@ def connect(address: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Channel
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 2000),
+            ("grpc.max_reconnect_backoff_ms", LONGEST_RECONNECT_MS),
         ],
         interceptors=[_UnaryBorder(), _StreamBorder(), _ExchangeBorder()],
     )

@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import grpc
 import uvloop
@@ -23,6 +24,24 @@ logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 _STREAMS_BESIDE = 1000
+# Until whoever watches our health has heard that it ends.
+_NOTICE_S = 0.5
+
+
+class _Health(health.aio.HealthServicer):
+    """Health, and how many callers watch it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watchers = 0
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:
+        """Tell a caller of every change."""
+        self.watchers += 1
+        try:
+            await super().Watch(request, context)
+        finally:
+            self.watchers -= 1
 
 
 class Server:
@@ -71,7 +90,7 @@ class Server:
         )
         self._address = address
         self._services = sorted({method.split("/")[1] for method in access})
-        self._health = health.aio.HealthServicer()
+        self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         reflection.enable_server_reflection([*self._services, health.SERVICE_NAME], self.grpc)
         self.port = 0
@@ -97,8 +116,10 @@ class Server:
             await self._health.set(name, state)
 
     async def drain(self, grace_s: float = 10.0) -> None:
-        """Take no new calls, let those in flight end, then close."""
+        """Tell that this process ends and serve on until that was heard; then let calls in flight end, and close."""
         await self._health.enter_graceful_shutdown()
+        if self._health.watchers:
+            await asyncio.sleep(_NOTICE_S)
         await self.grpc.stop(grace_s)
 
 

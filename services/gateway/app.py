@@ -28,6 +28,7 @@ from services.gateway.schema import make_schema
 from services.gateway.share_page import SharePage
 from services.gateway.streaming import AudioStreams
 from services.gateway.token_streams import TokenStreams
+from services.gateway.tolls import GATHER, MAKE, Tolls
 from services.gateway.trend_export import TrendExport
 from services.gateway.tus import protocol
 from services.gateway.tus.partial_uploads import PartialUploads
@@ -68,28 +69,31 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
     uploads = _UploadRoutes(parts)
     playlist_files = PlaylistFiles(parts)
     covers = Covers(parts, threads)
+    paid = Tolls.of(parts.settings).on
     return Starlette(
         routes=[
             *(web_client(parts.settings) or [Route("/", _front_page)]),
             Route("/graphql", graphql),
             WebSocketRoute("/graphql", graphql),
             Route("/uploads", uploads.describe, methods=["OPTIONS"]),
-            Route("/uploads", uploads.create, methods=["POST"]),
-            Route("/uploads/{upload_id}", uploads.handle, methods=["HEAD", "PATCH", "DELETE", "POST"]),
-            Route("/users/{user_id}/avatar.svg", Avatars(parts).handle, methods=["GET", "HEAD"]),
-            Route("/uploads/{upload_id}/stream", streams.handle_upload, methods=["GET", "HEAD"]),
-            Route("/tracks/{track_id}/stream", streams.handle, methods=["GET", "HEAD"]),
-            Route("/stream/{secret}/{track_id}", TokenStreams(parts, streams).handle, methods=["GET", "HEAD"]),
-            Route("/playlists/import", playlist_files.take, methods=["POST"]),
-            Route("/playlists/{playlist_id}/export.{format}", playlist_files.export, methods=["GET", "HEAD"]),
-            Route("/p/{slug}", SharePage(parts).handle, methods=["GET", "HEAD"]),
-            Route("/trends.csv", TrendExport(parts).handle, methods=["GET"]),
-            Route("/exports/{export_id}", Exports(parts).handle, methods=["GET", "HEAD"]),
+            Route("/uploads", paid(uploads.create, MAKE), methods=["POST"]),
+            Route("/uploads/{upload_id}", paid(uploads.handle), methods=["HEAD", "PATCH", "DELETE", "POST"]),
+            Route("/users/{user_id}/avatar.svg", paid(Avatars(parts).handle), methods=["GET", "HEAD"]),
+            Route("/uploads/{upload_id}/stream", paid(streams.handle_upload), methods=["GET", "HEAD"]),
+            Route("/tracks/{track_id}/stream", paid(streams.handle), methods=["GET", "HEAD"]),
+            Route("/stream/{secret}/{track_id}", paid(TokenStreams(parts, streams).handle), methods=["GET", "HEAD"]),
+            Route("/playlists/import", paid(playlist_files.take, GATHER), methods=["POST"]),
+            Route(
+                "/playlists/{playlist_id}/export.{format}", paid(playlist_files.export, MAKE), methods=["GET", "HEAD"]
+            ),
+            Route("/p/{slug}", paid(SharePage(parts).handle, MAKE), methods=["GET", "HEAD"]),
+            Route("/trends.csv", paid(TrendExport(parts).handle, GATHER), methods=["GET"]),
+            Route("/exports/{export_id}", paid(Exports(parts).handle), methods=["GET", "HEAD"]),
             Route("/codes.json", code_file, methods=["GET", "HEAD"]),
             Route("/.well-known/jwks.json", Jwks(parts.upstream.fetch_jwks).handle, methods=["GET", "HEAD"]),
             *pages(),
-            Route("/tracks/{track_id}/cover", covers.handle_track, methods=["GET", "HEAD"]),
-            Route("/albums/{album_id}/cover", covers.handle_album, methods=["GET", "HEAD"]),
+            Route("/tracks/{track_id}/cover", paid(covers.handle_track), methods=["GET", "HEAD"]),
+            Route("/albums/{album_id}/cover", paid(covers.handle_album, MAKE), methods=["GET", "HEAD"]),
             Route("/favicon.ico", _no_icon, methods=["GET", "HEAD"]),
             Route("/healthz", health.alive),
             Route("/readyz", health.ready),

@@ -194,7 +194,7 @@ class DocumentGate(SchemaExtension):
             "actual": bill.actual,
             "limit": budgets.capacity,
             "left": budgets.left(bill.key),
-            "refill": budgets.refill_per_s,
+            "refill": max(1, round(budgets.refill_per_s)),
         }
         return {"cost": {name: value for name, value in told.items() if value is not None}}
 

@@ -24,16 +24,19 @@ from strawberry.types.unset import UnsetType
 from services.chassis import auth
 from services.chassis.errors import DeadlineExceeded, DomainError, InvalidArgument, NotFound, ResourceExhausted
 from services.gateway.auth import expiry_of
+from services.gateway.budget import bucket_key
 from services.gateway.context import Parts, RequestContext
 from services.gateway.cookies import Browser, RefreshCookie
 from services.gateway.errors import client_message, describe, http_status
 from services.gateway.gate import GatewaySchema
 from services.gateway.socket_messages import close_reason, fault_of
-from services.gateway.sockets import FORBIDDEN, SERVICE_RESTART, Holder
+from services.gateway.sockets import FORBIDDEN, SERVICE_RESTART, TRY_AGAIN_LATER, Holder
 
 _INIT_TIMEOUT = timedelta(seconds=10)
 # Of a socket.
 _MAX_OPERATIONS = 50
+# As many people as the guests of one network count for.
+_GUESTS_OF_A_NETWORK = 8
 _BODY_TIMEOUT_S = 60.0
 # Two million lists fit into a body; 500 registrations have 1,000.
 _MAX_BRACKETS = 100_000
@@ -99,18 +102,29 @@ class SocketHandler(BaseGraphQLTransportWSHandler[RequestContext, None]):
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Begin an operation; one too many is refused as any other error is, and ends nothing else."""
-        count = len(self.operations)
-        if self.connection_acknowledged and message["id"] not in self.operations and count >= _MAX_OPERATIONS:
-            refusal = ResourceExhausted(
-                f"{count} operations run on this socket, limit is {_MAX_OPERATIONS}: end one, or open another socket",
-                reason="TOO_MANY_OPERATIONS",
-                value=count,
-                limit=_MAX_OPERATIONS,
-            )
+        is_new = self.connection_acknowledged and message["id"] not in self.operations
+        refusal = self._refusal() if is_new else None
+        if refusal is not None:
             error = GraphQLFormattedError(message=client_message(refusal), extensions=describe(refusal))
             await self.send_message({"id": message["id"], "type": "error", "payload": [error]})
             return
         await super().handle_subscribe(message)
+
+    @property
+    def running(self) -> int:
+        """How many operations it runs."""
+        return len(self.operations)
+
+    def _refusal(self) -> DomainError | None:
+        """Return why one more operation is one too many, None where it is not."""
+        if self.running >= _MAX_OPERATIONS:
+            return _too_many(self.running, _MAX_OPERATIONS, "on this socket: end one, or open another socket")
+        assert isinstance(self.context, SocketContext)
+        parts, key = self.context.parts, self.context.holder.key
+        most = most_of(key, parts.settings.max_operations_of_one)
+        if (count := parts.live.sockets.running_of(key)) >= most:
+            return _too_many(count, most, "on all your sockets: end one")
+        return None
 
     async def send_message(self, message: ProtocolMessage) -> None:
         """Send a message, unless the socket is being closed."""
@@ -205,6 +219,13 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
         except DomainError as error:
             await context.socket.close(FORBIDDEN, error.reason)
             raise WebSocketDisconnected from error
+        key = bucket_key()
+        most = most_of(key, context.parts.settings.max_sockets_of_one)
+        try:
+            context.parts.live.sockets.count(context.holder, key, most)
+        except ResourceExhausted as error:
+            await context.socket.close(TRY_AGAIN_LATER, error.reason)
+            raise WebSocketDisconnected from error
         if (viewer := auth.viewer()) is not None:
             context.holder.session_id = viewer.session_id
             context.holder.expires_at = expiry_of(auth.bearer_token())
@@ -236,6 +257,17 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
         if isinstance(payload, dict):
             self._parts.trusted.fill_in(payload)
         return decoded
+
+
+def most_of(key: str, of_person: int) -> int:
+    """Return how many a holder may have: the guests of a network are many."""
+    return of_person if key.startswith("user ") else of_person * _GUESTS_OF_A_NETWORK
+
+
+def _too_many(count: int, most: int, where: str) -> ResourceExhausted:
+    return ResourceExhausted(
+        f"{count} operations run {where}; limit is {most}", reason="TOO_MANY_OPERATIONS", value=count, limit=most
+    )
 
 
 def _refusal(error: DomainError, status: int) -> Response:

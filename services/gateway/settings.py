@@ -69,6 +69,12 @@ class GatewaySettings(Settings):
     target_delay_ms: float = Field(5.0, ge=1, le=1000)
     # How long a request may be expected to wait until it is worked on; others are refused at once.
     queue_ms: float = Field(200.0, ge=1, le=10_000)
+    # Of one process and one person, sockets and what runs on all of them; guests of a network have eight times as many.
+    max_sockets_of_one: int = Field(32, ge=1)
+    max_operations_of_one: int = Field(200, ge=1)
+    # Of a network over all workers, in points: what plain routes cost.
+    route_capacity: int = Field(20_000, ge=500)
+    route_refill_per_s: int = Field(2000, ge=1)
     request_timeout_s: float = Field(15.0, gt=0, le=120)
     upstream_timeout_s: float = Field(5.0, gt=0, le=60)
     generation_wait_ms: int = Field(1500, ge=0, le=5000)

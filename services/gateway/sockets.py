@@ -7,10 +7,14 @@ from collections.abc import Callable, Container, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from services.chassis.errors import ResourceExhausted
+
 # Of the protocol: whoever gets it needs another token.
 FORBIDDEN = 4403
 # RFC 6455's registry: connect again, and somebody else will answer.
 SERVICE_RESTART = 1012
+# Of the same: clients come back later, with growing pauses.
+TRY_AGAIN_LATER = 1013
 
 _LOOK_INTERVAL_S = 1.0
 _PING_INTERVAL_S = 20.0
@@ -21,6 +25,10 @@ _LONGEST_END_S = 5.0
 
 class Socket(Protocol):
     """An open socket."""
+
+    @property
+    def running(self) -> int:
+        """How many operations it runs."""
 
     async def end(self, code: int, reason: str) -> None:
         """End its operations at once, then close it."""
@@ -36,10 +44,14 @@ class Holder:
     Attributes:
         session_id: Session whose end also ends the socket.
         expires_at: When the token ends, in seconds since the epoch.
+        key: Who it is, or from which network: whom the socket counts to. Empty until that is known.
+        socket: It, while it is open.
     """
 
     session_id: str = ""
     expires_at: float = float("inf")
+    key: str = ""
+    socket: Socket | None = None
 
 
 @dataclass(slots=True)
@@ -67,6 +79,7 @@ class OpenSockets:
         self._clock = clock
         self._monotonic = monotonic
         self._open: dict[Socket, _Open] = {}
+        self._of: dict[str, list[Holder]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.are_sent_away = False
 
@@ -77,10 +90,34 @@ class OpenSockets:
     def opened(self, socket: Socket, holder: Holder) -> Iterator[None]:
         """Keep a socket while it is open; its holder may become known later."""
         self._open[socket] = _Open(holder, self._monotonic())
+        holder.socket = socket
         try:
             yield
         finally:
             self._open.pop(socket, None)
+            if holder.key:
+                theirs = self._of[holder.key]
+                theirs[:] = [other for other in theirs if other is not holder]
+                if not theirs:
+                    del self._of[holder.key]
+
+    def count(self, holder: Holder, key: str, most: int) -> None:
+        """Count a socket to somebody.
+
+        Raises:
+            ResourceExhausted: TOO_MANY_SOCKETS: they hold as many already.
+        """
+        theirs = self._of.setdefault(key, [])
+        if len(theirs) >= most:
+            raise ResourceExhausted(
+                f"{most} sockets are open already, limit is {most}", reason="TOO_MANY_SOCKETS", limit=most
+            )
+        holder.key = key
+        theirs.append(holder)
+
+    def running_of(self, key: str) -> int:
+        """Return how many operations run on somebody's sockets."""
+        return sum(holder.socket.running for holder in self._of.get(key, ()) if holder.socket is not None)
 
     async def run(self) -> None:
         """Look after them for ever."""

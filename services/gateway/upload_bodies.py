@@ -14,6 +14,9 @@ from services.chassis.errors import DeadlineExceeded, InvalidArgument
 HEAD_BYTES = 8192
 UNKNOWN_TYPE = "application/octet-stream"
 _STALL_S = 30.0
+# Somebody who sends less than so much while we wait for it so long holds a place that others need.
+_LEAST_BYTES = 60 * 1024
+_LEAST_WITHIN_S = 60.0
 # Of a whole upload, however steadily it drips.
 _LONGEST_S = 3_600.0
 _MAX_NAME_CHARACTERS = 255
@@ -51,15 +54,19 @@ def sniff(head: bytes) -> str:
 
 
 async def unstalled(request: Request) -> AsyncGenerator[bytes, None]:
-    """Yield the body, and give up on a client that is silent for 30 s, or not done within an hour.
+    """Yield the body; give up on a client that is silent for 30 s, sends less than 1 KiB/s, or is not done in an hour.
+
+    The time in which what came is worked on is not the client's.
 
     Raises:
         DeadlineExceeded: UPLOAD_STALLED, also where the client went away.
     """
     chunks = request.stream()
     ends_at = time.monotonic() + _LONGEST_S
+    pace = Pace(_LEAST_BYTES, _LEAST_WITHIN_S)
     while True:
         patience_s = min(_STALL_S, max(0.0, ends_at - time.monotonic()))
+        asked_at = time.monotonic()
         try:
             async with asyncio.timeout(patience_s):
                 chunk = await anext(chunks)
@@ -73,8 +80,45 @@ async def unstalled(request: Request) -> AsyncGenerator[bytes, None]:
             ) from None
         except ClientDisconnect:
             raise DeadlineExceeded("the client went away", reason="UPLOAD_STALLED", field="body") from None
+        pace.take(len(chunk), time.monotonic() - asked_at)
         if chunk:
             yield chunk
+
+
+class Pace:
+    """How fast bytes come, window by window.
+
+    Args:
+        least_bytes: Of a window.
+        window_s: Seconds of waiting that make one.
+    """
+
+    def __init__(self, least_bytes: int, window_s: float) -> None:
+        self._least_bytes = least_bytes
+        self._window_s = window_s
+        self._bytes = 0
+        self._waited_s = 0.0
+
+    def take(self, size: int, waited_s: float) -> None:
+        """Count a chunk.
+
+        Raises:
+            DeadlineExceeded: UPLOAD_STALLED: the window that ends with it had too little.
+        """
+        self._bytes += size
+        self._waited_s += waited_s
+        if self._waited_s < self._window_s:
+            return
+        if self._bytes * self._window_s < self._least_bytes * self._waited_s:
+            raise DeadlineExceeded(
+                f"{self._bytes} bytes came in {self._waited_s:.0f} s, at least {self._least_bytes} must come in "
+                f"{self._window_s:.0f} s",
+                reason="UPLOAD_STALLED",
+                field="body",
+                value=self._bytes,
+                limit=self._least_bytes,
+            )
+        self._bytes, self._waited_s = 0, 0.0
 
 
 class AudioBody:

@@ -75,13 +75,15 @@ class UploadIntake:
             if not self._coming[user_id]:
                 del self._coming[user_id]
 
-    async def left_bytes(self, size_bytes: int) -> int:
+    async def left_bytes(self, size_bytes: int, idempotency_key: str = "") -> int:
         """Ask how much the caller may lend: what goes beyond the quota must not even lie in the store for a while.
+
+        What was recorded with the same key is in it already.
 
         Raises:
             ResourceExhausted: UPLOAD_QUOTA_REACHED: not so much.
         """
-        request = uploads_pb2.CheckUploadRequest(size_bytes=size_bytes)
+        request = uploads_pb2.CheckUploadRequest(size_bytes=size_bytes, idempotency_key=idempotency_key)
         timeout_s = self._parts.settings.upstream_timeout_s
         try:
             return int((await self._parts.upstream.uploads.CheckUpload(request, timeout=timeout_s)).left_bytes)

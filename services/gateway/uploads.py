@@ -37,8 +37,8 @@ class Uploads:
         _refuse_length(length, self._max_bytes)
         name = file_name(request.headers.get("x-file-name") or request.query_params.get("fileName") or "")
         with self._intake.place(viewer.user_id):
-            max_bytes = min(self._max_bytes, await self._intake.left_bytes(int(length or 0)))
             key = request.headers.get("idempotency-key", "")
+            max_bytes = min(self._max_bytes, await self._intake.left_bytes(int(length or 0), key))
             upload = await self._intake.take(unstalled(request), max_bytes, name, idempotency_key=key)
         return JSONResponse(
             {

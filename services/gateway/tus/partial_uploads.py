@@ -1,11 +1,14 @@
 """Uploads that are not whole yet, as pieces beside the blobs: `partial/<user>/<upload>/<where the piece begins>`.
 
+What `partial/<user>/keys/<digest of a key>` holds is the id of the upload that was begun with an idempotency key.
+
 A piece is made where none of its name is, or not at all. So the pieces of an upload are one chain whoever adds to it,
 and any process goes on where another one was killed: nothing is locked, and nothing but the store remembers.
 """
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -31,6 +34,8 @@ PIECE_BYTES = 8 * 1024 * 1024
 _MAX_PIECES = 1000
 _ROOT = "partial"
 _FACTS = "facts"
+# Beside a person's uploads; no upload has such an id.
+_KEYS = "keys"
 _SWEEP_INTERVAL_S = 600.0
 _GRACE = timedelta(hours=1)
 
@@ -82,12 +87,31 @@ class PartialUploads:
         self._life_s = life_s
         self._clock = clock
 
-    async def begin(self, user_id: str, length: int, file_name: str, metadata: str) -> PartialUpload:
-        """Make an upload of which nothing is there yet."""
+    async def begin(self, user_id: str, length: int, file_name: str, metadata: str, key: str = "") -> PartialUpload:
+        """Make an upload of which nothing is there yet; with a key the one of that key, if somebody was quicker."""
         expires_at = datetime.fromtimestamp(self._clock() + self._life_s, UTC)
         upload = PartialUpload(user_id, str(uuid7()), length, file_name, metadata, expires_at)
         await self._write(upload)
+        if not key:
+            return upload
+        name, note = _note(user_id, key), upload.upload_id.encode()
+        try:
+            await obstore.put_async(self._store, name, note, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            if (other := await self.begun(user_id, key)) is not None:
+                await self.forget(upload)
+                return other
+            await obstore.put_async(self._store, name, note, use_multipart=False)  # what it named is gone
         return upload
+
+    async def begun(self, user_id: str, key: str) -> PartialUpload | None:
+        """Return the upload that a person began with a key; None where there is none any more."""
+        try:
+            found = await obstore.get_async(self._store, _note(user_id, key))
+            upload_id = bytes(await found.bytes_async()).decode()
+        except FileNotFoundError:
+            return None
+        return await self.find(user_id, upload_id)
 
     async def find(self, user_id: str, upload_id: str) -> PartialUpload | None:
         """Return an upload of a person's, with what is there of it; None where there is none that may go on."""
@@ -233,6 +257,11 @@ def offset_mismatch(offset: int, given: int | None = None) -> Aborted:
 
 def _name(user_id: str, upload_id: str, part: str) -> str:
     return f"{_ROOT}/{user_id}/{upload_id}/{part}"
+
+
+def _note(user_id: str, key: str) -> str:
+    """Return where it stands which upload a key began."""
+    return _name(user_id, _KEYS, hashlib.sha256(key.encode()).hexdigest())
 
 
 def _piece(upload: PartialUpload, start: int) -> str:

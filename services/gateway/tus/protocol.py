@@ -26,6 +26,8 @@ _HASHES = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "md5": hashlib.md5}
 CHECKSUM_ALGORITHMS = ",".join(_HASHES)
 _MAX_METADATA = 4096
 _MAX_DIGITS = 18
+# As social has it.
+_MAX_KEY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,24 @@ class Checksum:
                 value=_shown(self.algorithm, self.wanted),
                 limit=_shown(self.algorithm, found),
             )
+
+
+def read_key(headers: Mapping[str, str]) -> str:
+    """Return the idempotency key of a beginning; empty where there is none.
+
+    Raises:
+        InvalidArgument: OUT_OF_RANGE.
+    """
+    key = headers.get("idempotency-key", "").strip()
+    if len(key) > _MAX_KEY:
+        raise InvalidArgument(
+            f"the key has {len(key)} characters, limit is {_MAX_KEY}",
+            reason="OUT_OF_RANGE",
+            field="Idempotency-Key",
+            value=len(key),
+            limit=_MAX_KEY,
+        )
+    return key
 
 
 def check_version(headers: Mapping[str, str]) -> None:

@@ -88,10 +88,17 @@ class TusUploads:
         length = protocol.read_length(request.headers, self._parts.settings.max_upload_bytes)
         metadata = request.headers.get("upload-metadata", "")
         name = protocol.read_file_name(metadata)
+        key = protocol.read_key(request.headers)
         with self._intake.place(viewer.user_id):
-            await self._check_room(viewer.user_id, length)
-            upload = await self._partial.begin(viewer.user_id, length, name, metadata)
-            if protocol.has_body_type(request.headers):
+            upload = await self._partial.begun(viewer.user_id, key) if key else None
+            if upload is None:
+                await self._check_room(viewer.user_id, length)
+                upload = await self._partial.begin(viewer.user_id, length, name, metadata, key)
+            if (upload.length, upload.metadata) != (length, metadata):
+                raise InvalidArgument(
+                    "this key began another upload", reason="IDEMPOTENCY_KEY_REUSED", field="Idempotency-Key", value=key
+                )
+            if protocol.has_body_type(request.headers) and upload.offset == 0:  # else it goes on by PATCH
                 upload = await self._receive(request, upload)
         location = f"{self._parts.settings.public_url}/uploads/{upload.upload_id}"
         return Response(status_code=201, headers={"Location": location, **_state(upload)})

@@ -9,12 +9,13 @@ from museed.social.v1 import uploads_pb2, uploads_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.blobs import BlobStore
 from services.social.domain import fields, paging
+from services.social.domain.idempotency import check_key
 from services.social.domain.ids import UploadId, UserId, is_id
 from services.social.domain.uploads import LARGEST_BYTES, QUOTA_PERIOD, Lent, left_of, rest_of
 from services.social.errors import UploadNotFound
 from services.social.events.uploads import upload_deleted
 from services.social.servicer import catalog_messages as to
-from services.social.store import accounts, outbox, uploads
+from services.social.store import accounts, idempotency, outbox, uploads
 from services.social.store.database import Database
 from services.social.workers.upload_sweeps import delete_if_released
 
@@ -42,11 +43,20 @@ class UploadServicer(uploads_pb2_grpc.UploadServiceServicer):
         request: uploads_pb2.CheckUploadRequest,
         context: grpc.aio.ServicerContext[uploads_pb2.CheckUploadRequest, uploads_pb2.CheckUploadResponse],
     ) -> uploads_pb2.CheckUploadResponse:
-        """Say what is left of the caller's quota, where the file fits in it."""
-        user_id = UserId(require_viewer().user_id)
+        """Say what is left of the caller's quota, where the file fits in it or is in it already."""
+        user_id, now = UserId(require_viewer().user_id), self._clock()
         size_bytes = fields.integer(request.size_bytes, "size_bytes", 0, LARGEST_BYTES)
+        key = check_key(request.idempotency_key) if request.idempotency_key else ""
+        known = None
         async with self._database.connection() as connection:
-            lent = await uploads.lent_since(connection, user_id, self._clock() - QUOTA_PERIOD)
+            lent = await uploads.lent_since(connection, user_id, now - QUOTA_PERIOD)
+            if key and (bound := await idempotency.find_result(connection, user_id, "CreateUpload", key, now)):
+                known = await uploads.find_any(connection, UploadId(bound))
+        if known is not None and size_bytes in (0, known.size_bytes):
+            rest = rest_of(self._quota, lent)
+            return uploads_pb2.CheckUploadResponse(
+                left_count=max(1, rest.count), left_bytes=max(known.size_bytes, rest.size_bytes)
+            )
         left = left_of(self._quota, lent, size_bytes)
         return uploads_pb2.CheckUploadResponse(left_count=left.count, left_bytes=left.size_bytes)
 

@@ -18,6 +18,9 @@ RETURNING result_id
 SELECT_KEY = """
 SELECT request_digest, result_id FROM idempotency_keys WHERE user_id = $1 AND operation = $2 AND key = $3
 """
+FIND_RESULT = """
+SELECT result_id FROM idempotency_keys WHERE user_id = $1 AND operation = $2 AND key = $3 AND expires_at > $4
+"""
 DELETE_EXPIRED_KEYS = some_of("idempotency_keys", "expires_at <= $1")
 
 
@@ -42,6 +45,12 @@ async def claim_key(
     row = await connection.fetchrow(SELECT_KEY, user_id, operation, key)
     assert row is not None, "a key that is in the way is there"
     return row["request_digest"], row["result_id"]
+
+
+async def find_result(connection: Connection, user_id: UserId, operation: str, key: str, now: datetime) -> str | None:
+    """Return what a key is bound to, None where it is bound to nothing."""
+    found: str | None = await connection.fetchval(FIND_RESULT, user_id, operation, key, now)
+    return found
 
 
 async def delete_expired_keys(connection: Connection, now: datetime) -> None:

@@ -133,7 +133,8 @@ async def watched(call: "grpc.aio.UnaryStreamCall[object, health_pb2.HealthCheck
     return health_pb2.HealthCheckResponse.ServingStatus.Name(first.status)
 
 
-async def test_watchers_of_health_take_no_place_of_others(caller: Caller) -> None:
+async def test_watchers_of_health_take_no_place_of_others(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(border, "_WATCHERS", 16)
     request = health_pb2.HealthCheckRequest()
     calls = [caller.health.Watch(request) for _ in range(GUESTS)]
     told = [await watched(call) for call in calls]
@@ -148,7 +149,7 @@ async def test_watchers_of_health_take_no_place_of_others(caller: Caller) -> Non
 
 
 async def test_health_checks_need_no_place(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(border, "_OPEN_STREAMS", 0)
+    monkeypatch.setattr(border, "_WATCHERS", 0)
     assert await watched(caller.health.Watch(health_pb2.HealthCheckRequest())) == "RESOURCE_EXHAUSTED SERVER_BUSY 0 0"
     assert await caller.is_healthy()
 
@@ -327,7 +328,7 @@ async def test_calls_that_are_refused_for_want_of_a_place_are_freed_too(caller: 
 async def test_watchers_of_health_that_are_refused_are_freed_too(
     caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(border, "_OPEN_STREAMS", 0)
+    monkeypatch.setattr(border, "_WATCHERS", 0)
     assert await ten_calls(caller, "/grpc.health.v1.Health/Watch") == {"SERVER_BUSY"}
 
 

@@ -179,3 +179,18 @@ async def test_documents_that_come_to_nothing_are_paid_for_and_known_ones_run_on
     assert reasons(body) == ["COST_LIMIT_REACHED"]
     assert body["errors"][0]["extensions"]["retryAfterMs"] > 0
     assert await gateway.data(known) == {"stats": {"trackCount": 0}}
+
+
+async def test_plain_routes_take_points_of_their_network_and_leave_those_of_documents(tmp_path: Path) -> None:
+    async with serving_gateway(tmp_path, route_capacity=210, route_refill_per_s=1) as gateway:
+        for _ in range(10):
+            assert (await gateway.http.get("/tracks/x/cover")).status_code == 400
+        assert (await gateway.http.post("/playlists/import")).status_code == 401
+        response = await gateway.http.get("/tracks/x/cover")
+        assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+        error = response.json()["error"]
+        assert (error["reason"], error["value"], error["limit"]) == ("COST_LIMIT_REACHED", "1", "210")
+        answer = await gateway.run("{ __typename }")
+        assert answer["data"] == {"__typename": "Query"}
+        for path in ("/healthz", "/codes.json", "/.well-known/jwks.json"):
+            assert (await gateway.http.get(path)).status_code == 200

@@ -242,3 +242,39 @@ async def test_one_operation_too_many_is_a_coded_error_and_ends_no_other(gateway
         await client.send(id="7", type="complete")
         await client.subscribe("50", PROGRESS, {"id": job.job_id})
         assert (await next_job(client, "50"))["state"] == "QUEUED"
+
+
+async def test_a_person_has_so_many_sockets_and_operations_and_a_network_eight_times_as_many(tmp_path: Path) -> None:
+    async with (
+        serving_gateway(tmp_path, max_sockets_of_one=2, max_operations_of_one=3) as gateway,
+        asyncio.timeout(60),
+        contextlib.AsyncExitStack() as stack,
+    ):
+        mine, theirs = gateway.bearer()["Authorization"], gateway.bearer(sub="user-2")["Authorization"]
+        job = gateway.social.add_job()
+        first, second = [await stack.enter_async_context(initialised(gateway.url, mine)) for _ in range(2)]
+        assert await refusal_of_socket(gateway, mine) == (1013, "TOO_MANY_SOCKETS")
+        for number, client in enumerate((first, first, second)):
+            await client.subscribe(str(number), PROGRESS, {"id": job.job_id})
+            assert (await next_job(client, str(number)))["state"] == "QUEUED"
+        await second.subscribe("3", PROGRESS, {"id": job.job_id})
+        error = await failure(second, "3")
+        assert (error["reason"], error["value"], error["limit"]) == ("TOO_MANY_OPERATIONS", "3", "3")
+        async with initialised(gateway.url, theirs) as other:
+            await other.subscribe("1", "{ __typename }", {})
+            assert (await other.receive())["type"] == "next"
+        await first.connection.close()
+        await second.subscribe("3", PROGRESS, {"id": job.job_id})
+        assert (await next_job(second, "3"))["state"] == "QUEUED"
+        async with initialised(gateway.url, mine):
+            for _ in range(16):
+                await stack.enter_async_context(initialised(gateway.url, None))
+            assert await refusal_of_socket(gateway, None) == (1013, "TOO_MANY_SOCKETS")
+
+
+async def refusal_of_socket(gateway: Gateway, authorization: str | None) -> tuple[int | None, str | None]:
+    async with dialled(gateway.url) as client:
+        await client.send(type="connection_init", payload={"authorization": authorization} if authorization else {})
+        with pytest.raises(ConnectionClosed):
+            await client.receive()
+        return client.connection.close_code, client.connection.close_reason

@@ -464,3 +464,51 @@ async def test_store_without_files_keeps_them_too() -> None:
     assert await partial.unfinished("user-1") == []
     now = time.time() + 10_000
     assert await partial.sweep() == 1
+
+
+async def keyed(gateway: Gateway, key: str, length: int = len(SONG), body: bytes = b"", **who: str) -> httpx.Response:
+    headers = {**gateway.bearer(**who), **(CHUNK if body else VERSION), "Idempotency-Key": key}
+    return await gateway.http.post("/uploads", headers={**headers, "Upload-Length": str(length)}, content=body)
+
+
+async def test_beginning_again_with_a_key_is_the_same_upload_whatever_is_left(gateway: Gateway) -> None:
+    first = await keyed(gateway, "of mine")
+    url = first.headers["location"]
+    assert (await keyed(gateway, "of mine")).headers["location"] == url
+    assert (await keyed(gateway, "another")).headers["location"] != url
+    assert (await keyed(gateway, "of mine", sub="user-2")).headers["location"] != url
+    assert (await send(gateway, url, 0, SONG[:20_000])).status_code == 204
+    gateway.social.faults["CheckUpload"] = ResourceExhausted("too much", reason="UPLOAD_QUOTA_REACHED")
+    again = await keyed(gateway, "of mine", body=SONG[:100])  # how far it is says where to go on
+    assert (again.status_code, again.headers["location"], again.headers["upload-offset"]) == (201, url, "20000")
+    assert (await send(gateway, url, 20_000, SONG[20_000:])).status_code == 204
+    done = await keyed(gateway, "of mine")
+    assert (done.headers["location"], done.headers["museed-upload-id"]) == (url, url.rpartition("/")[2])
+    refused(await keyed(gateway, "new"), 429, "UPLOAD_QUOTA_REACHED")
+    assert gateway.social.calls["CreateUpload"] == 1
+
+
+async def test_a_key_of_another_upload_and_one_too_long_are_refused(gateway: Gateway) -> None:
+    await keyed(gateway, "of mine")
+    error = refused(await keyed(gateway, "of mine", 9), 400, "IDEMPOTENCY_KEY_REUSED")
+    assert error["field"] == "Idempotency-Key"
+    error = refused(await keyed(gateway, "k" * 201), 400, "OUT_OF_RANGE")
+    assert (error["value"], error["limit"]) == ("201", "200")
+    assert len(files(gateway, "partial")) == 2  # an upload and its key
+
+
+async def test_two_that_begin_at_once_with_a_key_begin_one(gateway: Gateway) -> None:
+    gateway.social.delays_s["CheckUpload"] = 0.3  # all have looked for the key when the first goes on
+    begun = await asyncio.gather(*(keyed(gateway, "of mine") for _ in range(3)))
+    assert gateway.social.calls["CheckUpload"] == 3
+    assert len({response.headers["location"] for response in begun}) == 1
+    assert len(files(gateway, "partial")) == 2
+
+
+async def test_a_key_of_an_upload_that_was_ended_begins_another(gateway: Gateway) -> None:
+    url = (await keyed(gateway, "of mine")).headers["location"]
+    ended = await gateway.http.delete(url, headers={**gateway.bearer(), **VERSION})
+    assert ended.status_code == 204
+    other = (await keyed(gateway, "of mine")).headers["location"]
+    assert other != url
+    assert (await keyed(gateway, "of mine")).headers["location"] == other

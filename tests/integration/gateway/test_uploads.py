@@ -44,7 +44,7 @@ async def test_file_is_stored_under_its_digest_and_recorded(gateway: Gateway, ch
         "audio/mpeg",
         "좋은 날.mp3",
     )
-    assert sent.idempotency_key == "of mine"
+    assert sent.idempotency_key == gateway.social.requests["CheckUpload"].idempotency_key == "of mine"
     (path,) = stored(gateway)
     assert (path.name, path.read_bytes()) == (digest.hexdigest(), SONG)
 
@@ -187,6 +187,21 @@ async def test_client_that_drips_is_given_up_in_the_end(gateway: Gateway, monkey
 
     response = await gateway.http.post("/uploads", content=drops(), headers=gateway.bearer())
     assert (response.status_code, response.json()["error"]["limit"]) == (408, "0.5")
+    assert stored(gateway) == []
+
+
+async def test_client_that_sends_less_than_a_window_must_have_is_given_up(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.upload_bodies._LEAST_WITHIN_S", 0.5)
+
+    async def drops() -> AsyncIterator[bytes]:
+        for start in range(0, 400, 10):
+            yield SONG[start : start + 10]
+            await asyncio.sleep(0.05)
+
+    response = await gateway.http.post("/uploads", content=drops(), headers=gateway.bearer())
+    assert (response.status_code, response.json()["error"]["limit"]) == (408, "61440")
     assert stored(gateway) == []
 
 

@@ -116,3 +116,45 @@ asyncio.run(main())
     supervisor.stdout.close()
     child.wait(60)
     assert not child.is_running()
+
+
+async def test_restarted_child_is_started_again_at_once_and_without_a_word(tmp_path: Path) -> None:
+    said: list[str] = []
+    process = SupervisedProcess(Spec("social", sleeper(), yes), tmp_path, said.append)
+    await process.start()
+    watching = asyncio.create_task(process.watch())
+    first = process.pid
+    async with asyncio.timeout(60):
+        await process.restart()
+    assert process.pid not in (None, first)
+    assert said == ["social is back"]
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)  # watched as before
+    async with asyncio.timeout(60):
+        while said.count("social is back") < 2:
+            await asyncio.sleep(0.01)
+    await process.stop()
+    await watching
+
+
+async def test_restart_that_fails_is_told_and_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "works").touch()
+    script = f"import pathlib, time; pathlib.Path({str(tmp_path / 'works')!r}).stat(); time.sleep(60)"
+
+    async def is_ready() -> bool:
+        return (tmp_path / "works").exists()
+
+    said: list[str] = []
+    process = SupervisedProcess(Spec("social", sleeper(script), is_ready), tmp_path, said.append)
+    await process.start()
+    watching = asyncio.create_task(process.watch())
+    (tmp_path / "works").unlink()
+    async with asyncio.timeout(60):
+        with pytest.raises(StartError, match="social did not start again"):
+            await process.restart()
+    (tmp_path / "works").touch()
+    async with asyncio.timeout(60):
+        while "social is back" not in said:
+            await asyncio.sleep(0.01)
+    await process.stop()
+    await watching

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import argon2
 import asyncpg
 import pytest
 from pydantic import SecretStr
@@ -17,6 +18,7 @@ from museed.social.v1 import catalog_pb2
 from services.chassis.bus import Bus
 from services.chassis.channel import connect
 from services.social.__main__ import running
+from services.social.domain import passwords
 from services.social.domain.ids import new_id
 from services.social.migrate import migrate, read_migrations
 from services.social.settings import SocialSettings
@@ -51,6 +53,7 @@ __all__ = [
 
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
+_DEAR = passwords._ARGON2ID
 EMBEDDED = "museed.embedder.v1.track_embedded"
 EMBEDDING_FAILED = "museed.embedder.v1.track_embedding_failed"
 
@@ -88,6 +91,20 @@ class Mesh:
         connection = await Bus.connect(self.nats.settings(service), service)
         self.stack.push_async_callback(connection.close)
         return connection
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Hash passwords a hundred times as fast: each social process hashes one as it starts."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(passwords, "_ARGON2ID", argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+        yield
+
+
+@pytest.fixture
+def dear_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords as slowly as in production."""
+    monkeypatch.setattr(passwords, "_ARGON2ID", _DEAR)
 
 
 @pytest.fixture(scope="session")

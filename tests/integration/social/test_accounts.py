@@ -160,6 +160,7 @@ async def test_guessing_is_refused_before_hashing_and_others_are_let_in(mesh: Me
     await log_in(social, "kim", kim.password)
 
 
+@pytest.mark.usefixtures("dear_passwords")
 async def test_too_many_passwords_at_once_are_refused_and_leave_nothing(mesh: Mesh, sql: Sql) -> None:
     mesh.settings = mesh.settings.model_copy(update={"password_concurrency": 1, "password_queue_size": 1})
     social = await mesh.start()

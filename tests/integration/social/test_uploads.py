@@ -168,3 +168,34 @@ async def test_upload_of_a_chosen_id_is_made_once(social: Client, sql: Sql) -> N
     await sql.execute("UPDATE uploads SET expires_at = now(), swept_at = now()")
     assert (await create(person)).upload_id == upload_id
     assert await sql.fetchval("SELECT count(*) FROM uploads") == 1
+
+
+async def test_what_was_recorded_with_a_key_fits_again_whatever_is_left(mesh: Mesh, sql: Sql) -> None:
+    mesh.settings = mesh.settings.model_copy(update={"uploads_per_user_and_day": 1})
+    social = await mesh.start()
+    ann, bob = await social.sign_up(), await social.sign_up()
+    stub = social.stub(uploads_pb2_grpc.UploadServiceStub)
+
+    async def left(who: Person, size_bytes: int, key: str) -> tuple[int, int]:
+        request = uploads_pb2.CheckUploadRequest(size_bytes=size_bytes, idempotency_key=key)
+        answer = await stub.CheckUpload(request, timeout=TIMEOUT_S, metadata=who.metadata)
+        return answer.left_count, answer.left_bytes
+
+    request = catalog_pb2.CreateUploadRequest(
+        digest=sha("file"), size_bytes=1_000, content_type="audio/ogg", file_name="a.ogg", idempotency_key="key"
+    )
+    first = await social.catalog.CreateUpload(request, timeout=TIMEOUT_S, metadata=ann.metadata)
+    for size_bytes in (0, 1_000):
+        assert await left(ann, size_bytes, "key") == (1, 1_000)
+    assert await social.catalog.CreateUpload(request, timeout=TIMEOUT_S, metadata=ann.metadata) == first
+    for size_bytes, key in ((1_001, "key"), (1_000, "another"), (1_000, "")):
+        with pytest.raises(ResourceExhausted):
+            await left(ann, size_bytes, key)
+    with pytest.raises(InvalidArgument):
+        await left(ann, 1_000, "k" * 201)
+    await social.upload(bob)
+    with pytest.raises(ResourceExhausted):
+        await left(bob, 1_000, "key")
+    await sql.execute("UPDATE idempotency_keys SET expires_at = now()")
+    with pytest.raises(ResourceExhausted):
+        await left(ann, 1_000, "key")

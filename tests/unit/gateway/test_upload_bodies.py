@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.chassis.errors import InvalidArgument
-from services.gateway.upload_bodies import file_name, sniff
+from services.chassis.errors import DeadlineExceeded, InvalidArgument
+from services.gateway.upload_bodies import Pace, file_name, sniff
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,22 @@ def test_what_is_something_else_is_refused(head: bytes, kind: str) -> None:
 def test_no_head_breaks_the_sniffing(head: bytes) -> None:
     with contextlib.suppress(InvalidArgument):
         assert "/" in sniff(head)
+
+
+def test_a_pace_is_judged_by_whole_windows_of_waiting() -> None:
+    pace = Pace(600, 60.0)
+    for _ in range(2):  # a good window leaves nothing to the next
+        pace.take(0, 30.0)
+        pace.take(600, 30.0)
+    for _ in range(59):
+        pace.take(9, 1.0)
+    with pytest.raises(DeadlineExceeded) as caught:
+        pace.take(9, 1.0)
+    error = caught.value
+    assert (error.reason, error.value, error.limit) == ("UPLOAD_STALLED", "540", "600")
+
+
+def test_a_pace_asks_for_more_of_a_window_that_was_longer() -> None:
+    with pytest.raises(DeadlineExceeded):
+        Pace(600, 60.0).take(899, 90.0)
+    Pace(600, 60.0).take(900, 90.0)

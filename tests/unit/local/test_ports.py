@@ -68,3 +68,13 @@ def test_taken_port_among_those_of_metrics_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(StateError, match=rf"port {port} is taken(.|\n)*MUSEED_METRICS_PORT"):
             Ports.choose(settings().model_copy(update={"metrics_port": port}))
+
+
+def test_services_are_called_at_their_own_address_and_that_of_a_stand_in() -> None:
+    ports = Ports.choose(settings())
+    stand_ins = {"social", "embedder", "retriever", "embedder-2"}
+    assert set(ports.stand_ins) == stand_ins
+    assert len({*ports.stand_ins.values(), ports.social, ports.embedder, ports.retriever, ports.second_embedder}) == 8
+    assert ports.target("social") == f"ipv4:127.0.0.1:{ports.social},127.0.0.1:{ports.stand_ins['social']}"
+    second = ports.target("embedder-2")
+    assert second == f"ipv4:127.0.0.1:{ports.second_embedder},127.0.0.1:{ports.stand_ins['embedder-2']}"

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import requests
 from deploy.local.client import ClientError
-from deploy.local.requests import Refused, Requests, ask
+from deploy.local.requests import RESTART, SWITCH, Refused, Requests, ask
 from deploy.local.state import Pin, State
 
 
@@ -45,7 +44,7 @@ def test_granted_request_returns_the_encoder_and_leaves_no_request(state: State)
     supervisor = supervise(state, "encoder-1")
     assert ask(state, "musicnn-mtt") == "musicnn-mtt is encoder-1"
     supervisor.join()
-    assert not (state / requests.REQUEST).exists()
+    assert not (state / SWITCH.request).exists()
 
 
 def test_refused_request_raises_its_code(state: State) -> None:
@@ -57,23 +56,23 @@ def test_refused_request_raises_its_code(state: State) -> None:
 
 
 def test_second_request_is_refused_while_one_waits(state: State) -> None:
-    state.write_json(requests.REQUEST, {"request_id": "somebody else's", "choice": "y"})
+    state.write_json(SWITCH.request, {"request_id": "somebody else's", "choice": "y"})
     with pytest.raises(ClientError) as caught:
         ask(state, "x")
     assert caught.value.code == "SWITCH_UNDER_WAY"
-    assert state.read_json(requests.REQUEST)["choice"] == "y"
-    assert list(state.folder.glob("encoder-request*")) == [state / requests.REQUEST]
+    assert state.read_json(SWITCH.request)["choice"] == "y"
+    assert list(state.folder.glob("encoder-request*")) == [state / SWITCH.request]
 
 
 def test_request_to_a_supervisor_that_is_gone_is_told(state: State) -> None:
     state.write_json("mesh.json", {"url": "http://127.0.0.1:1", "pid": 2**22 + 1})
     with pytest.raises(ClientError, match="does not run any more"):
         ask(state, "x")
-    assert not (state / requests.REQUEST).exists()
+    assert not (state / SWITCH.request).exists()
 
 
 async def test_next_supervisor_forgets_what_was_asked_of_the_last(state: State) -> None:
-    state.write_json(requests.REQUEST, {"request_id": "old", "choice": "x"})
+    state.write_json(SWITCH.request, {"request_id": "old", "choice": "x"})
     Requests(state).clear()
 
     async def grant(choice: str) -> str:
@@ -93,3 +92,13 @@ def test_pin_remembers_what_to_start_for_every_encoder(state: State) -> None:
 def test_pin_of_a_library_from_before_switches_is_read(state: State) -> None:
     state.write_json("encoder.json", {"name": "musicnn-msd", "encoder_id": "musicnn-msd-0d2c9d8c6d1f545b"})
     assert Pin.read(state) == Pin("musicnn-msd-0d2c9d8c6d1f545b", {"musicnn-msd-0d2c9d8c6d1f545b": "musicnn-msd"})
+
+
+def test_requests_of_two_kinds_do_not_meet(state: State) -> None:
+    state.write_json(RESTART.request, {"request_id": "somebody else's", "choice": "social"})
+    supervisor = supervise(state, "encoder-1")
+    assert ask(state, "musicnn-mtt") == "musicnn-mtt is encoder-1"
+    supervisor.join()
+    with pytest.raises(ClientError, match="`museed restart`") as caught:
+        ask(state, "gateway", RESTART)
+    assert caught.value.code == "RESTART_UNDER_WAY"

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from museed.social.v1 import catalog_pb2 as museed_dot_social_dot_v1_dot_catalog__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emuseed/social/v1/uploads.proto\x12\x10museed.social.v1\x1a\x1emuseed/social/v1/catalog.proto\"(\n\x12\x43heckUploadRequest\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\"=\n\x13\x43heckUploadResponse\x12\x12\n\nleft_count\x18\x01 \x01(\x05\x12\x12\n\nleft_bytes\x18\x02 \x01(\x03\"=\n\x14ListMyUploadsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x15ListMyUploadsResponse\x12)\n\x07uploads\x18\x01 \x03(\x0b\x32\x18.museed.social.v1.Upload\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x13\x44\x65leteUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\"\x16\n\x14\x44\x65leteUploadResponse\"\x17\n\x15GetUploadQuotaRequest\"@\n\x16GetUploadQuotaResponse\x12\x12\n\nleft_count\x18\x01 \x01(\x05\x12\x12\n\nleft_bytes\x18\x02 \x01(\x03\x32\x91\x03\n\rUploadService\x12Z\n\x0b\x43heckUpload\x12$.museed.social.v1.CheckUploadRequest\x1a%.museed.social.v1.CheckUploadResponse\x12`\n\rListMyUploads\x12&.museed.social.v1.ListMyUploadsRequest\x1a\'.museed.social.v1.ListMyUploadsResponse\x12]\n\x0c\x44\x65leteUpload\x12%.museed.social.v1.DeleteUploadRequest\x1a&.museed.social.v1.DeleteUploadResponse\x12\x63\n\x0eGetUploadQuota\x12\'.museed.social.v1.GetUploadQuotaRequest\x1a(.museed.social.v1.GetUploadQuotaResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emuseed/social/v1/uploads.proto\x12\x10museed.social.v1\x1a\x1emuseed/social/v1/catalog.proto\"A\n\x12\x43heckUploadRequest\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\"=\n\x13\x43heckUploadResponse\x12\x12\n\nleft_count\x18\x01 \x01(\x05\x12\x12\n\nleft_bytes\x18\x02 \x01(\x03\"=\n\x14ListMyUploadsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x15ListMyUploadsResponse\x12)\n\x07uploads\x18\x01 \x03(\x0b\x32\x18.museed.social.v1.Upload\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x13\x44\x65leteUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\"\x16\n\x14\x44\x65leteUploadResponse\"\x17\n\x15GetUploadQuotaRequest\"@\n\x16GetUploadQuotaResponse\x12\x12\n\nleft_count\x18\x01 \x01(\x05\x12\x12\n\nleft_bytes\x18\x02 \x01(\x03\x32\x91\x03\n\rUploadService\x12Z\n\x0b\x43heckUpload\x12$.museed.social.v1.CheckUploadRequest\x1a%.museed.social.v1.CheckUploadResponse\x12`\n\rListMyUploads\x12&.museed.social.v1.ListMyUploadsRequest\x1a\'.museed.social.v1.ListMyUploadsResponse\x12]\n\x0c\x44\x65leteUpload\x12%.museed.social.v1.DeleteUploadRequest\x1a&.museed.social.v1.DeleteUploadResponse\x12\x63\n\x0eGetUploadQuota\x12\'.museed.social.v1.GetUploadQuotaRequest\x1a(.museed.social.v1.GetUploadQuotaResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,21 +33,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'museed.social.v1.uploads_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CHECKUPLOADREQUEST']._serialized_start=84
-  _globals['_CHECKUPLOADREQUEST']._serialized_end=124
-  _globals['_CHECKUPLOADRESPONSE']._serialized_start=126
-  _globals['_CHECKUPLOADRESPONSE']._serialized_end=187
-  _globals['_LISTMYUPLOADSREQUEST']._serialized_start=189
-  _globals['_LISTMYUPLOADSREQUEST']._serialized_end=250
-  _globals['_LISTMYUPLOADSRESPONSE']._serialized_start=252
-  _globals['_LISTMYUPLOADSRESPONSE']._serialized_end=343
-  _globals['_DELETEUPLOADREQUEST']._serialized_start=345
-  _globals['_DELETEUPLOADREQUEST']._serialized_end=385
-  _globals['_DELETEUPLOADRESPONSE']._serialized_start=387
-  _globals['_DELETEUPLOADRESPONSE']._serialized_end=409
-  _globals['_GETUPLOADQUOTAREQUEST']._serialized_start=411
-  _globals['_GETUPLOADQUOTAREQUEST']._serialized_end=434
-  _globals['_GETUPLOADQUOTARESPONSE']._serialized_start=436
-  _globals['_GETUPLOADQUOTARESPONSE']._serialized_end=500
-  _globals['_UPLOADSERVICE']._serialized_start=503
-  _globals['_UPLOADSERVICE']._serialized_end=904
+  _globals['_CHECKUPLOADREQUEST']._serialized_end=149
+  _globals['_CHECKUPLOADRESPONSE']._serialized_start=151
+  _globals['_CHECKUPLOADRESPONSE']._serialized_end=212
+  _globals['_LISTMYUPLOADSREQUEST']._serialized_start=214
+  _globals['_LISTMYUPLOADSREQUEST']._serialized_end=275
+  _globals['_LISTMYUPLOADSRESPONSE']._serialized_start=277
+  _globals['_LISTMYUPLOADSRESPONSE']._serialized_end=368
+  _globals['_DELETEUPLOADREQUEST']._serialized_start=370
+  _globals['_DELETEUPLOADREQUEST']._serialized_end=410
+  _globals['_DELETEUPLOADRESPONSE']._serialized_start=412
+  _globals['_DELETEUPLOADRESPONSE']._serialized_end=434
+  _globals['_GETUPLOADQUOTAREQUEST']._serialized_start=436
+  _globals['_GETUPLOADQUOTAREQUEST']._serialized_end=459
+  _globals['_GETUPLOADQUOTARESPONSE']._serialized_start=461
+  _globals['_GETUPLOADQUOTARESPONSE']._serialized_end=525
+  _globals['_UPLOADSERVICE']._serialized_start=528
+  _globals['_UPLOADSERVICE']._serialized_end=929
 # @@protoc_insertion_point(module_scope)

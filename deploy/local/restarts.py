@@ -1,0 +1,131 @@
+"""Starts services of a running mesh again, one after the other, without anybody noticing: `museed restart`."""
+
+import asyncio
+import contextlib
+import shutil
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import psutil
+import typer
+
+from deploy.local import requests
+from deploy.local.encoder_commands import DEFAULT_STATE, StateOption
+from deploy.local.parts import STAND_IN_SNAPSHOTS
+from deploy.local.process import Spec, StartError, SupervisedProcess
+from deploy.local.requests import RESTART, Refused, Requests
+from deploy.local.state import State
+from deploy.local.tables import console
+from deploy.local.trouble import told_errors
+from services.chassis.channel import LONGEST_RECONNECT_MS
+
+# In this order: who is called before who calls.
+RESTARTABLE = ("embedder", "embedder-2", "social", "retriever", "gateway")
+_INTERVAL_S = 0.2
+# A worker's start and the drain of the one before, on a busy machine.
+_LONGEST_WORKER_S = 400.0
+# Until everybody has tried the address of a newcomer once more.
+_FOUND_S = 1.5 * LONGEST_RECONNECT_MS / 1000
+
+
+class Restarts:
+    """The supervisor's side: somebody stands in for a service while that is started again.
+
+    Args:
+        state: Holds the requests.
+        running: The processes of the mesh.
+        stand_in: Describes who stands in for a process.
+        add: Starts and supervises a process; raises StartError.
+        drop: Ends a process.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        running: list[SupervisedProcess],
+        stand_in: Callable[[Spec], Spec],
+        add: Callable[[Spec], Awaitable[SupervisedProcess]],
+        drop: Callable[[SupervisedProcess], Awaitable[None]],
+    ) -> None:
+        self._state = state
+        self._running = running
+        self._stand_in = stand_in
+        self._add = add
+        self._drop = drop
+        self._requests = Requests(state, RESTART)
+
+    async def follow(self) -> None:
+        """Serve requests for ever."""
+        self._requests.clear()
+        while True:
+            with contextlib.suppress(OSError):  # a full disk
+                await self._requests.serve(self._restart)
+            await asyncio.sleep(_INTERVAL_S)
+
+    async def _restart(self, choice: str) -> str:
+        if choice and choice not in RESTARTABLE:
+            raise Refused("NOTHING_TO_RESTART", f"{choice} is none of {', '.join(RESTARTABLE)}")
+        done = []
+        for name in [choice] if choice else RESTARTABLE:
+            process = next((one for one in self._running if one.spec.name == name), None)
+            if process is not None:
+                try:
+                    await (self._gateway(process) if name == "gateway" else self._service(process))
+                except (StartError, OSError) as error:
+                    raise Refused("RESTART_FAILED", str(error)) from error
+                done.append(name)
+        if not done:
+            raise Refused("NOTHING_TO_RESTART", f"no {choice} runs in this mesh")
+        return ", ".join(done)
+
+    async def _service(self, process: SupervisedProcess) -> None:
+        stand_in = await self._add(self._stand_in(process.spec))
+        try:
+            await asyncio.sleep(_FOUND_S)
+            try:
+                await process.restart()
+            except StartError:  # tried again meanwhile
+                if not await _comes_back(process.spec):
+                    raise
+            await asyncio.sleep(_FOUND_S)
+        finally:
+            await self._drop(stand_in)
+            await asyncio.to_thread(shutil.rmtree, self._state / STAND_IN_SNAPSHOTS, ignore_errors=True)
+
+    async def _gateway(self, process: SupervisedProcess) -> None:
+        if process.spec.environment["GATEWAY_WORKERS"] == "1":  # nobody keeps its port meanwhile
+            await process.restart()
+            return
+        try:
+            keeper = psutil.Process(process.pid or 0)
+            before = set(keeper.children())
+            keeper.send_signal(signal.SIGHUP)
+            async with asyncio.timeout(_LONGEST_WORKER_S * len(before)):
+                while before & set(keeper.children()):  # noqa: ASYNC110  # psutil tells nobody
+                    await asyncio.sleep(_INTERVAL_S)
+        except (psutil.Error, TimeoutError) as error:
+            raise StartError(f"not all workers of the gateway were replaced; its log: {process.log}") from error
+
+
+async def _comes_back(spec: Spec) -> bool:
+    try:
+        async with asyncio.timeout(spec.start_timeout_s):
+            while not await spec.is_ready():  # noqa: ASYNC110  # processes tell nobody
+                await asyncio.sleep(_INTERVAL_S)
+    except TimeoutError:
+        return False
+    return True
+
+
+def restart_command(
+    part: Annotated[str, typer.Argument(help=f"One of {', '.join(RESTARTABLE)}; without it all of them.")] = "",
+    state: StateOption = DEFAULT_STATE,
+) -> None:
+    """Start services of the running mesh again, one after the other, while others stand in for them.
+
+    A gateway of one process is away for some seconds; with MUSEED_GATEWAY_WORKERS=2 no request notices.
+    """
+    with told_errors(), console.status(f"starting {part or 'everything'} again …"):
+        done = requests.ask(State.open(state), part, RESTART)
+    console.print(f"Started again: {done}.")

@@ -1,0 +1,135 @@
+"""What the supervisor does when it is asked to start a service again; the processes are made up."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from deploy.local import restarts
+from deploy.local.process import Spec, StartError, SupervisedProcess
+from deploy.local.requests import RESTART
+from deploy.local.restarts import Restarts
+from deploy.local.state import State
+
+
+async def yes() -> bool:
+    return True
+
+
+class FakeProcess:
+    def __init__(self, spec: Spec, said: list[str], fault: StartError | None = None) -> None:
+        self.spec, self._said, self._fault = spec, said, fault
+
+    async def restart(self) -> None:
+        self._said.append(f"restart {self.spec.name}")
+        if self._fault is not None:
+            raise self._fault
+
+
+class Scene:
+    """A supervisor of processes that only tell what was done with them."""
+
+    def __init__(self, state: State, *specs: Spec, fault: StartError | None = None) -> None:
+        self.said: list[str] = []
+        self.add_fault: Exception | None = None
+        self._state = state
+        running = cast(list[SupervisedProcess], [FakeProcess(spec, self.said, fault) for spec in specs])
+        self._restarts = Restarts(state, running, self._stand_in, self._add, self._drop)
+
+    def _stand_in(self, spec: Spec) -> Spec:
+        return replace(spec, name=f"{spec.name}-stand-in")
+
+    async def _add(self, spec: Spec) -> SupervisedProcess:
+        self.said.append(f"add {spec.name}")
+        if self.add_fault is not None:
+            raise self.add_fault
+        return cast(SupervisedProcess, FakeProcess(spec, self.said))
+
+    async def _drop(self, process: SupervisedProcess) -> None:
+        self.said.append(f"drop {process.spec.name}")
+
+    async def ask(self, part: str) -> dict[str, Any]:
+        """Ask as the command does; returns the answer."""
+        following = asyncio.create_task(self._restarts.follow())
+        await asyncio.sleep(0)  # it forgets what was asked before
+        self._state.write_json(RESTART.request, {"request_id": "1", "choice": part})
+        async with asyncio.timeout(60):
+            while (answer := self._state.read_json(RESTART.answer)) is None:
+                await asyncio.sleep(0.01)
+        following.cancel()
+        return dict(answer)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restarts, "_FOUND_S", 0.0)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return State.open(tmp_path / "state")
+
+
+def spec(name: str, is_ready: Callable[[], Awaitable[bool]] = yes, **environment: str) -> Spec:
+    return Spec(name, ["true"], is_ready, environment, start_timeout_s=0.3)
+
+
+async def test_somebody_stands_in_while_a_service_is_started_again(state: State) -> None:
+    scene = Scene(state, spec("postgres"), spec("social"), spec("retriever"))
+    assert await scene.ask("social") == {"request_id": "1", "granted": "social"}
+    assert scene.said == ["add social-stand-in", "restart social", "drop social-stand-in"]
+
+
+async def test_all_are_started_again_one_after_the_other_and_the_gateway_last(state: State) -> None:
+    scene = Scene(state, spec("gateway", GATEWAY_WORKERS="1"), spec("social"), spec("postgres"), spec("embedder"))
+    assert (await scene.ask(""))["granted"] == "embedder, social, gateway"
+    assert scene.said == [
+        "add embedder-stand-in",
+        "restart embedder",
+        "drop embedder-stand-in",
+        "add social-stand-in",
+        "restart social",
+        "drop social-stand-in",
+        "restart gateway",
+    ]
+
+
+@pytest.mark.parametrize("part", ["postgres", "social", "x"])
+async def test_what_cannot_be_started_again_is_refused(state: State, part: str) -> None:
+    scene = Scene(state, spec("postgres"), spec("gateway", GATEWAY_WORKERS="1"))
+    assert (await scene.ask(part))["code"] == "NOTHING_TO_RESTART"
+    assert scene.said == []
+
+
+@pytest.mark.parametrize("fault", [StartError("no room"), OSError("no room")], ids=["start", "system"])
+async def test_without_a_stand_in_nothing_is_ended(state: State, fault: Exception) -> None:
+    scene = Scene(state, spec("social"))
+    scene.add_fault = fault
+    answer = await scene.ask("social")
+    assert (answer["code"], answer["message"]) == ("RESTART_FAILED", "no room")
+    assert scene.said == ["add social-stand-in"]
+
+
+async def test_the_stand_in_stays_until_a_service_that_failed_at_first_is_back(state: State) -> None:
+    looks = []
+
+    async def third_time() -> bool:
+        looks.append(list(scene.said))
+        return len(looks) == 3
+
+    scene = Scene(state, replace(spec("social", third_time), start_timeout_s=60.0), fault=StartError("not yet"))
+    assert (await scene.ask("social"))["granted"] == "social"
+    assert looks == [["add social-stand-in", "restart social"]] * 3
+    assert scene.said[-1] == "drop social-stand-in"
+
+
+async def test_a_service_that_does_not_come_back_is_told(state: State) -> None:
+    async def never() -> bool:
+        return False
+
+    scene = Scene(state, spec("social", never), fault=StartError("its log says why"))
+    answer = await scene.ask("social")
+    assert (answer["code"], answer["message"]) == ("RESTART_FAILED", "its log says why")
