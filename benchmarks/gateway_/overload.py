@@ -39,7 +39,8 @@ class Offered:
     Attributes:
         seconds: For which they were sent.
         sent: How many were.
-        served_s: Latencies of answers of status 200.
+        in_time: Answers of status 200 that came within these seconds.
+        served_s: Latencies of all of them.
         refused_s: Of those of 503.
         other: Further answers, and requests without one.
         latest_s: The latest that one was sent after it was due.
@@ -47,6 +48,7 @@ class Offered:
 
     seconds: float
     sent: int = 0
+    in_time: int = 0
     served_s: list[float] = field(default_factory=list)
     refused_s: list[float] = field(default_factory=list)
     other: int = 0
@@ -55,21 +57,23 @@ class Offered:
     @property
     def goodput(self) -> float:
         """Requests served a second."""
-        return len(self.served_s) / self.seconds
+        return self.in_time / self.seconds
 
     def __iadd__(self, other: "Offered") -> Self:
         """Add what came of others."""
         self.seconds += other.seconds
         self.sent += other.sent
+        self.in_time += other.in_time
         self.served_s += other.served_s
         self.refused_s += other.refused_s
         self.other += other.other
         self.latest_s = max(self.latest_s, other.latest_s)
         return self
 
-    def take(self, status: bytes, seconds: float) -> None:
+    def take(self, status: bytes, seconds: float, *, is_in_time: bool) -> None:
         """Note an answer."""
         if status == b"200":
+            self.in_time += is_in_time
             self.served_s.append(seconds)
         elif status == b"503":
             self.refused_s.append(seconds)
@@ -129,6 +133,7 @@ class _Load:
         self.offered = Offered(seconds)
         self._port = port
         self._request = request
+        self._ends = time.perf_counter() + seconds
         self._is_new = is_new
         self._free: list[_Sender] = []
         self._made = 0
@@ -170,7 +175,7 @@ class _Load:
 
     def _told(self, sender: _Sender, status: bytes, seconds: float) -> None:
         self._pending -= 1
-        self.offered.take(status, seconds)
+        self.offered.take(status, seconds, is_in_time=time.perf_counter() < self._ends)
         if self._is_new or len(self._free) >= _MOST_CONNECTIONS:
             sender.close()
         else:

@@ -13,7 +13,7 @@ FIRST_AT_WORK = 16
 LEAST_WAITING = 16
 # A loop that is late for as long as this has more to do than it can; one that is late once had something large to do.
 STANDING_S = 0.1
-# Of how long one waits until the next begins; what is told of it at first is what a small answer takes.
+# Of the time from one that leaves to the next; what is taken for it at first is what a small answer takes.
 _FIRST_PACE_S = 0.002
 _PACE_WEIGHT = 0.1
 # Whoever waited for so many times of what was meant is refused: what is before them takes longer than it used to.
@@ -75,7 +75,8 @@ class Admission:
     Requests at work share the loop, and each step of theirs, as each refusal, waits for a step of all others. So their
     number follows the loop's delay: down in proportion while that stands above the target, up while it is well below
     and the number is in the way, up to thousands where they only wait for other services. Behind it is a short queue,
-    first come, first served, as long as can be begun within `queue_s` at the pace of late.
+    first come, first served, as long as can be begun within `queue_s` at the pace of late: that at which others end,
+    since as many begin at once whenever their number grows. Nobody joins it whose first waits for longer than that.
 
     Args:
         bounds: What may be.
@@ -95,7 +96,7 @@ class Admission:
         self.refused: Counter[str] = Counter()
         self._waiting: deque[Place] = deque()
         self._pace_s = _FIRST_PACE_S
-        self._last_begun: float | None = None
+        self._last_left: float | None = None
         self._late_since: float | None = None
         self._is_limit_in_the_way = False
 
@@ -107,7 +108,10 @@ class Admission:
     @property
     def room(self) -> int:
         """How many may."""
-        return max(LEAST_WAITING, min(self._bounds.most_at_work, int(self._bounds.queue_s / self._pace_s)))
+        queue_s = self._bounds.queue_s
+        if self._waiting and self._monotonic() - self._waiting[0].asked_at > queue_s:
+            return LEAST_WAITING
+        return max(LEAST_WAITING, min(self._bounds.most_at_work, int(queue_s / self._pace_s)))
 
     @property
     def is_full(self) -> bool:
@@ -133,6 +137,10 @@ class Admission:
 
     def leave(self) -> None:
         """Give a place back."""
+        now = self._monotonic()
+        if self._last_left is not None:
+            self._pace_s += _PACE_WEIGHT * (now - self._last_left - self._pace_s)
+        self._last_left = now
         self.at_work -= 1
         self._begin()
 
@@ -163,14 +171,11 @@ class Admission:
             place = self._waiting.popleft()
             if place.turn is None or place.turn.done():
                 continue  # it was cancelled
-            if self._last_begun is not None:
-                self._pace_s += _PACE_WEIGHT * (now - self._last_begun - self._pace_s)
-            self._last_begun = now
             self.at_work += 1
             place.is_held = True
             place.turn.set_result(True)
-        if not self._waiting:
-            self._last_begun = None
+        if not self._waiting:  # who leaves from now on says nothing of who could
+            self._last_left = None
 
     def _drop_late(self, now: float) -> None:
         """Refuse those for whom it is too late."""

@@ -200,7 +200,8 @@ class BoundedHttp(HttpToolsProtocol):
         if self.flow.write_paused:  # whoever reads no refusals gets no more of them
             self.transport.abort()
             return
-        closes = self._guard.is_leaving() or not self.parser.should_keep_alive()
+        # Whoever asks before they send a body may leave it out now, or not: what comes next could be either.
+        closes = self._guard.is_leaving() or self.expect_100_continue or not self.parser.should_keep_alive()
         self.transport.write(self._guard.refusal(self._path, self.headers).written(closes=closes, is_head=is_head))
         if closes:
             self.transport.close()

@@ -222,6 +222,28 @@ async def test_refusals_without_end_of_one_connection_end_it(tmp_path: Path) -> 
         assert (await client.end()).count(b"HTTP/1.1 503 ") <= MAX_PIPELINED
 
 
+async def test_a_client_that_asks_before_it_sends_a_body_is_refused_with_the_end_of_its_connection(
+    tmp_path: Path,
+) -> None:
+    async with full_gateway(tmp_path) as (gateway, _), connected(gateway.url) as client:
+        await client.send(POST.replace(b"Host", b"Expect: 100-continue\r\nHost"))
+        status, headers, _ = await client.answer()
+        assert (status, headers["connection"]) == (503, "close")
+        assert await client.end() == b""
+
+
+async def test_nothing_is_done_for_who_goes_while_waiting(tmp_path: Path) -> None:
+    async with full_gateway(tmp_path) as (gateway, asked):
+        for client in asked[2:]:
+            client.writer.transport.abort()
+        for _ in range(2):  # what comes behind these ends has come when this is answered
+            assert (await gateway.http.get("/healthz")).status_code == 200
+        gateway.social.gates["GetStats"].set()
+        assert [(await client.answer())[0] for client in asked[:2]] == [200] * 2
+        await until(lambda: gateway.guard.admission.at_work == 0)
+        assert gateway.social.calls["GetStats"] == 2
+
+
 async def test_requests_behind_one_that_is_at_work_are_answered_in_turn(tmp_path: Path) -> None:
     async with serving_gateway(tmp_path, max_requests_at_once=1) as gateway, connected(gateway.url) as client:
         gateway.social.delays_s["GetStats"] = 0.2

@@ -79,6 +79,37 @@ async def test_the_queue_is_as_long_as_its_pace_allows(clock: Clock) -> None:
     assert admission.room == LEAST_WAITING
 
 
+async def test_many_that_begin_at_once_do_not_make_the_queue_longer(clock: Clock) -> None:
+    admission = Admission(BOUNDS, clock)
+    places = asked(admission, FIRST_AT_WORK + ROOM_AT_FIRST)
+    for place in places[:40]:
+        clock.now += 0.005
+        place.leave()
+    room = admission.room
+    assert room == 40
+    assert look(admission, clock, *[0.0] * 3, every_s=0.0) == [20, 25, 31]
+    assert admission.room == room
+    assert [place.is_held for place in places[55:72]] == [True] * 16 + [False]
+
+
+async def test_nobody_joins_a_queue_whose_first_has_waited_for_longer_than_anybody_should(clock: Clock) -> None:
+    admission = Admission(BOUNDS, clock)
+    begun = asked(admission, FIRST_AT_WORK)
+    asked(admission, LEAST_WAITING)
+    clock.now += 0.19
+    asked(admission, 1)
+    clock.now += 0.02
+    assert admission.ask() is None
+    begun[0].leave()
+    begun[1].leave()
+    assert admission.waiting == LEAST_WAITING - 1
+    asked(admission, 1)  # so many always may
+    assert admission.ask() is None
+    for place in begun[2:]:
+        place.leave()
+    asked(admission, 13 + LEAST_WAITING)
+
+
 async def test_who_waited_for_too_long_is_refused_instead_of_begun(clock: Clock) -> None:
     admission = Admission(BOUNDS, clock)
     begun = asked(admission, FIRST_AT_WORK)
