@@ -1,7 +1,9 @@
 """What a worker does when more is asked of it than it can: an open rate, from half of its peak to five times that.
 
 Requests are sent when they are due, whatever became of those before; latencies count from then, so what waits in the
-kernel, or in a generator that is late, is in them. Each kind of connection has its own peak: callers that send in turn.
+kernel, or in a generator that is late, is in them. Each kind of connection has its own peak: callers that send in turn,
+before and after each rate. Only what is answered while requests are sent counts as served. Beside the share of the peak
+by the clock, which other work of the machine moves, is that of answers for a second that the worker computed.
 """
 
 import asyncio
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 TIMES = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 _CALLERS = 16
 # Of the highest rate, each between two looks at the peak.
-_TURNS = 3
+_TURNS = 5
 # Connections that are kept; a request that finds none free opens another.
 _MOST_CONNECTIONS = 4000
 _LONGEST_S = 20.0
@@ -231,36 +233,47 @@ def measure(loads: ProcessPoolExecutor, echo: "Server", server: "Server", body: 
         if is_new:
             request = request.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
 
-        def peak(port: int, request: bytes = request, is_new: bool = is_new) -> float:
-            return loads.submit(in_turn, port, request, _CALLERS, seconds / 2, is_new).result().goodput
+        def peak(port: int, request: bytes = request, is_new: bool = is_new) -> Offered:
+            return loads.submit(in_turn, port, request, _CALLERS, seconds / 2, is_new).result()
 
-        first, ceiling = peak(server.port), peak(echo.port)
+        first, ceiling = peak(server.port).goodput, peak(echo.port).goodput
         shown = f"{ceiling:.0f}/s, {ceiling / TIMES[-1] / first:.1f} × the highest rate"
         yield Row(f"{name}: the generator's ceiling", shown)
         yield Row(f"{name}: {_CALLERS} callers in turn", f"{first:.0f}/s")
         for times in TIMES:
-            heard, peaks, cpu_s, took_s = Offered(0.0), [peak(server.port)], 0.0, 0.0
-            for _ in range(_TURNS if times == TIMES[-1] else 1):
+            heard, at_peak, cpu_s, peak_cpu_s, took_s = Offered(0.0), Offered(0.0), 0.0, 0.0, 0.0
+            turns = _TURNS if times == TIMES[-1] else 1
+            for turn in range(turns + 1):
+                computed = server.cpu_s()
+                before = peak(server.port)
+                at_peak += before
+                peak_cpu_s += server.cpu_s() - computed
+                if turn == turns:
+                    break
                 began, computed = time.perf_counter(), server.cpu_s()
-                heard += loads.submit(offer, server.port, request, times * peaks[-1], seconds, is_new).result()
+                heard += loads.submit(offer, server.port, request, times * before.goodput, seconds, is_new).result()
                 took_s += time.perf_counter() - began
                 cpu_s += server.cpu_s() - computed
-                peaks.append(peak(server.port))
-            share = heard.goodput / float(np.mean(peaks))
+            shares = heard.goodput / at_peak.goodput, _each(at_peak, peak_cpu_s) / _each(heard, cpu_s)
             goal = "≥ 90 %" if times == TIMES[-1] else ""
             what = f"{name}: {times} × ({heard.sent / heard.seconds:.0f}/s)"
-            yield Row(what, _told(heard, share, cpu_s / took_s, server), goal)
+            yield Row(what, _told(heard, shares, cpu_s / took_s, server), goal)
 
 
-def _told(heard: Offered, share: float, busy: float, server: "Server") -> str:
+def _each(heard: Offered, cpu_s: float) -> float:
+    """Return what was computed for one that was served, refusals included."""
+    return cpu_s / max(1, len(heard.served_s))
+
+
+def _told(heard: Offered, shares: tuple[float, float], busy: float, server: "Server") -> str:
     served = f"{_ms(heard.served_s, 50)}, {_ms(heard.served_s, 99)}"
     refused = f"{len(heard.refused_s) / heard.seconds:.0f}/s refused in {_ms(heard.refused_s, 50)}, "
     refused += f"{_ms(heard.refused_s, 99)} ms" if heard.refused_s else "-"
     other = f"; {heard.other} without an answer" if heard.other else ""
     memory = server.process.memory_info().rss / _MIB
     return (
-        f"{heard.goodput:.0f}/s served ({share:.0%} of the peak) in {served} ms; {refused}{other}; "
-        f"{busy:.0%} of a core, {memory:.0f} MiB; generator {1e3 * heard.latest_s:.0f} ms late"
+        f"{heard.goodput:.0f}/s served ({shares[0]:.0%} of the peak, {shares[1]:.0%} by computed seconds) in {served} ms; "
+        f"{refused}{other}; {busy:.0%} of a core, {memory:.0f} MiB; generator {1e3 * heard.latest_s:.0f} ms late"
     )
 
 

@@ -278,3 +278,12 @@ async def test_an_upstream_that_has_too_much_to_do_costs_its_part_and_says_when_
     assert body["data"] == {"track": {"title": "Track 000"}, "stats": None}
     (error,) = body["errors"]
     assert (error["path"], error["extensions"]) == (["stats"], extensions)
+
+
+async def test_a_request_behind_one_that_is_at_work_is_not_refused_before_that_is_answered(tmp_path: Path) -> None:
+    async with full_gateway(tmp_path) as (gateway, asked):
+        await asked[0].send(POST + BODY)
+        for _ in range(2):  # what came before has been read when this is answered
+            assert (await gateway.http.get("/healthz")).status_code == 200
+        gateway.social.gates["GetStats"].set()
+        assert [(await asked[0].answer())[0] for _ in range(2)] == [200] * 2
