@@ -5,13 +5,15 @@ import contextlib
 
 import pytest
 
+from services.chassis.errors import ResourceExhausted
 from services.gateway import sockets as sockets_module
 from services.gateway.sockets import FORBIDDEN, SERVICE_RESTART, Holder, OpenSockets
 
 
 class FakeSocket:
-    def __init__(self, *, is_stuck: bool = False) -> None:
+    def __init__(self, *, is_stuck: bool = False, running: int = 0) -> None:
         self.is_stuck = is_stuck
+        self.running = running
         self.ends: list[tuple[int, str]] = []
         self.pings = 0
 
@@ -55,6 +57,22 @@ async def test_a_socket_ends_with_its_session_and_others_stay() -> None:
         assert (second.ends, guest.ends) == ([(FORBIDDEN, "SESSION_REVOKED")], [])
         assert len(scene.open) == 1
     assert len(scene.open) == 0
+
+
+async def test_each_person_has_so_many_sockets_and_again_when_one_ends() -> None:
+    scene, first, second = Scene(), FakeSocket(running=2), FakeSocket(running=3)
+    one, two, three, other = (Holder() for _ in range(4))
+    with scene.open.opened(first, one):
+        scene.open.count(one, "ada", 2)
+        with scene.open.opened(second, two):
+            scene.open.count(two, "ada", 2)
+            with pytest.raises(ResourceExhausted) as refused:
+                scene.open.count(three, "ada", 2)
+            assert (refused.value.reason, three.key) == ("TOO_MANY_SOCKETS", "")
+            scene.open.count(other, "bob", 2)
+            assert [scene.open.running_of(key) for key in ("ada", "bob", "eve")] == [5, 0, 0]
+        scene.open.count(three, "ada", 2)
+        assert scene.open.running_of("ada") == 2
 
 
 async def test_a_socket_ends_with_its_token() -> None:
