@@ -272,8 +272,8 @@ def _told(heard: Offered, shares: tuple[float, float], busy: float, server: "Ser
     other = f"; {heard.other} without an answer" if heard.other else ""
     memory = server.process.memory_info().rss / _MIB
     return (
-        f"{heard.goodput:.0f}/s served ({shares[0]:.0%} of the peak, {shares[1]:.0%} by computed seconds) in {served} ms; "
-        f"{refused}{other}; {busy:.0%} of a core, {memory:.0f} MiB; generator {1e3 * heard.latest_s:.0f} ms late"
+        f"{heard.goodput:.0f}/s served ({shares[0]:.0%} of the peak, {shares[1]:.0%} as computed) in {served} ms"
+        f"; {refused}{other}; {busy:.0%} of a core, {memory:.0f} MiB; generator {1e3 * heard.latest_s:.0f} ms late"
     )
 
 

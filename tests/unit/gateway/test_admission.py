@@ -133,6 +133,7 @@ async def test_who_waits_behind_what_hangs_is_told_by_the_next_look(clock: Clock
     assert late.turn is not None
     assert not late.turn.done()
     look(admission, clock, 0.01, every_s=0.02)
+    assert late.turn.done()
     assert await late.is_granted() is False
 
 
