@@ -321,6 +321,8 @@ class TrackRegistrationInput:
     """A UUID."""
     mtime_ns: str | None = None
     """When the file was last written: nanoseconds since 1970, as digits."""
+    has_cover: bool | None = None
+    """Whether there is a picture in the file or beside it; null where nobody looked."""
     previous_path_base64: str | None = None
     """Bytes of the path where this file was before it moved here."""
 
@@ -350,6 +352,7 @@ class TrackRegistrationInput:
                 "musicbrainzArtistId": self.musicbrainz_artist_id,
                 "musicbrainzReleaseId": self.musicbrainz_release_id,
                 "mtimeNs": self.mtime_ns,
+                "hasCover": self.has_cover,
                 "previousPathBase64": self.previous_path_base64,
             }
         )
@@ -481,7 +484,7 @@ class TrackFilterInput:
     """
 
     genres: Sequence[str] | None = None
-    """Top-level genres, at most 16."""
+    """Of the 16 top-level genres (`genres`)."""
     artists: Sequence[str] | None = None
     """Artists by name, at most 1,000."""
     blocked_artists: Sequence[str] | None = None
@@ -503,7 +506,7 @@ class TrackFilterInput:
     loudness_lufs: NumberRangeInput | None = None
     """Integrated loudness in LUFS."""
     keys: Sequence[str] | None = None
-    """Keys, for example "C major"; at most 24."""
+    """Of the 24 keys, for example "C# minor"; sharps, no flats."""
 
     def written(self) -> Json:
         """Return it as JSON."""
@@ -897,6 +900,8 @@ class RootFilesFiles:
     """SHA-256 of the encoded audio without tags and art, 64 hexadecimal digits."""
     missing_since: datetime | None
     """When it was found missing; null while it is there."""
+    has_cover: bool | None
+    """Whether it was registered with a picture; null where nobody looked."""
 
     @classmethod
     def read(cls, data: Json) -> RootFilesFiles:
@@ -908,6 +913,7 @@ class RootFilesFiles:
             file_hash=data["fileHash"],
             audio_hash=data["audioHash"],
             missing_since=optional(datetime.fromisoformat)(data["missingSince"]),
+            has_cover=data["hasCover"],
         )
 
 
@@ -1954,6 +1960,7 @@ ROOT_FILES: Operation[RootFiles] = Operation(
       fileHash
       audioHash
       missingSince
+      hasCover
     }
     nextPageToken
   }

@@ -56,6 +56,7 @@ class TrackFile:
         musicbrainz_recording_id: UUID of the recording.
         musicbrainz_artist_id: UUID of the artist.
         musicbrainz_release_id: UUID of the release.
+        has_picture: Whether there is a picture in the file.
     """
 
     relative_path: str
@@ -75,6 +76,7 @@ class TrackFile:
     musicbrainz_recording_id: str | None
     musicbrainz_artist_id: str | None = None
     musicbrainz_release_id: str | None = None
+    has_picture: bool = False
 
     @property
     def display_path(self) -> str:
@@ -243,6 +245,7 @@ def _read_open(
         musicbrainz_recording_id=tags.musicbrainz_recording_id,
         musicbrainz_artist_id=tags.musicbrainz_artist_id,
         musicbrainz_release_id=tags.musicbrainz_release_id,
+        has_picture=tags.has_picture,
     )
 
 

@@ -26,13 +26,14 @@ _MOST_PATHS_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
-    """A file as it was registered; `mtime_ns` 0 is not known."""
+    """A file as it was registered; `mtime_ns` 0 and `has_cover` None are not known."""
 
     size_bytes: int
     mtime_ns: int
     file_hash: bytes
     audio_hash: bytes
     is_missing: bool
+    has_cover: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ def known_files(client: GatewayClient, root_id: str) -> dict[bytes, KnownFile]:
         for file in page.files:
             path = base64.b64decode(file.relative_path_base64)
             hashes = bytes.fromhex(file.file_hash), bytes.fromhex(file.audio_hash)
-            found[path] = KnownFile(file.size_bytes, int(file.mtime_ns), *hashes, file.missing_since is not None)
+            is_missing = file.missing_since is not None
+            found[path] = KnownFile(file.size_bytes, int(file.mtime_ns), *hashes, is_missing, file.has_cover)
         token = page.next_page_token
         if token is None:
             return found

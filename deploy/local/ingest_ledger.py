@@ -17,7 +17,7 @@ from deploy.local.files import MIN_DURATION_S, Candidate, Reason, Skipped, Track
 
 LEDGER = "readings.sqlite3"
 # Of what reading finds: a release that finds something else reads everything again.
-_REVISION = 2
+_REVISION = 3
 # Of what a file is, and not of whether it could be opened just now.
 _LASTING = frozenset(Reason) - {Reason.UNREADABLE, Reason.BAD_NAME}
 _COMMIT_EVERY = 50

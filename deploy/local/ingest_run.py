@@ -14,6 +14,7 @@ from deploy.local.client import GatewayClient
 from deploy.local.files import Candidate, Skipped, TrackFile
 from deploy.local.folder import shown
 from deploy.local.ingest_report import IngestReport
+from services.gateway.covers.folder_images import has_folder_image
 from services.social.sources.rows import SourceTrack
 
 _BATCH_SIZE = 100
@@ -59,6 +60,7 @@ class IngestRun:
             for failure in (calls.failures(client, self.report.root_id) if self._known else ())
             if failure.reason.startswith(_ABOUT_THE_FILE)
         }
+        self._beside: dict[str, bool] = {}
         self._gone: set[bytes] = set()
         # Of what is gone, by the file's own bytes and by its audio.
         self._places: dict[bytes, list[bytes]] = {}
@@ -86,10 +88,15 @@ class IngestRun:
                 self._places.setdefault(digest, []).append(path)
 
     def is_unchanged(self, candidate: Candidate) -> bool:
-        """Say whether a file is the one that was registered, by its size and the time of its last change."""
+        """Say whether a file is the one that was registered, by its size and the time of its last change.
+
+        It is read again where it got a picture beside it, or where a release registered it that looked for none.
+        """
         path = candidate.relative_path.encode()
         known = self._known.get(path)
         if known is None or known.is_missing or not known.mtime_ns or path in self._again:
+            return False
+        if known.has_cover is None or (not known.has_cover and self._has_picture_beside(candidate.relative_path)):
             return False
         try:
             found = os.stat(self._folder / candidate.relative_path)
@@ -124,7 +131,8 @@ class IngestRun:
             self._add(file, said, previous)
 
     def _add(self, file: TrackFile, said: SourceTrack | None, previous: bytes) -> None:
-        registration = _registration(file, said, previous, self._source)
+        has_cover = file.has_picture or self._has_picture_beside(file.relative_path)
+        registration = _registration(file, said, previous, self._source, has_cover)
         size = len(json.dumps(registration.written()))
         if len(self._batch) == _BATCH_SIZE or self._batch_bytes + size > _BATCH_BYTES:
             self.flush()
@@ -156,6 +164,12 @@ class IngestRun:
                 self.report.left_out.append((failure.shown, failure.reason, failure.message))
         self.report.seconds = time.monotonic() - self._started
         return self.report
+
+    def _has_picture_beside(self, relative_path: str) -> bool:
+        folder = os.path.dirname(relative_path)
+        if folder not in self._beside:
+            self._beside[folder] = has_folder_image(str(self._folder), relative_path.encode())
+        return self._beside[folder]
 
     def _left_by(self, digest: bytes) -> bytes:
         """Take a place where a file with this digest was, empty where there is none; each is taken once."""
@@ -193,7 +207,9 @@ class IngestRun:
         return under_way == 0
 
 
-def _registration(file: TrackFile, said: SourceTrack | None, previous: bytes, source: str) -> TrackRegistrationInput:
+def _registration(
+    file: TrackFile, said: SourceTrack | None, previous: bytes, source: str, has_cover: bool
+) -> TrackRegistrationInput:
     """Put together what the source and the file say; the source goes first."""
     said = said or SourceTrack(file.relative_path, source)
     return TrackRegistrationInput(
@@ -218,5 +234,6 @@ def _registration(file: TrackFile, said: SourceTrack | None, previous: bytes, so
         licence=said.licence or None,
         source=said.source,
         mtime_ns=str(file.mtime_ns) if 0 < file.mtime_ns < 1 << 63 else None,
+        has_cover=has_cover,
         previous_path_base64=base64.b64encode(previous).decode() if previous else None,
     )

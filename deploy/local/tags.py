@@ -17,6 +17,8 @@ from mutagen.id3 import ID3
 from mutagen.mp4 import MP4Tags
 from mutagen.smf import SMF
 
+from services.gateway.covers.embedded import shown_pictures
+
 MAX_TEXT_LENGTH = 500
 # Covers of 20 MB exist. Whatever needs more is refused before it is in memory.
 MAX_TAG_BYTES = 64 << 20
@@ -103,6 +105,7 @@ class Tags:
         musicbrainz_recording_id: UUID of the recording.
         musicbrainz_artist_id: UUID of the artist; None where there are several.
         musicbrainz_release_id: UUID of the release.
+        has_picture: Whether there is a picture in it that browsers show.
     """
 
     title: str | None
@@ -116,6 +119,7 @@ class Tags:
     musicbrainz_recording_id: str | None
     musicbrainz_artist_id: str | None
     musicbrainz_release_id: str | None
+    has_picture: bool
 
 
 class _BoundedFile:
@@ -200,7 +204,16 @@ def _read(file: _BoundedFile) -> Tags:
         musicbrainz_recording_id=_matching(_UUID, fields.get("musicbrainz", "").lower()),
         musicbrainz_artist_id=_matching(_UUID, fields.get("musicbrainz_artist", "").lower()),
         musicbrainz_release_id=_matching(_UUID, fields.get("musicbrainz_release", "").lower()),
+        has_picture=_has_picture(found),
     )
+
+
+def _has_picture(found: Any) -> bool:
+    """Look as the gateway does, for which a picture that cannot be read is none."""
+    try:
+        return next(shown_pictures(found), None) is not None
+    except Exception:  # hostile, and no reason to leave the file out
+        return False
 
 
 def _ape_of(file: _BoundedFile) -> Any:

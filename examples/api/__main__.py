@@ -48,7 +48,8 @@ def _record(url: str, state: State, seed: Path) -> dict[str, Answer]:
     with GatewayClient(url, account.operator(state)) as operator:
         ingest_folder(operator, _MUSIC / "library", _Silent())
     stable = Stabiliser(url, datetime.now(UTC))
-    runner = Runner({"MUSEED": url, "WORDS": WORDS, "FILE": str(seed)}, lambda example: print(f"  {example.name}"))
+    values = {"MUSEED": url, "WORDS": WORDS, "FILE": str(seed), "OPERATOR": state.secret(account.OPERATOR)}
+    runner = Runner(values, lambda example: print(f"  {example.name}"))
     answers = runner.run(read_guide().examples)
     return {name: stable.answer(answer) for name, answer in answers.items()}
 

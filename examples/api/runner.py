@@ -34,7 +34,8 @@ class Runner:
     """One run through all examples.
 
     Args:
-        values: Variables: MUSEED (where the mesh is), WORDS (what is searched) and FILE (what is uploaded).
+        values: Variables: MUSEED (where the mesh is), WORDS (what is searched), FILE (what is uploaded) and OPERATOR
+            (their password).
         on_answer: Told each example that was answered.
     """
 

@@ -14,7 +14,7 @@ _JWT = re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]+")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
 _SECRETS = frozenset({"refreshToken", "secret", "signature", "guest"})
 _CURSORS = frozenset({"cursor", "endCursor", "startCursor"})
-_PARAMETER = re.compile(r"\b(expires|signature|guest|nonce)=[^&]*")
+_PARAMETER = re.compile(r"\b(expires|signature|guest|nonce|access)=[^&]*")
 _SLUG = re.compile(r"/p/[\w-]{22}")
 _HEX = re.compile(r"\b[0-9a-f]{64}\b")
 

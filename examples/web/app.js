@@ -10,17 +10,23 @@ import { account } from "./views/account.js";
 import { feedView } from "./views/feed.js";
 import { findView } from "./views/find.js";
 import { mineView } from "./views/mine.js";
+import { noticesView, noticeText } from "./views/notices.js";
 import { playlistView } from "./views/playlist.js";
 
 // By the first part of the address behind `#/`; each gets the second.
-const VIEWS = { "": findView, search: findView, playlist: playlistView, mine: mineView, feed: feedView };
+const VIEWS = {
+  "": findView, search: findView, playlist: playlistView, mine: mineView, feed: feedView, notices: noticesView,
+};
 
 const find = (id) => document.getElementById(id);
 const session = new Session();
 const live = new Live(session);
 const player = new Player(find("audio"), session);
-// What views share; `seeds` are those of the next playlist, `uploads` those under way.
-const app = { session, live, player, seeds: [], uploads: [], logIn: () => account(app, find("account")) };
+// What views share; `seeds` are those of the next playlist, `uploads` those under way, `told` gets each "notice".
+const app = {
+  session, live, player, seeds: [], uploads: [], told: new EventTarget(), showUnread,
+  logIn: () => account(app, find("account")),
+};
 
 let shown = new AbortController();
 let heard = new AbortController();
@@ -74,19 +80,21 @@ function hearNews() {
   heard = new AbortController();
   if (!session.viewer) return;
   const next = ({ notifications: { notification, unreadCount } }) => {
-    const count = find("unread");
-    if (count && unreadCount !== null) {
-      count.hidden = unreadCount === 0;
-      count.textContent = unreadCount;
-      count.ariaLabel = t("unread", { count: unreadCount });
-    }
+    if (unreadCount !== null) showUnread(unreadCount);
     if (!notification) return;
-    const { kind, actor, playlist, badge } = notification;
-    const names = { actor: actor?.nickname ?? t("somebody"), playlist: playlist?.title ?? t("aPlaylist"), badge };
-    say(t(`news.${kind}`, names));
+    app.told.dispatchEvent(new CustomEvent("notice", { detail: notification }));
+    say(noticeText(notification));
   };
   const cursor = ({ notifications }) => notifications.cursor;
   live.follow(documents.NEWS_LIVE, {}, { next, cursor }, heard.signal);
+}
+
+function showUnread(unread) {
+  const count = find("unread");
+  if (!count) return;
+  count.hidden = unread === 0;
+  count.textContent = unread;
+  count.ariaLabel = t("unread", { count: unread });
 }
 
 function showPlayer() {

@@ -22,6 +22,11 @@ const UPLOAD = /* GraphQL */ `uploadId fileName sizeBytes durationSeconds isHear
 const ACTIVITY = /* GraphQL */ `activityId kind at actor { username nickname }
   playlist { playlistId title } user { nickname } comment { text }`;
 
+const NOTICE = /* GraphQL */ `notificationId kind at readAt actor { nickname } playlist { playlistId title } badge
+  comment { text }`;
+
+const COMMENT = /* GraphQL */ `commentId text createdAt isHidden authorId author { nickname }`;
+
 const PAGE = /* GraphQL */ `pageInfo { hasNextPage endCursor }`;
 
 export const SIGN_UP = /* GraphQL */ `mutation SignUp($input: SignUpInput!) {
@@ -99,6 +104,18 @@ export const ENTRIES = /* GraphQL */ `query Entries($id: ID!, $first: Int!, $aft
   }
 }`;
 
+export const COMMENTS = /* GraphQL */ `query Comments($id: ID!, $first: Int!, $after: String) {
+  playlist(id: $id) { comments(first: $first, after: $after) { nodes { ${COMMENT} } ${PAGE} } }
+}`;
+
+export const ADD_COMMENT = /* GraphQL */ `mutation AddComment($input: AddCommentInput!) {
+  addComment(input: $input) { __typename ... on AddCommentSuccess { comment { commentId } } ${ERROR} }
+}`;
+
+export const DELETE_COMMENT = /* GraphQL */ `mutation DeleteComment($input: DeleteCommentInput!) {
+  deleteComment(input: $input) { __typename ... on DeleteCommentSuccess { deletedCommentId } ${ERROR} }
+}`;
+
 export const MY_PLAYLISTS = /* GraphQL */ `query MyPlaylists($first: Int!, $after: String) {
   myPlaylists(first: $first, after: $after) { nodes { ${SUMMARY} } ${PAGE} }
 }`;
@@ -139,9 +156,16 @@ export const FEED_LIVE = /* GraphQL */ `subscription FeedLive($after: String) {
   feed(after: $after) { cursor activity { ${ACTIVITY} } }
 }`;
 
-export const NEWS_LIVE = /* GraphQL */ `subscription NewsLive($after: String) {
-  notifications(after: $after) {
-    cursor unreadCount
-    notification { kind actor { nickname } playlist { playlistId title } badge jobId }
+export const NOTICES = /* GraphQL */ `query Notices($first: Int!, $after: String) {
+  notifications(first: $first, after: $after) { nodes { ${NOTICE} } ${PAGE} }
+}`;
+
+export const MARK_READ = /* GraphQL */ `mutation MarkRead($input: MarkNotificationsReadInput!) {
+  markNotificationsRead(input: $input) {
+    __typename ... on MarkNotificationsReadSuccess { unreadCount notifications { notificationId readAt } } ${ERROR}
   }
+}`;
+
+export const NEWS_LIVE = /* GraphQL */ `subscription NewsLive($after: String) {
+  notifications(after: $after) { cursor unreadCount notification { ${NOTICE} } }
 }`;

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from museed.social.v1 import accounts_pb2, catalog_pb2, editing_pb2, playlists_pb2
 from services.chassis.errors import DomainError, Internal
 from services.gateway.context import Parts, RequestContext
+from services.gateway.covers.addresses import may_have_cover
 from services.gateway.errors import http_status
 from services.gateway.schema.playlist_format import PlaylistFormat, export_url
 from services.gateway.share_texts import Texts, texts_for
@@ -113,9 +114,9 @@ def _playlist_page(
         "og:url": url,
         "og:locale": texts.locale,
     }
-    if entries:
-        # Where it has none, previews are without a picture.
-        tags["og:image"] = f"{base_url}/tracks/{entries[0].track_id}/cover"
+    pictured = (each for each in entries if each.track_id in tracks and may_have_cover(tracks[each.track_id]))
+    if first := next(pictured, None):
+        tags["og:image"] = f"{base_url}/tracks/{first.track_id}/cover"
     head = [f'<meta property="{name}" content="{escape(value)}">' for name, value in tags.items()]
     head.append('<meta name="twitter:card" content="summary">')
     head.append(f'<meta name="description" content="{escape(_shortened(about))}">')

@@ -12,7 +12,7 @@ from services.chassis.server import time_left_s
 from services.social.domain.ids import JobId, TrackId, UserId, new_id
 from services.social.domain.rules import MOST_BLOCKED
 from services.social.domain.tokens import TokenIssuer
-from services.social.errors.tastes import TastesAway
+from services.social.errors.tastes import TastesAway, TasteUncounted
 from services.social.retriever_requests import Blocks
 
 _SERVICE = "/museed.retriever.v1.ProfileService"
@@ -20,14 +20,8 @@ _TIMEOUT_S = 5.0
 _TOKEN_LIFE = timedelta(minutes=1)
 _MOST = 200
 _MOST_PEOPLE = 100
-# An older retriever knows no tastes, and what is not found was not told yet.
-_AWAY = (
-    Code.UNAVAILABLE,
-    Code.DEADLINE_EXCEEDED,
-    Code.UNIMPLEMENTED,
-    Code.RESOURCE_EXHAUSTED,
-    Code.NOT_FOUND,
-)
+# An older retriever knows no tastes.
+_AWAY = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.UNIMPLEMENTED, Code.RESOURCE_EXHAUSTED)
 
 
 def connect_tastes(address: str) -> grpc.aio.Channel:
@@ -57,7 +51,8 @@ class TasteClient:
             blocked: Who must not be found, at most 10,000.
 
         Raises:
-            TastesAway: The retriever is away, still reads, or was not told of this taste yet.
+            TastesAway: The retriever is away or still reads.
+            TasteUncounted: It was not told of this taste yet.
             DomainError: What it refuses.
         """
         request = profiles_pb2.FindProfilesRequest(profile_id=user_id, limit=_MOST_PEOPLE, blocked_profile_ids=blocked)
@@ -77,8 +72,9 @@ class TasteClient:
             blocked: What need not be found; of each kind the first 10,000 are told.
 
         Raises:
-            TastesAway: The retriever is away, still reads, was not told of this taste yet, or takes more than half of
-                the time that is left for the call at hand.
+            TastesAway: The retriever is away, still reads, or takes more than half of the time that is left for the
+                call at hand.
+            TasteUncounted: It was not told of this taste yet.
             DomainError: What it refuses.
         """
         request = profiles_pb2.RecommendTracksRequest(
@@ -93,8 +89,6 @@ class TasteClient:
         try:
             answer = await self._stub.RecommendTracks(request, timeout=timeout_s, metadata=self._metadata(user_id))
         except DomainError as error:
-            if error.code is Code.NOT_FOUND:
-                raise TastesAway(error.reason) from error
             if _is_nothing(error):
                 return []
             raise
@@ -110,7 +104,10 @@ def _is_nothing(error: DomainError) -> bool:
 
     Raises:
         TastesAway: The refusal means that there is nobody to ask now.
+        TasteUncounted: It means that the taste was not told yet.
     """
+    if error.code is Code.NOT_FOUND:
+        raise TasteUncounted from error
     if error.code in _AWAY:
         raise TastesAway(error.reason) from error
     return error.code is Code.FAILED_PRECONDITION

@@ -76,6 +76,7 @@ def test_library_is_browsed_and_covers_are_seen(mesh: RunningMesh, library: Path
     file.save()
     assert isinstance(mutagen.File(path), FLAC)
     assert mesh.ingest(folder).outcomes == {"CREATED": 1}
+    assert mesh.ingest(folder).unread == 1
     document = """{ searchTracks(query: "Covered", first: 1) { nodes {
       trackId coverUrl details { isrc artist { name trackCount tracks { nodes { title } } albums { nodes { title } } }
         album { albumId title coverUrl tracks { nodes { title } } } } } } }"""
@@ -97,3 +98,8 @@ def test_library_is_browsed_and_covers_are_seen(mesh: RunningMesh, library: Path
             response = http.get(url)
             assert (response.status_code, response.content) == (200, JPEG)
             assert response.headers["content-type"] == "image/jpeg"
+    bare = '{ searchTracks(query: "Piece 2-0", first: 1) { nodes { coverUrl details { album { coverUrl } } } } }'
+    with mesh.guest() as client:
+        assert client.query(bare)["searchTracks"]["nodes"] == [
+            {"coverUrl": None, "details": {"album": {"coverUrl": None}}}
+        ]

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from playwright.sync_api import Browser, Error, Page, Request, Route, WebSocketR
 
 from clients.python.operations import SeedInput, Visibility
 from deploy.local.playlists import make_playlist, search_tracks
-from tests.e2e.browsing import Watched, chromium, eventually, ranges_of, search, settled, sign_up, visitor
+from tests.e2e.browsing import Watched, chromium, eventually, log_in, ranges_of, search, settled, sign_up, visitor
 from tests.e2e.conftest import RunningMesh, tone
 
 MIB = 1024 * 1024
@@ -216,6 +217,61 @@ def test_likes_and_links_and_who_may_see_it(guest: Watched, browser: Browser, me
         audio = shared.locator("audio").first
         audio.evaluate("audio => audio.play()")
         eventually(shared, lambda: audio.evaluate("audio => audio.currentTime"), lambda at: at > 0.2)
+
+
+def test_comments_are_written_and_told_of_and_read(guest: Watched, browser: Browser, mesh: RunningMesh) -> None:
+    with mesh.person("nora") as nora:
+        seed = [SeedInput(track_id=search_tracks(nora, "Piece 2-0", 1)[0].track_id)]
+        made = make_playlist(nora, seed, lambda _: None, length=3, title="Nora's", visibility=Visibility.PUBLIC)
+    path = f"/#/playlist/{made.playlist_id}"
+    page = guest.page(path)
+    expect(page.get_by_text("Nobody has said anything yet.")).to_be_visible()
+    expect(page.get_by_label("Say something about it")).to_have_count(0)  # a guest reads
+    log_in(page, "nora", "password of nora")
+    expect(page.locator("#nickname")).to_have_text("nora")
+    settled(page)
+    with visitor(browser, mesh.url) as other:
+        theirs = other.page(path)
+        sign_up(theirs, "omar")
+        theirs.get_by_label("Say something about it").fill("<b>좋아요</b>")
+        theirs.get_by_role("button", name="Say so").click()
+        expect(theirs.locator("#comments .said")).to_have_text("<b>좋아요</b>")
+        expect(theirs.get_by_label("Say something about it")).to_have_value("")
+        theirs.get_by_role("button", name="Like").click()
+        # The owner sees it come, and is told; badges and ended jobs come when they come.
+        expect(page.locator("#comments .said")).to_have_text("<b>좋아요</b>")
+        page.get_by_role("link", name="Notifications", exact=True).click()
+        notices = page.locator("li.notice").filter(has_text="omar")
+        expect(notices.locator("a")).to_have_text(["omar likes Nora's.", "omar commented on Nora's."])
+        expect(notices.nth(1).locator("q")).to_have_text("<b>좋아요</b>")
+        unread = notices.and_(page.locator(".is-unread"))
+        expect(unread).to_have_count(2)
+        notices.nth(1).get_by_role("button", name="Mark as read").click()
+        expect(unread).to_have_text([re.compile("omar likes Nora's")])
+        theirs.get_by_label("Say something about it").fill("And again")
+        theirs.get_by_role("button", name="Say so").click()
+        expect(notices.locator("a").first).to_have_text("omar commented on Nora's.")
+        expect(notices).to_have_count(3)
+        expect(unread).to_have_count(2)
+        page.get_by_role("button", name="Mark all as read").click()
+        expect(unread).to_have_count(0)
+        with mesh.person("nora") as nora:
+
+            def shown() -> tuple[int, str]:
+                count = page.locator("#unread")
+                told: int = nora.query("{ unreadNotificationCount }")["unreadNotificationCount"]
+                return told, "0" if count.is_hidden() else count.inner_text()
+
+            eventually(page, shown, lambda found: str(found[0]) == found[1])
+        page.reload()
+        expect(notices).to_have_count(3)
+        expect(notices.get_by_role("button", name="Mark as read")).to_have_count(0)
+        notices.locator("a").first.click()
+        # Whose playlist it is may delete what others say of it.
+        expect(page.locator("#comments .said")).to_have_text(["And again", "<b>좋아요</b>"])
+        page.get_by_role("button", name="Delete the comment of omar").last.click()
+        expect(page.locator("#comments .said")).to_have_text(["And again"])
+        expect(theirs.locator("#comments .said")).to_have_text(["And again"])
 
 
 class Cable:

@@ -290,7 +290,9 @@ class FakeSocial(_Fake, FakeIngest, FakePlaylists):
         self, request: catalog_pb2.RegisterRootRequest, context: object
     ) -> catalog_pb2.RegisterRootResponse:
         await self.note("RegisterRoot", request)
-        return catalog_pb2.RegisterRootResponse(root_id="0190a000-0000-7000-8000-00000000000a")
+        return catalog_pb2.RegisterRootResponse(
+            root_id="0190a000-0000-7000-8000-00000000000a", location=request.location, track_count=3, missing_count=1
+        )
 
     async def RegisterTracks(
         self, request: catalog_pb2.RegisterTracksRequest, context: object
@@ -561,7 +563,11 @@ class FakeRetriever(_Fake):
 
     async def Search(self, request: retriever_pb2.SearchRequest, context: object) -> retriever_pb2.SearchResponse:
         await self.note("Search", request)
-        hits = [retriever_pb2.Hit(track_id=track_id, similarity=similarity) for track_id, similarity in self.hits]
+        quantile = 0.25 if request.with_quantiles and len(self.hits) > 1 else None
+        hits = [
+            retriever_pb2.Hit(track_id=track_id, similarity=similarity, quantile=quantile)
+            for track_id, similarity in self.hits
+        ]
         start = int(request.page_token or 0)
         end = start + request.k
         return retriever_pb2.SearchResponse(

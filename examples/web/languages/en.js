@@ -129,7 +129,20 @@ export default {
   somebody: "somebody",
   aPlaylist: "a playlist",
 
+  // Comments
+  comments: "Comments",
+  noComments: "Nobody has said anything yet.",
+  yourComment: "Say something about it",
+  saySo: "Say so",
+  deleteCommentOf: "Delete the comment of {nickname}",
+  hiddenComment: "Hidden by a moderator: only its author sees it.",
+
   // Notifications
+  notices: "Notifications",
+  noNotices: "Nothing yet. When somebody follows you or likes a playlist of yours, you are told here.",
+  markRead: "Mark as read",
+  markReadOf: "Mark as read: {text}",
+  markAll: "Mark all as read",
   news: {
     FOLLOWED: "{actor} follows you.",
     LIKED: "{actor} likes {playlist}.",
@@ -138,6 +151,7 @@ export default {
     BADGE: "You have earned a badge: {badge}.",
     JOB_ENDED: "A playlist of yours is done.",
     REPORT_DECIDED: "A report of yours is decided.",
+    CONTENT_HIDDEN: "What you wrote or made was hidden by a moderator: {playlist}.",
   },
 
   // The player

@@ -126,7 +126,20 @@ export default {
   somebody: "누군가",
   aPlaylist: "어떤",
 
+  // Comments
+  comments: "댓글",
+  noComments: "아직 댓글이 없습니다.",
+  yourComment: "댓글 쓰기",
+  saySo: "남기기",
+  deleteCommentOf: "{nickname} 님의 댓글 삭제",
+  hiddenComment: "관리자가 숨긴 댓글입니다. 쓴 사람에게만 보입니다.",
+
   // Notifications
+  notices: "알림",
+  noNotices: "아직 알림이 없습니다. 누군가 팔로우하거나 플레이리스트를 좋아하면 여기에 표시됩니다.",
+  markRead: "읽음으로 표시",
+  markReadOf: "읽음으로 표시: {text}",
+  markAll: "모두 읽음으로 표시",
   news: {
     FOLLOWED: "{actor} 님이 팔로우합니다.",
     LIKED: "{actor} 님이 {playlist} 플레이리스트를 좋아합니다.",
@@ -135,6 +148,7 @@ export default {
     BADGE: "배지를 받았습니다: {badge}.",
     JOB_ENDED: "플레이리스트가 완성되었습니다.",
     REPORT_DECIDED: "신고가 처리되었습니다.",
+    CONTENT_HIDDEN: "회원님이 쓰거나 만든 것을 관리자가 숨겼습니다: {playlist}.",
   },
 
   // The player

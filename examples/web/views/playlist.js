@@ -1,9 +1,10 @@
 // A playlist: what is in it and why, played, liked, shared; it changes while it is looked at.
 
 import * as documents from "../documents.js";
-import { button, clock, emptiness, here, make, number, pages, say } from "../dom.js";
+import { button, clock, complain, emptiness, here, make, number, pages, say } from "../dom.js";
 import { ApiError } from "../graphql.js";
 import { t } from "../texts.js";
+import { comments } from "./comments.js";
 import { trackRow } from "./tracks.js";
 
 const VISIBILITIES = ["PRIVATE", "UNLISTED", "PUBLIC"];
@@ -43,9 +44,14 @@ export async function playlistView(app, id, signal) {
   show();
   await pages(list, (after) => entries(app, id, after, tracks), (entry) => row(app, entry, tracks, id),
     () => emptiness(t("noEntries")));
+  const said = await comments(app, playlist, isMine);
 
   app.live.follow(documents.PLAYLIST_CHANGES, { playlistId: id }, {
-    next: ({ playlistChanges: { playlist: now } }) => (now ? change(now) : say(t("gone"))),
+    next: ({ playlistChanges: { changes, playlist: now } }) => {
+      if (now) change(now);
+      else say(t("gone"));
+      if (now && changes.includes("COMMENTS")) said.again().catch(complain);
+    },
   }, signal);
   const by = playlist.owner ? t("by", { nickname: playlist.owner.nickname }) : "";
   return {
@@ -54,7 +60,7 @@ export async function playlistView(app, id, signal) {
       make("p", { className: "by", dir: "auto" },
         playlist.owner && make("img", { src: here(playlist.owner.avatarUrl), alt: "", width: 32, height: 32 }), by),
       playlist.description && make("p", { textContent: playlist.description, dir: "auto" }),
-      facts, actions, sharing, make("div", {}, list),
+      facts, actions, sharing, make("div", {}, list), said.element,
     ].filter(Boolean),
   };
 }

@@ -4,6 +4,7 @@ import base64
 import binascii
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, BinaryIO
 
 import mutagen
@@ -56,14 +57,21 @@ def embedded_picture(file: BinaryIO, max_bytes: int) -> bytes:
     """
     found = mutagen.File(_BoundedFile(file))
     others = b""
-    for number, (kind, data) in enumerate(_pictures(found) if found is not None else ()):
-        if number == _MAX_PICTURES:
-            break
-        if len(data) <= max_bytes and image_type(data) is not None:
+    for kind, data in shown_pictures(found) if found is not None else ():
+        if len(data) <= max_bytes:
             if kind == _FRONT:
                 return data
             others = others or data
     return others
+
+
+def shown_pictures(found: Any) -> Iterator[tuple[int, bytes]]:  # mutagen has no types
+    """Yield kind (3 is the front) and bytes of the pictures that browsers show, among the first 50 of a file.
+
+    Raises:
+        Exception: As `embedded_picture`.
+    """
+    return (each for each in islice(_pictures(found), _MAX_PICTURES) if image_type(each[1]) is not None)
 
 
 def _pictures(file: Any) -> Iterator[tuple[int, bytes]]:  # mutagen has no types

@@ -5,6 +5,7 @@ from itertools import islice
 
 from services.chassis.errors import NotFound
 from services.chassis.media import open_below
+from services.gateway.covers.images import image_type
 
 _NAMES = ("cover", "folder", "front", "album", "albumart")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
@@ -13,6 +14,7 @@ _RANKS = {os.fsencode(name + suffix): rank for rank, (name, suffix) in enumerate
     (name, suffix) for name in _NAMES for suffix in _SUFFIXES
 )}  # fmt: skip
 _MOST_ENTRIES = 4096
+_HEAD_BYTES = 16
 
 
 def open_folder_image(root: str, relative_path: bytes) -> int | None:
@@ -38,3 +40,16 @@ def open_folder_image(root: str, relative_path: bytes) -> int | None:
         except NotFound:
             continue
     return None
+
+
+def has_folder_image(root: str, relative_path: bytes) -> bool:
+    """Say whether a picture that browsers show lies beside a file."""
+    descriptor = open_folder_image(root, relative_path)
+    if descriptor is None:
+        return False
+    try:
+        return image_type(os.pread(descriptor, _HEAD_BYTES, 0)) is not None
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)

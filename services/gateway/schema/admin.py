@@ -75,7 +75,7 @@ class Root:
     missing_count: BigInt = field(description="Tracks of these whose file is missing.")
 
     @classmethod
-    def from_message(cls, message: ingest_pb2.Root) -> Self:
+    def from_message(cls, message: ingest_pb2.Root | catalog_pb2.RegisterRootResponse) -> Self:
         """Translate social's message."""
         return cls(
             root_id=strawberry.ID(message.root_id),
@@ -98,6 +98,7 @@ class RegisterRootSuccess:
     """Of `registerRoot`."""
 
     root_id: strawberry.ID = field(description="UUID of the root; the same for the same folder.")
+    root: Root = field(description="The root.")
 
 
 RegisterRootResult = Annotated[RegisterRootSuccess | Refusal, strawberry.union("RegisterRootResult")]
@@ -154,4 +155,4 @@ class AdminMutation:
         """Pass the folder on."""
         request = catalog_pb2.RegisterRootRequest(location=input.location)
         answer = await info.context.call(info.context.parts.upstream.catalog.RegisterRoot, request)
-        return RegisterRootSuccess(root_id=strawberry.ID(answer.root_id))
+        return RegisterRootSuccess(root_id=strawberry.ID(answer.root_id), root=Root.from_message(answer))

@@ -8,6 +8,7 @@ from strawberry import field, relay
 from museed.social.v1 import library_pb2
 from services.chassis.errors import NotFound
 from services.gateway.context import Info, RequestContext
+from services.gateway.covers.addresses import may_have_cover
 from services.gateway.ids import decode_id
 from services.gateway.schema.artist import Artist, Name, load_artist
 from services.gateway.schema.fields import AnyId, resolver
@@ -32,6 +33,7 @@ class Album(relay.Node):
     artist_id: strawberry.ID | None = field(description="UUID of its artist; null where nobody is named.")
     year: int | None = field(description="Year of release, where it is known.")
     musicbrainz_release_id: str | None = field(description="MusicBrainz id of the release, a UUID.")
+    may_have_cover: strawberry.Private[bool]
 
     @resolver("Its artist; null where nobody is named.")
     async def artist(self, info: Info) -> Artist | None:
@@ -43,10 +45,13 @@ class Album(relay.Node):
         """List them; the first pages of many albums come together."""
         return await tracks_of_album(info.context, self.album_id, first, after)
 
-    @resolver("Address of its picture, that of its first track; 404 where it has none.")
-    def cover_url(self, info: Info) -> str:
-        """Nobody is asked whether there is one."""
-        return f"{info.context.parts.settings.public_url}/albums/{self.album_id}/cover"
+    @resolver(
+        "Address of the first picture of its first 12 tracks; null where these were registered with none, 404 where it "
+        "is gone."
+    )
+    def cover_url(self, info: Info) -> str | None:
+        """The disk is asked by whoever follows it."""
+        return f"{info.context.parts.settings.public_url}/albums/{self.album_id}/cover" if self.may_have_cover else None
 
     @classmethod
     def from_message(cls, message: library_pb2.Album) -> Self:
@@ -57,6 +62,7 @@ class Album(relay.Node):
             artist_id=strawberry.ID(message.artist_id) if message.artist_id else None,
             year=message.year or None,
             musicbrainz_release_id=message.musicbrainz_release_id or None,
+            may_have_cover=may_have_cover(message),
         )
 
 

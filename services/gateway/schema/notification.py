@@ -33,6 +33,10 @@ class NotificationKind(Enum):
     BADGE = member(notifications_pb2.NOTIFICATION_KIND_BADGE, "A badge was earned.")
     JOB_ENDED = member(notifications_pb2.NOTIFICATION_KIND_JOB_ENDED, "A job of the caller's ended.")
     REPORT_DECIDED = member(notifications_pb2.NOTIFICATION_KIND_REPORT_DECIDED, "A report of the caller's was decided.")
+    CONTENT_HIDDEN = member(
+        notifications_pb2.NOTIFICATION_KIND_CONTENT_HIDDEN,
+        "Admins hid a playlist of the caller's or, where `commentId` is set, a comment.",
+    )
 
 
 @strawberry.type(description="Something to tell.")
@@ -104,6 +108,9 @@ class MarkNotificationsReadSuccess:
     """Of `markNotificationsRead`."""
 
     unread_count: int = field(description="How many are left; 1,000 means that or more.")
+    notifications: list[Notification] = field(
+        description="What was asked for and is read now, newest first, at most 100; what is nobody's is not there."
+    )
 
 
 MarkNotificationsReadResult = Annotated[
@@ -150,4 +157,7 @@ class NotificationMutation:
             up_to_id="" if input.up_to_id is None else decode_id(input.up_to_id, "Notification", "upToId"),
         )
         answer = await info.context.call(info.context.parts.upstream.notifications.MarkRead, request)
-        return MarkNotificationsReadSuccess(unread_count=answer.unread_count)
+        return MarkNotificationsReadSuccess(
+            unread_count=answer.unread_count,
+            notifications=[Notification.from_message(each) for each in answer.notifications],
+        )

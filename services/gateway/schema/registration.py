@@ -89,6 +89,9 @@ class TrackRegistrationInput:
     mtime_ns: str | None = field(
         default=None, description="When the file was last written: nanoseconds since 1970, as digits."
     )
+    has_cover: bool | None = field(
+        default=None, description="Whether there is a picture in the file or beside it; null where nobody looked."
+    )
     previous_path_base64: str | None = field(
         default=None, description="Bytes of the path where this file was before it moved here."
     )
@@ -124,6 +127,7 @@ class TrackRegistrationInput:
             licence=self.licence or "",
             source=self.source or "",
             mtime_ns=_mtime(self.mtime_ns or "0", f"{path}.mtimeNs"),
+            has_cover=self.has_cover,
             previous_path=base64_bytes(self.previous_path_base64 or "", f"{path}.previousPathBase64"),
         )
 

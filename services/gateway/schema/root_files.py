@@ -35,6 +35,7 @@ class RootFile:
     file_hash: str = field(description="SHA-256 of the file, 64 hexadecimal digits.")
     audio_hash: str = field(description="SHA-256 of the encoded audio without tags and art, 64 hexadecimal digits.")
     missing_since: datetime | None = field(description="When it was found missing; null while it is there.")
+    has_cover: bool | None = field(description="Whether it was registered with a picture; null where nobody looked.")
 
     @classmethod
     def from_message(cls, message: ingest_pb2.RootFile) -> Self:
@@ -48,6 +49,7 @@ class RootFile:
             file_hash=message.file_hash.hex(),
             audio_hash=message.audio_hash.hex(),
             missing_since=to_datetime(message.missing_since) if missing else None,
+            has_cover=message.has_cover if message.HasField("has_cover") else None,
         )
 
 

@@ -1,5 +1,6 @@
 """Which tracks may be chosen, and in which order: as people ask for it, and as a recipe tells it."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Self
 
@@ -8,8 +9,34 @@ from strawberry import field
 
 from museed.retriever.v1 import retriever_pb2
 from museed.social.v1 import jobs_pb2
+from services.chassis.errors import InvalidArgument
 from services.gateway.ids import decode_ids
 from services.gateway.schema.fields import member
+
+# The product's, as social has them.
+GENRES = (
+    "Electronic",
+    "Experimental",
+    "Rock",
+    "Pop",
+    "Folk",
+    "Instrumental",
+    "Hip-Hop",
+    "International",
+    "Jazz",
+    "Classical",
+    "Blues",
+    "Soul-RnB",
+    "Spoken",
+    "Country",
+    "Old-Time / Historic",
+    "Easy Listening",
+)
+KEYS = tuple(
+    f"{tonic} {mode}"
+    for mode in ("major", "minor")
+    for tonic in ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+)
 
 
 @strawberry.enum(description="Playing order of a generated playlist.")
@@ -44,7 +71,7 @@ class NumberRange:
 class TrackFilterInput:
     """For whatever chooses tracks."""
 
-    genres: list[str] | None = field(default=None, description="Top-level genres, at most 16.")
+    genres: list[str] | None = field(default=None, description="Of the 16 top-level genres (`genres`).")
     artists: list[str] | None = field(default=None, description="Artists by name, at most 1,000.")
     blocked_artists: list[str] | None = field(
         default=None, description="Artists by name that must not be chosen, at most 1,000."
@@ -59,7 +86,9 @@ class TrackFilterInput:
     tempo_bpm: NumberRangeInput | None = field(default=None, description="Beats in a minute.")
     energy: NumberRangeInput | None = field(default=None, description="From calm, 0, to intense, 1.")
     loudness_lufs: NumberRangeInput | None = field(default=None, description="Integrated loudness in LUFS.")
-    keys: list[str] | None = field(default=None, description='Keys, for example "C major"; at most 24.')
+    keys: list[str] | None = field(
+        default=None, description='Of the 24 keys, for example "C# minor"; sharps, no flats.'
+    )
 
     def to_message(self) -> jobs_pb2.TrackFilter:
         """Write it for social, which judges it.
@@ -84,14 +113,16 @@ class TrackFilterInput:
 
 
 def index_filter(wanted: TrackFilterInput | None) -> retriever_pb2.Filter | None:
-    """Write a filter for the index, which judges it.
+    """Write a filter for the index, which judges it, but knows no list of genres and keys.
 
     Raises:
-        InvalidArgument: An id of no track, with the path below `filter`.
+        InvalidArgument: An id of no track, an unknown genre or key; with the path below `filter`.
     """
     if wanted is None:
         return None
     said = wanted.to_message()
+    _check_known(said.genres, GENRES, "genres")
+    _check_known(said.keys, KEYS, "keys")
     return retriever_pb2.Filter(
         genres=said.genres,
         artists=said.artists,
@@ -142,6 +173,20 @@ class TrackFilter:
             loudness_lufs=_range(message.loudness_lufs) if message.HasField("loudness_lufs") else None,
             keys=list(message.keys),
         )
+
+
+def _check_known(texts: Sequence[str], known: Sequence[str], name: str) -> None:
+    folded = {one.casefold() for one in known}
+    for number, text in enumerate(texts):
+        if text.strip().casefold() not in folded:
+            wanted = f"one of {', '.join(known)}"
+            raise InvalidArgument(
+                f"filter.{name}[{number}] must be {wanted}",
+                reason="MALFORMED",
+                field=f"filter.{name}[{number}]",
+                value=text,
+                limit=wanted,
+            )
 
 
 def _range_message(wanted: NumberRangeInput | None) -> jobs_pb2.NumberRange | None:

@@ -13,6 +13,7 @@ from museed.social.v1 import catalog_pb2
 from services.chassis import auth
 from services.chassis.errors import NotFound
 from services.gateway.context import Info, RequestContext
+from services.gateway.covers.addresses import may_have_cover
 from services.gateway.ids import decode_id
 from services.gateway.plain_fields import Loads
 from services.gateway.schema.fields import AnyId, member, resolver
@@ -115,6 +116,7 @@ class Track(relay.Node):
     created_at: datetime = field(description="When it was registered.")
     descriptors: Descriptors | None = field(description="What was measured of its sound; null when nothing was.")
     heard: strawberry.Private[Sequence[catalog_pb2.Tag]]
+    may_have_cover: strawberry.Private[bool]
 
     @resolver("How it sounds to the encoder that is served, best first; none before that has heard it.")
     def tags(self, first: First = 10) -> list[Tag]:
@@ -130,10 +132,10 @@ class Track(relay.Node):
         message = await info.context.loaders.details.load(self.track_id)
         return None if message is None else TrackDetails.from_message(message)
 
-    @resolver("Address of its picture: that of its file, or of its folder; 404 where it has none.")
-    def cover_url(self, info: Info) -> str:
-        """Nobody is asked whether there is one."""
-        return f"{info.context.parts.settings.public_url}/tracks/{self.track_id}/cover"
+    @resolver("Address of its file's or folder's picture; null if it was registered with none, 404 if it is gone.")
+    def cover_url(self, info: Info) -> str | None:
+        """The disk is asked by whoever follows it."""
+        return f"{info.context.parts.settings.public_url}/tracks/{self.track_id}/cover" if self.may_have_cover else None
 
     @resolver(
         "Address of its audio for `<audio src>`, with ranges: signed, good for 15 minutes, and void when "
@@ -161,6 +163,7 @@ class Track(relay.Node):
             created_at=to_datetime(message.created_at),
             descriptors=Descriptors.from_message(message.descriptors) if message.HasField("descriptors") else None,
             heard=message.tags,
+            may_have_cover=may_have_cover(message),
         )
 
 
@@ -171,6 +174,10 @@ class SimilarTrackEdge:
     cursor: str = field(description="Give it as `after` to go on behind this item.")
     node: Track = field(description="The track.")
     similarity: float = field(description="Cosine of the two sounds, −1 to 1.")
+    quantile: float | None = field(
+        description="Share of random pairs of the library's tracks that are less alike, 0 to 1; null where it has too "
+        "few tracks to tell."
+    )
 
 
 @strawberry.type(description="Tracks that sound alike.")
@@ -264,6 +271,7 @@ class TrackQuery:
             page_token=page.token,
             filter=index_filter(filter),
             hub_damping=hub_damping,
+            with_quantiles=True,
         )
         answer = await info.context.call(info.context.parts.upstream.retriever.Search, request)
         loader = loaders.unblocked_tracks if leave_out_blocked and auth.viewer() is not None else loaders.tracks
@@ -273,6 +281,7 @@ class TrackQuery:
                 cursor=page_cursor(page.token, number),
                 node=Track.from_message(message),
                 similarity=round_single(hit.similarity),
+                quantile=round_single(hit.quantile) if hit.HasField("quantile") else None,
             )
             for number, (hit, message) in enumerate(zip(answer.hits, found, strict=True), start=1)
             if message is not None and number > page.skip

@@ -9,12 +9,13 @@ from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
 from services.chassis.auth import Access
 from services.chassis.bus import LogPosition
 from services.retriever.index.index import TrackIndex
+from services.retriever.library import Library
 from services.retriever.live.collection import Collections
 from services.retriever.live.joining import AnsweredLibrary, Question
 from services.retriever.playlist.extension import extend_playlist
 from services.retriever.playlist.path import build_path
 from services.retriever.playlist.playlist import Playlist, build_playlist
-from services.retriever.playlist.quantiles import QuantileCache
+from services.retriever.playlist.quantiles import PairQuantiles, QuantileCache
 from services.retriever.playlist.target import TasteVectors
 from services.retriever.search import Page, first_depth, search_page
 from services.retriever.servicer import playlist_requests, requests
@@ -70,21 +71,26 @@ class Servicer(retriever_pb2_grpc.RetrieverServiceServicer):
         def ask(index: TrackIndex) -> Question:
             return Question(query_of(index), first_depth(wanted), wanted.wanted)
 
-        def search(library: AnsweredLibrary) -> Page:
-            return search_page(library, library.question.query, wanted)
+        def quantiles_of(library: Library) -> PairQuantiles | None:
+            return self._quantiles[live.encoder_id].of(library) if request.with_quantiles else None
 
-        def search_alone(index: TrackIndex) -> Page:
-            return search_page(index, query_of(index), wanted)
+        def search(library: AnsweredLibrary) -> tuple[Page, PairQuantiles | None]:
+            return search_page(library, library.question.query, wanted), quantiles_of(library)
+
+        def search_alone(index: TrackIndex) -> tuple[Page, PairQuantiles | None]:
+            return search_page(index, query_of(index), wanted), quantiles_of(index)
 
         point, timeout_s = requests.read_point(request), time_to_wait_s()
         if wanted.takes_long:
-            page = await live.compose(search_alone, point, timeout_s)
+            page, quantiles = await live.compose(search_alone, point, timeout_s)
         else:
-            page = await live.search(ask, search, point, timeout_s)
+            page, quantiles = await live.search(ask, search, point, timeout_s)
         token = requests.next_page_token(request, wanted, page.end, live.encoder_id)
         response = retriever_pb2.SearchResponse(encoder_id=live.encoder_id, next_page_token=token)
         for track_id, similarity in page.hits:  # half the time of making messages and copying them in
-            response.hits.add(track_id=track_id, similarity=similarity)
+            hit = response.hits.add(track_id=track_id, similarity=similarity)
+            if quantiles is not None:
+                hit.quantile = quantiles.of(similarity)
         return response
 
     async def BuildPlaylist(

@@ -5,11 +5,12 @@ from datetime import datetime
 
 from services.social.domain.ids import CommentId, PlaylistId, UserId
 from services.social.domain.moderation import Action, Subject
+from services.social.domain.notifications import NotificationKind
 from services.social.domain.signals import SignalKind
 from services.social.errors.moderation import SubjectNotFound
 from services.social.events.comments import comment_added, comment_removed
 from services.social.events.playlists import playlist_changed, playlist_deleted
-from services.social.store import audit, custody, moderated, outbox, playlists, signals
+from services.social.store import activities, audit, custody, moderated, outbox, playlists, signals
 from services.social.store.database import Connection
 
 
@@ -61,6 +62,8 @@ async def _take_playlist(connection: Connection, order: Order, action: Action) -
         version = await moderated.hide_playlist(connection, playlist_id, order.now)
         if version is not None:
             await outbox.add(connection, playlist_changed(playlist_id, order.admin_id, version, order.now))
+            _, owner_id = await moderated.find_owner(connection, order.kind, order.subject_id)
+            await _tell(connection, order, owner_id, playlist_id)
         return
     found = await playlists.find_playlist(connection, playlist_id)
     if found is not None and await playlists.delete_playlist(connection, playlist_id, found.owner_id):
@@ -74,6 +77,8 @@ async def _take_comment(connection: Connection, order: Order, action: Action) ->
     if taken is not None:
         await _count(connection, taken, -1)
         await outbox.add(connection, comment_removed(comment_id, taken.playlist_id, order.admin_id, order.now))
+        if action is Action.HIDE:
+            await _tell(connection, order, taken.author_id, taken.playlist_id, comment_id)
 
 
 async def _show_playlist(connection: Connection, order: Order) -> bool:
@@ -104,6 +109,26 @@ async def _count(connection: Connection, comment: moderated.Written, amount: int
         playlist_id=comment.playlist_id,
         amount=amount,
     )
+
+
+async def _tell(
+    connection: Connection,
+    order: Order,
+    owner_id: UserId | None,
+    playlist_id: PlaylistId,
+    comment_id: CommentId | None = None,
+) -> None:
+    """Tell whose it is that it is hidden; who decided that, and by whose report, they need not know."""
+    if owner_id is not None and owner_id != order.admin_id:
+        await activities.notify(
+            connection,
+            owner_id,
+            NotificationKind.CONTENT_HIDDEN,
+            order.now,
+            playlist_id=playlist_id,
+            comment_id=comment_id,
+            subject_id=order.report_id or None,
+        )
 
 
 async def _note(connection: Connection, order: Order, verb: str) -> None:

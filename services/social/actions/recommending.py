@@ -28,13 +28,18 @@ _POPULAR_LIFE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Recommendations:
-    """Tracks, best first; the part of behaviour that was used; whether anything was heard; whether sound is away."""
+    """Tracks, best first; the part of behaviour that was used; whether anything was heard; why sound is away."""
 
     tracks: list[Recommended]
     artists: dict[TrackId, str]
     blend: float
     is_by_taste: bool
-    is_sound_away: bool
+    away: TastesAway | None
+
+    @property
+    def is_sound_away(self) -> bool:
+        """Whether behaviour answered alone."""
+        return self.away is not None
 
 
 class Popular:
@@ -94,22 +99,22 @@ class Recommender:
             behaviour = await pairs.behaviour_of(connection, user_id, 2 * MOST_RECOMMENDED)
         used = natural_blend(heard) if blend is None else blend
         sound: list[tuple[TrackId, float]] = []
-        is_away = False
+        away: TastesAway | None = None
         if heard and used < 1:
             try:
                 sound = await self._client.recommend_tracks(user_id, blocked)
-            except TastesAway:
-                is_away, used = True, 1.0
+            except TastesAway as error:
+                away, used = error, 1.0
         kept, artists = await self._allowed(user_id, fuse(sound, behaviour, used))
         if not kept:
             kept, artists = await self._allowed(user_id, popular(await self._popular.tracks()))
-        return Recommendations(kept[:MOST_RECOMMENDED], artists, used if heard else 0.0, bool(heard), is_away)
+        return Recommendations(kept[:MOST_RECOMMENDED], artists, used if heard else 0.0, bool(heard), away)
 
     async def people(self, user_id: UserId, count: int) -> list[tuple[UserId, float]]:
         """Find people of a like taste, with cosines, most alike first; nobody for who has heard nothing.
 
         Raises:
-            TastesAway: Tastes cannot be compared now.
+            TastesAway, TasteUncounted: Tastes cannot be compared now.
         """
         async with self._database.connection() as connection:
             if not await pairs.count_heard(connection, user_id):
@@ -125,15 +130,15 @@ class Recommender:
         """Return somebody's mix of a day; what they block since it was made is left out.
 
         Raises:
-            TastesAway: It was not made yet, and tastes cannot be compared now.
+            TastesAway, TasteUncounted: It was not made yet, and tastes cannot be compared now.
             Aborted: What it was made of was forgotten meanwhile.
         """
         async with self._database.connection() as connection:
             stored = await tastes.mix_of(connection, user_id, day)
         if stored is None:
             found = await self.tracks(user_id, None)
-            if found.is_sound_away:
-                raise TastesAway("a mix is made of sound too")
+            if found.away is not None:
+                raise found.away
             made = mix_of_day(found.tracks, found.artists, user_id, day)
             async with self._database.transaction() as connection:
                 await accounts.lock_person(connection, user_id)

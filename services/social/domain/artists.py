@@ -20,13 +20,14 @@ class Artist:
 
 @dataclass(frozen=True, slots=True)
 class Album:
-    """An album of the library. `artist_id` is None where its files name nobody."""
+    """An album of the library. `artist_id` is None where its files name nobody, `has_cover` where it is not known."""
 
     album_id: AlbumId
     title: str
     artist_id: ArtistId | None
     year: int
     musicbrainz_id: str | None
+    has_cover: bool | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,7 @@ class Track:
     audio_hash: bytes
     read_point: ReadPoint | None
     descriptors: Descriptors | None
+    has_cover: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ class Registration:
     previous_path: bytes = b""
     musicbrainz_artist_id: str = ""
     musicbrainz_release_id: str = ""
+    has_cover: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,8 @@ class TrackFile:
     licence: str
     source: str
     mtime_ns: int | None = field(compare=False)
+    # A picture may come and go beside a file that stays as it is; None where nobody has looked.
+    has_cover: bool | None = field(compare=False)
     # These follow from the names; None where another release wrote them.
     artist_key: str | None = field(compare=False)
     search_title: str = field(compare=False)
@@ -227,6 +231,7 @@ def check_registration(given: Registration) -> TrackFile:
         licence=particulars.licence(given.licence),
         source=particulars.source(given.source),
         mtime_ns=fields.integer(given.mtime_ns, "mtime_ns", 0, 2**63 - 1) or None,
+        has_cover=given.has_cover,
         artist_key=names.artist_key,
         search_title=names.search_title,
         search_text=names.search_text,

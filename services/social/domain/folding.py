@@ -12,6 +12,18 @@ _LONGEST_SORTED_BYTES = 1_000
 _LETTERS = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n"}
 )
+# What people type in place of an apostrophe, and the letters of that look, such as the Hawaiian ʻokina: few who search
+# type them, or the same one. Some that Unicode would turn into a space and an accent are among them.
+_APOSTROPHES = dict.fromkeys(
+    map(
+        ord,
+        "'`\u00b4\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\u02ca\u02cb\u0374\u0384\u055a\u05f3"
+        "\u1fbd\u1fbf\u1fef\u1ffd\u1ffe\u2018\u2019\u201b\u2032\ua78b\ua78c\uff07\uff40",
+    )
+)
+_FOLDED = _LETTERS | _APOSTROPHES
+# Rock'n'Roll is three words. Where the letters before are fewer, the sign is one of the word's own (Uzbek o'n).
+_AND = re.compile(r"(?<=[^\W\d_]{3})['`\u00b4\u2018\u2019]n(?![^\W_])", re.IGNORECASE)
 # Marks that choose a picture of a sign, and say nothing.
 _SELECTORS = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
@@ -21,10 +33,11 @@ def folded(text: str) -> str:
 
     Done here and not by PostgreSQL's `unaccent`, so that it does not depend on the database's locale. Hangul comes
     apart in the compatibility form and is put together again: its jamo are letters and not accents. Nor are the vowel
-    signs of Indic and Thai: they are part of their word.
+    signs of Indic and Thai: they are part of their word. An apostrophe parts no word ("Don't" is "dont").
     """
-    compatible = unicodedata.normalize("NFKD", text).casefold()
-    apart = _SELECTORS.sub("", unicodedata.normalize("NFKD", compatible).translate(_LETTERS))
+    joined = _AND.sub(" n ", unicodedata.normalize("NFC", text)).translate(_APOSTROPHES)
+    compatible = unicodedata.normalize("NFKD", joined).casefold()
+    apart = _SELECTORS.sub("", unicodedata.normalize("NFKD", compatible).translate(_FOLDED))
     plain = unicodedata.normalize("NFC", "".join(letter for letter in apart if not unicodedata.combining(letter)))
     words = "".join(sign if _is_of_word(sign) else " " for sign in plain).split()
     return " ".join(words if any(sign.isalnum() for sign in plain) else text.casefold().split())

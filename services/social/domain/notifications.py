@@ -18,11 +18,12 @@ class NotificationKind(StrEnum):
     BADGE = "BADGE"
     JOB_ENDED = "JOB_ENDED"
     REPORT_DECIDED = "REPORT_DECIDED"
+    CONTENT_HIDDEN = "CONTENT_HIDDEN"
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """Something to tell. `subject_id` is the job that ended, or the report that was decided."""
+    """Something to tell. `subject_id` is the job that ended, or the report that was decided, or hid something."""
 
     notification_id: str
     kind: NotificationKind

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from services.social.domain import fields
+from services.social.domain.genres import GENRES
 from services.social.domain.ids import TrackId, is_id
 from services.social.errors import Malformed, Missing, OutOfRange
 
@@ -18,6 +19,12 @@ MOST_FILTER_TRACKS = 1_000
 MOST_TAGS = 20
 MOST_KEYS = 24
 MOST_BLOCKED = 10_000
+# As descriptors name them.
+KEYS = tuple(
+    f"{tonic} {mode}"
+    for mode in ("major", "minor")
+    for tonic in ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+)
 ARC_POINTS = (2, 20)
 PATH_LENGTH = (3, 100)
 MOST_OF_ARTIST_ON_PATH = 100
@@ -124,7 +131,7 @@ class Rules:
 
 
 def check_filter(wanted: TrackFilter, field: str) -> TrackFilter:
-    """Check which tracks may be chosen.
+    """Check which tracks may be chosen; genres and keys are spelt as tracks have them.
 
     Raises:
         Missing, Malformed, OutOfRange: With the field.
@@ -140,6 +147,10 @@ def check_filter(wanted: TrackFilter, field: str) -> TrackFilter:
     checked: dict[str, Any] = {
         name: _texts(getattr(wanted, name), f"{field}.{name}", most) for name, most in lists.items()
     }
+    for name, known in (("genres", GENRES), ("keys", KEYS)):
+        checked[name] = tuple(
+            _one_of(text, known, f"{field}.{name}[{index}]") for index, text in enumerate(checked[name])
+        )
     fields.count(len(wanted.track_ids), f"{field}.track_ids", MOST_FILTER_TRACKS)
     for index, track_id in enumerate(wanted.track_ids):
         if not is_id(track_id):
@@ -210,6 +221,13 @@ def _texts(given: Sequence[str], field: str, most: int) -> tuple[str, ...]:
         fields.line(text, f"{field}[{index}]", longest=LONGEST_TEXT, is_required=True)
         for index, text in enumerate(given)
     )
+
+
+def _one_of(text: str, known: Sequence[str], field: str) -> str:
+    for one in known:
+        if one.casefold() == text.casefold():
+            return one
+    raise Malformed(field, text, f"one of {', '.join(known)}")
 
 
 def _check_range(given: NumberRange | None, field: str) -> None:

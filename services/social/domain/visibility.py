@@ -28,13 +28,13 @@ def thing_of(playlist: Playlist) -> Thing:
     return Thing(playlist.owner_id, playlist.visibility, playlist.is_hidden, playlist.is_owner_active)
 
 
-def may_open(thing: Thing, viewer_id: UserId | None) -> bool:
+def may_open(thing: Thing, viewer_id: UserId | None, *, is_admin: bool = False) -> bool:
     """Say whether somebody who knows the id may see it; None for a guest.
 
-    Admins are nobody special here: they see what was reported to them, through the reports. A block does not close a
-    public playlist, which the same person could open without logging in.
+    Admins look at what moderation hid, who decide whether it stays so; else they are nobody special. A block does not
+    close a public playlist, which the same person could open without logging in.
     """
-    if viewer_id == thing.owner_id:
+    if viewer_id == thing.owner_id or (is_admin and thing.is_hidden):
         return True
     return thing.visibility is not Visibility.PRIVATE and not thing.is_hidden and thing.is_owner_active
 

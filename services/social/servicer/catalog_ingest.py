@@ -13,8 +13,9 @@ from services.social.domain.ids import RootId, TrackId, UserId, is_id, new_id
 from services.social.domain.moderation import Subject
 from services.social.errors import RootNotFound
 from services.social.servicer import catalog_messages as to
-from services.social.store import audit, catalog, stats
+from services.social.store import audit, catalog, ingest, stats
 from services.social.store.database import Database
+from services.social.wire import timestamp
 
 _DEFAULT_FAILED_PAGE, _LARGEST_PAGE = 50, 100
 
@@ -43,7 +44,14 @@ class CatalogIngest(catalog_pb2_grpc.CatalogServiceServicer):
                 admin_id = UserId(require_viewer().user_id)
                 detail: dict[str, object] = {"location": location}
                 await audit.add(connection, admin_id, "register_root", Subject.ROOT, root_id, detail=detail)
-        return catalog_pb2.RegisterRootResponse(root_id=root_id)
+            root = await ingest.find_root(connection, root_id)
+        return catalog_pb2.RegisterRootResponse(
+            root_id=root_id,
+            location=root.location,
+            created_at=timestamp(root.created_at),
+            track_count=root.tracks,
+            missing_count=root.missing,
+        )
 
     async def RegisterTracks(
         self,
@@ -76,6 +84,7 @@ class CatalogIngest(catalog_pb2_grpc.CatalogServiceServicer):
                 track.previous_path,
                 track.musicbrainz_artist_id,
                 track.musicbrainz_release_id,
+                track.has_cover if track.HasField("has_cover") else None,
             )
             for track in request.tracks
         ]

@@ -28,6 +28,7 @@ def track(found: Track) -> catalog_pb2.Track:
         audio_hash=found.audio_hash,
         read_point=read_point(found.read_point),
         descriptors=descriptors(found.descriptors),
+        has_cover=found.has_cover,
     )
 
 

@@ -20,6 +20,7 @@ from services.social.errors.playlists import EntryNotFound
 from services.social.events.playlists import playlist_changed
 from services.social.servicer import keys
 from services.social.servicer.playlist_messages import (
+    is_admin,
     person,
     playlist_id_of,
     shown,
@@ -197,7 +198,7 @@ class EditingServicer(editing_pb2_grpc.EditingServiceServicer):
         viewer_id, wanted = person(), [PlaylistId(one) for one in request.playlist_ids if is_id(one)]
         async with self._database.connection() as connection:
             found = await playlists.find_playlists(connection, wanted)
-            seen = [one for one in found if may_open(thing_of(one), viewer_id)]
+            seen = [one for one in found if may_open(thing_of(one), viewer_id, is_admin=is_admin())]
             liked = await engagement.liked_among(connection, viewer_id, [one.playlist_id for one in seen])
         return editing_pb2.BatchGetPlaylistsResponse(
             playlists=[to_playlist(one, viewer_id, one.playlist_id in liked) for one in seen]

@@ -6,15 +6,14 @@ from datetime import datetime
 import grpc
 
 from museed.social.v1 import accounts_pb2, engagement_pb2, engagement_pb2_grpc
-from services.chassis.auth import require_viewer, viewer
+from services.chassis.auth import require_viewer
 from services.social.actions import engaging
 from services.social.domain import fields, paging
-from services.social.domain.accounts import Role
 from services.social.domain.comments import Comment, check_text
 from services.social.domain.idempotency import check_key, digest_of
 from services.social.domain.ids import CommentId, PlaylistId, UserId, is_id
 from services.social.errors.engagement import CommentNotFound
-from services.social.servicer.playlist_messages import person, playlist_id_of, shown
+from services.social.servicer.playlist_messages import is_admin, person, playlist_id_of, shown
 from services.social.store import accounts, comments, engagement, first_pages, playlists
 from services.social.store.claims import Claim
 from services.social.store.database import Database
@@ -120,8 +119,8 @@ class EngagementServicer(engagement_pb2_grpc.EngagementServiceServicer):
         key = paging.decode_token(scope, request.page_token, [is_id])
         before = None if key is None else CommentId(str(key[0]))
         async with self._database.connection() as connection:
-            await playlists.open_for(connection, playlist_id, viewer_id)
-            found = await comments.comments_of(connection, playlist_id, viewer_id, _is_admin(), before, size + 1)
+            await playlists.open_for(connection, playlist_id, viewer_id, is_admin=is_admin())
+            found = await comments.comments_of(connection, playlist_id, viewer_id, is_admin(), before, size + 1)
         page = paging.cut(found, size, scope, _comment_key)
         return engagement_pb2.ListCommentsResponse(
             comments=[_comment(one) for one in page.items], next_page_token=page.next_token
@@ -172,7 +171,7 @@ class EngagementServicer(engagement_pb2_grpc.EngagementServiceServicer):
         fields.count(size * len(request.playlist_ids), "playlist_ids", _MOST_LISTED)
         async with self._database.snapshot() as connection:
             seen = await first_pages.openable_among(connection, person(), wanted)
-            found = await first_pages.comments_of_each(connection, seen, person(), _is_admin(), size + 1)
+            found = await first_pages.comments_of_each(connection, seen, person(), is_admin(), size + 1)
         answer = engagement_pb2.BatchListCommentsResponse()
         for playlist_id, listed in found.items():
             page = paging.cut(listed, size, _comments_scope(playlist_id), _comment_key)
@@ -208,11 +207,6 @@ def _wanted(page_size: int, playlist_ids: Sequence[str]) -> tuple[int, list[Play
     fields.count(len(playlist_ids), "playlist_ids", _MOST_PLAYLISTS)
     size = paging.page_size(page_size, _DEFAULT_PAGE, _LARGEST_PAGE)
     return size, [PlaylistId(one) for one in playlist_ids if is_id(one)]
-
-
-def _is_admin() -> bool:
-    who = viewer()
-    return who is not None and who.is_person and who.role == Role.ADMIN
 
 
 def _comments_scope(playlist_id: PlaylistId) -> str:

@@ -180,6 +180,7 @@ def _root_file(file: ingest.RootFile) -> ingest_pb2.RootFile:
         mtime_ns=file.mtime_ns,
         file_hash=file.file_hash,
         audio_hash=file.audio_hash,
+        has_cover=file.has_cover,
     )
     if file.missing_since is not None:
         message.missing_since.FromDatetime(file.missing_since)

@@ -23,6 +23,7 @@ def album(found: Album) -> library_pb2.Album:
         artist_id=found.artist_id or "",
         year=found.year,
         musicbrainz_release_id=found.musicbrainz_id or "",
+        has_cover=found.has_cover,
     )
 
 

@@ -75,4 +75,7 @@ class NotificationServicer(notifications_pb2_grpc.NotificationServiceServicer):
             if request.up_to_id:
                 await notifications.mark_read_up_to(connection, user_id, request.up_to_id, now)
             count = await notifications.count_unread(connection, user_id, MOST_UNREAD)
-        return notifications_pb2.MarkReadResponse(unread_count=count)
+            found = await notifications.marked(connection, user_id, ids, request.up_to_id or None, _MOST_MARKED)
+        return notifications_pb2.MarkReadResponse(
+            unread_count=count, notifications=[to_notification(one) for one in found]
+        )

@@ -2,6 +2,7 @@
 
 from museed.social.v1 import playlists_pb2
 from services.chassis.auth import viewer
+from services.social.domain.accounts import Role
 from services.social.domain.ids import PlaylistId, UserId, is_id
 from services.social.domain.playlists import Entry, Playlist, Visibility
 from services.social.errors import Malformed, PlaylistNotFound
@@ -14,6 +15,12 @@ def person() -> UserId | None:
     """Return the person who calls, None for a guest; a job token speaks for one job, and not for its owner."""
     who = viewer()
     return UserId(who.user_id) if who is not None and who.is_person else None
+
+
+def is_admin() -> bool:
+    """Say whether an admin calls, and not a program with less than their rights."""
+    who = viewer()
+    return who is not None and who.is_person and who.role == Role.ADMIN
 
 
 def playlist_id_of(given: str) -> PlaylistId:

@@ -13,6 +13,7 @@ from services.social.domain.playlists import check_edit, edited
 from services.social.errors import PlaylistNotFound
 from services.social.events.playlists import playlist_changed, playlist_deleted
 from services.social.servicer.playlist_messages import (
+    is_admin,
     person,
     playlist_id_of,
     shown,
@@ -41,7 +42,7 @@ class PlaylistServicer(playlists_pb2_grpc.PlaylistServiceServicer):
         """Return a playlist with its entries."""
         viewer_id, playlist_id = person(), playlist_id_of(request.playlist_id)
         async with self._database.snapshot() as connection:
-            found = await playlists.open_for(connection, playlist_id, viewer_id)
+            found = await playlists.open_for(connection, playlist_id, viewer_id, is_admin=is_admin())
             entries = await playlists.entries_of(connection, playlist_id)
             liked = await engagement.liked_among(connection, viewer_id, [playlist_id])
         return playlists_pb2.GetPlaylistResponse(

@@ -10,9 +10,12 @@ SELECT_ARTISTS = """
 SELECT artist_id, name, musicbrainz_id, (SELECT count(*) FROM tracks WHERE tracks.artist_id = artists.artist_id)
 FROM artists WHERE artist_id = ANY ($1::uuid[])
 """
-SELECT_ALBUMS = """
-SELECT album_id, title, artist_id, year, musicbrainz_id FROM albums WHERE album_id = ANY ($1::uuid[])
-"""
+# Of the tracks that a gateway looks at for an album's picture; null where none has one, but one may.
+_HAS_COVER = """true = ANY (ARRAY(
+    SELECT has_cover FROM tracks WHERE tracks.album_id = albums.album_id ORDER BY relative_path, track_id LIMIT 12
+))"""
+_ALBUM = f"album_id, title, artist_id, year, musicbrainz_id, {_HAS_COVER} AS has_cover"
+SELECT_ALBUMS = f"SELECT {_ALBUM} FROM albums WHERE album_id = ANY ($1::uuid[])"
 SELECT_DETAILS = """
 SELECT track_id, artist_id, album_id, is_genre_known, sub_genres, source_tags, isrc, musicbrainz_recording_id, licence,
     source, missing_since
@@ -49,10 +52,10 @@ FROM unnest($1::uuid[]) AS wanted (owner_id) CROSS JOIN LATERAL (
     ORDER BY relative_path, track_id LIMIT $2
 ) AS found ORDER BY wanted.owner_id, found.relative_path, found.track_id
 """
-FIRST_ALBUMS_OF_ARTISTS = """
+FIRST_ALBUMS_OF_ARTISTS = f"""
 SELECT wanted.artist_id AS owner_id, found.*
 FROM unnest($1::uuid[]) AS wanted (artist_id) CROSS JOIN LATERAL (
-    SELECT search_title, album_id, title, artist_id, year, musicbrainz_id FROM albums
+    SELECT search_title, {_ALBUM} FROM albums
     WHERE albums.artist_id = wanted.artist_id AND EXISTS (SELECT FROM tracks WHERE tracks.album_id = albums.album_id)
     ORDER BY search_title, album_id LIMIT $2
 ) AS found ORDER BY owner_id, found.search_title, found.album_id
@@ -127,6 +130,6 @@ async def first_albums_of_artists(
     """Return the first albums of each artist that has any, by title, each with the folded title."""
     found: dict[ArtistId, list[tuple[str, Album]]] = {}
     for row in await connection.fetch(FIRST_ALBUMS_OF_ARTISTS, list(dict.fromkeys(artist_ids)), limit):
-        album = Album(row["album_id"], row["title"], row["artist_id"], row["year"], row["musicbrainz_id"])
-        found.setdefault(ArtistId(row["owner_id"]), []).append((row["search_title"], album))
+        owner_id, title, *album = row
+        found.setdefault(ArtistId(owner_id), []).append((title, Album(*album)))
     return found

@@ -43,6 +43,7 @@ _TYPES = {
     "licence": "text",
     "source": "text",
     "mtime_ns": "bigint",
+    "has_cover": "boolean",
     "artist_key": "text",
     "search_title": "text",
     "search_text": "text",
@@ -70,13 +71,16 @@ SET ({FILE_COLUMNS}, refined, missing_since, updated_at) = ROW ({_GIVEN_VALUES},
 FROM unnest($2::uuid[], {_GIVEN_ARRAYS}) AS given (track_id, {FILE_COLUMNS})
 WHERE tracks.root_id = $1 AND tracks.track_id = given.track_id
 """
-# What is nobody's news: the file is there, and was written then.
+# What is nobody's news: the file is there, was written then, and has a picture or none.
 SEE_TRACKS = """
-UPDATE tracks SET mtime_ns = coalesce(given.mtime_ns, tracks.mtime_ns), missing_since = NULL
-FROM unnest($1::uuid[], $2::bigint[]) AS given (track_id, mtime_ns)
+UPDATE tracks
+SET mtime_ns = coalesce(given.mtime_ns, tracks.mtime_ns), has_cover = coalesce(given.has_cover, tracks.has_cover),
+    missing_since = NULL
+FROM unnest($1::uuid[], $2::bigint[], $3::boolean[]) AS given (track_id, mtime_ns, has_cover)
 WHERE tracks.track_id = given.track_id
     AND (missing_since IS NOT NULL
-        OR (given.mtime_ns IS NOT NULL AND given.mtime_ns IS DISTINCT FROM tracks.mtime_ns))
+        OR (given.mtime_ns IS NOT NULL AND given.mtime_ns IS DISTINCT FROM tracks.mtime_ns)
+        OR (given.has_cover IS NOT NULL AND given.has_cover IS DISTINCT FROM tracks.has_cover))
 """
 # Two may change places: both leave first. No path of a file begins with NUL.
 LEAVE_PATHS = (
@@ -89,7 +93,7 @@ TRACK_COLUMNS = f"""
     track.audio_hash, coalesce(embedding.duration_seconds, track.header_seconds) AS duration_seconds,
     coalesce(embedding.tags, '[]'::jsonb) AS tags, coalesce(progress.state, 'PENDING') AS state,
     coalesce(progress.failure_reason, '') AS failure_reason, coalesce(progress.failure_message, '') AS failure_message,
-    progress.stream_created_at, progress.sequence, {descriptors.COLUMNS}
+    progress.stream_created_at, progress.sequence, track.has_cover, {descriptors.COLUMNS}
 """
 TRACK_TABLES = """
     tracks AS track
@@ -161,9 +165,10 @@ async def leave_paths(connection: Connection, track_ids: Sequence[TrackId]) -> N
 
 
 async def see_tracks(connection: Connection, files: Sequence[tuple[TrackId, TrackFile]]) -> None:
-    """Note that files are there, and when they were last written; nothing else of them differs."""
+    """Note that files are there, when they were last written, and their pictures; nothing else of them differs."""
     if files:
-        await connection.execute(SEE_TRACKS, [each for each, _ in files], [file.mtime_ns for _, file in files])
+        columns = zip(*((track_id, file.mtime_ns, file.has_cover) for track_id, file in files), strict=True)
+        await connection.execute(SEE_TRACKS, *map(list, columns))
 
 
 async def find_tracks(
@@ -208,6 +213,7 @@ def to_track(row: asyncpg.Record) -> Track:
         row["audio_hash"],
         read_point,
         descriptors.from_row(row),
+        row["has_cover"],
     )
 
 

@@ -12,15 +12,16 @@ from services.social.store.database import Connection
 # By tracks_place_unique: a path may be longer than what an index entry holds, its hash is not.
 LIST_ROOT_FILES = """
 SELECT path_hash, track_id, relative_path, size_bytes, coalesce(mtime_ns, 0) AS mtime_ns, file_hash, audio_hash,
-    missing_since
+    missing_since, has_cover
 FROM tracks WHERE root_id = $1 AND path_hash > $2 ORDER BY path_hash LIMIT $3
 """
-LIST_ROOTS = """
+_ROOT = """
 SELECT root_id, location, created_at,
     (SELECT count(*) FROM tracks WHERE tracks.root_id = roots.root_id) AS tracks,
     (SELECT count(*) FROM tracks WHERE tracks.root_id = roots.root_id AND missing_since IS NOT NULL) AS missing
-FROM roots WHERE $1::uuid IS NULL OR root_id > $1 ORDER BY root_id LIMIT $2
-"""
+FROM roots"""
+LIST_ROOTS = f"{_ROOT} WHERE $1::uuid IS NULL OR root_id > $1 ORDER BY root_id LIMIT $2"
+FIND_ROOT = f"{_ROOT} WHERE root_id = $1"
 MARK_MISSING = """
 UPDATE tracks SET missing_since = $3
 WHERE root_id = $1 AND missing_since IS NULL
@@ -59,7 +60,7 @@ RETURNING track_id
 
 @dataclass(frozen=True, slots=True)
 class RootFile:
-    """A file as it was registered; `mtime_ns` 0 is not known, `missing_since` None is there."""
+    """A file as it was registered; `mtime_ns` 0 and `has_cover` None are not known, `missing_since` None is there."""
 
     path_hash: bytes
     track_id: TrackId
@@ -69,6 +70,7 @@ class RootFile:
     file_hash: bytes
     audio_hash: bytes
     missing_since: datetime | None
+    has_cover: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,13 @@ class Root:
 async def roots(connection: Connection, after: RootId | None, limit: int) -> list[Root]:
     """List roots by id, which is by age, those after `after`."""
     return [Root(**dict(row)) for row in await connection.fetch(LIST_ROOTS, after, limit)]
+
+
+async def find_root(connection: Connection, root_id: RootId) -> Root:
+    """Return a root that is there."""
+    row = await connection.fetchrow(FIND_ROOT, root_id)
+    assert row is not None
+    return Root(**dict(row))
 
 
 async def root_files(connection: Connection, root_id: RootId, after: bytes, limit: int) -> list[RootFile]:

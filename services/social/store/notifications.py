@@ -25,7 +25,8 @@ _SHOWN = f"""(
         AND NOT {blocked("n.actor_id", "$1::uuid")}
     ))
     AND (n.playlist_id IS NULL OR p.playlist_id IS NOT NULL)
-    AND (n.comment_id IS NULL OR (c.comment_id IS NOT NULL AND c.deleted_at IS NULL AND c.hidden_at IS NULL))
+    AND (n.comment_id IS NULL OR (c.comment_id IS NOT NULL AND c.deleted_at IS NULL
+        AND (c.hidden_at IS NULL OR n.kind = 'CONTENT_HIDDEN')))
     AND (n.kind <> 'FOLLOWED' OR f.at IS NOT NULL) AND (n.kind <> 'LIKED' OR l.at IS NOT NULL)
 )"""
 _COLUMNS = """
@@ -48,6 +49,11 @@ COUNT_UNREAD = f"""
 SHOWN = f"""
     SELECT n.notification_id {_FROM}
     WHERE n.user_id = $1 AND n.notification_id = ANY ($2::uuid[]) AND {_SHOWN}
+"""
+ASKED = f"""
+    SELECT {_COLUMNS} {_FROM}
+    WHERE n.user_id = $1 AND (n.notification_id = ANY ($2::uuid[]) OR n.notification_id <= $3::uuid) AND {_SHOWN}
+    ORDER BY n.notification_id DESC LIMIT $4
 """
 # In one order: two who mark the same never wait for each other.
 MARK_READ = """
@@ -99,6 +105,14 @@ async def mark_read_up_to(connection: Connection, user_id: UserId, last_id: str,
     """Mark all of a person's notifications up to one as read, newest first, in batches: cut short, it is done again."""
     while len(await connection.fetch(MARK_READ_UP_TO, user_id, last_id, now, _MARK_BATCH)) == _MARK_BATCH:
         pass
+
+
+async def marked(
+    connection: Connection, user_id: UserId, notification_ids: Sequence[str], last_id: str | None, limit: int
+) -> list[Notification]:
+    """Return the newest of a person's among these ids and all up to `last_id`, as their list has them."""
+    rows = await connection.fetch(ASKED, user_id, notification_ids, last_id, limit)
+    return [_notification(row) for row in rows]
 
 
 async def delete_old(connection: Connection, before: str, limit: int) -> int:

@@ -115,14 +115,16 @@ async def lock_playlist(connection: Connection, playlist_id: PlaylistId) -> Play
     return await find_playlist(connection, playlist_id)
 
 
-async def open_for(connection: Connection, playlist_id: PlaylistId, viewer_id: UserId | None) -> Playlist:
-    """Return a playlist that somebody, or a guest, may open.
+async def open_for(
+    connection: Connection, playlist_id: PlaylistId, viewer_id: UserId | None, *, is_admin: bool = False
+) -> Playlist:
+    """Return a playlist that somebody, or a guest, may open; an admin also what is hidden.
 
     Raises:
         PlaylistNotFound: There is none, or it is not for them.
     """
     found = await find_playlist(connection, playlist_id)
-    if found is None or not may_open(thing_of(found), viewer_id):
+    if found is None or not may_open(thing_of(found), viewer_id, is_admin=is_admin):
         raise PlaylistNotFound(playlist_id)
     return found
 

@@ -1,17 +1,23 @@
-"""Writes what follows from the names of tracks: their artists, their albums, and the letters they are found by."""
+"""Writes what follows from the names of tracks: their artists, their albums, and the letters they are found by.
 
+`tracks.refined` is the revision of it: 0 is to be made, 1 was folded with an apostrophe between two words.
+"""
+
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import astuple
 
 from services.social.domain.artists import Named, folder_key
 from services.social.domain.ids import TrackId, new_id
 from services.social.domain.search_names import key_of, search_name, track_names
+from services.social.store import refolding
 from services.social.store.database import Connection
 
-# Whoever registers a track meanwhile is passed over: its turn comes again.
+# New ones come first. Whoever registers a track meanwhile is passed over: its turn comes again.
 TAKE_UNREFINED = """
-SELECT track_id, title, artist, album, relative_path, year, musicbrainz_artist_id, musicbrainz_release_id FROM tracks
-WHERE refined < 1 ORDER BY track_id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
+SELECT track_id, title, artist, album, relative_path, year, musicbrainz_artist_id, musicbrainz_release_id,
+    refined, artist_id, album_id
+FROM tracks WHERE refined < 2 ORDER BY refined, track_id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
 """
 # In the order of keys: two who add the same names wait for each other, and never both.
 INSERT_ARTISTS = """
@@ -73,7 +79,7 @@ REFINE = """
 UPDATE tracks
 SET artist_id = found.artist_id, album_id = found.album_id, artist_key = found.artist_key,
     search_title = found.search_title, search_text = found.search_text,
-    search_jamo = found.search_jamo, search_initials = found.search_initials, refined = 1
+    search_jamo = found.search_jamo, search_initials = found.search_initials, refined = 2
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
     AS found (track_id, artist_id, album_id, artist_key, search_title, search_text, search_jamo, search_initials)
 WHERE tracks.track_id = found.track_id
@@ -90,10 +96,18 @@ async def refine(connection: Connection, limit: int) -> int:
         limit: Most tracks.
     """
     rows = await connection.fetch(TAKE_UNREFINED, limit)
-    tracks = [Named(TrackId(row["track_id"]), *tuple(row)[1:]) for row in rows]
-    if not tracks:
+    if not rows:
         return 0
+    tracks = [Named(TrackId(row["track_id"]), *tuple(row)[1:-3]) for row in rows]
+    pairs = zip(rows, tracks, strict=True)
+    before = [(row["artist_id"], row["album_id"], track) for row, track in pairs if row["refined"]]
+    merged = await refolding.refold_artists(connection, sorted({one for one, _, _ in before if one}))
     artists = await _artists(connection, tracks)
+    of_albums: defaultdict[str, list[Named]] = defaultdict(list)
+    for _, album_id, track in before:
+        if album_id:
+            of_albums[album_id].append(track)
+    await refolding.refold_albums(connection, of_albums, artists, merged)
     keys = {track.track_id: _album_key(track, artists) for track in tracks if key_of(track.album)}
     albums = await _albums(connection, tracks, keys)
     written = []

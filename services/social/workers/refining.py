@@ -16,10 +16,12 @@ class Refiner:
 
     Args:
         database: Where tracks are.
+        batch_size: Most tracks of a transaction.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, batch_size: int = _BATCH_SIZE) -> None:
         self._database = database
+        self._batch_size = batch_size
 
     async def run(self) -> None:
         """Refine for ever, until cancelled."""
@@ -34,4 +36,4 @@ class Refiner:
 
     async def _refine_batch(self) -> int:
         async with self._database.transaction() as connection:
-            return await refine.refine(connection, _BATCH_SIZE)
+            return await refine.refine(connection, self._batch_size)

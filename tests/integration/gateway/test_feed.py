@@ -6,6 +6,7 @@ import pytest
 
 from museed.social.v1 import editing_pb2, engagement_pb2, feed_pb2, jobs_pb2, jobwork_pb2, notifications_pb2
 from services.chassis.errors import FailedPrecondition, InvalidArgument
+from tests.fakes.answers import NOW
 from tests.fakes.upstreams import new_id, timestamp
 from tests.integration.gateway.conftest import Gateway
 
@@ -232,9 +233,13 @@ async def test_notifications_tell_what_belongs_to_their_kind(gateway: Gateway) -
 
 async def test_notifications_are_marked_one_by_one_and_up_to_one(gateway: Gateway) -> None:
     document = f"""mutation($input: MarkNotificationsReadInput!) {{ markNotificationsRead(input: $input) {{
-      ... on MarkNotificationsReadSuccess {{ unreadCount }} {ERROR} }} }}"""
-    gateway.social.answers["MarkRead"] = notifications_pb2.MarkReadResponse(unread_count=4)
+      ... on MarkNotificationsReadSuccess {{ unreadCount notifications {{ notificationId readAt }} }} {ERROR} }} }}"""
     ids = [new_id(), new_id()]
+    read = notifications_pb2.Notification(
+        notification_id=ids[0], kind=notifications_pb2.NOTIFICATION_KIND_JOB_ENDED, at=timestamp(),
+        read_at=timestamp(),
+    )  # fmt: skip
+    gateway.social.answers["MarkRead"] = notifications_pb2.MarkReadResponse(unread_count=4, notifications=[read])
     for sent, request in (
         ({"notificationIds": ids}, notifications_pb2.MarkReadRequest(notification_ids=ids)),
         ({"upToId": ids[0]}, notifications_pb2.MarkReadRequest(up_to_id=ids[0])),
@@ -242,7 +247,10 @@ async def test_notifications_are_marked_one_by_one_and_up_to_one(gateway: Gatewa
          notifications_pb2.MarkReadRequest(notification_ids=ids[:1], up_to_id=ids[1])),
     ):  # fmt: skip
         found = (await gateway.data(document, {"input": sent}, gateway.bearer()))["markNotificationsRead"]
-        assert found == {"unreadCount": 4}
+        assert found == {
+            "unreadCount": 4,
+            "notifications": [{"notificationId": ids[0], "readAt": NOW.isoformat()}],
+        }
         assert gateway.social.requests["MarkRead"] == request
     gateway.social.calls.clear()
     bad = {"notificationIds": [ids[0], "x"]}

@@ -13,7 +13,7 @@ from tests.integration.gateway.test_mutations import DIGEST, ERROR, REGISTER, UN
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FILES = """query($rootId: ID!, $pageToken: String) { rootFiles(rootId: $rootId, pageSize: 7, pageToken: $pageToken) {
-  files { trackId relativePathBase64 sizeBytes mtimeNs fileHash audioHash missingSince } nextPageToken } }"""
+  files { trackId relativePathBase64 sizeBytes mtimeNs fileHash audioHash missingSince hasCover } nextPageToken } }"""
 MARK = f"""mutation($input: MarkMissingInput!) {{ markMissing(input: $input) {{ __typename
   ... on MarkMissingSuccess {{ markedCount }} {ERROR} }} }}"""
 VECTORS = """query($encoderId: String!, $rootId: ID, $pageToken: String) {
@@ -40,6 +40,7 @@ async def test_everything_that_a_source_says_reaches_social(gateway: Gateway) ->
         "licence": "CC BY",
         "source": "fma",
         "mtimeNs": MTIME,
+        "hasCover": False,
         "previousPathBase64": encoded(b"caf\xe9.mp3"),
     }
     tracks = [registration(**more), registration(relativePath="bare.ogg")]
@@ -50,6 +51,7 @@ async def test_everything_that_a_source_says_reaches_social(gateway: Gateway) ->
     assert (first.musicbrainz_artist_id[-1], first.musicbrainz_release_id[-1]) == ("1", "2")
     assert (first.licence, first.source, first.mtime_ns) == ("CC BY", "fma", int(MTIME))
     assert first.previous_path == b"caf\xe9.mp3"
+    assert (first.has_cover, first.HasField("has_cover"), bare.HasField("has_cover")) == (False, True, False)
     assert (bare.genre, list(bare.tags), bare.mtime_ns, bare.previous_path) == ("", [], 0, b"")
 
 
@@ -80,7 +82,7 @@ async def test_known_files_are_paged(gateway: Gateway) -> None:
     }
     gateway.social.root_files = [
         ingest_pb2.RootFile(track_id=UNKNOWN, relative_path=b"caf\xe9.mp3", **known),
-        ingest_pb2.RootFile(track_id=UNKNOWN, relative_path=b"gone.mp3", missing_since=since, **known),
+        ingest_pb2.RootFile(track_id=UNKNOWN, relative_path=b"gone.mp3", missing_since=since, has_cover=False, **known),
     ]
     admin = gateway.bearer(role="admin")
     first = (await gateway.data(FILES, {"rootId": UNKNOWN}, admin))["rootFiles"]
@@ -94,6 +96,7 @@ async def test_known_files_are_paged(gateway: Gateway) -> None:
                 "fileHash": "01" * 32,
                 "audioHash": "02" * 32,
                 "missingSince": None,
+                "hasCover": None,
             }
         ],
         "nextPageToken": "1",
@@ -102,6 +105,7 @@ async def test_known_files_are_paged(gateway: Gateway) -> None:
     second = (await gateway.data(FILES, {"rootId": UNKNOWN, "pageToken": "1"}, admin))["rootFiles"]
     assert second["nextPageToken"] is None
     assert second["files"][0]["missingSince"] == "2026-05-28T20:26:40+00:00"
+    assert second["files"][0]["hasCover"] is False
 
 
 async def test_missing_files_are_passed_on_in_their_own_bytes(gateway: Gateway) -> None:

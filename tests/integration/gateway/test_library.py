@@ -118,6 +118,14 @@ async def test_details_tell_all_that_is_known_and_null_where_nothing_is(gateway:
         "album": None,
     }
     assert found["c"]["details"] is None
+    for has_cover, urls in (
+        (True, [f"/tracks/{full.track_id}/cover", f"/albums/{ALBUM_ID}/cover"]),
+        (False, [None] * 2),
+    ):
+        full.has_cover = has_cover
+        put_albums(gateway, library_pb2.Album(album_id=ALBUM_ID, title="First", has_cover=has_cover))
+        found = await gateway.data(document, ids)
+        assert [found["a"]["coverUrl"], found["a"]["details"]["album"]["coverUrl"]] == urls
 
 
 async def test_details_of_a_playlist_take_one_call_a_kind_whatever_its_length(gateway: Gateway) -> None:

@@ -442,7 +442,7 @@ async def test_malformed_registration_is_refused_before_social(
 
 async def test_only_admins_register(gateway: Gateway) -> None:
     document = f"""mutation($input: RegisterRootInput!) {{ registerRoot(input: $input) {{ __typename
-      ... on RegisterRootSuccess {{ rootId }} {ERROR} }} }}"""
+      ... on RegisterRootSuccess {{ rootId root {{ id location trackCount missingCount }} }} {ERROR} }} }}"""
     found = await gateway.data(document, {"input": {"location": "/music"}}, gateway.bearer())
     assert found["registerRoot"]["__typename"] == "ForbiddenError"
     assert gateway.behind.spent() == {}
@@ -450,5 +450,11 @@ async def test_only_admins_register(gateway: Gateway) -> None:
     assert found["registerRoot"] == {
         "__typename": "RegisterRootSuccess",
         "rootId": "0190a000-0000-7000-8000-00000000000a",
+        "root": {
+            "id": base64.b64encode(b"Root:0190a000-0000-7000-8000-00000000000a").decode(),
+            "location": "/music",
+            "trackCount": 3,
+            "missingCount": 1,
+        },
     }
     assert gateway.social.requests["RegisterRoot"].location == "/music"

@@ -222,16 +222,21 @@ async def test_similar_tracks_keep_the_index_order_and_skip_the_deleted(gateway:
     seed, near, gone, far = gateway.social.add_tracks(4)
     del gateway.social.tracks[gone.track_id]
     gateway.retriever.hits = [(near.track_id, 0.75), (gone.track_id, 0.5), (far.track_id, -0.25)]
-    document = "query($id: ID!) { similarTracks(trackId: $id, first: 3) { edges { similarity node { title } } } }"
+    document = (
+        "query($id: ID!) { similarTracks(trackId: $id, first: 3) { edges { similarity quantile node { title } } } }"
+    )
     for form in (seed.track_id, seed.track_id.upper(), global_id("Track", seed.track_id)):
         found = await gateway.data(document, {"id": form})
         assert found["similarTracks"]["edges"] == [
-            {"similarity": 0.75, "node": {"title": "Track 001"}},
-            {"similarity": -0.25, "node": {"title": "Track 003"}},
+            {"similarity": 0.75, "quantile": 0.25, "node": {"title": "Track 001"}},
+            {"similarity": -0.25, "quantile": 0.25, "node": {"title": "Track 003"}},
         ]
         assert gateway.retriever.requests["Search"].track_id == seed.track_id
     assert gateway.behind.spent() == {"Search": 3, "BatchGetTracks": 3}
     assert not gateway.social.requests["BatchGetTracks"].leave_out_blocked  # a guest blocks nothing
+    gateway.retriever.hits = gateway.retriever.hits[:1]
+    found = await gateway.data(document, {"id": seed.track_id})
+    assert [edge["quantile"] for edge in found["similarTracks"]["edges"]] == [None]
 
 
 async def test_similar_tracks_leave_out_what_the_caller_blocks_unless_they_want_it(gateway: Gateway) -> None:

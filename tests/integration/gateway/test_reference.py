@@ -7,6 +7,7 @@ import pytest
 
 from museed.social.v1 import reference_pb2
 from services.chassis.errors import FailedPrecondition, NotFound, ResourceExhausted
+from services.gateway.schema.rules import GENRES, KEYS
 from tests.fakes.upstreams import new_id
 from tests.integration.gateway.conftest import Gateway
 
@@ -147,6 +148,20 @@ async def test_filter_reaches_social_and_the_index(gateway: Gateway) -> None:
         )  # fmt: skip
     body = await gateway.run(document, {"id": track.track_id, "filter": {"trackIds": ["x"]}}, gateway.bearer())
     assert [error["extensions"]["field"] for error in body["errors"]] == ["filter.trackIds[0]"] * 2
+    only_near = """query($id: ID!, $filter: TrackFilterInput) {
+      similarTracks(trackId: $id, filter: $filter) { nodes { id } } }"""
+    for bad, field, known in (
+        ({"genres": ["rock", "Polka"]}, "filter.genres[1]", GENRES),
+        ({"keys": ["Db major"]}, "filter.keys[0]", KEYS),
+    ):
+        gateway.retriever.calls.clear()
+        body = await gateway.run(only_near, {"id": track.track_id, "filter": bad})
+        (error,) = body["errors"]
+        assert error["extensions"] == {
+            "code": "INVALID_ARGUMENT", "reason": "MALFORMED", "field": field, "value": next(iter(bad.values()))[-1],
+            "limit": f"one of {', '.join(known)}",
+        }  # fmt: skip
+        assert "Search" not in gateway.retriever.calls
     await gateway.data(document, {"id": track.track_id}, gateway.bearer())
     assert not gateway.retriever.requests["Search"].HasField("filter")
 

@@ -51,6 +51,17 @@ def share(gateway: Gateway, count: int = 2, **more: Any) -> playlists_pb2.Playli
     return shared
 
 
+async def test_previews_show_the_first_picture_that_there_may_be(gateway: Gateway) -> None:
+    playlist = share(gateway, 3)
+    entries = [entry.track_id for entry in gateway.social.playlists[playlist.playlist_id].entries]
+    for bare in range(4):
+        for number, track_id in enumerate(entries):
+            gateway.social.tracks[track_id].has_cover = number >= bare
+        page = Page((await gateway.http.get("/p/a-slug")).text)
+        expected = f"{gateway.url}/tracks/{entries[bare]}/cover" if bare < 3 else None
+        assert page.meta().get("og:image") == expected
+
+
 async def test_previews_find_what_it_is(gateway: Gateway) -> None:
     playlist = share(gateway, description="On the roof.\n\nAll night.")
     response = await gateway.http.get("/p/a-slug")

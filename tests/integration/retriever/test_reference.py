@@ -256,6 +256,12 @@ async def test_matches_tell_shared_tags_and_how_near_that_is(running: Retriever,
     for one in (first, second):
         assert one.quantile == pytest.approx(float((pairs < one.similarity).mean()), abs=0.001)
     assert not (await match(running, demo, k=1)).matches[0].shared_tags
+    for damping in (0.0, 0.5):
+        near = retriever_pb2.SearchRequest(track_id="t007", k=5, with_quantiles=True, hub_damping=damping)
+        for hit in (await running.stub.Search(near, timeout=30)).hits:
+            assert hit.quantile == pytest.approx(float((pairs < hit.similarity).mean()), abs=0.001)
+    plain = await running.stub.Search(retriever_pb2.SearchRequest(track_id="t007", k=5), timeout=30)
+    assert not any(hit.HasField("quantile") for hit in plain.hits)
 
 
 async def test_an_empty_index_matches_nothing(running: Retriever) -> None:

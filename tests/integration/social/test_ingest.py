@@ -106,6 +106,28 @@ async def test_files_of_a_root_are_listed_once_each_whatever_the_page(
     assert len((await ingest.files(root_id)).files) == 8
 
 
+async def test_pictures_are_known_as_they_were_told_last(social: Client, admin: Person, ingest: Ingest) -> None:
+    root_id = await social.register_root(admin)
+
+    async def tell(has_cover: bool | None, **more: str) -> list[object]:
+        told = registration("one", **more)
+        if has_cover is not None:
+            told.has_cover = has_cover
+        (outcome,) = await social.register(admin, root_id, [told])
+        (file,), track = (await ingest.files(root_id)).files, await social.track(outcome.track_id)
+        shown = [each.has_cover if each.HasField("has_cover") else None for each in (file, track)]
+        return [outcome.outcome, *shown]
+
+    # A picture is no news of a file; who says nothing of it changes nothing, but for another file.
+    assert await tell(None) == [catalog_pb2.REGISTRATION_OUTCOME_CREATED, None, None]
+    unchanged = catalog_pb2.REGISTRATION_OUTCOME_UNCHANGED
+    for has_cover, known in ((False, False), (None, False), (True, True), (None, True), (False, False)):
+        assert await tell(has_cover) == [unchanged, known, known]
+    retagged = catalog_pb2.REGISTRATION_OUTCOME_RETAGGED
+    assert await tell(True, title="Other") == [retagged, True, True]
+    assert await tell(None, title="Another") == [retagged, None, None]
+
+
 async def test_roots_are_listed_page_by_page_with_their_tracks(social: Client, admin: Person, ingest: Ingest) -> None:
     await encoder_known(social)
     locations = [f"/music/{number}" for number in range(3)]
@@ -126,6 +148,15 @@ async def test_roots_are_listed_page_by_page_with_their_tracks(social: Client, a
     assert [(root.root_id, root.location) for root in found] == list(zip(root_ids, locations, strict=True))
     assert [(root.track_count, root.missing_count) for root in found] == [(0, 0), (2, 1), (0, 0)]
     assert all(root.created_at.seconds for root in found)
+    again = catalog_pb2.RegisterRootRequest(location=locations[1] + "/")
+    same = await social.catalog.RegisterRoot(again, timeout=TIMEOUT_S, metadata=admin.metadata)
+    assert same == catalog_pb2.RegisterRootResponse(
+        root_id=root_ids[1],
+        location=locations[1],
+        created_at=found[1].created_at,
+        track_count=2,
+        missing_count=1,
+    )
     forged = ingest_pb2.ListRootsRequest(page_token="forged")
     with pytest.raises(InvalidArgument):
         await ingest.stub.ListRoots(forged, timeout=TIMEOUT_S, metadata=ingest.metadata)

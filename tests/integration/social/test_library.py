@@ -51,7 +51,7 @@ class Shelf:
 
 async def until_refined(sql: Sql) -> None:
     async def is_done() -> bool:
-        return not await sql.fetchval("SELECT count(*) FROM tracks WHERE refined < 1")
+        return not await sql.fetchval("SELECT count(*) FROM tracks WHERE refined < 2")
 
     await until(is_done)
 
@@ -239,6 +239,30 @@ async def test_artists_and_albums_are_known_by_what_their_files_say(shelf: Shelf
     assert await known_by("IU/Real/01.ogg", "좋은 날", "", "") == (other, release)
 
 
+async def test_album_has_a_picture_where_one_of_its_first_tracks_has_one(shelf: Shelf, sql: Sql) -> None:
+    said = [file(f"long/{number:02}.ogg", f"Piece {number}", "Lena", "Pictured", 2010) for number in range(13)]
+
+    async def known(*pictured: int, unknown: int | None = None) -> list[bool | None]:
+        for number, one in enumerate(said):
+            one.has_cover = number in pictured
+        if unknown is not None:
+            said[unknown].ClearField("has_cover")
+        await sql.execute("UPDATE tracks SET has_cover = NULL")
+        await shelf.social.register(shelf.admin, shelf.root_id, said)
+        await until_refined(sql)
+        (found,) = await shelf.albums("pictured")
+        (artist,) = await shelf.artists("lena")
+        request = library_pb2.BatchListAlbumsRequest(artist_ids=[artist.artist_id], page_size=1)
+        (listed,) = (await shelf.stub.BatchListAlbums(request, timeout=TIMEOUT_S)).lists
+        return [one.has_cover if one.HasField("has_cover") else None for one in (found, listed.albums[0])]
+
+    assert await known() == [False, False]
+    assert await known(unknown=5) == [None, None]
+    assert await known(11, unknown=5) == [True, True]
+    # Nobody looks further than a gateway does.
+    assert await known(12) == [False, False]
+
+
 async def test_no_name_is_too_long_to_be_listed_found_and_paged(shelf: Shelf, sql: Sql) -> None:
     """Four bytes a letter, or eighteen letters for one sign: nothing of it may hold up the tracks that follow."""
     rare = random.Random(0)
@@ -365,6 +389,6 @@ async def test_two_refine_at_once_and_each_name_is_one(database: Database, sql: 
     )
     counts = await asyncio.gather(Refiner(database).catch_up(), Refiner(database).catch_up())
     assert sum(counts) + await Refiner(database).catch_up() == 1700
-    assert await sql.fetchval("SELECT count(*) FROM tracks WHERE refined = 1 AND artist_id IS NOT NULL") == 1700
+    assert await sql.fetchval("SELECT count(*) FROM tracks WHERE refined = 2 AND artist_id IS NOT NULL") == 1700
     assert await sql.fetchval("SELECT count(*) FROM artists") == 50
     assert await sql.fetchval("SELECT count(*) FROM albums") == 150

@@ -1,12 +1,25 @@
 """Reports and decisions, suspension, roles, and the log of what admins do: real PostgreSQL, real sockets."""
 
 import asyncio
+import contextlib
 import json
 
 import asyncpg
 import pytest
 
-from museed.social.v1 import accounts_pb2, jobs_pb2, moderation_pb2, moderation_pb2_grpc
+from museed.social.v1 import (
+    accounts_pb2,
+    editing_pb2,
+    editing_pb2_grpc,
+    engagement_pb2,
+    engagement_pb2_grpc,
+    jobs_pb2,
+    moderation_pb2,
+    moderation_pb2_grpc,
+    notifications_pb2,
+    notifications_pb2_grpc,
+    playlists_pb2,
+)
 from services.chassis.auth import Access
 from services.chassis.errors import (
     Aborted,
@@ -274,9 +287,13 @@ async def test_report_is_filed_once_and_decided_once(social: Client, admin: Pers
     row = await sql.fetchrow("SELECT * FROM playlists WHERE playlist_id = $1", playlist_id)
     assert row is not None
     assert (row["visibility"], row["hidden_from"], row["version"]) == ("PRIVATE", "PUBLIC", 2)
-    told = await sql.fetchrow("SELECT user_id::text, kind, actor_id, subject_id::text FROM notifications")
-    assert told is not None
-    assert tuple(told) == (bob.user_id, "REPORT_DECIDED", None, filed.report_id)
+    told = await sql.fetch(
+        "SELECT user_id::text, kind, actor_id, playlist_id::text, subject_id::text FROM notifications"
+    )
+    assert {tuple(row) for row in told} == {
+        (ann.user_id, "CONTENT_HIDDEN", None, playlist_id, filed.report_id),
+        (bob.user_id, "REPORT_DECIDED", None, None, filed.report_id),
+    }
     assert [one.action for one in (await desk.log(playlist_id)).entries] == ["hide_playlist"]
     assert [one.action for one in (await desk.log(filed.report_id)).entries] == ["decide_report"]
     assert (await reporter.report("USER", ann.user_id)).report_id != filed.report_id
@@ -312,13 +329,71 @@ async def test_decisions_do_what_they_say(social: Client, admin: Person, sql: Sq
     assert texts == ["", "", "", "", "eve"]
 
 
+async def test_whose_it_is_reads_that_it_was_hidden_and_admins_look_at_it(
+    social: Client, admin: Person, sql: Sql
+) -> None:
+    ann, bob, eve = [await social.sign_up(name) for name in ("ann", "bob", "eve")]
+    reporter, desk = Desk(social, bob), Desk(social, admin)
+    playlist_id, private = await playlist_of(sql, ann), await playlist_of(sql, ann, "PRIVATE")
+    comment_id = await comment_of(sql, eve, playlist_id)
+    reports = [
+        (await reporter.report(kind, subject_id)).report_id
+        for kind, subject_id in (("COMMENT", comment_id), ("PLAYLIST", playlist_id))
+    ]
+    for report_id in reports:
+        await desk.decide(report_id, "HIDE")
+
+    async def told(who: Person) -> list[tuple[str, str, str, str]]:
+        stub: notifications_pb2_grpc.NotificationServiceAsyncStub = social.stub(
+            notifications_pb2_grpc.NotificationServiceStub
+        )
+        request = notifications_pb2.ListNotificationsRequest()
+        answer = await stub.ListNotifications(request, timeout=TIMEOUT_S, metadata=who.metadata)
+        hidden = notifications_pb2.NOTIFICATION_KIND_CONTENT_HIDDEN
+        shown = [one for one in answer.notifications if one.kind == hidden]
+        return [(one.playlist_id, one.comment_id, one.actor_id, one.report_id) for one in shown]
+
+    assert await told(ann) == [(playlist_id, "", "", "")]
+    assert await told(eve) == [(playlist_id, comment_id, "", "")]
+    assert await told(bob) == await told(admin) == []
+
+    async def opened(who: Person, wanted: str) -> tuple[int, int, int]:
+        """Return how often it is there: alone, among others, and its comments."""
+        alone, said = 0, 0
+        with contextlib.suppress(NotFound):
+            one = playlists_pb2.GetPlaylistRequest(playlist_id=wanted)
+            answer = await social.playlists.GetPlaylist(one, timeout=TIMEOUT_S, metadata=who.metadata)
+            alone = int(answer.playlist.playlist_id == wanted)
+        with contextlib.suppress(NotFound):
+            comments = engagement_pb2.ListCommentsRequest(playlist_id=wanted)
+            stub: engagement_pb2_grpc.EngagementServiceAsyncStub = social.stub(
+                engagement_pb2_grpc.EngagementServiceStub
+            )
+            said = len((await stub.ListComments(comments, timeout=TIMEOUT_S, metadata=who.metadata)).comments)
+        editing: editing_pb2_grpc.EditingServiceAsyncStub = social.stub(editing_pb2_grpc.EditingServiceStub)
+        many = editing_pb2.BatchGetPlaylistsRequest(playlist_ids=[wanted])
+        found = await editing.BatchGetPlaylists(many, timeout=TIMEOUT_S, metadata=who.metadata)
+        return alone, len(found.playlists), said
+
+    assert await opened(admin, playlist_id) == (1, 1, 1)
+    assert await opened(ann, playlist_id) == (1, 1, 0)
+    assert await opened(bob, playlist_id) == await opened(eve, playlist_id) == (0, 0, 0)
+    assert await opened(admin, private) == (0, 0, 0)
+    await desk.show("PLAYLIST", playlist_id)
+    await sql.execute("UPDATE playlists SET visibility = 'PRIVATE' WHERE playlist_id = $1", playlist_id)
+    assert await opened(admin, playlist_id) == (0, 0, 0)
+
+
 async def test_what_was_hidden_is_shown_again_as_it_was(social: Client, admin: Person, sql: Sql) -> None:
     ann, bob, eve = [await social.sign_up(name) for name in ("ann", "bob", "eve")]
     reporter, desk = Desk(social, bob), Desk(social, admin)
     public, unlisted = await playlist_of(sql, ann), await playlist_of(sql, ann, "UNLISTED")
     comment_id = await comment_of(sql, eve, public)
     await sql.execute("INSERT INTO playlist_counts (playlist_id, comments) VALUES ($1, 1)", public)
-    told = "SELECT array_agg(notification_id) FROM notifications WHERE kind NOT IN ('REPORT_DECIDED', 'BADGE')"
+    told = (
+        "SELECT array_agg(notification_id) FROM notifications "
+        "WHERE kind NOT IN ('REPORT_DECIDED', 'BADGE', 'CONTENT_HIDDEN')"
+    )
     place = "SELECT visibility, listed_at FROM playlists WHERE playlist_id = ANY ($1::uuid[]) ORDER BY playlist_id"
     before, was_told = await sql.fetch(place, [public, unlisted]), await sql.fetchval(told)
     acts = await sql.fetch("SELECT * FROM activities ORDER BY activity_id")

@@ -43,8 +43,12 @@ async def unread(client: Client, who: Person) -> int:
 
 
 async def mark(client: Client, who: Person, *ids: str, up_to: str = "") -> int:
+    return (await marked(client, who, *ids, up_to=up_to)).unread_count
+
+
+async def marked(client: Client, who: Person, *ids: str, up_to: str = "") -> notifications_pb2.MarkReadResponse:
     request = notifications_pb2.MarkReadRequest(notification_ids=ids, up_to_id=up_to)
-    return (await notes(client).MarkRead(request, timeout=TIMEOUT_S, metadata=who.metadata)).unread_count
+    return await notes(client).MarkRead(request, timeout=TIMEOUT_S, metadata=who.metadata)
 
 
 async def tell(database: Database, user_id: str, count: int = 1) -> None:
@@ -69,7 +73,11 @@ async def test_notifications_are_listed_counted_and_read(database: Database, soc
     assert await mark(social, ann, up_to=ids[3]) == 2
     assert await listed(social, ann, 2, unread_only=True) == [ids[0], ids[2]]
     assert await listed(social, ann, 2) == ids
+    told = (await marked(social, ann, ids[0], ids[0], "nonsense", up_to=ids[3])).notifications
+    assert [one.notification_id for one in told] == [ids[0], *ids[3:]]
+    assert all(one.HasField("read_at") for one in told)
     theirs = (await listed(social, bob))[0]
+    assert list((await marked(social, ann, theirs)).notifications) == []
     assert await mark(social, ann, theirs, up_to=theirs) == 0
     assert await unread(social, bob) == 1
     with pytest.raises(InvalidArgument) as nothing:

@@ -133,7 +133,7 @@ async def full_replica(settings: SocialSettings, replica_url: str, nats_server: 
         request = listening_pb2.RecordPlaysRequest(plays=[play])
         await stub.RecordPlays(request, timeout=TIMEOUT_S, metadata=person.metadata)
         sql = await asyncpg.connect(replica_url)
-        for left in ("FROM tracks WHERE refined < 1", "FROM trend_plays", "FROM signals"):
+        for left in ("FROM tracks WHERE refined < 2", "FROM trend_plays", "FROM signals"):
             await until(lambda left=left: sql.fetchval(f"SELECT count(*) = 0 {left}"))  # type: ignore[misc]
         await until(lambda: sql.fetchval("SELECT count(*) > 0 FROM trending_ranks"))
         await sql.close()

@@ -21,7 +21,7 @@ from services.social.actions.recommending import Popular, Recommender
 from services.social.domain.ids import TrackId, UserId
 from services.social.domain.recommendation import Source
 from services.social.domain.tokens import TokenIssuer, new_signing_key
-from services.social.errors.tastes import TastesAway
+from services.social.errors.tastes import TastesAway, TasteUncounted
 from services.social.store import tastes
 from services.social.store.database import Database
 from services.social.store.trends import fold
@@ -223,7 +223,7 @@ async def test_who_hears_what_leads_to_nothing_is_given_what_many_hear(
     index.fake.failure = NotFound("nobody", reason="UNKNOWN_PROFILE")
     found = await index.recommender.tracks(who, None)
     assert ([one.track_id for one in found.tracks], found.is_sound_away) == ([common], True)
-    with pytest.raises(TastesAway):
+    with pytest.raises(TasteUncounted):
         await index.recommender.mix(who, NOW.date())
     assert await sql.fetchval("SELECT count(*) FROM mixes") == 0
 
@@ -351,11 +351,14 @@ async def test_people_are_found_who_may_be_and_are_not_followed_or_blocked(
     )
     index.fake.failure = FailedPrecondition("nothing", reason="NO_TASTE")
     assert await index.recommender.people(who, 20) == []
-    for failure in (Unavailable("away", reason="INDEX_LOADING"), NotFound("not told", reason="UNKNOWN_PROFILE")):
+    for failure, told in (
+        (Unavailable("away", reason="INDEX_LOADING"), ("TASTES_AWAY", 1_000)),
+        (NotFound("not told", reason="UNKNOWN_PROFILE"), ("TASTE_UNCOUNTED", 5_000)),
+    ):
         index.fake.failure = failure
         with pytest.raises(TastesAway) as refusal:
             await index.recommender.people(who, 20)
-        assert refusal.value.reason == "TASTES_AWAY"
+        assert (refusal.value.reason, refusal.value.retry_after_ms) == told
 
 
 async def test_a_days_mix_stays_and_loses_what_is_blocked(database: Database, sql: Sql, index: Index) -> None:

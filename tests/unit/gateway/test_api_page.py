@@ -105,7 +105,12 @@ def test_answers_hold_nothing_of_their_recording() -> None:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What the page's commands send, in one shell from top to bottom: curl and jq only note what they are given."""
     folder = tmp_path_factory.mktemp("shell")
-    values = {"MUSEED": "http://museed", "WORDS": "some words", "FILE": str(folder / "seed.ogg")}
+    values = {
+        "MUSEED": "http://museed",
+        "WORDS": "some words",
+        "OPERATOR": "a secret",
+        "FILE": str(folder / "seed.ogg"),
+    }
     (folder / "seed.ogg").write_bytes(b"bytes")
     (folder / "headers.txt").write_bytes(b"HTTP/1.1 201 Created\r\nlocation: http://museed/uploads/1\r\n\r\n")
     script = [
@@ -134,7 +139,7 @@ def _noted(folder: Path, name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("example", COMMANDS, ids=lambda example: example.name)
 def test_command_sends_what_was_run(ran: dict[str, dict[str, Any]], example: Example) -> None:
-    values = {"MUSEED": "http://museed", "WORDS": "some words"}
+    values = {"MUSEED": "http://museed", "WORDS": "some words", "OPERATOR": "a secret"}
     for one in EXAMPLES[: EXAMPLES.index(example) + 1]:
         values |= {name: {"uuid": "some-uuid", "now": "some-time"}.get(how, "5") for name, how in one.make.items()}
         if one is not example:
@@ -156,7 +161,7 @@ def test_command_sends_what_was_run(ran: dict[str, dict[str, Any]], example: Exa
 
 
 def test_nothing_is_used_before_it_is_there() -> None:
-    known = {"MUSEED", "WORDS", "FILE"}
+    known = {"MUSEED", "WORDS", "FILE", "OPERATOR"}
     for example in EXAMPLES:
         known |= example.make.keys()
         used = names_in(" ".join([example.variables, example.path, *example.headers.values(), f"${example.caller}"]))

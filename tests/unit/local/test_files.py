@@ -44,6 +44,7 @@ def test_a_track_is_read_whole(tmp_path: Path) -> None:
         duration_s=2.0,
         isrc=None,
         musicbrainz_recording_id=None,
+        has_picture=False,
     )
     assert pickle.loads(pickle.dumps(found)) == found
 

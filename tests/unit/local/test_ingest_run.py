@@ -24,6 +24,7 @@ from deploy.local.ingest_report import IngestReport, write_report
 from deploy.local.ingest_sources import ingest_rows
 from services.social.sources.rows import LeftOut, Reason, SourceTrack
 from tests.fixtures.recordings import make_samples, write_recording, write_tags
+from tests.unit.gateway.test_covers import PNG
 
 T = TypeVar("T")
 
@@ -66,6 +67,7 @@ class FakeLibrary:
                     "fileHash": file["fileHash"],
                     "audioHash": file["audioHash"],
                     "missingSince": "2026-01-01" if path in self.missing else None,
+                    "hasCover": file.get("hasCover"),
                 }
                 for path, file in self.files.items()
             ]
@@ -100,7 +102,7 @@ class FakeLibrary:
         elif before["audioHash"] != track["audioHash"]:
             outcome = "REPLACED"
         else:
-            told = {"mtimeNs", "previousPathBase64"}
+            told = {"mtimeNs", "previousPathBase64", "hasCover"}
             is_same = {k: v for k, v in before.items() if k not in told} == {
                 k: v for k, v in track.items() if k not in told
             }
@@ -182,6 +184,30 @@ def test_files_whose_place_failed_are_registered_again(
     report = ingest(library, music)
     assert (opened, report.outcomes) == (["a.wav"], {"UNCHANGED": 2})
     assert [path for path, _, _ in report.left_out] == ["a.wav", "b.wav"]
+
+
+def test_pictures_in_files_and_beside_them_are_told_whenever_they_come(
+    tmp_path: Path, opened: list[str], recordings: list[Path]
+) -> None:
+    music, library = fill(tmp_path / "music", recordings, "a/1.wav", "a/2.wav", "b/3.wav"), FakeLibrary()
+    write_tags(write_recording(music / "b" / "4.flac", "flac"), picture=PNG)
+    (music / "b" / "cover.jpg").write_bytes(b"<svg/>")
+
+    def told() -> dict[str, bool | None]:
+        return {path.decode(): file.get("hasCover") for path, file in library.files.items()}
+
+    ingest(library, music)
+    assert told() == {"a/1.wav": False, "a/2.wav": False, "b/3.wav": False, "b/4.flac": True}
+    opened.clear()
+    assert (ingest(library, music).unread, opened) == (4, [])
+    # One that comes later is seen; so is whether there is one where nobody had looked.
+    (music / "a" / "Folder.PNG").write_bytes(PNG)
+    del library.files[b"b/3.wav"]["hasCover"]
+    report = ingest(library, music)
+    assert (opened, report.outcomes) == (["a/1.wav", "a/2.wav", "b/3.wav"], {"UNCHANGED": 4})
+    assert told() == {"a/1.wav": True, "a/2.wav": True, "b/3.wav": False, "b/4.flac": True}
+    opened.clear()
+    assert (ingest(library, music).unread, opened) == (4, [])
 
 
 def test_file_that_was_moved_is_told_once_and_a_copy_of_it_is_new(

@@ -12,7 +12,9 @@ from mutagen.id3 import ID3, TCON, TIT2, TSRC, TXXX, UFID
 
 from deploy.local import tags
 from deploy.local.tags import TagsError, TagsTooLargeError, clean_text, read_tags
+from services.gateway.covers.embedded import embedded_picture
 from tests.fixtures.recordings import TAGGED_FORMATS, write_recording, write_tags
+from tests.unit.gateway.test_covers import JPEG
 
 RECORDING_ID = "b1a9c0e9-d987-4042-ae91-78d6a3267d69"
 ARTIST_ID, RELEASE_ID = "83d91898-7763-47d7-b03b-b92132375c47", "f5093c06-23e3-404f-aeaa-40f72885ee3a"
@@ -38,6 +40,30 @@ def test_missing_tags_are_none(kind: str, tmp_path: Path) -> None:
     found = read_from(write_recording(tmp_path / f"a.{kind}", kind))
     assert (found.title, found.artist, found.album, found.genre, found.year) == (None,) * 5
     assert (found.track_number, found.isrc, found.musicbrainz_recording_id) == (None,) * 3
+
+
+@pytest.mark.parametrize("kind", TAGGED_FORMATS)
+def test_pictures_are_those_that_the_gateway_shows(kind: str, tmp_path: Path) -> None:
+    path = write_recording(tmp_path / f"a.{kind}", kind)
+    assert not read_from(path).has_picture
+    for picture in (b"<svg/>", JPEG):
+        header = struct.pack("<BI", 3, len(picture)) + "image/jpeg\0\0".encode("utf-16-le") if kind == "wma" else b""
+        write_tags(path, picture=header + picture)
+        assert read_from(path).has_picture == (picture == JPEG)
+        with path.open("rb") as file:
+            assert (embedded_picture(file, 1_000) == JPEG) == (picture == JPEG)
+
+
+def test_picture_that_cannot_be_read_leaves_no_file_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_recording(tmp_path / "a.flac", "flac")
+    write_tags(path, title="Here", picture=JPEG)
+
+    def fail(found: object) -> None:
+        raise TypeError("a parser's bug")
+
+    monkeypatch.setattr(tags, "shown_pictures", fail)
+    found = read_from(path)
+    assert (found.title, found.has_picture) == ("Here", False)
 
 
 def test_identifiers_are_read_where_they_are_well_formed(tmp_path: Path) -> None:

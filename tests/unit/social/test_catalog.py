@@ -64,6 +64,7 @@ def test_registration_is_kept_with_what_follows_from_it() -> None:
         licence="",
         source="",
         mtime_ns=None,
+        has_cover=None,
         artist_key="band",
         search_title="song",
         search_text="song band album",

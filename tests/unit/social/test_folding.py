@@ -26,6 +26,16 @@ from services.social.domain.folding import folded, like_pattern, query_words, so
         ("தமிழ் பாடல்", "தமிழ பாடல"),
         ("I ❤\ufe0f 1\ufe0f\u20e3", "i 1"),
         ("", ""),
+        ("Aloha ʻOe", "aloha oe"),
+        ("ALOHA 'OE", "aloha oe"),
+        ("Hawai`i Hawai‘i Hawai´i", "hawaii hawaii hawaii"),
+        ("Don’t L'Amour O\u02bcConnor Ŧha\uff07t ŉ", "dont lamour oconnor that n"),
+        ("п'ять п\u02bcять", "пять пять"),
+        ("Rock'n'Roll Drum ’n’ Bass Rock’N Roll", "rock n roll drum n bass rock n roll"),
+        ("O'n N'Dour oʻn", "on ndour on"),
+        ("'Heroes' 7′ mix", "heroes 7 mix"),
+        ("'", "'"),
+        ("ʻ", "ʻ"),
     ],
 )
 def test_text_is_folded(text: str, expected: str) -> None:

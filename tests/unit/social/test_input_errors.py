@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.social.errors import Malformed, OutOfRange
-from services.social.errors.tastes import TastesAway
+from services.social.errors.tastes import TasteUncounted
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,4 @@ def test_a_value_of_single_precision_has_no_tail() -> None:
 
 def test_a_taste_that_is_not_there_yet_is_told_in_words() -> None:
     said = "tastes cannot be compared now, ask again in a moment: what you heard is still being counted"
-    assert TastesAway("UNKNOWN_PROFILE").message == said
+    assert TasteUncounted().message == said

@@ -77,6 +77,11 @@ def test_what_an_older_release_reads_is_apart_from_what_it_cannot(rules: Rules) 
     assert not can_older_release(Kind.GENERATION, said)
 
 
+def test_genres_and_keys_are_spelt_as_tracks_have_them() -> None:
+    checked = check_filter(TrackFilter(genres=("hip-HOP", "rock"), keys=("c# MINOR",)), "filter")
+    assert (checked.genres, checked.keys) == (("Hip-Hop", "Rock"), ("C# minor",))
+
+
 def test_old_recipe_is_stored_as_it_was_and_anybody_may_take_it() -> None:
     said = GenerationRequest(recipe(Rules()), "", Visibility.PRIVATE).to_json()
     assert set(said) == {"recipe", "title", "visibility"}
@@ -105,6 +110,8 @@ def test_random_seed_is_drawn_anew_unless_it_was_given() -> None:
         (Rules(negative_penalty=-0.1), "negative_penalty"),
         (Rules(artist_window=0), "artist_window"),
         (Rules(artist_window=51), "artist_window"),
+        (Rules(filter=TrackFilter(genres=("Rock", "Polka"))), "filter.genres[1]"),
+        (Rules(filter=TrackFilter(keys=("Db major",))), "filter.keys[0]"),
         (Rules(diversity=1.1), "diversity"),
         (Rules(temperature=math.nan), "temperature"),
         (Rules(hub_damping=-0.1), "hub_damping"),

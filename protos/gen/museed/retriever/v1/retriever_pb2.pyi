@@ -91,6 +91,7 @@ class SearchRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     HUB_DAMPING_FIELD_NUMBER: _builtins.int
+    WITH_QUANTILES_FIELD_NUMBER: _builtins.int
     vector: _builtins.bytes
     """Little-endian float32, unit L2 norm."""
     track_id: _builtins.str
@@ -105,6 +106,8 @@ class SearchRequest(_message.Message):
     """Puts tracks that are near to everything lower: the cosine less this share of the track's own mean cosine to its
     neighbours, 0 to 1; 0 leaves the cosine alone.
     """
+    with_quantiles: _builtins.bool
+    """Whether each hit tells its quantile."""
     @_builtins.property
     def exclude_track_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tracks that must not be found, at most 1,000."""
@@ -129,10 +132,11 @@ class SearchRequest(_message.Message):
         filter: Global___Filter | None = ...,
         page_token: _builtins.str = ...,
         hub_damping: _builtins.float = ...,
+        with_quantiles: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "min_read_point", b"min_read_point", "query", b"query", "track_id", b"track_id", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "exclude_track_ids", b"exclude_track_ids", "filter", b"filter", "hub_damping", b"hub_damping", "k", b"k", "min_read_point", b"min_read_point", "page_token", b"page_token", "query", b"query", "track_id", b"track_id", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoder_id", b"encoder_id", "exclude_track_ids", b"exclude_track_ids", "filter", b"filter", "hub_damping", b"hub_damping", "k", b"k", "min_read_point", b"min_read_point", "page_token", b"page_token", "query", b"query", "track_id", b"track_id", "vector", b"vector", "with_quantiles", b"with_quantiles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["vector", "track_id"]  # noqa: Y015
     _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
@@ -311,21 +315,29 @@ class Hit(_message.Message):
 
     TRACK_ID_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
+    QUANTILE_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """The track."""
     similarity: _builtins.float
     """Cosine, −1 to 1."""
+    quantile: _builtins.float
+    """Share of random pairs of tracks that are less similar, 0 to 1; unset unless it was asked for, and where the index
+    has too few tracks to tell.
+    """
     def __init__(
         self,
         *,
         track_id: _builtins.str = ...,
         similarity: _builtins.float = ...,
+        quantile: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quantile", b"_quantile", "quantile", b"quantile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["similarity", b"similarity", "track_id", b"track_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantile", b"_quantile", "quantile", b"quantile", "similarity", b"similarity", "track_id", b"track_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__quantile: _TypeAlias = _typing.Literal["quantile"]  # noqa: Y015
+    _WhichOneofArgType__quantile: _TypeAlias = _typing.Literal["_quantile", b"_quantile"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantile) -> _WhichOneofReturnType__quantile | None: ...
 
 Global___Hit: _TypeAlias = Hit  # noqa: Y015
 

@@ -142,6 +142,7 @@ class Track(_message.Message):
     AUDIO_HASH_FIELD_NUMBER: _builtins.int
     READ_POINT_FIELD_NUMBER: _builtins.int
     DESCRIPTORS_FIELD_NUMBER: _builtins.int
+    HAS_COVER_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """The track."""
     title: _builtins.str
@@ -166,6 +167,8 @@ class Track(_message.Message):
     """Sentence for people when FAILED."""
     audio_hash: _builtins.bytes
     """Encoded audio without tags and art, SHA-256."""
+    has_cover: _builtins.bool
+    """Whether its file, or its folder, was seen to have a picture; unset where nobody has looked."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tag]:
         """Tags that the model hears, best first."""
@@ -201,12 +204,15 @@ class Track(_message.Message):
         audio_hash: _builtins.bytes = ...,
         read_point: Global___ReadPoint | None = ...,
         descriptors: Global___Descriptors | None = ...,
+        has_cover: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "descriptors", b"descriptors", "read_point", b"read_point"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_has_cover", b"_has_cover", "created_at", b"created_at", "descriptors", b"descriptors", "has_cover", b"has_cover", "read_point", b"read_point"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "created_at", b"created_at", "descriptors", b"descriptors", "duration_seconds", b"duration_seconds", "embedding_state", b"embedding_state", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "genre", b"genre", "raw_genre", b"raw_genre", "read_point", b"read_point", "tags", b"tags", "title", b"title", "track_id", b"track_id", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_cover", b"_has_cover", "album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "created_at", b"created_at", "descriptors", b"descriptors", "duration_seconds", b"duration_seconds", "embedding_state", b"embedding_state", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "genre", b"genre", "has_cover", b"has_cover", "raw_genre", b"raw_genre", "read_point", b"read_point", "tags", b"tags", "title", b"title", "track_id", b"track_id", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__has_cover: _TypeAlias = _typing.Literal["has_cover"]  # noqa: Y015
+    _WhichOneofArgType__has_cover: _TypeAlias = _typing.Literal["_has_cover", b"_has_cover"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__has_cover) -> _WhichOneofReturnType__has_cover | None: ...
 
 Global___Track: _TypeAlias = Track  # noqa: Y015
 
@@ -326,16 +332,34 @@ class RegisterRootResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ROOT_ID_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    TRACK_COUNT_FIELD_NUMBER: _builtins.int
+    MISSING_COUNT_FIELD_NUMBER: _builtins.int
     root_id: _builtins.str
     """The root."""
+    location: _builtins.str
+    """Its location as it is kept."""
+    track_count: _builtins.int
+    """Tracks of it."""
+    missing_count: _builtins.int
+    """Tracks of these whose file is missing."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was registered."""
+
     def __init__(
         self,
         *,
         root_id: _builtins.str = ...,
+        location: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        track_count: _builtins.int = ...,
+        missing_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["root_id", b"root_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "location", b"location", "missing_count", b"missing_count", "root_id", b"root_id", "track_count", b"track_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -397,6 +421,7 @@ class TrackRegistration(_message.Message):
     PREVIOUS_PATH_FIELD_NUMBER: _builtins.int
     MUSICBRAINZ_ARTIST_ID_FIELD_NUMBER: _builtins.int
     MUSICBRAINZ_RELEASE_ID_FIELD_NUMBER: _builtins.int
+    HAS_COVER_FIELD_NUMBER: _builtins.int
     relative_path: _builtins.bytes
     """Path below the root: the file system's own bytes, at most 4,096."""
     file_hash: _builtins.bytes
@@ -439,6 +464,8 @@ class TrackRegistration(_message.Message):
     """MusicBrainz id of the artist, a UUID; empty when unknown, or where there are several."""
     musicbrainz_release_id: _builtins.str
     """MusicBrainz id of the release, a UUID; empty when unknown."""
+    has_cover: _builtins.bool
+    """Whether there is a picture in the file or beside it; unset where nobody has looked."""
     @_builtins.property
     def sub_genres(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Genres below the top-level one, at most 20 of 1 to 100 characters."""
@@ -472,12 +499,15 @@ class TrackRegistration(_message.Message):
         previous_path: _builtins.bytes = ...,
         musicbrainz_artist_id: _builtins.str = ...,
         musicbrainz_release_id: _builtins.str = ...,
+        has_cover: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_has_cover", b"_has_cover", "has_cover", b"has_cover"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "content_type", b"content_type", "duration_seconds", b"duration_seconds", "file_hash", b"file_hash", "genre", b"genre", "isrc", b"isrc", "licence", b"licence", "mtime_ns", b"mtime_ns", "musicbrainz_artist_id", b"musicbrainz_artist_id", "musicbrainz_recording_id", b"musicbrainz_recording_id", "musicbrainz_release_id", b"musicbrainz_release_id", "previous_path", b"previous_path", "raw_genre", b"raw_genre", "relative_path", b"relative_path", "size_bytes", b"size_bytes", "source", b"source", "sub_genres", b"sub_genres", "tags", b"tags", "title", b"title", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_cover", b"_has_cover", "album", b"album", "artist", b"artist", "audio_hash", b"audio_hash", "content_type", b"content_type", "duration_seconds", b"duration_seconds", "file_hash", b"file_hash", "genre", b"genre", "has_cover", b"has_cover", "isrc", b"isrc", "licence", b"licence", "mtime_ns", b"mtime_ns", "musicbrainz_artist_id", b"musicbrainz_artist_id", "musicbrainz_recording_id", b"musicbrainz_recording_id", "musicbrainz_release_id", b"musicbrainz_release_id", "previous_path", b"previous_path", "raw_genre", b"raw_genre", "relative_path", b"relative_path", "size_bytes", b"size_bytes", "source", b"source", "sub_genres", b"sub_genres", "tags", b"tags", "title", b"title", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__has_cover: _TypeAlias = _typing.Literal["has_cover"]  # noqa: Y015
+    _WhichOneofArgType__has_cover: _TypeAlias = _typing.Literal["_has_cover", b"_has_cover"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__has_cover) -> _WhichOneofReturnType__has_cover | None: ...
 
 Global___TrackRegistration: _TypeAlias = TrackRegistration  # noqa: Y015
 

@@ -25,43 +25,43 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmuseed/social/v1/ingest.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"N\n\x14ListRootFilesRequest\x12\x0f\n\x07root_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xb3\x01\n\x08RootFile\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x15\n\rrelative_path\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x10\n\x08mtime_ns\x18\x04 \x01(\x03\x12\x11\n\tfile_hash\x18\x05 \x01(\x0c\x12\x12\n\naudio_hash\x18\x06 \x01(\x0c\x12\x31\n\rmissing_since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"[\n\x15ListRootFilesResponse\x12)\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1a.museed.social.v1.RootFile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x12MarkMissingRequest\x12\x0f\n\x07root_id\x18\x01 \x01(\t\x12\x16\n\x0erelative_paths\x18\x02 \x03(\x0c\"+\n\x13MarkMissingResponse\x12\x14\n\x0cmarked_count\x18\x01 \x01(\x05\"c\n\x15ListEmbeddingsRequest\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x0f\n\x07root_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"O\n\x0fStoredEmbedding\x12\x12\n\naudio_hash\x18\x01 \x01(\x0c\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\x12\x18\n\x10\x64uration_seconds\x18\x03 \x01(\x01\"h\n\x16ListEmbeddingsResponse\x12\x35\n\nembeddings\x18\x01 \x03(\x0b\x32!.museed.social.v1.StoredEmbedding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x17ImportEmbeddingsRequest\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x35\n\nembeddings\x18\x02 \x03(\x0b\x32!.museed.social.v1.StoredEmbedding\"f\n\x11ImportedEmbedding\x12\x30\n\x07outcome\x18\x01 \x01(\x0e\x32\x1f.museed.social.v1.ImportOutcome\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"S\n\x18ImportEmbeddingsResponse\x12\x37\n\nembeddings\x18\x01 \x03(\x0b\x32#.museed.social.v1.ImportedEmbedding\"9\n\x10ListRootsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x85\x01\n\x04Root\x12\x0f\n\x07root_id\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btrack_count\x18\x04 \x01(\x03\x12\x15\n\rmissing_count\x18\x05 \x01(\x03\"S\n\x11ListRootsResponse\x12%\n\x05roots\x18\x01 \x03(\x0b\x32\x16.museed.social.v1.Root\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x9d\x01\n\rImportOutcome\x12\x1e\n\x1aIMPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15IMPORT_OUTCOME_STORED\x10\x01\x12\x18\n\x14IMPORT_OUTCOME_KNOWN\x10\x02\x12\x1b\n\x17IMPORT_OUTCOME_NO_TRACK\x10\x03\x12\x1a\n\x16IMPORT_OUTCOME_REFUSED\x10\x04\x32\xf3\x03\n\rIngestService\x12T\n\tListRoots\x12\".museed.social.v1.ListRootsRequest\x1a#.museed.social.v1.ListRootsResponse\x12`\n\rListRootFiles\x12&.museed.social.v1.ListRootFilesRequest\x1a\'.museed.social.v1.ListRootFilesResponse\x12Z\n\x0bMarkMissing\x12$.museed.social.v1.MarkMissingRequest\x1a%.museed.social.v1.MarkMissingResponse\x12\x63\n\x0eListEmbeddings\x12\'.museed.social.v1.ListEmbeddingsRequest\x1a(.museed.social.v1.ListEmbeddingsResponse\x12i\n\x10ImportEmbeddings\x12).museed.social.v1.ImportEmbeddingsRequest\x1a*.museed.social.v1.ImportEmbeddingsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmuseed/social/v1/ingest.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"N\n\x14ListRootFilesRequest\x12\x0f\n\x07root_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xd9\x01\n\x08RootFile\x12\x10\n\x08track_id\x18\x01 \x01(\t\x12\x15\n\rrelative_path\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x10\n\x08mtime_ns\x18\x04 \x01(\x03\x12\x11\n\tfile_hash\x18\x05 \x01(\x0c\x12\x12\n\naudio_hash\x18\x06 \x01(\x0c\x12\x31\n\rmissing_since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\thas_cover\x18\x08 \x01(\x08H\x00\x88\x01\x01\x42\x0c\n\n_has_cover\"[\n\x15ListRootFilesResponse\x12)\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1a.museed.social.v1.RootFile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x12MarkMissingRequest\x12\x0f\n\x07root_id\x18\x01 \x01(\t\x12\x16\n\x0erelative_paths\x18\x02 \x03(\x0c\"+\n\x13MarkMissingResponse\x12\x14\n\x0cmarked_count\x18\x01 \x01(\x05\"c\n\x15ListEmbeddingsRequest\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x0f\n\x07root_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"O\n\x0fStoredEmbedding\x12\x12\n\naudio_hash\x18\x01 \x01(\x0c\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\x12\x18\n\x10\x64uration_seconds\x18\x03 \x01(\x01\"h\n\x16ListEmbeddingsResponse\x12\x35\n\nembeddings\x18\x01 \x03(\x0b\x32!.museed.social.v1.StoredEmbedding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x17ImportEmbeddingsRequest\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x35\n\nembeddings\x18\x02 \x03(\x0b\x32!.museed.social.v1.StoredEmbedding\"f\n\x11ImportedEmbedding\x12\x30\n\x07outcome\x18\x01 \x01(\x0e\x32\x1f.museed.social.v1.ImportOutcome\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"S\n\x18ImportEmbeddingsResponse\x12\x37\n\nembeddings\x18\x01 \x03(\x0b\x32#.museed.social.v1.ImportedEmbedding\"9\n\x10ListRootsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x85\x01\n\x04Root\x12\x0f\n\x07root_id\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btrack_count\x18\x04 \x01(\x03\x12\x15\n\rmissing_count\x18\x05 \x01(\x03\"S\n\x11ListRootsResponse\x12%\n\x05roots\x18\x01 \x03(\x0b\x32\x16.museed.social.v1.Root\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x9d\x01\n\rImportOutcome\x12\x1e\n\x1aIMPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15IMPORT_OUTCOME_STORED\x10\x01\x12\x18\n\x14IMPORT_OUTCOME_KNOWN\x10\x02\x12\x1b\n\x17IMPORT_OUTCOME_NO_TRACK\x10\x03\x12\x1a\n\x16IMPORT_OUTCOME_REFUSED\x10\x04\x32\xf3\x03\n\rIngestService\x12T\n\tListRoots\x12\".museed.social.v1.ListRootsRequest\x1a#.museed.social.v1.ListRootsResponse\x12`\n\rListRootFiles\x12&.museed.social.v1.ListRootFilesRequest\x1a\'.museed.social.v1.ListRootFilesResponse\x12Z\n\x0bMarkMissing\x12$.museed.social.v1.MarkMissingRequest\x1a%.museed.social.v1.MarkMissingResponse\x12\x63\n\x0eListEmbeddings\x12\'.museed.social.v1.ListEmbeddingsRequest\x1a(.museed.social.v1.ListEmbeddingsResponse\x12i\n\x10ImportEmbeddings\x12).museed.social.v1.ImportEmbeddingsRequest\x1a*.museed.social.v1.ImportEmbeddingsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'museed.social.v1.ingest_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IMPORTOUTCOME']._serialized_start=1407
-  _globals['_IMPORTOUTCOME']._serialized_end=1564
+  _globals['_IMPORTOUTCOME']._serialized_start=1445
+  _globals['_IMPORTOUTCOME']._serialized_end=1602
   _globals['_LISTROOTFILESREQUEST']._serialized_start=84
   _globals['_LISTROOTFILESREQUEST']._serialized_end=162
   _globals['_ROOTFILE']._serialized_start=165
-  _globals['_ROOTFILE']._serialized_end=344
-  _globals['_LISTROOTFILESRESPONSE']._serialized_start=346
-  _globals['_LISTROOTFILESRESPONSE']._serialized_end=437
-  _globals['_MARKMISSINGREQUEST']._serialized_start=439
-  _globals['_MARKMISSINGREQUEST']._serialized_end=500
-  _globals['_MARKMISSINGRESPONSE']._serialized_start=502
-  _globals['_MARKMISSINGRESPONSE']._serialized_end=545
-  _globals['_LISTEMBEDDINGSREQUEST']._serialized_start=547
-  _globals['_LISTEMBEDDINGSREQUEST']._serialized_end=646
-  _globals['_STOREDEMBEDDING']._serialized_start=648
-  _globals['_STOREDEMBEDDING']._serialized_end=727
-  _globals['_LISTEMBEDDINGSRESPONSE']._serialized_start=729
-  _globals['_LISTEMBEDDINGSRESPONSE']._serialized_end=833
-  _globals['_IMPORTEMBEDDINGSREQUEST']._serialized_start=835
-  _globals['_IMPORTEMBEDDINGSREQUEST']._serialized_end=935
-  _globals['_IMPORTEDEMBEDDING']._serialized_start=937
-  _globals['_IMPORTEDEMBEDDING']._serialized_end=1039
-  _globals['_IMPORTEMBEDDINGSRESPONSE']._serialized_start=1041
-  _globals['_IMPORTEMBEDDINGSRESPONSE']._serialized_end=1124
-  _globals['_LISTROOTSREQUEST']._serialized_start=1126
-  _globals['_LISTROOTSREQUEST']._serialized_end=1183
-  _globals['_ROOT']._serialized_start=1186
-  _globals['_ROOT']._serialized_end=1319
-  _globals['_LISTROOTSRESPONSE']._serialized_start=1321
-  _globals['_LISTROOTSRESPONSE']._serialized_end=1404
-  _globals['_INGESTSERVICE']._serialized_start=1567
-  _globals['_INGESTSERVICE']._serialized_end=2066
+  _globals['_ROOTFILE']._serialized_end=382
+  _globals['_LISTROOTFILESRESPONSE']._serialized_start=384
+  _globals['_LISTROOTFILESRESPONSE']._serialized_end=475
+  _globals['_MARKMISSINGREQUEST']._serialized_start=477
+  _globals['_MARKMISSINGREQUEST']._serialized_end=538
+  _globals['_MARKMISSINGRESPONSE']._serialized_start=540
+  _globals['_MARKMISSINGRESPONSE']._serialized_end=583
+  _globals['_LISTEMBEDDINGSREQUEST']._serialized_start=585
+  _globals['_LISTEMBEDDINGSREQUEST']._serialized_end=684
+  _globals['_STOREDEMBEDDING']._serialized_start=686
+  _globals['_STOREDEMBEDDING']._serialized_end=765
+  _globals['_LISTEMBEDDINGSRESPONSE']._serialized_start=767
+  _globals['_LISTEMBEDDINGSRESPONSE']._serialized_end=871
+  _globals['_IMPORTEMBEDDINGSREQUEST']._serialized_start=873
+  _globals['_IMPORTEMBEDDINGSREQUEST']._serialized_end=973
+  _globals['_IMPORTEDEMBEDDING']._serialized_start=975
+  _globals['_IMPORTEDEMBEDDING']._serialized_end=1077
+  _globals['_IMPORTEMBEDDINGSRESPONSE']._serialized_start=1079
+  _globals['_IMPORTEMBEDDINGSRESPONSE']._serialized_end=1162
+  _globals['_LISTROOTSREQUEST']._serialized_start=1164
+  _globals['_LISTROOTSREQUEST']._serialized_end=1221
+  _globals['_ROOT']._serialized_start=1224
+  _globals['_ROOT']._serialized_end=1357
+  _globals['_LISTROOTSRESPONSE']._serialized_start=1359
+  _globals['_LISTROOTSRESPONSE']._serialized_end=1442
+  _globals['_INGESTSERVICE']._serialized_start=1605
+  _globals['_INGESTSERVICE']._serialized_end=2104
 # @@protoc_insertion_point(module_scope)

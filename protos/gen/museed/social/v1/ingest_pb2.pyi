@@ -95,6 +95,7 @@ class RootFile(_message.Message):
     FILE_HASH_FIELD_NUMBER: _builtins.int
     AUDIO_HASH_FIELD_NUMBER: _builtins.int
     MISSING_SINCE_FIELD_NUMBER: _builtins.int
+    HAS_COVER_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """Its track."""
     relative_path: _builtins.bytes
@@ -107,6 +108,8 @@ class RootFile(_message.Message):
     """SHA-256 of the file, 32 bytes."""
     audio_hash: _builtins.bytes
     """SHA-256 of the encoded audio without tags and art, 32 bytes."""
+    has_cover: _builtins.bool
+    """Whether it was seen to have a picture; unset where nobody has looked."""
     @_builtins.property
     def missing_since(self) -> _timestamp_pb2.Timestamp:
         """Since when the file is missing; unset while it is there."""
@@ -121,12 +124,15 @@ class RootFile(_message.Message):
         file_hash: _builtins.bytes = ...,
         audio_hash: _builtins.bytes = ...,
         missing_since: _timestamp_pb2.Timestamp | None = ...,
+        has_cover: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["missing_since", b"missing_since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_has_cover", b"_has_cover", "has_cover", b"has_cover", "missing_since", b"missing_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_hash", b"audio_hash", "file_hash", b"file_hash", "missing_since", b"missing_since", "mtime_ns", b"mtime_ns", "relative_path", b"relative_path", "size_bytes", b"size_bytes", "track_id", b"track_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_cover", b"_has_cover", "audio_hash", b"audio_hash", "file_hash", b"file_hash", "has_cover", b"has_cover", "missing_since", b"missing_since", "mtime_ns", b"mtime_ns", "relative_path", b"relative_path", "size_bytes", b"size_bytes", "track_id", b"track_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__has_cover: _TypeAlias = _typing.Literal["has_cover"]  # noqa: Y015
+    _WhichOneofArgType__has_cover: _TypeAlias = _typing.Literal["_has_cover", b"_has_cover"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__has_cover) -> _WhichOneofReturnType__has_cover | None: ...
 
 Global___RootFile: _TypeAlias = RootFile  # noqa: Y015
 

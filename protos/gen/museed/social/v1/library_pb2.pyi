@@ -65,6 +65,7 @@ class Album(_message.Message):
     ARTIST_ID_FIELD_NUMBER: _builtins.int
     YEAR_FIELD_NUMBER: _builtins.int
     MUSICBRAINZ_RELEASE_ID_FIELD_NUMBER: _builtins.int
+    HAS_COVER_FIELD_NUMBER: _builtins.int
     album_id: _builtins.str
     """The album."""
     title: _builtins.str
@@ -75,6 +76,10 @@ class Album(_message.Message):
     """Year of release, 0 when unknown."""
     musicbrainz_release_id: _builtins.str
     """MusicBrainz release id; empty when unknown."""
+    has_cover: _builtins.bool
+    """Whether one of its first 12 tracks was seen to have a picture; unset where nobody has looked at all of those that
+    have none.
+    """
     def __init__(
         self,
         *,
@@ -83,12 +88,15 @@ class Album(_message.Message):
         artist_id: _builtins.str = ...,
         year: _builtins.int = ...,
         musicbrainz_release_id: _builtins.str = ...,
+        has_cover: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_has_cover", b"_has_cover", "has_cover", b"has_cover"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["album_id", b"album_id", "artist_id", b"artist_id", "musicbrainz_release_id", b"musicbrainz_release_id", "title", b"title", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_has_cover", b"_has_cover", "album_id", b"album_id", "artist_id", b"artist_id", "has_cover", b"has_cover", "musicbrainz_release_id", b"musicbrainz_release_id", "title", b"title", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__has_cover: _TypeAlias = _typing.Literal["has_cover"]  # noqa: Y015
+    _WhichOneofArgType__has_cover: _TypeAlias = _typing.Literal["_has_cover", b"_has_cover"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__has_cover) -> _WhichOneofReturnType__has_cover | None: ...
 
 Global___Album: _TypeAlias = Album  # noqa: Y015
 

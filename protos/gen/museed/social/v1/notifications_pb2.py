@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$museed/social/v1/notifications.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x02\n\x0cNotification\x12\x17\n\x0fnotification_id\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".museed.social.v1.NotificationKind\x12\x10\n\x08\x61\x63tor_id\x18\x03 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x04 \x01(\t\x12\x12\n\ncomment_id\x18\x05 \x01(\t\x12\r\n\x05\x62\x61\x64ge\x18\x06 \x01(\t\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07read_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06job_id\x18\t \x01(\t\x12\x11\n\treport_id\x18\n \x01(\t\"V\n\x18ListNotificationsRequest\x12\x13\n\x0bunread_only\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"k\n\x19ListNotificationsResponse\x12\x35\n\rnotifications\x18\x01 \x03(\x0b\x32\x1e.museed.social.v1.Notification\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x14\n\x12\x43ountUnreadRequest\"+\n\x13\x43ountUnreadResponse\x12\x14\n\x0cunread_count\x18\x01 \x01(\x05\"=\n\x0fMarkReadRequest\x12\x18\n\x10notification_ids\x18\x01 \x03(\t\x12\x10\n\x08up_to_id\x18\x02 \x01(\t\"(\n\x10MarkReadResponse\x12\x14\n\x0cunread_count\x18\x01 \x01(\x05*\x94\x02\n\x10NotificationKind\x12!\n\x1dNOTIFICATION_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aNOTIFICATION_KIND_FOLLOWED\x10\x01\x12\x1b\n\x17NOTIFICATION_KIND_LIKED\x10\x02\x12\x1b\n\x17NOTIFICATION_KIND_SAVED\x10\x03\x12\x1f\n\x1bNOTIFICATION_KIND_COMMENTED\x10\x04\x12\x1b\n\x17NOTIFICATION_KIND_BADGE\x10\x05\x12\x1f\n\x1bNOTIFICATION_KIND_JOB_ENDED\x10\x06\x12$\n NOTIFICATION_KIND_REPORT_DECIDED\x10\x07\x32\xb2\x02\n\x13NotificationService\x12l\n\x11ListNotifications\x12*.museed.social.v1.ListNotificationsRequest\x1a+.museed.social.v1.ListNotificationsResponse\x12Z\n\x0b\x43ountUnread\x12$.museed.social.v1.CountUnreadRequest\x1a%.museed.social.v1.CountUnreadResponse\x12Q\n\x08MarkRead\x12!.museed.social.v1.MarkReadRequest\x1a\".museed.social.v1.MarkReadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$museed/social/v1/notifications.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x02\n\x0cNotification\x12\x17\n\x0fnotification_id\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".museed.social.v1.NotificationKind\x12\x10\n\x08\x61\x63tor_id\x18\x03 \x01(\t\x12\x13\n\x0bplaylist_id\x18\x04 \x01(\t\x12\x12\n\ncomment_id\x18\x05 \x01(\t\x12\r\n\x05\x62\x61\x64ge\x18\x06 \x01(\t\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07read_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06job_id\x18\t \x01(\t\x12\x11\n\treport_id\x18\n \x01(\t\"V\n\x18ListNotificationsRequest\x12\x13\n\x0bunread_only\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"k\n\x19ListNotificationsResponse\x12\x35\n\rnotifications\x18\x01 \x03(\x0b\x32\x1e.museed.social.v1.Notification\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x14\n\x12\x43ountUnreadRequest\"+\n\x13\x43ountUnreadResponse\x12\x14\n\x0cunread_count\x18\x01 \x01(\x05\"=\n\x0fMarkReadRequest\x12\x18\n\x10notification_ids\x18\x01 \x03(\t\x12\x10\n\x08up_to_id\x18\x02 \x01(\t\"_\n\x10MarkReadResponse\x12\x14\n\x0cunread_count\x18\x01 \x01(\x05\x12\x35\n\rnotifications\x18\x02 \x03(\x0b\x32\x1e.museed.social.v1.Notification*\xba\x02\n\x10NotificationKind\x12!\n\x1dNOTIFICATION_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aNOTIFICATION_KIND_FOLLOWED\x10\x01\x12\x1b\n\x17NOTIFICATION_KIND_LIKED\x10\x02\x12\x1b\n\x17NOTIFICATION_KIND_SAVED\x10\x03\x12\x1f\n\x1bNOTIFICATION_KIND_COMMENTED\x10\x04\x12\x1b\n\x17NOTIFICATION_KIND_BADGE\x10\x05\x12\x1f\n\x1bNOTIFICATION_KIND_JOB_ENDED\x10\x06\x12$\n NOTIFICATION_KIND_REPORT_DECIDED\x10\x07\x12$\n NOTIFICATION_KIND_CONTENT_HIDDEN\x10\x08\x32\xb2\x02\n\x13NotificationService\x12l\n\x11ListNotifications\x12*.museed.social.v1.ListNotificationsRequest\x1a+.museed.social.v1.ListNotificationsResponse\x12Z\n\x0b\x43ountUnread\x12$.museed.social.v1.CountUnreadRequest\x1a%.museed.social.v1.CountUnreadResponse\x12Q\n\x08MarkRead\x12!.museed.social.v1.MarkReadRequest\x1a\".museed.social.v1.MarkReadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'museed.social.v1.notifications_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NOTIFICATIONKIND']._serialized_start=747
-  _globals['_NOTIFICATIONKIND']._serialized_end=1023
+  _globals['_NOTIFICATIONKIND']._serialized_start=802
+  _globals['_NOTIFICATIONKIND']._serialized_end=1116
   _globals['_NOTIFICATION']._serialized_start=92
   _globals['_NOTIFICATION']._serialized_end=375
   _globals['_LISTNOTIFICATIONSREQUEST']._serialized_start=377
@@ -47,7 +47,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MARKREADREQUEST']._serialized_start=641
   _globals['_MARKREADREQUEST']._serialized_end=702
   _globals['_MARKREADRESPONSE']._serialized_start=704
-  _globals['_MARKREADRESPONSE']._serialized_end=744
-  _globals['_NOTIFICATIONSERVICE']._serialized_start=1026
-  _globals['_NOTIFICATIONSERVICE']._serialized_end=1332
+  _globals['_MARKREADRESPONSE']._serialized_end=799
+  _globals['_NOTIFICATIONSERVICE']._serialized_start=1119
+  _globals['_NOTIFICATIONSERVICE']._serialized_end=1425
 # @@protoc_insertion_point(module_scope)

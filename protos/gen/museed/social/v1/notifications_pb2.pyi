@@ -42,6 +42,8 @@ class _NotificationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Noti
     """A job of the caller's ended."""
     NOTIFICATION_KIND_REPORT_DECIDED: _NotificationKind.ValueType  # 7
     """A report of the caller's was decided."""
+    NOTIFICATION_KIND_CONTENT_HIDDEN: _NotificationKind.ValueType  # 8
+    """Admins hid a playlist or, where there is a comment, a comment of the caller's."""
 
 class NotificationKind(_NotificationKind, metaclass=_NotificationKindEnumTypeWrapper):
     """What a notification tells."""
@@ -62,6 +64,8 @@ NOTIFICATION_KIND_JOB_ENDED: NotificationKind.ValueType  # 6
 """A job of the caller's ended."""
 NOTIFICATION_KIND_REPORT_DECIDED: NotificationKind.ValueType  # 7
 """A report of the caller's was decided."""
+NOTIFICATION_KIND_CONTENT_HIDDEN: NotificationKind.ValueType  # 8
+"""Admins hid a playlist or, where there is a comment, a comment of the caller's."""
 Global___NotificationKind: _TypeAlias = NotificationKind  # noqa: Y015
 
 @_typing.final
@@ -253,21 +257,27 @@ Global___MarkReadRequest: _TypeAlias = MarkReadRequest  # noqa: Y015
 
 @_typing.final
 class MarkReadResponse(_message.Message):
-    """How many are left."""
+    """What was marked, and how many are left."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     UNREAD_COUNT_FIELD_NUMBER: _builtins.int
+    NOTIFICATIONS_FIELD_NUMBER: _builtins.int
     unread_count: _builtins.int
     """As in CountUnread."""
+    @_builtins.property
+    def notifications(self) -> _containers.RepeatedCompositeFieldContainer[Global___Notification]:
+        """The newest of the caller's that were asked for and are read now, also those that were before; at most 100."""
+
     def __init__(
         self,
         *,
         unread_count: _builtins.int = ...,
+        notifications: _abc.Iterable[Global___Notification] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["unread_count", b"unread_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notifications", b"notifications", "unread_count", b"unread_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
