@@ -7,7 +7,7 @@ Own time of an answer is what the worker does for it and does not wait for: at o
 what the echo server takes, and at any rate what the process computes, without what the functions behind it compute.
 Waiting for other callers is in no own time; what callers at half of the ceiling wait all in all stands beside it.
 bombs: what requests compute until they are refused that are made to be dear. worker: a worker from its start to the
-first answer, and its memory. subscriptions, ranges: see `benchmarks/gateway_`.
+first answer, and its memory. overload, subscriptions, ranges: see `benchmarks/gateway_`.
 
 Usage: python -m benchmarks.gateway [--only PART] [--seconds 5] [--callers 8] [--rounds 5]
 """
@@ -19,7 +19,7 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -167,6 +167,15 @@ def bombs(bench: Bench) -> Sequence[Row]:
         return asyncio.run(measure_bombs(server.port, server.cpu_s))
 
 
+def overload(bench: Bench) -> Iterator[Row]:
+    """A page at half of the peak to five times that, over kept connections and over a new one for each request."""
+    from benchmarks.gateway_.overload import measure as measure_overload
+
+    body = json.dumps({"query": DOCUMENT, "variables": {"id": furnished()[1]}}).encode()
+    with serving("echo") as echo, serving("gateway") as server:
+        yield from measure_overload(bench.loads, echo, server, body, bench.seconds)
+
+
 def worker(bench: Bench) -> Sequence[Row]:
     """One worker as `python -m services.gateway` starts it."""
     from benchmarks.gateway_.worker import measure as measure_worker
@@ -188,8 +197,9 @@ def ranges(bench: Bench) -> Sequence[Row]:
     return [Row(*row) for row in asyncio.run(measure_ranges(bench.seconds / 2, bench.rounds))]
 
 
-PARTS: dict[str, Callable[[Bench], Sequence[Row]]] = {
-    "page": page, "bombs": bombs, "worker": worker, "subscriptions": subscriptions, "ranges": ranges,
+PARTS: dict[str, Callable[[Bench], Iterable[Row]]] = {
+    "page": page, "overload": overload, "bombs": bombs, "worker": worker, "subscriptions": subscriptions,
+    "ranges": ranges,
 }  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -18,7 +17,9 @@ from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
+from services.gateway.connections import has_come
 from services.gateway.context import Parts
+from services.gateway.guard import Guard
 from services.gateway.health import Health
 from services.gateway.live.live import Live
 from services.gateway.settings import GatewaySettings
@@ -82,10 +83,11 @@ def page() -> tuple[playlists_pb2.GetPlaylistResponse, dict[str, catalog_pb2.Tra
     return social.playlists[playlist_id], social.tracks, next(iter(social.users.values()))
 
 
-def make_gateway() -> tuple[Starlette, dict[str, Any]]:
-    """Return the application, and the token and id with which to ask it; `GET /told` what it did."""
+def make_gateway(port: int) -> tuple[Guard, GatewaySettings, dict[str, Any]]:
+    """Return the application, its settings, and the token and id with which to ask it; `GET /told` what it did."""
     social, playlist_id = furnished()
     settings = GatewaySettings(
+        listen=f"127.0.0.1:{port}",
         url_signing_key=SecretStr(_KEY),
         cost_capacity=10**12,
         route_capacity=10**12,
@@ -116,4 +118,5 @@ def make_gateway() -> tuple[Starlette, dict[str, Any]]:
         return JSONResponse({"calls": social.spent(), "computed_s": spent})
 
     app.router.routes.insert(0, Route("/told", told))
-    return app, {"token": social.signer.token(), "playlist_id": playlist_id}
+    guard = Guard(app, settings, has_come)
+    return guard, settings, {"token": social.signer.token(), "playlist_id": playlist_id}

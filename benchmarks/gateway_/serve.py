@@ -6,14 +6,16 @@ It prints one line once it listens: what a caller needs to know, as JSON.
 import asyncio
 import json
 import sys
+from collections.abc import Awaitable
 from typing import Any, cast
 
 import uvicorn
 import uvloop
 
 from benchmarks.gateway_ import bare, inside
-from services.chassis.server import settle_heap
 from services.chassis.telemetry import configure_logging
+from services.gateway.__main__ import HttpServer, listen, settle
+from services.gateway.connections import server_config
 
 _ANSWER = b'{"data":' + b"x" * 8000 + b"}"
 
@@ -37,17 +39,13 @@ async def _echo(port: int) -> None:
     await server.serve_forever()
 
 
-async def _serve(app: Any, port: int, told: dict[str, Any]) -> None:
-    config = uvicorn.Config(
-        app, port=port, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
-    )
-    server = uvicorn.Server(config)
-    settle_heap()  # as the gateway does, and the other to be fair
-    serving = asyncio.create_task(server.serve())
+async def _serve(serving: Awaitable[None], server: uvicorn.Server, told: dict[str, Any]) -> None:
+    settle()  # as the gateway does, and the other to be fair
+    task = asyncio.ensure_future(serving)
     while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
         await asyncio.sleep(0.01)
     _tell(told)
-    await serving
+    await task
 
 
 def _tell(told: dict[str, Any]) -> None:
@@ -58,11 +56,16 @@ async def _main(kind: str, port: int) -> None:
     if kind == "echo":
         await _echo(port)
     elif kind == "bare":
-        await _serve(bare.make_app(), port, {})
+        config = uvicorn.Config(
+            bare.make_app(), port=port, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
+        )
+        bare_server = uvicorn.Server(config)
+        await _serve(bare_server.serve(), bare_server, {})
     else:
         configure_logging("gateway")  # its log line is part of each answer
-        app, told = inside.make_gateway()
-        await _serve(app, port, told)
+        guard, settings, told = inside.make_gateway(port)
+        server = HttpServer(server_config(guard, settings))
+        await _serve(server.serve_from(listen(settings)), server, told)
 
 
 if __name__ == "__main__":

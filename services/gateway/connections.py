@@ -2,34 +2,28 @@
 
 import asyncio
 import json
-import logging
+from functools import partial
 from typing import Any, cast
 
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import CloseCode, Frame
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from services.chassis.errors import DomainError, InvalidArgument, ResourceExhausted, Unavailable
 from services.gateway.errors import client_message, describe
+from services.gateway.guard import PLACE, PROBES, Guard
 from services.gateway.settings import GatewaySettings
+from services.gateway.socket_connections import BoundedSocket, protocol_logger
 
 # Request line and headers; also what comes without being any of a body.
 MAX_HEAD_BYTES = 64 * 1024
 # Requests that wait for the answer to one before; a browser sends none of these.
 MAX_PIPELINED = 16
-# Of one message: empty ones cost memory as well.
-MAX_FRAGMENTS = 1024
 # Until the headers of a request are there, and for what still comes behind an answer.
 HEAD_TIMEOUT_S = 10.0
 _KEEP_ALIVE_S = 30
 _RETRY_AFTER_MS = 1000
-_PROBES = (b"/healthz", b"/readyz")
-
-# uvicorn tells of each socket with its full address and its query: nobody's business in a log.
-_logger = logging.getLogger(f"{__name__}.protocol")
-_logger.setLevel(logging.WARNING)
+_PROBES = tuple(path.encode() for path in PROBES)
 
 
 def _answer(status: bytes, refusal: DomainError) -> bytes:
@@ -59,11 +53,21 @@ class _RefusedError(Exception):
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """A connection that speaks HTTP/1.1."""
+    """A connection that speaks HTTP/1.1.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Args:
+        guard: Asked before anything is made for a request: its refusals cost a fourth of what answers of an
+            application do.
+        args: As uvicorn has them.
+        kwargs: Likewise.
+    """
+
+    def __init__(self, *args: Any, guard: Guard, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.logger = _logger
+        self._guard = guard
+        self._is_refused = False
+        self._refused_at_once = 0
+        self.logger = protocol_logger
         # Looked at here: uvicorn's own refusal has no code, and none for sockets.
         self._most_connections, self.limit_concurrency = self.limit_concurrency, None
         self._inner = self.app
@@ -87,6 +91,7 @@ class BoundedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read on, while what comes is part of requests, and comes in time."""
         self._has_come_on = False
+        self._refused_at_once = 0
         super().data_received(data)
         self._unheeded_bytes = 0 if self._has_come_on else self._unheeded_bytes + len(data)
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
@@ -111,6 +116,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note that headers come."""
         self._is_in_head = True
+        self._is_refused = False
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -130,18 +136,26 @@ class BoundedHttp(HttpToolsProtocol):
             raise _RefusedError
         self._stop_timer()
         is_probe = self.url.startswith(_PROBES)
-        self.app = _say_full if self._is_full and not is_probe else self._inner
+        self.app = self._inner
+        if self._is_full and not is_probe:
+            self.app = _say_full
+            self._guard.admission.refused["connections"] += 1
+        elif not (is_probe or self._is_answering or self.parser.should_upgrade()):
+            self._ask_guard()
+            return
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
         self._has_come_on = True
-        super().on_body(body)
+        if not self._is_refused:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Take the end of a body."""
         self._has_come_on = True
-        super().on_message_complete()
+        if not self._is_refused:
+            super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
         """Make it a socket, where there is room for one more."""
@@ -149,12 +163,52 @@ class BoundedHttp(HttpToolsProtocol):
             self._refusal = _FULL
             self.send_400_response("")
             return
+        if self._guard.refuses_socket():
+            self.transport.write(self._guard.refusal(self._path, self.headers).written(closes=True, is_head=False))
+            self.transport.close()
+            return
         super().handle_websocket_upgrade()
         socket = self.transport.get_protocol()
         if isinstance(socket, BoundedSocket) and not socket.handshake_initiated:
             # Headers that a socket cannot have: the library waits for the end of the connection, as nobody else does.
             self.transport.write(_MALFORMED)
             self.transport.close()
+
+    def _ask_guard(self) -> None:
+        """Have a request answered if there is a place, else refuse it here and now."""
+        method = self.parser.get_method()
+        if method == b"OPTIONS":
+            super().on_headers_complete()
+            return
+        place = self._guard.ask()
+        if place is None:
+            self._refuse(is_head=method == b"HEAD")
+            return
+        cast(dict[str, Any], self.scope)[PLACE] = place
+        try:
+            super().on_headers_complete()
+        except BaseException:
+            place.leave()
+            raise
+
+    def _refuse(self, *, is_head: bool) -> None:
+        """Refuse a request; what follows of it is nobody's."""
+        self._is_refused = True
+        self._refused_at_once += 1
+        if self._refused_at_once > MAX_PIPELINED:
+            raise _RefusedError
+        if self.flow.write_paused:  # whoever reads no refusals gets no more of them
+            self.transport.abort()
+            return
+        # Whoever asks before they send a body may leave it out now, or not: what comes next could be either.
+        closes = self._guard.is_leaving() or self.expect_100_continue or not self.parser.should_keep_alive()
+        self.transport.write(self._guard.refusal(self._path, self.headers).written(closes=closes, is_head=is_head))
+        if closes:
+            self.transport.close()
+
+    @property
+    def _path(self) -> str:
+        return self.url.partition(b"?")[0].decode("latin-1")
 
     @property
     def _is_answering(self) -> bool:
@@ -181,47 +235,6 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.close()
 
 
-class BoundedSocket(WebSocketsSansIOProtocol):
-    """A connection that has become a WebSocket."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.logger = _logger
-
-    def pause_writing(self) -> None:
-        """Read nothing either: whoever does not read answers gets no more of them, those to pings included."""
-        super().pause_writing()
-        self._stop_reading()
-
-    def resume_writing(self) -> None:
-        """Read on as well."""
-        super().resume_writing()
-        if not self.read_paused and not self.transport.is_closing():
-            self.transport.resume_reading()
-
-    async def receive(self) -> Any:
-        """Return the next message, and read on if answers are read."""
-        message = await super().receive()
-        if not self.writable.is_set():
-            self._stop_reading()
-        return message
-
-    def handle_cont(self, event: Frame) -> None:
-        """Take a piece of a message, unless it has too many."""
-        if self.close_sent:
-            return
-        if len(self.frames) >= MAX_FRAGMENTS:
-            self.frames = []
-            self.conn.fail(CloseCode.MESSAGE_TOO_BIG, f"more than {MAX_FRAGMENTS} fragments")
-            self.handle_parser_exception()
-            return
-        super().handle_cont(event)
-
-    def _stop_reading(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.pause_reading()
-
-
 async def _say_full(scope: Scope, receive: Receive, send: Send) -> None:
     head, _, body = _FULL.partition(b"\r\n\r\n")
     lines = [line.split(b": ", 1) for line in head.split(b"\r\n")[1:]]
@@ -229,11 +242,17 @@ async def _say_full(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def server_config(app: ASGIApp, settings: GatewaySettings) -> uvicorn.Config:
+def has_come(receive: Receive) -> bool:
+    """Whether something of a request's body, or its end, is there to be taken."""
+    cycle = getattr(receive, "__self__", None)
+    return not isinstance(cycle, RequestResponseCycle) or cycle.message_event.is_set()
+
+
+def server_config(guard: Guard, settings: GatewaySettings) -> uvicorn.Config:
     """Return how uvicorn serves the gateway."""
     return uvicorn.Config(
-        cast(Any, app),
-        http=BoundedHttp,
+        cast(Any, guard),
+        http=cast(Any, partial(BoundedHttp, guard=guard)),
         ws=BoundedSocket,
         ws_max_size=settings.max_body_bytes,
         # It costs 40 KiB a socket for messages of some hundred bytes, and lets a small one become large.

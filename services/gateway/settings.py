@@ -63,6 +63,12 @@ class GatewaySettings(Settings):
     transcodes_at_once: int = Field(2, ge=0, le=64)
     max_body_bytes: int = Field(2 * MIB, ge=1024)
     max_connections: int = Field(4096, ge=1)
+    # Of one process: requests that are worked on, waiting for other services included.
+    max_requests_at_once: int = Field(1024, ge=1)
+    # How late a process may be with what it could do at once, before it works on fewer requests at a time.
+    target_delay_ms: float = Field(5.0, ge=1, le=1000)
+    # How long a request may be expected to wait until it is worked on; others are refused at once.
+    queue_ms: float = Field(200.0, ge=1, le=10_000)
     # Of one process and one person, sockets and what runs on all of them; guests of a network have eight times as many.
     max_sockets_of_one: int = Field(32, ge=1)
     max_operations_of_one: int = Field(200, ge=1)

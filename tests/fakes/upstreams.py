@@ -101,6 +101,7 @@ class _Fake:
         self.requests: dict[str, Any] = {}
         self.faults: dict[str, Exception] = {}
         self.delays_s: dict[str, float] = {}
+        self.gates: dict[str, asyncio.Event] = {}
         self.seen_time_left_s: dict[str, float | None] = {}
         self.seen_tokens: dict[str, str] = {}
         self.seen_clients: dict[str, str] = {}
@@ -125,6 +126,8 @@ class _Fake:
         self.seen_clients[name] = auth.client()
         if name in self.delays_s:
             await asyncio.sleep(self.delays_s[name])
+        if name in self.gates:
+            await self.gates[name].wait()
         if name in self.faults:
             raise self.faults[name]
 

@@ -20,8 +20,9 @@ from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
-from services.gateway.connections import server_config
+from services.gateway.connections import has_come, server_config
 from services.gateway.context import Parts
+from services.gateway.guard import Guard
 from services.gateway.health import Health
 from services.gateway.live.live import Live
 from services.gateway.settings import GatewaySettings
@@ -45,6 +46,7 @@ class Gateway:
     behind: Upstreams
     signer: TokenSigner
     blobs: Path
+    guard: Guard
 
     @property
     def social(self) -> FakeSocial:
@@ -115,13 +117,14 @@ async def serving_gateway(
         threads = ThreadPoolExecutor(4)
         listener = listen(settings)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server = HttpServer(server_config(make_app(parts, health, threads), settings))
-        serving = asyncio.create_task(server.serve([listener]))
+        guard = Guard(make_app(parts, health, threads), settings, has_come, lambda: health.is_leaving)
+        server = HttpServer(server_config(guard, settings))
+        serving = asyncio.create_task(server.serve_from(listener))
         while not server.started:
             await asyncio.sleep(0.005)
         try:
             async with httpx.AsyncClient(base_url=url, timeout=30) as http:
-                yield Gateway(url, http, parts, health, behind, signer, blobs)
+                yield Gateway(url, http, parts, health, behind, signer, blobs, guard)
         finally:
             server.should_exit = True
             with contextlib.suppress(asyncio.CancelledError):

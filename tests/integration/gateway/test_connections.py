@@ -9,7 +9,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from services.gateway import connections
-from services.gateway.connections import HEAD_TIMEOUT_S, MAX_FRAGMENTS, MAX_HEAD_BYTES, MAX_PIPELINED
+from services.gateway.connections import HEAD_TIMEOUT_S, MAX_HEAD_BYTES, MAX_PIPELINED
+from services.gateway.socket_connections import MAX_FRAGMENTS
 from tests.integration.gateway.conftest import Gateway, serving_gateway
 from tests.integration.gateway.raw_client import PATIENCE_S, UPGRADE, connected
 from tests.integration.gateway.socket_client import initialised
