@@ -15,6 +15,7 @@ INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 PINNED := --constraint requirements/lock.txt --override requirements/overrides.txt
 LOCKED := pyproject.toml requirements/lock.txt requirements/overrides.txt requirements/no-deps.txt
 CODE := services deploy training clients tests benchmarks examples protos/generate.py
+DOCKERFILES := $(wildcard services/*/Dockerfile) deploy/local/Dockerfile
 PYTEST := $(BIN)/pytest -q
 # Of tests/conftest.py: what shares a server comes to one worker, what takes longest comes first.
 TOGETHER := --dist loadgroup --no-loadscope-reorder
@@ -57,6 +58,10 @@ lint: install-dev ## Check format, lint, types, imports, contracts and generated
 	@$(BIN)/python protos/generate.py --check
 	@$(BIN)/python -m services.gateway.export_schema --check
 	@$(BIN)/python -m clients.python.generator --check
+	@$(BIN)/hadolint $(DOCKERFILES)
+	@$(BIN)/python -m deploy.images.requirements --check
+	@$(BIN)/python -m deploy.images.sizes --check
+	@$(BIN)/python -m deploy.images.release --check
 
 .PHONY: format
 format: install-dev ## Format the code and sort its imports
@@ -99,6 +104,8 @@ listening-test: install-dev ## Compare ENCODERS="a b" on MUSIC=DIR by ear, blind
 lock: install-dev ## Resolve every version anew into requirements/lock.txt
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header \
 	  --override requirements/overrides.txt --all-extras pyproject.toml -o requirements/lock.txt
+	@$(BIN)/python -m deploy.images.requirements
+	@$(BIN)/python -m deploy.images.sizes --fetch
 
 .PHONY: install
 install: $(VENV)/.installed ## Install what the local mesh needs into .venv

@@ -1,14 +1,32 @@
 """Who the `museed` command is: the operator of the mesh in the state folder, or whoever the environment names."""
 
 import json
-import os
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from deploy.local.client import ClientError, Credentials, GatewayClient
 from deploy.local.state import State
 from deploy.local.tables import command
+from services.chassis.settings import Settings, load, settings_config
 
 OPERATOR = "operator"
+
+
+class AccountSettings(Settings):
+    """Who this is on a mesh elsewhere; the address makes the account where there is none yet."""
+
+    model_config = settings_config("MUSEED_")
+
+    url: str = ""
+    login: str = ""
+    password: SecretStr = SecretStr("")
+    sign_up_email: str = ""
+
+    @property
+    def credentials(self) -> Credentials:
+        """How to log in."""
+        return Credentials(self.login, self.password.get_secret_value(), self.sign_up_email or None)
 
 
 def operator(state: State) -> Credentials:
@@ -19,16 +37,17 @@ def operator(state: State) -> Credentials:
 def connect(state_folder: Path) -> GatewayClient:
     """Open a client of the mesh at MUSEED_URL, or of the one that runs in the state folder.
 
-    Logs in as MUSEED_LOGIN with MUSEED_PASSWORD; without them as the state folder's operator.
+    Logs in as MUSEED_LOGIN with MUSEED_PASSWORD, and signs up with MUSEED_SIGN_UP_EMAIL where that is set and nobody is
+    called so yet; without them as the state folder's operator.
 
     Raises:
         ClientError: No mesh runs in the state folder and none is named.
     """
     folder = state_folder.expanduser()
-    url = os.environ.get("MUSEED_URL") or _running_url(folder)
-    login = os.environ.get("MUSEED_LOGIN")
-    if login:
-        return GatewayClient(url, Credentials(login, os.environ.get("MUSEED_PASSWORD", "")))
+    named = load(AccountSettings)
+    url = named.url or _running_url(folder)
+    if named.login:
+        return GatewayClient(url, named.credentials)
     if (folder / "secrets.json").exists():
         return GatewayClient(url, operator(State.open(folder)))
     return GatewayClient(url, None)

@@ -18,8 +18,10 @@ from deploy.local.encoder_commands import app as encoder_app
 from deploy.local.ingest_commands import app as ingest_app
 from deploy.local.jamendo_commands import app as jamendo_app
 from deploy.local.mesh import running_mesh
+from deploy.local.operator_command import operator_command
 from deploy.local.playlists import make_playlist, search_tracks, seed_input
 from deploy.local.restarts import restart_command
+from deploy.local.secrets_command import secrets_command
 from deploy.local.settings import LocalSettings
 from deploy.local.tables import command, console, job_line, show_counts, show_playlist, show_tracks, show_urls
 from deploy.local.trouble import told_errors
@@ -40,6 +42,8 @@ app.command("dead-letters")(dead_letters_command)
 app.command("backup")(backup_command)
 app.command("restore")(restore_command)
 app.command("restart")(restart_command)
+app.command("operator")(operator_command)
+app.command("secrets")(secrets_command)
 
 # How the gateway refuses what only admins may see.
 _NOT_FOR_EVERYBODY = frozenset({"PERMISSION_DENIED", "LOGIN_REQUIRED"})

@@ -2,6 +2,8 @@
 
 Names stay and models get better: `museed-mini` of the next version is another encoder. A library goes on with the one
 that it began with until `museed encoder switch museed-mini`.
+
+The embedder's modules are imported where they are used: a `museed` that is a client alone has nothing to serve with.
 """
 
 import shutil
@@ -9,20 +11,21 @@ from pathlib import Path
 
 from deploy.local.process import StartError
 from deploy.local.state import State
-from services.embedder import mini
-from services.embedder.artifact import open_artifact, write_artifact
-from services.embedder.choice import MINI_FOLDER
-from services.embedder.errors import ArtifactInvalid
 
 _MODELS = "models"
 
 
-def keep_shipped(state: State, encoder_id: str, shipped: Path = MINI_FOLDER) -> None:
+def keep_shipped(state: State, encoder_id: str, shipped: Path | None = None) -> None:
     """Copy the model that ships, if it is this encoder and is not kept yet; blocks for the copy of some 20 MB.
 
     Raises:
         StartError: It cannot be copied.
     """
+    from services.embedder import choice, mini
+    from services.embedder.artifact import open_artifact, write_artifact
+    from services.embedder.errors import ArtifactInvalid
+
+    shipped = shipped or choice.MINI_FOLDER
     folder = state / _MODELS / encoder_id
     if folder.is_dir() or not encoder_id.startswith(f"{mini.NAME}-") or not shipped.is_dir():
         return
@@ -39,6 +42,9 @@ def startable(state: State, encoder_id: str, choice: str) -> str:
 
     A copy that is damaged is removed: where the model still ships, it is copied again.
     """
+    from services.embedder.artifact import open_artifact
+    from services.embedder.errors import ArtifactInvalid
+
     folder = state / _MODELS / encoder_id
     if not folder.is_dir():
         return choice
@@ -52,6 +58,8 @@ def startable(state: State, encoder_id: str, choice: str) -> str:
 
 def refuse_another(pinned_id: str, pinned_choice: str, found_id: str, choice: str) -> StartError:
     """Say why a library is not served by another encoder than its own, and what to do."""
+    from services.embedder import mini
+
     if pinned_choice == choice:  # the name means another model than it did
         way_out = (
             f"It is the {choice} of an earlier version, of which this library has no copy. Get that version's model "

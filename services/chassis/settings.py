@@ -1,6 +1,11 @@
-"""Reads a process's settings from the environment once, and tells every fault at once."""
+"""Reads a process's settings from the environment once, and tells every fault at once.
+
+What the environment does not set may lie in a file of the variable's name in /run/secrets, where containers find what
+no environment should show.
+"""
 
 import re
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, ValidationError
@@ -12,6 +17,7 @@ S = TypeVar("S", bound="Settings")
 # A name, an IPv4 address, or an IPv6 address in brackets, and a port.
 _HOST_AND_PORT = re.compile(r"(?:\[[0-9A-Za-z:.%]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 _MAX_PORT = 65_535
+SECRETS_FOLDER = Path("/run/secrets")
 
 
 def _checked_listen(text: str) -> str:
@@ -53,14 +59,22 @@ class SettingsError(SystemExit):
     """One or more settings are missing or bad; the text lists all of them by environment variable."""
 
 
-def load(kind: type[S]) -> S:
+def load(kind: type[S], secrets_folder: Path = SECRETS_FOLDER) -> S:
     """Read and check all settings of a service.
 
+    Args:
+        kind: Which.
+        secrets_folder: Files named like variables, for what the environment does not set; it need not exist.
+
     Raises:
-        SettingsError: With one line per missing or bad variable; secrets' values are not repeated.
+        SettingsError: With one line per missing or bad variable, or with the file that cannot be read; secrets' values
+            are not repeated.
     """
     try:
-        return kind()
+        # Given by name alone: pydantic warns of a folder that is not there.
+        return kind(_secrets_dir=secrets_folder) if secrets_folder.is_dir() else kind()
+    except PermissionError as error:
+        raise SettingsError(f"bad settings:\n  {error.filename}: {error.strerror}") from error
     except ValidationError as error:
         prefix = kind.model_config.get("env_prefix", "")
         lines = []

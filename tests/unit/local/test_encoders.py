@@ -5,13 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from deploy.local import encoders, shipped_model
+from deploy.local import encoders
 from deploy.local.encoders import Encoders
 from deploy.local.ports import Ports
 from deploy.local.process import Spec, StartError
 from deploy.local.requests import Refused
 from deploy.local.state import Pin, State
 from museed.social.v1 import encoders_pb2
+from services.embedder import artifact
 
 PORTS = Ports(gateway=1, social=2, embedder=3, retriever=4, nats=5, second_embedder=6)
 IDS = {"a": "a-1", "b": "b-1", "/models/c": "c-1"}
@@ -131,7 +132,7 @@ async def test_encoder_of_an_earlier_version_is_started_from_its_copy(
     await made._switch("b")
     machine.roles = encoders_pb2.EncoderRoles(serving_id="a-1", previous_id="b-1")
     copy.mkdir(parents=True)
-    monkeypatch.setattr(shipped_model, "open_artifact", lambda folder: None)  # a sound one
+    monkeypatch.setattr(artifact, "open_artifact", lambda folder: None)  # a sound one
     machine.running.clear()
     again = await follower(machine, "a")
     await again._follow_roles()
