@@ -6,11 +6,17 @@ no environment should show.
 
 import re
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 S = TypeVar("S", bound="Settings")
 
@@ -41,11 +47,33 @@ Listen = Annotated[str, AfterValidator(_checked_listen)]
 OptionalListen = Annotated[str, AfterValidator(_checked_if_given)]
 
 
+class _SecretFiles(SecretsSettingsSource):
+    """Files of a folder; an empty one counts as missing, as an empty variable does."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return a field's value, its key, and whether it is to be parsed."""
+        value, key, is_complex = super().get_field_value(field, field_name)
+        return value or None, key, is_complex
+
+
 class Settings(BaseSettings):
     """Base of every service's settings: frozen, read from `<SERVICE>_<NAME>`, empty values count as missing.
 
     Subclasses set `model_config = settings_config("EMBEDDER_")` and declare fields with units in their names.
     """
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Say what is read, and what goes before what."""
+        assert isinstance(file_secret_settings, SecretsSettingsSource)
+        return init_settings, env_settings, _SecretFiles(settings_cls, file_secret_settings.secrets_dir)
 
 
 def settings_config(prefix: str) -> SettingsConfigDict:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from pydantic import Field, SecretStr
 
@@ -78,3 +80,46 @@ def test_address_that_nobody_can_listen_on_is_named(
 
 def test_metrics_need_no_address() -> None:
     assert load(Listening).metrics_listen == ""
+
+
+class Secretive(Settings):
+    model_config = settings_config("SECRETIVE_")
+
+    password: SecretStr
+    name: str = "nobody"
+
+
+def test_files_stand_for_variables_that_are_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "SECRETIVE_PASSWORD").write_text("from the file\n")
+    (tmp_path / "SECRETIVE_NAME").write_text("file")
+    monkeypatch.setenv("SECRETIVE_NAME", "environment")
+    settings = load(Secretive, tmp_path)
+    assert settings.password.get_secret_value() == "from the file"
+    assert settings.name == "environment"
+
+
+def test_empty_variable_leaves_it_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "SECRETIVE_PASSWORD").write_text("from the file")
+    monkeypatch.setenv("SECRETIVE_PASSWORD", "")
+    assert load(Secretive, tmp_path).password.get_secret_value() == "from the file"
+
+
+def test_empty_file_counts_as_missing(tmp_path: Path) -> None:
+    (tmp_path / "SECRETIVE_PASSWORD").write_text("\n")
+    (tmp_path / "SECRETIVE_NAME").write_text("")
+    with pytest.raises(SettingsError, match=r"SECRETIVE_PASSWORD: Field required$"):
+        load(Secretive, tmp_path)
+    (tmp_path / "SECRETIVE_PASSWORD").write_text("given")
+    assert load(Secretive, tmp_path).name == "nobody"
+
+
+def test_folder_of_secrets_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRETIVE_PASSWORD", "set")
+    assert load(Secretive, tmp_path / "none").password.get_secret_value() == "set"
+
+
+def test_other_files_and_folders_of_secrets_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "SECRETIVE_PASSWORD").write_text("given")
+    (tmp_path / "kubernetes.io").mkdir()
+    (tmp_path / "OTHER").write_text("x")
+    assert load(Secretive, tmp_path).name == "nobody"

@@ -157,7 +157,7 @@ def test_folders_that_are_set_are_mounted(name: str) -> None:
     mounts = dict(map(folder_of, SERVICES[name].get("volumes", ())))
     for key, value in given(name).items():
         path = value.removeprefix("file://")
-        if key.endswith("_FOLDER") and not value.startswith("/app/") or key.endswith("_BLOB_STORE_URL"):
+        if (key.endswith("_FOLDER") and not value.startswith("/app/")) or key.endswith("_BLOB_STORE_URL"):
             [mounted] = [place for place in mounts if path == place or path.startswith(f"{place}/")]
             assert mounts[mounted] or (name, key) == ("retriever", "RETRIEVER_BLOB_STORE_URL")
 

@@ -94,9 +94,7 @@ def test_zeros_are_told_of_a_release_only(k8s: Path) -> None:
     path = k8s / release.DIGESTS
     path.write_text(path.read_text().replace(ONE, UNRELEASED, 1))
     assert list(faults(k8s)) == []
-    assert list(faults(k8s, is_released=True)) == [
-        f"{release.DIGESTS}: {REGISTRY}/{IMAGES[0].name} was never released"
-    ]
+    assert list(faults(k8s, is_released=True)) == [f"{release.DIGESTS}: {REGISTRY}/{IMAGES[0].name} was never released"]
 
 
 def test_missing_overlay_is_told(tmp_path: Path) -> None:

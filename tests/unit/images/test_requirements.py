@@ -65,9 +65,7 @@ def test_unchanged_list_is_no_fault(social: Image) -> None:
 def test_another_version_than_the_locks_is_told(social: Image) -> None:
     pins = [replace(pin, version="1") if pin.name == "asyncpg" else pin for pin in read(social.requirements)]
     version = locked()["asyncpg"]
-    assert change(social, pins) == [
-        f"requirements/images/social.txt: asyncpg 1, and the lock has {version}: make lock"
-    ]
+    assert change(social, pins) == [f"requirements/images/social.txt: asyncpg 1, and the lock has {version}: make lock"]
 
 
 def test_missing_package_is_told(social: Image) -> None:
