@@ -73,11 +73,7 @@ class Machine:
     def _tree_of(self, image: Image) -> Path:
         if image.name not in self._trees:
             folder = self.folder / "trees" / image.name
-            opt = make_tree(image, folder).python.parents[1]
-            (opt / "pyvenv.cfg").write_text("home = /usr/local/bin\ninclude-system-site-packages = false\n")
-            for link in (opt / "bin").glob("python*"):
-                link.unlink()
-                link.symlink_to(f"/usr/local/bin/python3.{sys.version_info.minor}")
+            make_tree(image, folder)
             self._trees[image.name] = folder
         return self._trees[image.name]
 
@@ -88,18 +84,18 @@ class Machine:
         root.mkdir(parents=True)
         [made] = [rest for word, rest in lineage(image) if word == "RUN" and "install --directory" in rest]
         owned = [word for word in made.split() if word.startswith("/")]
-        installed = Path(sys.prefix)  # where the links of the tree lead
+        # Where the links of the tree lead: to the wheels, and to the interpreter.
+        installed = [path for path in (sys.prefix, sys.base_prefix) if not path.startswith("/usr")]
         lines = [
             "set -eu",
             f"mount -t tmpfs root {root}",
             f"cd {root}",
-            f"mkdir -p {_FOLDERS} {' '.join(f'.{path}' for path in owned)} .{installed}",
+            f"mkdir -p {_FOLDERS} {' '.join(f'.{path}' for path in [*owned, *installed])}",
             f"chown 10001:10001 {' '.join(f'.{path}' for path in owned)}",
             "ln -s usr/bin bin; ln -s usr/lib lib; ln -s usr/lib64 lib64",
             "mount --rbind /usr usr; mount --rbind /dev dev; mount -t proc proc proc",
             "mount -t tmpfs -o size=64m,mode=1777 shm dev/shm",
-            f"mount --bind {sys.base_prefix} usr/local",
-            f"mount --bind {installed} .{installed}",
+            *(f"mount --bind {path} .{path}; mount -o remount,ro,bind .{path}" for path in installed),
             f"mount --bind {tree}/app app; mount --bind {tree}/opt/museed opt/museed",
             f"cp {self.folder}/hosts etc/hosts; cp /etc/nsswitch.conf etc/",
         ]
@@ -111,7 +107,7 @@ class Machine:
         for mount in service.get("tmpfs", ()):
             place, _, options = mount.partition(":")
             lines += [f"mkdir -p .{place}", f"mount -t tmpfs -o {options} tmpfs .{place}"]
-        lines += ["for each in app opt/museed usr/local; do mount -o remount,ro,bind $each; done"]
+        lines += ["for each in app opt/museed; do mount -o remount,ro,bind $each; done"]
         return [*lines, f"mount -o remount,ro {root}"] if service["read_only"] else lines
 
     def _volume(self, volume: str | Values) -> list[str]:
@@ -131,7 +127,7 @@ class Machine:
         service, image = self.services[name], self.image_of(name)
         user, group = service["user"].split(":")
         variables = {
-            **{key: value.replace("$PATH", "/usr/local/bin:/usr/bin") for key, value in environment(image).items()},
+            **{key: value.replace("$PATH", "/usr/bin") for key, value in environment(image).items()},
             **{key: str(value) for key, value in service.get("environment", {}).items()},
         }
         drop = "--clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all"
