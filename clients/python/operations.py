@@ -461,12 +461,16 @@ class GeneratePlaylistInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedInput:
-    """A sound that the playlist starts from: a track or an upload."""
+    """What the playlist starts from: one of a track, an upload and words."""
 
     track_id: str | None = None
     """A track, by `id` or `trackId`."""
     upload_id: str | None = None
     """An upload of the caller's own."""
+    words: str | None = None
+    """How it should sound, for example “calm piano on a rainy day”: English or Chinese, or Korean moods; 1 to
+    500 characters. Where `searchAbilities.hearsWords` is false this is WORDS_NOT_HEARD.
+    """
     weight: float | None = None
     """How much it counts, −10 to 10 and not 0; else 1. What is near to a seed below 0 is put lower; one seed at
     least must be above 0.
@@ -474,7 +478,7 @@ class SeedInput:
 
     def written(self) -> Json:
         """Return it as JSON."""
-        return given({"trackId": self.track_id, "uploadId": self.upload_id, "weight": self.weight})
+        return given({"trackId": self.track_id, "uploadId": self.upload_id, "words": self.words, "weight": self.weight})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

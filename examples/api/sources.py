@@ -56,7 +56,6 @@ UNSEEN: dict[str, str] = {
         "told by `museed ingest`, which reads these files itself",
     ),
     **dict.fromkeys(("MAIL_AWAY", "MAIL_REFUSED"), "mails are sent after their request was answered"),
-    **dict.fromkeys(("TEXT_INVALID", "WORDS_UNKNOWN"), "the gateway does not search by words of a mood"),
     **dict.fromkeys(("TOO_LONG", "TRACK_MISMATCH"), "a message of the vector log, which the log tells of"),
     **dict.fromkeys(("MESSAGE_MALFORMED", "MESSAGE_TOO_LARGE"), "the gateway writes the messages, and bounds them"),
     "PROFILE_OF_ANOTHER": "workers ask for the person that they work for",

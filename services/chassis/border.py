@@ -272,9 +272,11 @@ def _forget_frames(error: BaseException | None) -> None:
     """Let an error, and what led to it, go of the frames that it went through.
 
     They hold the request, and hold the error itself, too: as long as that, until the cyclic collector comes by, which
-    counts objects and not bytes.
+    counts objects and not bytes. One that was raised from itself leads round in a circle.
     """
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
 

@@ -36,7 +36,7 @@ ACCESS = {
     f"{_SERVICE}/Embed": Access.USER,
     f"{_SERVICE}/EmbedBlob": Access.WORKER,
     f"{_SERVICE}/EmbedBatch": Access.WORKER,
-    f"{_SERVICE}/EmbedText": Access.USER,
+    f"{_SERVICE}/EmbedText": Access.WORKER,
     f"{_SERVICE}/TagTrack": Access.WORKER,
     f"{_SERVICE}/DescribeModel": Access.PUBLIC,
 }

@@ -33,6 +33,7 @@ from museed.social.v1 import (
     privacy_pb2_grpc,
     recommendations_pb2_grpc,
     sessions_pb2_grpc,
+    sound_pb2_grpc,
     trends_pb2_grpc,
     uploads_pb2_grpc,
     work_pb2_grpc,
@@ -118,6 +119,7 @@ class Upstream:
         self.recommendations = recommendations_pb2_grpc.RecommendationServiceStub(social)
         self.reference_search = reference_search_pb2_grpc.ReferenceSearchServiceStub(social)
         self.sessions = sessions_pb2_grpc.SessionServiceStub(social)
+        self.sound = sound_pb2_grpc.SoundServiceStub(social)
         self.trends = trends_pb2_grpc.TrendServiceStub(social)
         self.uploads = uploads_pb2_grpc.UploadServiceStub(social)
         self.views = access_pb2_grpc.ViewServiceStub(social)

@@ -50,7 +50,10 @@ WEIGHTS: dict[str, int] = {
     "Query.__schema": 500,
     "Query.__type": 50,
     "Query.similarTracks": 20,
+    "Query.searchByWords": 30,
+    "Query.playlistPreview": 30,
     "Query.searchTracks": 10,
+    "Query.searchPlaylists": 10,
     "Query.stats": 10,
 }
 

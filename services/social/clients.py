@@ -1,17 +1,15 @@
-"""What social asks of embedder and retriever: one thin function for each call, domain values in and out."""
+"""What social asks of the retriever: one thin function for each call, domain values in and out."""
 
-import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import grpc
 
-from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
 from services.chassis import channel
-from services.chassis.errors import DomainError, FailedPrecondition
-from services.social.domain.catalog import Descriptors, ReadPoint
-from services.social.domain.encoders import Encoder
+from services.chassis.errors import FailedPrecondition
+from services.social.domain.catalog import ReadPoint
 from services.social.domain.ids import EncoderId, TrackId, UserId
 from services.social.domain.playlists import ChosenTrack
 from services.social.domain.recipe import Recipe
@@ -26,17 +24,10 @@ from services.social.retriever_requests import (
     playlist_request,
     read_point_message,
 )
-from services.social.store.embeddings import Embedding
 
 _DESCRIBE_TIMEOUT_S = 5.0
 _MISMATCH = "ENCODER_MISMATCH"
-_READS = ("BuildPlaylist", "BuildPath", "ExtendPlaylist", "DescribeIndex")
-
-
-def connect_embedder(address: str) -> grpc.aio.Channel:
-    """Open a channel to an embedder; one that is away says so at once when it is asked what it serves."""
-    service = "/museed.embedder.v1.EmbedderService"
-    return channel.connect(address, idempotent=[f"{service}/EmbedBlob"])
+_READS = ("BuildPlaylist", "BuildPath", "ExtendPlaylist", "DescribeIndex", "Search")
 
 
 def connect_retriever(address: str) -> grpc.aio.Channel:
@@ -45,81 +36,12 @@ def connect_retriever(address: str) -> grpc.aio.Channel:
     return channel.connect(address, idempotent=[f"{service}/{method}" for method in _READS])
 
 
-class EmbedderClient:
-    """Calls of the embedder; each raises the DomainError that the embedder raised."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Tracks in playing order, and how many candidates each rule passed over."""
 
-    def __init__(self, grpc_channel: grpc.aio.Channel) -> None:
-        self._stub: embedder_pb2_grpc.EmbedderServiceAsyncStub = embedder_pb2_grpc.EmbedderServiceStub(grpc_channel)
-
-    async def describe_model(self) -> Encoder:
-        """Ask which encoder is served."""
-        model = await self._stub.DescribeModel(embedder_pb2.DescribeModelRequest(), timeout=_DESCRIBE_TIMEOUT_S)
-        return Encoder(EncoderId(model.encoder_id), model.name, model.dimension, model.window_seconds)
-
-    async def embed_blob(self, digest: bytes, encoder_id: EncoderId, token: str, timeout_s: float) -> Embedding:
-        """Let the embedder hear a file, and keep its windows, in the name of the job that `token` stands for."""
-        answer = await self._stub.EmbedBlob(
-            embedder_pb2.EmbedBlobRequest(digest=digest, encoder_id=encoder_id, keep_windows=True),
-            timeout=timeout_s,
-            metadata=_authorization(token),
-        )
-        return to_embedding(answer.embedding)
-
-
-class Embedders:
-    """The embedders of a mesh: one for each encoder that is kept. Which serves which is asked, and asked again.
-
-    Args:
-        clients: One for each address; the first to answer says who is served on a fresh mesh.
-    """
-
-    def __init__(self, clients: Sequence[EmbedderClient]) -> None:
-        self._clients = clients
-        self._by_encoder: dict[EncoderId, EmbedderClient] = {}
-
-    async def describe(self) -> list[Encoder]:
-        """Ask all of them which encoder they serve; those that do not answer are left out.
-
-        Raises:
-            DomainError: None answers.
-        """
-        asked = (client.describe_model() for client in self._clients)
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        found: dict[EncoderId, EmbedderClient] = {}
-        seen: list[Encoder] = []
-        away: list[DomainError] = []
-        for client, answer in zip(self._clients, answers, strict=True):
-            if isinstance(answer, DomainError):
-                away.append(answer)
-            elif isinstance(answer, BaseException):
-                raise answer
-            elif answer.encoder_id and answer.dimension > 0 and answer.encoder_id not in found:
-                found[answer.encoder_id] = client
-                seen.append(answer)
-        self._by_encoder = found
-        if len(away) == len(self._clients):
-            raise away[0]
-        return seen
-
-    async def embed_blob(self, digest: bytes, encoder_id: EncoderId, token: str, timeout_s: float) -> Embedding:
-        """Let the embedder of this encoder hear a file.
-
-        Raises:
-            EncoderAway: No embedder serves this encoder now.
-            DomainError: What the embedder refuses.
-        """
-        if encoder_id not in self._by_encoder:
-            await self.describe()
-        client = self._by_encoder.get(encoder_id)
-        if client is None:
-            raise EncoderAway(encoder_id)
-        try:
-            return await client.embed_blob(digest, encoder_id, token, timeout_s)
-        except FailedPrecondition as error:
-            if error.reason != _MISMATCH:
-                raise
-            self._by_encoder.pop(encoder_id, None)
-            raise EncoderAway(encoder_id) from error
+    tracks: list[ChosenTrack]
+    removed: list[tuple[str, int]]
 
 
 class RetrieverClient:
@@ -138,7 +60,7 @@ class RetrieverClient:
         read_point: ReadPoint | None,
         token: str,
         timeout_s: float,
-    ) -> list[ChosenTrack]:
+    ) -> Choice:
         """Let the retriever choose and order tracks of this encoder's index, after that has applied `read_point`.
 
         Args:
@@ -164,7 +86,29 @@ class RetrieverClient:
             else:
                 playlist = playlist_request(recipe, seeds, blocks, person, encoder_id, read_point)
                 answer = await self._stub.BuildPlaylist(playlist, timeout=timeout_s, metadata=metadata)
-        return [chosen(track) for track in answer.tracks]
+        return Choice([chosen(track) for track in answer.tracks], [(each.rule, each.count) for each in answer.removed])
+
+    async def find_near(
+        self,
+        vector: bytes,
+        count: int,
+        wanted: TrackFilter,
+        blocks: Blocks,
+        encoder_id: EncoderId,
+        timeout_s: float,
+    ) -> list[tuple[TrackId, float]]:
+        """Let the retriever find tracks near to a vector of this encoder's space, with cosines, nearest first.
+
+        Raises:
+            EncoderAway: The retriever does not hold this encoder's index.
+            DomainError: What the retriever refuses.
+        """
+        request = retriever_pb2.SearchRequest(
+            vector=vector, encoder_id=encoder_id, k=count, filter=filter_message(wanted, blocks)
+        )
+        with _telling_mismatch(encoder_id):
+            answer = await self._stub.Search(request, timeout=timeout_s)
+        return [(TrackId(hit.track_id), hit.similarity) for hit in answer.hits]
 
     async def extend_playlist(
         self,
@@ -229,36 +173,14 @@ class RetrieverClient:
             raise NotIndexedYet
 
 
-def to_embedding(message: embedder_pb2.Embedding) -> Embedding:
-    """Read what the embedder heard."""
-    return Embedding(
-        message.vector,
-        message.duration_seconds,
-        message.window_count,
-        message.windows_digest,
-        [(tag.name, round(tag.score, 6)) for tag in message.tags],
-        _descriptors(message.descriptors) if message.HasField("descriptors") else None,
-    )
-
-
-def _descriptors(message: embedder_pb2.Descriptors) -> Descriptors:
-    return Descriptors(
-        max(1, message.revision),
-        message.loudness_lufs if message.HasField("loudness_lufs") else None,
-        message.peak_dbfs if message.HasField("peak_dbfs") else None,
-        message.tempo_bpm if message.HasField("tempo_bpm") else None,
-        message.key or None,
-        message.key_confidence if message.HasField("key_confidence") else None,
-        message.energy if message.HasField("energy") else None,
-    )
-
-
 @contextlib.contextmanager
 def _telling_mismatch(encoder_id: EncoderId) -> Iterator[None]:
     try:
         yield
     except FailedPrecondition as error:
-        raise EncoderAway(encoder_id) if error.reason == _MISMATCH else error from error
+        if error.reason != _MISMATCH:
+            raise
+        raise EncoderAway(encoder_id) from error
 
 
 def _authorization(token: str) -> tuple[tuple[str, str], ...]:

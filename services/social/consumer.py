@@ -6,8 +6,8 @@ import logging
 from museed.embedder.v1 import events_pb2
 from services.chassis import vectors
 from services.chassis.bus import EMBEDDER_EVENTS, Bus, Delivery, WorkConsumer
-from services.social.clients import to_embedding
 from services.social.domain.ids import EncoderId, TrackId, is_id
+from services.social.embedders import to_embedding
 from services.social.errors import DatabaseUnavailable
 from services.social.store import embeddings, encoders, work
 from services.social.store.database import Database

@@ -89,7 +89,9 @@ class ReferenceClient:
         except FailedPrecondition as error:
             if error.reason == "WINDOWS_UNREADABLE":
                 raise WindowsUnreadable from error
-            raise EncoderAway(encoder_id) if error.reason == "ENCODER_MISMATCH" else error from error
+            if error.reason == "ENCODER_MISMATCH":
+                raise EncoderAway(encoder_id) from error
+            raise
         return Matches(
             [_match(one) for one in answer.matches],
             answer.candidate_count,

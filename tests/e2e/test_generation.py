@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from deploy.local.client import GatewayClient
+import pytest
+
+from deploy.local.client import ClientError, GatewayClient
 from deploy.local.playlists import search_tracks
 from tests.e2e.conftest import ERROR_FIELDS, RunningMesh
 from tests.e2e.waiting import ended
@@ -146,3 +148,53 @@ def test_failed_job_is_seen_by_admins_and_replayed_as_its_owners(mesh: RunningMe
         assert (replayed["jobId"], replayed["reason"]) == (job["jobId"], None)
         mine = hana.query("{ myJobs(first: 1) { nodes { jobId } } }")["myJobs"]["nodes"]
         assert mine == [{"jobId": replayed["newJobId"]}]
+
+
+def test_preview_is_what_is_made_of_it_and_words_are_refused_by_an_encoder_of_sounds(mesh: RunningMesh) -> None:
+    document = """query($recipe: RecipeInput!, $first: Int! = 25, $after: String) { playlistPreview(recipe: $recipe) {
+      trackCount encoderId randomSeed removed { rule count } tracks(first: $first, after: $after) {
+        pageInfo { endCursor hasNextPage } nodes { trackId isSeed seedSimilarities track { artist } } } } }"""
+    words = {"words": "calm piano on a rainy day"}
+    with mesh.person("pia") as client:
+        near, far = (search_tracks(client, f"Piece {artist}-1", 1)[0].track_id for artist in (1, 3))
+        recipe = {
+            "seeds": [{"trackId": near, "weight": 2.0}, {"trackId": far, "weight": -1.0}],
+            "length": 4,
+            "maxPerArtist": 2,
+            "temperature": 1.0,
+        }
+        shown = client.query(document, recipe=recipe)["playlistPreview"]
+        nodes = shown["tracks"]["nodes"]
+        assert shown["trackCount"] == len(nodes) == 5
+        assert [node["trackId"] for node in nodes if node["isSeed"]] == [near]
+        assert [len(node["seedSimilarities"]) for node in nodes] == [2] * 5
+        fixed = recipe | {"randomSeed": shown["randomSeed"]}
+        again: list[str] = []
+        page: dict[str, Any] = {"hasNextPage": True, "endCursor": None}
+        while page["hasNextPage"]:
+            found = client.query(document, recipe=fixed, first=4, after=page["endCursor"])["playlistPreview"]["tracks"]
+            again += [node["trackId"] for node in found["nodes"]]
+            page = found["pageInfo"]
+        assert again == [node["trackId"] for node in nodes]
+        assert client.query("{ myPlaylists { nodes { title } } myJobs { nodes { jobId } } }") == {
+            "myPlaylists": {"nodes": []},
+            "myJobs": {"nodes": []},
+        }
+        assert tracks(made(client, **fixed)) == again
+
+        assert client.query("{ searchAbilities { encoderId hearsWords } }")["searchAbilities"] == {
+            "encoderId": shown["encoderId"],
+            "hearsWords": False,
+        }
+        with pytest.raises(ClientError) as refusal:
+            client.mutate(GENERATE, {"seeds": [{"trackId": near}, words]})
+        assert (refusal.value.code, refusal.value.field, refusal.value.value) == (
+            "WORDS_NOT_HEARD", "seeds[1].words", shown["encoderId"],
+        )  # fmt: skip
+        for query, field in (
+            ('{ searchByWords(words: "calm piano") { nodes { title } } }', "words"),
+            ('{ playlistPreview(recipe: { seeds: [{ words: "calm piano" }] }) { trackCount } }', "seeds[0].words"),
+        ):
+            with pytest.raises(ClientError) as refusal:
+                client.query(query)
+            assert (refusal.value.code, refusal.value.field) == ("WORDS_NOT_HEARD", field)

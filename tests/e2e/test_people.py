@@ -70,6 +70,11 @@ def test_following_is_seen_by_both_and_told(mesh: RunningMesh) -> None:
         assert caught.value.code == "OWN_ACCOUNT"
 
 
+def named(client: GatewayClient, query: str) -> list[str]:
+    document = "query($query: String!) { searchPlaylists(query: $query) { nodes { playlistId } } }"
+    return [one["playlistId"] for one in client.query(document, query=query)["searchPlaylists"]["nodes"]]
+
+
 def test_what_followed_people_do_is_in_the_feed_until_there_is_a_block(mesh: RunningMesh) -> None:
     with mesh.person("rita") as rita, mesh.person("sol") as sol:
         sols = sol.query("{ me { user { userId } } }")["me"]["user"]["userId"]
@@ -85,11 +90,14 @@ def test_what_followed_people_do_is_in_the_feed_until_there_is_a_block(mesh: Run
             latest = guest.query("{ latestPlaylists(first: 1) { nodes { playlistId owner { username } } } }")
             node = latest["latestPlaylists"]["nodes"][0]
             assert (node["playlistId"], node["owner"]["username"]) == (made.playlist_id, "sol")
+            for query in ("sols own", "sol OWN"):
+                assert named(guest, query) == [made.playlist_id]
             assert guest.query("{ trendingPlaylists { madeAt } }")["trendingPlaylists"] is not None
             with pytest.raises(ClientError):
                 guest.query(FEED)
         assert change(sol, "blockUser", userId=ritas)["relation"]["isBlocked"] is True
         assert rita.query(FEED)["feed"]["nodes"] == []
+        assert (named(rita, "sols own"), named(sol, "sols own")) == ([], [made.playlist_id])
         with pytest.raises(ClientError) as caught:
             rita.query(PROFILE, name="sol")
         assert caught.value.code == "USER_NOT_FOUND"

@@ -33,6 +33,7 @@ from services.gateway.schema.notification import NotificationMutation, Notificat
 from services.gateway.schema.playlist import PlaylistQuery
 from services.gateway.schema.playlist_edit import PlaylistEditMutation
 from services.gateway.schema.playlist_making import PlaylistMakingMutation
+from services.gateway.schema.preview import PreviewQuery
 from services.gateway.schema.privacy import PrivacyMutation, PrivacyQuery
 from services.gateway.schema.recommendation import RecommendationQuery
 from services.gateway.schema.reference import ReferenceQuery
@@ -49,6 +50,7 @@ from services.gateway.schema.trend import TrendQuery
 from services.gateway.schema.upload import UploadMutation, UploadQuery
 from services.gateway.schema.user import UserQuery
 from services.gateway.schema.vectors import VectorMutation, VectorQuery
+from services.gateway.schema.word_search import WordQuery
 from services.gateway.schema.work import WorkMutation, WorkQuery
 
 
@@ -76,6 +78,8 @@ class Query(
     LikingQuery,
     PlaylistQuery,
     ReferenceQuery,
+    WordQuery,
+    PreviewQuery,
     UploadQuery,
     BlocklistQuery,
     GenreQuery,

@@ -1,6 +1,7 @@
 """Playlists of everybody: what is popular now, and what is new."""
 
 from datetime import datetime
+from typing import Annotated
 
 import strawberry
 from strawberry import field, relay
@@ -11,6 +12,10 @@ from services.gateway.schema.fields import resolver
 from services.gateway.schema.paging import After, Connection, First, connection_from_page, page_of, page_request
 from services.gateway.schema.playlist import Playlist
 from services.gateway.schema.values import to_datetime
+
+TitleWords = Annotated[
+    str, strawberry.argument(description="What to look for; whatever has no letter and no digit finds nothing.")
+]
 
 
 @strawberry.type(description="A place in the ranking.")
@@ -58,6 +63,21 @@ class ChartQuery:
             nodes=[edge.node for edge in edges],
             made_at=to_datetime(answer.made_at) if answer.HasField("made_at") else None,
         )
+
+    @resolver(
+        "Public playlists by words of their titles and of the names of who owns them, best first, at most some "
+        "hundreds. Case and accents do not matter, and where little is found, words may be misspelt; of equal ones "
+        "those made public last come first."
+    )
+    async def search_playlists(
+        self, info: Info, query: TitleWords, first: First = 20, after: After = None
+    ) -> Connection[Playlist] | None:
+        """Search."""
+        page = page_request(first, after)
+        request = feed_pb2.SearchPlaylistsRequest(query=query, page_size=page.size, page_token=page.token)
+        answer = await info.context.call(info.context.parts.upstream.feed.SearchPlaylists, request)
+        nodes = [Playlist.from_message(each) for each in answer.playlists]
+        return connection_from_page(page, nodes, answer.next_page_token)
 
     @resolver("Public playlists, those made public last first.")
     async def latest_playlists(self, info: Info, first: First = 20, after: After = None) -> Connection[Playlist] | None:

@@ -14,7 +14,7 @@ from services.gateway.errors import asked_by
 from services.gateway.ids import decode_id
 from services.gateway.playlist_loaders import EntriesKey, PageKey
 from services.gateway.schema.comment import Comment, comments_of
-from services.gateway.schema.fields import AnyId, member, resolver
+from services.gateway.schema.fields import AnyId, identity, member, resolver
 from services.gateway.schema.liker import LikerConnection, likers_of
 from services.gateway.schema.paging import (
     MAX_PAGE_SIZE,
@@ -53,7 +53,8 @@ class Visibility(Enum):
 class PlaylistEntry:
     """A place and why its track is there."""
 
-    entry_id: strawberry.ID = field(description="The place's own id.")
+    id: strawberry.ID = identity("PlaylistEntry", "entry_id")
+    entry_id: strawberry.ID = field(description="UUID of the place itself.")
     position: int = field(description="From 0.")
     is_seed: bool = field(description="True for a seed that the list grew from.")
     similarity: float | None = field(description="Cosine to the seeds, −1 to 1; null when a person put it there.")

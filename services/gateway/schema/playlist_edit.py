@@ -8,7 +8,7 @@ from strawberry import field
 from museed.social.v1 import editing_pb2, playlists_pb2
 from services.chassis.errors import InvalidArgument
 from services.gateway.context import Info
-from services.gateway.ids import decode_id
+from services.gateway.ids import decode_id, decode_ids
 from services.gateway.schema.errors import Refusal
 from services.gateway.schema.fields import key_or_new, mutation
 from services.gateway.schema.playlist import Playlist, PlaylistEntry, Visibility
@@ -52,7 +52,9 @@ class RemovePlaylistEntriesInput:
     """For `removePlaylistEntries`."""
 
     playlist_id: strawberry.ID = field(description="The playlist, by `id` or `playlistId`.")
-    entry_ids: list[strawberry.ID] = field(description="1 to 500; those that are gone already stay so.")
+    entry_ids: list[strawberry.ID] = field(
+        description="1 to 500, by `id` or `entryId`; those that are gone already stay so."
+    )
 
 
 @strawberry.input(description="Which entry to move, and where.")
@@ -60,7 +62,7 @@ class MovePlaylistEntryInput:
     """For `movePlaylistEntry`."""
 
     playlist_id: strawberry.ID = field(description="The playlist, by `id` or `playlistId`.")
-    entry_id: strawberry.ID = field(description="The entry.")
+    entry_id: strawberry.ID = field(description="The entry, by `id` or `entryId`.")
     position: int = field(description="Its place afterwards, from 0; beyond the end is the end.")
 
 
@@ -70,7 +72,9 @@ class ReorderPlaylistInput:
 
     playlist_id: strawberry.ID = field(description="The playlist, by `id` or `playlistId`.")
     version: int = field(description="The version that you saw; when it is not the newest, nothing is changed.")
-    entry_ids: list[strawberry.ID] | None = field(default=None, description="Every entry once, at most 1,000.")
+    entry_ids: list[strawberry.ID] | None = field(
+        default=None, description="Every entry once, by `id` or `entryId`; at most 1,000."
+    )
     track_ids: list[strawberry.ID] | None = field(
         default=None, description="Instead: every track as often as it stands there; equal ones keep their order."
     )
@@ -204,7 +208,7 @@ class PlaylistEditMutation:
         """Pass the wish on."""
         request = editing_pb2.RemoveEntriesRequest(
             playlist_id=decode_id(input.playlist_id, "Playlist", "playlistId"),
-            entry_ids=[str(entry_id) for entry_id in input.entry_ids],
+            entry_ids=decode_ids(input.entry_ids, "PlaylistEntry", "entryIds"),
         )
         answer = await info.context.call(info.context.parts.upstream.editing.RemoveEntries, request)
         return RemovePlaylistEntriesSuccess(playlist=Playlist.from_message(answer.playlist))
@@ -217,7 +221,7 @@ class PlaylistEditMutation:
         """Pass the wish on."""
         request = editing_pb2.MoveEntryRequest(
             playlist_id=decode_id(input.playlist_id, "Playlist", "playlistId"),
-            entry_id=input.entry_id,
+            entry_id=decode_id(input.entry_id, "PlaylistEntry", "entryId"),
             position=input.position,
         )
         answer = await info.context.call(info.context.parts.upstream.editing.MoveEntry, request)
@@ -233,7 +237,9 @@ class PlaylistEditMutation:
         editing = info.context.parts.upstream.editing
         if input.entry_ids is not None and input.track_ids is None:
             by_entries = editing_pb2.ReorderEntriesRequest(
-                playlist_id=playlist_id, version=input.version, entry_ids=[str(one) for one in input.entry_ids]
+                playlist_id=playlist_id,
+                version=input.version,
+                entry_ids=decode_ids(input.entry_ids, "PlaylistEntry", "entryIds"),
             )
             playlist = (await info.context.call(editing.ReorderEntries, by_entries)).playlist
         elif input.track_ids is not None and input.entry_ids is None:

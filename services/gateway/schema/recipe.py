@@ -15,16 +15,17 @@ from services.gateway.schema.track import Track, load_track
 from services.gateway.schema.values import round_single
 
 
-@strawberry.type(description="A sound that a playlist started from: a track or an upload.")
+@strawberry.type(description="What a playlist started from: a track, an upload or words.")
 class RecipeSeed:
     """A seed that is kept."""
 
     place: int = field(description="Place among the seeds, from 0.")
-    track_id: strawberry.ID | None = field(description="UUID of the track; null for an upload.")
-    upload_id: strawberry.ID | None = field(description="UUID of the upload; null for a track.")
+    track_id: strawberry.ID | None = field(description="UUID of the track; null for anything else.")
+    upload_id: strawberry.ID | None = field(description="UUID of the upload; null for anything else.")
+    words: str | None = field(description="How it was to sound; null for anything else.")
     weight: float = field(description="How much it counts; what is near to one below 0 is put lower.")
 
-    @resolver("The track; null for an upload, and when it was deleted.")
+    @resolver("The track; null for anything else, and when it was deleted.")
     async def track(self, info: Info) -> Track | None:
         """Load it together with all others of the document."""
         return await load_track(info.context, self.track_id) if self.track_id else None
@@ -119,5 +120,6 @@ def _seed(place: int, message: jobs_pb2.GenerationSeed) -> RecipeSeed:
         place=place,
         track_id=strawberry.ID(message.track_id) if message.track_id else None,
         upload_id=strawberry.ID(message.upload_id) if message.upload_id else None,
+        words=message.words or None,
         weight=round_single(message.weight),
     )

@@ -1,11 +1,10 @@
 """Searches by a recording: says whose it may be, reads what was heard in it, and asks the index."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.social.actions.turns import Turns
 from services.social.domain.catalog import EmbeddingState
 from services.social.domain.ids import EncoderId, TrackId, UploadId, UserId
 from services.social.domain.references import Heard, Matches
@@ -16,6 +15,7 @@ from services.social.reference_client import ReferenceClient, WindowsUnreadable
 from services.social.store import blocks, encoders, references, uploads
 from services.social.store.database import Connection, Database
 
+# A search holds threads of the index for a tenth of a second.
 MOST_AT_A_TIME = 2
 
 
@@ -61,7 +61,7 @@ class ReferenceSearch:
         self._database = database
         self._client = client
         self._clock = clock
-        self._searching: Counter[UserId] = Counter()
+        self._turns = Turns(MOST_AT_A_TIME, TooManySearches)
 
     async def find(self, user_id: UserId, search: Search) -> Found:
         """Find tracks that sound like a recording.
@@ -72,7 +72,7 @@ class ReferenceSearch:
             TooManySearches: This person has as many under way as one may.
             DomainError: What the retriever refuses.
         """
-        with self._turn(user_id):
+        with self._turns.of(user_id):
             async with self._database.connection() as connection:
                 encoder_id = await encoders.serving(connection)
                 heard = await self._heard(connection, encoder_id, user_id, search)
@@ -119,19 +119,6 @@ class ReferenceSearch:
         if heard is None:
             raise UploadNotHeard(upload_id)
         return heard
-
-    @contextmanager
-    def _turn(self, user_id: UserId) -> Iterator[None]:
-        """Count a search, which holds threads of the index for a tenth of a second: one person leaves others room."""
-        if self._searching[user_id] >= MOST_AT_A_TIME:
-            raise TooManySearches(MOST_AT_A_TIME)
-        self._searching[user_id] += 1
-        try:
-            yield
-        finally:
-            self._searching[user_id] -= 1
-            if not self._searching[user_id]:
-                del self._searching[user_id]
 
 
 def _nothing_to_compare(search: Search) -> UploadNotHeard | WindowsNotKept:

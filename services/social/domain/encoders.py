@@ -8,12 +8,18 @@ from services.social.domain.ids import EncoderId
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A model that turns sound into vectors of `dimension` numbers; the length of its windows is 0 where not known."""
+    """A model that turns sound into vectors of `dimension` numbers.
+
+    Attributes:
+        window_seconds: 0 where not known.
+        hears_words: Whether its embedder puts words among its sounds; False where only rows were asked.
+    """
 
     encoder_id: EncoderId
     name: str
     dimension: int
     window_seconds: float = 0.0
+    hears_words: bool = False
 
 
 class Role(StrEnum):

@@ -14,11 +14,12 @@ LONGEST_PLAYLIST = 500
 MOST_SEEDS = 20
 MOST_EXCLUDED = 1_000
 HEAVIEST_SEED = 10.0
+LONGEST_WORDS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A track of the library or an upload of the owner's: exactly one of the two ids is set.
+    """A track of the library, an upload of the owner's, or words: exactly one of the three is set.
 
     Attributes:
         weight: What is near to a seed with a negative one is put lower.
@@ -27,6 +28,12 @@ class Seed:
     track_id: TrackId | None
     upload_id: UploadId | None
     weight: float
+    words: str | None = None
+
+    def to_json(self) -> dict[str, Any]:  # any JSON
+        """Return the seed as it is stored: without words, as it was before there were any."""
+        stored = {"track_id": self.track_id, "upload_id": self.upload_id, "weight": self.weight}
+        return stored | ({} if self.words is None else {"words": self.words})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +51,17 @@ class Recipe:
     @property
     def has_new_rules(self) -> bool:
         """Whether version 0.1.0 cannot follow it."""
-        return self.rules != Rules() or any(seed.weight < 0 for seed in self.seeds)
+        return self.rules != Rules() or any(seed.weight < 0 or seed.words is not None for seed in self.seeds)
 
     @property
     def upload_ids(self) -> list[UploadId]:
         """The uploads among the seeds."""
         return [seed.upload_id for seed in self.seeds if seed.upload_id is not None]
+
+    @property
+    def has_words(self) -> bool:
+        """Whether words are among the seeds."""
+        return any(seed.words is not None for seed in self.seeds)
 
     @property
     def track_ids(self) -> list[TrackId]:
@@ -60,7 +72,7 @@ class Recipe:
         """Return what version 0.1.0 knows of the recipe, as it is stored."""
         stored = asdict(self)
         del stored["rules"]
-        return stored
+        return stored | {"seeds": tuple(seed.to_json() for seed in self.seeds)}
 
     def to_json(self) -> dict[str, Any]:  # any JSON
         """Return the recipe as it is stored."""
@@ -69,7 +81,9 @@ class Recipe:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Recipe":  # any JSON
         """Read a recipe that was stored."""
-        seeds = tuple(Seed(seed["track_id"], seed["upload_id"], seed["weight"]) for seed in stored["seeds"])
+        seeds = tuple(
+            Seed(seed["track_id"], seed["upload_id"], seed["weight"], seed.get("words")) for seed in stored["seeds"]
+        )
         excluded = tuple(stored["exclude_track_ids"])
         rules = Rules.from_json(stored.get("rules", {}))
         return cls(**{**stored, "seeds": seeds, "exclude_track_ids": excluded, "rules": rules})
@@ -79,25 +93,30 @@ class Recipe:
         return replace(self, rules=self.rules.drawn(draw))
 
 
-def check_seed(track_id: str, upload_id: str, weight: float, field: str) -> Seed:
+def check_seed(track_id: str, upload_id: str, weight: float, field: str, words: str | None = None) -> Seed:
     """Check one seed.
 
     Args:
-        track_id: Empty where an upload is meant.
-        upload_id: Empty where a track is meant.
+        track_id: Empty where something else is meant.
+        upload_id: Empty where something else is meant.
         weight: −10 to 10; 0 means 1.
         field: Its path, for example "recipe.seeds[0]".
+        words: None where something else is meant.
 
     Raises:
         Missing, Malformed, OutOfRange: With the field.
     """
-    if not track_id and not upload_id:
+    if words is not None:
+        words = fields.line(words, f"{field}.words", longest=LONGEST_WORDS, is_required=True)
+    elif not track_id and not upload_id:
         raise Missing(f"{field}.track_id")
     for name, value in (("track_id", track_id), ("upload_id", upload_id)):
         if value and not is_id(value):
             raise Malformed(f"{field}.{name}", value, "a UUID")
     fields.number(weight, f"{field}.weight", -HEAVIEST_SEED, HEAVIEST_SEED)
-    return Seed(TrackId(track_id) if track_id else None, UploadId(upload_id) if upload_id else None, weight or 1.0)
+    return Seed(
+        TrackId(track_id) if track_id else None, UploadId(upload_id) if upload_id else None, weight or 1.0, words
+    )
 
 
 def check_recipe(
@@ -145,7 +164,8 @@ def _check_path(recipe: Recipe) -> None:
     fields.count(len(recipe.seeds), "recipe.seeds", 1)
     seed = recipe.seeds[0]
     if seed.track_id is None:
-        raise Malformed("recipe.seeds[0].upload_id", seed.upload_id, "a track of the library, where a path begins")
+        name = "upload_id" if seed.words is None else "words"
+        raise Malformed(f"recipe.seeds[0].{name}", getattr(seed, name), "a track of the library, where a path begins")
     if seed.track_id == recipe.rules.path_to:
         raise Malformed("recipe.path.to_track_id", recipe.rules.path_to, "another track than the seed")
     fields.integer(recipe.length, "recipe.length", *PATH_LENGTH)

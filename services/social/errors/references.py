@@ -8,8 +8,8 @@ class UploadNotHeard(FailedPrecondition):
 
     default_reason = "UPLOAD_NOT_HEARD"
 
-    def __init__(self, upload_id: str) -> None:
-        super().__init__("this upload was not heard yet, ask for that first", field="upload_id", value=upload_id)
+    def __init__(self, upload_id: str, field: str = "upload_id") -> None:
+        super().__init__("this upload was not heard yet, ask for that first", field=field, value=upload_id)
 
 
 class WindowsNotKept(FailedPrecondition):
@@ -22,11 +22,9 @@ class WindowsNotKept(FailedPrecondition):
 
 
 class TooManySearches(ResourceExhausted):
-    """A person searches by as many recordings at a time as one may."""
+    """A person has as many searches by sound under way as one may."""
 
     default_reason = "TOO_MANY_SEARCHES"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(
-            f"you search by {limit} recordings at a time already", value=limit, limit=limit, retry_after_ms=500
-        )
+        super().__init__(f"{limit} searches of yours are under way", value=limit, limit=limit, retry_after_ms=500)

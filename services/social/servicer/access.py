@@ -62,7 +62,7 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "FeedService": {
         Access.PUBLIC: "ListTrending ListLatest ListPlaylistsOfUser ListLikedPlaylists BatchListPlaylistsOfUsers "
-        "BatchListLikedPlaylists",
+        "BatchListLikedPlaylists SearchPlaylists",
         Access.USER: "ListFeed ListFollowedIds",
     },
     "NotificationService": {
@@ -83,6 +83,10 @@ _ROWS: dict[str, dict[Access, str]] = {
     },
     "ReferenceSearchService": {
         Access.USER: "SearchReference CreateHearingJob",
+    },
+    "SoundService": {
+        Access.PUBLIC: "DescribeSearch",
+        Access.USER: "SearchByWords GetPlaylistPreview",
     },
     "UploadService": {
         Access.USER: "CheckUpload ListMyUploads DeleteUpload GetUploadQuota",

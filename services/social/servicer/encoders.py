@@ -7,10 +7,10 @@ import grpc
 from museed.social.v1 import encoders_pb2, encoders_pb2_grpc
 from services.chassis.auth import require_viewer
 from services.chassis.errors import DomainError
-from services.social.clients import Embedders
 from services.social.domain import fields
 from services.social.domain.encoders import Roles
 from services.social.domain.ids import EncoderId, UserId
+from services.social.embedders import Embedders
 from services.social.store import encoders, vector_log
 from services.social.store.database import Database
 from services.social.store.encoders import Coverage

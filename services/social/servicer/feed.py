@@ -7,6 +7,7 @@ import grpc
 from museed.social.v1 import feed_pb2, feed_pb2_grpc, playlists_pb2
 from services.chassis.auth import require_viewer
 from services.social.domain import fields, paging
+from services.social.domain.folding import LONGEST_QUERY
 from services.social.domain.ids import PlaylistId, UserId, is_id
 from services.social.domain.people import MOST_FOLLOWED
 from services.social.domain.visibility import may_open, thing_of
@@ -14,7 +15,7 @@ from services.social.errors.people import PageExpired
 from services.social.servicer import keys
 from services.social.servicer.people import check_visible
 from services.social.servicer.playlist_messages import to_playlist
-from services.social.store import engagement, feed, first_pages, follows, listings, playlists, trending
+from services.social.store import engagement, feed, first_pages, follows, listings, playlist_search, playlists, trending
 from services.social.store.database import LAST_ID, Connection, Database
 from services.social.store.listings import Listed
 from services.social.store.profiles import find_visible
@@ -101,6 +102,22 @@ class FeedServicer(feed_pb2_grpc.FeedServiceServicer):
             page = paging.cut(found, size, scope, lambda one: (one.at.isoformat(), one.playlist_id))
             shown = await _playlists(connection, viewer_id, [one.playlist_id for one in page.items])
         return feed_pb2.ListLatestResponse(playlists=list(shown.values()), next_page_token=page.next_token)
+
+    async def SearchPlaylists(
+        self,
+        request: feed_pb2.SearchPlaylistsRequest,
+        context: grpc.aio.ServicerContext[feed_pb2.SearchPlaylistsRequest, feed_pb2.SearchPlaylistsResponse],
+    ) -> feed_pb2.SearchPlaylistsResponse:
+        """Find public playlists by their titles and owners."""
+        query = fields.line(request.query, "query", longest=LONGEST_QUERY, is_required=True)
+        viewer_id, size, scope = keys.viewer_id(), keys.page_size(request.page_size), f"SearchPlaylists {query}"
+        after = playlist_search.decode(scope, request.page_token)
+        async with self._database.reading() as connection:
+            async with connection.transaction(readonly=True):
+                found = await playlist_search.search(connection, viewer_id, query, after, size + 1)
+            page = paging.cut(found, size, scope, playlist_search.key_of)
+            shown = await _playlists(connection, viewer_id, [one.playlist_id for one in page.items])
+        return feed_pb2.SearchPlaylistsResponse(playlists=list(shown.values()), next_page_token=page.next_token)
 
     async def ListPlaylistsOfUser(
         self,

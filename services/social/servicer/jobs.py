@@ -1,7 +1,6 @@
 """gRPC in: generation of playlists as jobs."""
 
-import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import grpc
@@ -11,19 +10,18 @@ from services.chassis.auth import require_viewer
 from services.chassis.errors import PermissionDenied
 from services.chassis.telemetry import request_id
 from services.social import events
+from services.social.actions.previewing import Previewer
+from services.social.actions.seeding import seed_names
 from services.social.domain import fields
 from services.social.domain.accounts import Role
-from services.social.domain.catalog import EmbeddingState, Track, title_of
 from services.social.domain.idempotency import check_key
-from services.social.domain.ids import EncoderId, JobId, TrackId, UserId
+from services.social.domain.ids import EncoderId, JobId, UserId
 from services.social.domain.jobs import GenerationRequest, Job, Kind, title_after
 from services.social.domain.playlists import LONGEST_TITLE, Visibility
-from services.social.domain.recipe import Recipe
-from services.social.errors import TrackFailed, TrackNotFound, TrackNotReady, UploadNotFound
 from services.social.servicer.desk import JobDesk, to_job_id, to_wait_s
 from services.social.servicer.playlist_messages import to_visibility
 from services.social.servicer.recipe_messages import to_recipe
-from services.social.store import catalog, jobs, outbox, uploads
+from services.social.store import jobs, outbox
 from services.social.store.database import Connection
 
 _OPERATION = "CreateGenerationJob"
@@ -36,12 +34,18 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         desk: Takes jobs in.
         drop: Stops the work on a cancelled job in this process.
         give_up: Gives up the switch to an encoder.
+        previewer: Tells at once of words that cannot be heard.
     """
 
     def __init__(
-        self, desk: JobDesk, drop: Callable[[JobId], None], give_up: Callable[[EncoderId, UserId], Awaitable[None]]
+        self,
+        desk: JobDesk,
+        drop: Callable[[JobId], None],
+        give_up: Callable[[EncoderId, UserId], Awaitable[None]],
+        previewer: Previewer,
     ) -> None:
         self._desk = desk
+        self._previewer = previewer
         self._drop = drop
         self._give_up = give_up
 
@@ -60,10 +64,11 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         )
 
         async def make(connection: Connection, job_id: JobId) -> Job:
-            names = await self._seed_names(connection, wanted.recipe, user_id)
+            names = await seed_names(connection, wanted.recipe, user_id, self._desk.clock())
             titled = replace(wanted, title=wanted.title or title_after(names))
             return await jobs.insert_job(connection, job_id, Kind.GENERATION, user_id, titled.to_json(), request_id())
 
+        await self._previewer.check_words(user_id, wanted.recipe)
         job = await self._desk.ask(user_id, _OPERATION, key, wanted.digest(), make)
         return jobs_pb2.CreateGenerationJobResponse(job=self._desk.message(await self._desk.until_ended(job, wait_s)))
 
@@ -98,38 +103,3 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         self._drop(job_id)
         self._desk.bells.ring(job_id)
         return jobs_pb2.CancelJobResponse(job=self._desk.message(cancelled))
-
-    async def _seed_names(self, connection: Connection, recipe: Recipe, user_id: UserId) -> list[tuple[str, str]]:
-        """Return title and artist of every seed.
-
-        Raises:
-            TrackNotFound, TrackNotReady, TrackFailed, UploadNotFound: A seed cannot be used; names which.
-        """
-        path_to = recipe.rules.path_to
-        track_ids = [*recipe.track_ids, *([] if path_to is None else [path_to])]
-        tracks = {track.track_id: track for track in await catalog.find_tracks(connection, track_ids)}
-        lent = await uploads.find_uploads(connection, recipe.upload_ids, user_id, self._desk.clock())
-        names = []
-        for index, seed in enumerate(recipe.seeds):
-            field = f"recipe.seeds[{index}].{'upload_id' if seed.upload_id else 'track_id'}"
-            if seed.upload_id is not None:
-                if seed.upload_id not in lent:
-                    raise UploadNotFound(seed.upload_id, field)
-                names.append((title_of(os.fsencode(lent[seed.upload_id].file_name or "an upload")), ""))
-            elif seed.track_id is not None:
-                track = _usable(tracks, seed.track_id, field)
-                names.append((track.title, track.artist))
-        if path_to is not None:
-            _usable(tracks, path_to, "recipe.path.to_track_id")
-        return names
-
-
-def _usable(tracks: Mapping[TrackId, Track], track_id: TrackId, field: str) -> Track:
-    track = tracks.get(track_id)
-    if track is None:
-        raise TrackNotFound(track_id, field)
-    if track.state is EmbeddingState.FAILED:
-        raise TrackFailed(track_id, field, track.failure_message)
-    if not track.state.is_usable:
-        raise TrackNotReady(track_id, field)
-    return track

@@ -19,7 +19,13 @@ def to_recipe(message: jobs_pb2.Recipe) -> Recipe:
     fields.count(len(message.seeds), "recipe.seeds", MOST_SEEDS)
     return check_recipe(
         [
-            check_seed(seed.track_id, seed.upload_id, seed.weight, f"recipe.seeds[{index}]")
+            check_seed(
+                seed.track_id,
+                seed.upload_id,
+                seed.weight,
+                f"recipe.seeds[{index}]",
+                seed.words if seed.HasField("words") else None,
+            )
             for index, seed in enumerate(message.seeds)
         ],
         message.length if message.HasField("length") else None,
@@ -80,6 +86,8 @@ def recipe_message(kept: Recipe) -> jobs_pb2.Recipe:
 def _seed_message(kept: Seed) -> jobs_pb2.GenerationSeed:
     if kept.track_id is not None:
         return jobs_pb2.GenerationSeed(track_id=kept.track_id, weight=kept.weight)
+    if kept.words is not None:
+        return jobs_pb2.GenerationSeed(words=kept.words, weight=kept.weight)
     return jobs_pb2.GenerationSeed(upload_id=kept.upload_id or "", weight=kept.weight)
 
 

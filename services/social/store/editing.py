@@ -30,8 +30,8 @@ DELETE FROM playlist_entries WHERE playlist_id = $1 AND entry_id = ANY ($2::uuid
 TOUCH = "UPDATE playlists SET version = version + 1, updated_at = $2 WHERE playlist_id = $1 RETURNING version"
 NEW_SLUG = "UPDATE playlists SET share_slug = new_share_slug() WHERE playlist_id = $1"
 
-# A copy is the copier's: what a person added counts as added by them. Uploads of others are not told, and without
-# them the places of seeds mean others; where nothing is left to be like, no recipe is.
+# A copy is the copier's: what a person added counts as added by them. Uploads and words of others are not told, and
+# without them the places of seeds mean others; where nothing is left to be like, no recipe is.
 COPY_PLAYLIST = """
 INSERT INTO playlists (
     playlist_id, owner_id, title, description, visibility, recipe, encoder_id, copied_from, made_by,
@@ -42,7 +42,11 @@ SELECT $2, $3, $4, p.description, 'PRIVATE', CASE WHEN p.owner_id = $3 THEN p.re
 FROM playlists AS p CROSS JOIN LATERAL (
     SELECT CASE WHEN jsonb_path_exists(seeds, '$[*] ? (@.weight > 0)')
         THEN jsonb_set(p.recipe, '{seeds}', seeds) END AS recipe
-    FROM (SELECT jsonb_path_query_array(p.recipe, '$.seeds[*] ? (!exists(@.upload_id ? (@ != null)))') AS seeds) AS kept
+    FROM (
+        SELECT jsonb_path_query_array(
+            p.recipe, '$.seeds[*] ? (!exists(@.upload_id ? (@ != null)) && !exists(@.words))'
+        ) AS seeds
+    ) AS kept
 ) AS told
 WHERE p.playlist_id = $1
 """

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from services.chassis.blobs import BlobStore
 from services.chassis.bus import BusSettings
 from services.chassis.telemetry import Metrics
-from services.social.clients import Embedders, RetrieverClient
+from services.social.clients import RetrieverClient
 from services.social.domain.jobs import Kind
 from services.social.domain.passwords import PasswordHasher
 from services.social.domain.tokens import TokenIssuer
+from services.social.embedders import Embedders
 from services.social.reference_client import ReferenceClient
 from services.social.settings import SocialSettings
 from services.social.store.database import Database

@@ -9,9 +9,10 @@ from typing import TypeVar
 from services.chassis.blobs import open_blob_store
 from services.chassis.bus import BusSettings
 from services.chassis.telemetry import Metrics
-from services.social.clients import EmbedderClient, Embedders, RetrieverClient, connect_embedder, connect_retriever
+from services.social.clients import RetrieverClient, connect_retriever
 from services.social.domain.passwords import PasswordHasher
 from services.social.domain.tokens import TokenIssuer, new_signing_key
+from services.social.embedders import EmbedderClient, Embedders, connect_embedder
 from services.social.errors import DatabaseUnavailable
 from services.social.reference_client import ReferenceClient, connect_references
 from services.social.settings import SocialSettings

@@ -3,8 +3,8 @@
 import logging
 import time
 
-from services.social.clients import Embedders
 from services.social.domain.encoders import Roles
+from services.social.embedders import Embedders
 from services.social.errors import NoEncoder
 from services.social.store import encoders
 from services.social.store.database import Database

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 
 from services.chassis.errors import DomainError
 from services.chassis.telemetry import request_id
-from services.social.clients import Embedders, RetrieverClient
+from services.social.clients import RetrieverClient
 from services.social.domain.encoders import Encoder, Roles
 from services.social.domain.ids import EncoderId, JobId, UserId
 from services.social.domain.jobs import JobState
 from services.social.domain.moderation import Subject
+from services.social.embedders import Embedders
 from services.social.errors import AlreadyServing, EncoderNotRunning, NoPreviousEncoder, SwitchUnderWay
 from services.social.store import audit, embeddings, encoders, switch_jobs, vector_log, work
 from services.social.store.database import Database

@@ -376,3 +376,12 @@ async def test_each_rpc_has_its_bound_of_a_message(name: str, limit: int, caller
         "1000001",
         "1000000",
     )
+
+
+def test_a_refusal_that_was_raised_from_itself_is_no_endless_way() -> None:
+    refusal = NotFound("no")
+    try:
+        raise refusal from refusal
+    except NotFound:
+        border._forget_frames(refusal)
+    assert refusal.__traceback__ is None

@@ -60,7 +60,7 @@ class Words:
         self,
         text: str,
         encoder_id: str = "",
-        metadata: tuple[tuple[str, str], ...] = USER,
+        metadata: tuple[tuple[str, str], ...] = WORKER,
         timeout_s: float = TIMEOUT_S,
     ) -> embedder_pb2.EmbedTextResponse:
         request = embedder_pb2.EmbedTextRequest(text=text, encoder_id=encoder_id)
@@ -253,9 +253,9 @@ async def test_without_a_text_model_the_setting_is_named(bare: Words) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "reason"), [((), "LOGIN_REQUIRED"), (WORKER, "PERMISSION_DENIED")], ids=["guest", "worker"]
+    ("metadata", "reason"), [((), "LOGIN_REQUIRED"), (USER, "PERMISSION_DENIED")], ids=["guest", "user"]
 )
-async def test_words_are_for_people(beside: Words, metadata: tuple[tuple[str, str], ...], reason: str) -> None:
+async def test_words_are_for_workers(beside: Words, metadata: tuple[tuple[str, str], ...], reason: str) -> None:
     assert (await refusal(beside.embed("calm", metadata=metadata))).reason == reason
 
 

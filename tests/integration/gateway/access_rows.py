@@ -47,11 +47,12 @@ _ROWS: dict[Need, str] = {
         Playlist.exportUrl Comment.id Job.id Job.isFinished CreateStreamTokenSuccess.exportUrl
         Track.coverUrl Artist.id Album.id Album.coverUrl Upload.id Upload.tags Upload.streamUrl DataExport.id Viewer.id
         Notification.id Session.id ApiToken.id StreamToken.id Report.id Root.id HistoryEntry.id Activity.id
+        PlaylistPreview.tracks PlaylistEntry.id
         """,
     Need.PUBLIC_READ: """
         Query.stats Query.trendingPlaylists Query.latestPlaylists Query.user Query.node Query.nodes Query.likedPlaylists
         Query.playlistsOfUser Query.playlist Query.playlistByShareSlug Query.track Query.searchTracks
-        Query.similarTracks Query.searchUsers
+        Query.similarTracks Query.searchUsers Query.searchPlaylists
         AddCommentSuccess.playlist DeleteCommentSuccess.playlist ShowContentSuccess.playlist
         ShowContentSuccess.comment UnblockTrackSuccess.track UnblockArtistSuccess.artist
         FailedTrack.track DeadLetter.track Stats.index User.avatar User.profile User.followers User.following
@@ -68,6 +69,7 @@ _ROWS: dict[Need, str] = {
         TrackDetails.album Artist.tracks Artist.albums Album.artist Album.tracks BlockedTrack.track
         BlockTrackSuccess.track BlockArtistSuccess.artist Subscription.playlistChanges BlockedArtist.artist
         ArtistPlays.artist Notification.comment Activity.comment
+        PreviewTrack.track Query.searchAbilities
         AuditEntry.actor Report.reporter Report.subjectOwner Report.decidedBy
         """,
     Need.USER_READ: """
@@ -76,7 +78,8 @@ _ROWS: dict[Need, str] = {
         Query.streamTokens Query.myPlaylists Query.uploadQuota Notification.job
         EntryReason.nearestSeed SeedSimilarity.seed
         ExtendPlaylistSuccess.suggestions
-        Query.referenceSearch Query.upload Query.myUploads Query.myBlockedTracks Query.myBlockedArtists
+        Query.referenceSearch Query.searchByWords Query.playlistPreview
+        Query.upload Query.myUploads Query.myBlockedTracks Query.myBlockedArtists
         Query.mySessions HearUploadSuccess.upload NotificationEvent.unreadCount
         Subscription.jobProgress Subscription.feed Subscription.notifications
         """,

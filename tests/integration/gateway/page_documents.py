@@ -150,6 +150,19 @@ PAGES: dict[str, tuple[str, dict[str, int]]] = {
           segments {{ similarity }} node {{ {SONG} details {{ licence }} }} }} }} }}""",
         {"SearchReference": 1, "BatchGetTracks": 1, "BatchGetTrackDetails": 1},
     ),
+    "words": (
+        f"""{{ searchByWords(words: "calm piano") {{ prompt edges {{ similarity node {{ {SONG} }} }} }} }}""",
+        {"SearchByWords": 1, "BatchGetTracks": 1},
+    ),
+    "preview": (
+        f"""{{ playlistPreview(recipe: {{ seeds: [{{ words: "calm piano" }}] }}) {{ trackCount removed {{ rule count }}
+            tracks {{ nodes {{ similarity seedSimilarities track {{ {SONG} }} }} }} }} }}""",
+        {"GetPlaylistPreview": 1, "BatchGetTracks": 1},
+    ),
+    "search for playlists": (
+        f"""{{ searchPlaylists(query: "jazz") {{ nodes {{ {CARD} }} }} }}""",
+        {"SearchPlaylists": 1, "BatchGetUsers": 1},
+    ),
     "jobs of one's own": (
         """{ myJobs { nodes { kind state progress stage { unit done total } etaSeconds failureMessage
           playlist { title owner { username } } } } myUploads { nodes { fileName isHeard } } }""",

@@ -35,6 +35,7 @@ ARGUMENTS = {
     "Mutation.registerTracks": f'input: {{rootId: "{UUID}", tracks: [{{relativePath: "a.mp3", fileHash: "{HASH}", '
     f'audioHash: "{HASH}", sizeBytes: 1, contentType: "audio/mpeg", durationSeconds: 60}}]}}',
     "Mutation.importVectors": f'input: {{encoderId: "e", vectors: [{{audioHash: "{HASH}", vectorBase64: "AAAA"}}]}}',
+    "Query.playlistPreview": f'recipe: {{seeds: [{{trackId: "{UUID}"}}]}}',
     "Mutation.generatePlaylist": f'input: {{seeds: [{{trackId: "{UUID}"}}]}}',
     "Mutation.reorderPlaylist": f'input: {{playlistId: "{UUID}", version: 1, entryIds: ["{UUID}"]}}',
 }

@@ -156,6 +156,32 @@ async def test_latest_playlists_are_for_guests_too(gateway: Gateway) -> None:
     assert gateway.social.requests["ListLatest"] == feed_pb2.ListLatestRequest(page_size=1)
 
 
+async def test_playlists_are_searched_for_by_guests_too_page_by_page(gateway: Gateway) -> None:
+    owner = gateway.social.add_user("mina")
+    lists = [gateway.social.add_playlist([], owner.user_id) for _ in range(2)]
+    gateway.social.answers["SearchPlaylists"] = feed_pb2.SearchPlaylistsResponse(
+        playlists=lists, next_page_token="more"
+    )
+    document = """query($query: String!, $after: String) { searchPlaylists(query: $query, first: 2, after: $after) {
+      pageInfo { hasNextPage endCursor } nodes { playlistId owner { username } } } }"""
+    found = (await gateway.data(document, {"query": "night jazz"}))["searchPlaylists"]
+    assert found == {
+        "pageInfo": {"hasNextPage": True, "endCursor": found["pageInfo"]["endCursor"]},
+        "nodes": [{"playlistId": one.playlist_id, "owner": {"username": "mina"}} for one in lists],
+    }
+    assert gateway.behind.spent() == {"SearchPlaylists": 1, "BatchGetUsers": 1}
+    gateway.social.answers["SearchPlaylists"] = feed_pb2.SearchPlaylistsResponse()
+    after = found["pageInfo"]["endCursor"]
+    rest = (await gateway.data(document, {"query": "night jazz", "after": after}))["searchPlaylists"]
+    assert (rest["nodes"], rest["pageInfo"]["hasNextPage"]) == ([], False)
+    assert gateway.social.requests["SearchPlaylists"] == feed_pb2.SearchPlaylistsRequest(
+        query="night jazz", page_size=2, page_token="more"
+    )
+    gateway.social.faults["SearchPlaylists"] = InvalidArgument("no", reason="REQUIRED", field="query")
+    extensions = (await gateway.run(document, {"query": ""}))["errors"][0]["extensions"]
+    assert (extensions["reason"], extensions["field"]) == ("REQUIRED", "query")
+
+
 NOTIFICATIONS = """query($unread: Boolean! = false) { unreadNotificationCount
   notifications(unreadOnly: $unread, first: 30) { nodes { notificationId kind at readAt actorId playlistId commentId
     badge badgeTier jobId reportId actor { username } playlist { title } comment { text } job { jobId state } } } }"""

@@ -24,6 +24,7 @@ LISTS = [
 ]
 TAKEN = [
     ("markNotificationsRead", "upToId", "Notification", "MarkRead", "up_to_id"),
+    ("movePlaylistEntry", "entryId", "PlaylistEntry", "MoveEntry", "entry_id"),
     ("revokeSession", "sessionId", "Session", "RevokeSession", "session_id"),
     ("revokeApiToken", "tokenId", "ApiToken", "RevokeApiToken", "token_id"),
     ("revokeStreamToken", "tokenId", "StreamToken", "RevokeStreamToken", "token_id"),
@@ -41,7 +42,30 @@ async def test_each_of_a_list_has_one(gateway: Gateway, field: str, uuid: str, k
 @pytest.mark.parametrize(("mutation", "field", "kind", "rpc", "sent"), TAKEN, ids=[mutation for mutation, *_ in TAKEN])
 async def test_inputs_take_it(gateway: Gateway, mutation: str, field: str, kind: str, rpc: str, sent: str) -> None:
     given = base64.b64encode(f"{kind}:{PLAYLIST_ID}".encode()).decode()
-    document = f'mutation {{ {mutation}(input: {{{field}: "{given}"}}) {{ __typename }} }}'
+    beside = f', playlistId: "{PLAYLIST_ID}", position: 0' if field == "entryId" else ""
+    document = f'mutation {{ {mutation}(input: {{{field}: "{given}"{beside}}}) {{ __typename }} }}'
     found = await gateway.data(document, headers=gateway.bearer())
     assert found[mutation]["__typename"].endswith("Success")
     assert getattr(gateway.social.requests[rpc], sent) == PLAYLIST_ID
+
+
+async def test_entries_are_named_by_it_wherever_they_are_named(gateway: Gateway) -> None:
+    given = base64.b64encode(f"PlaylistEntry:{PLAYLIST_ID}".encode()).decode()
+    of_track = base64.b64encode(f"Track:{PLAYLIST_ID}".encode()).decode()
+    shown = gateway.social.add_playlist(gateway.social.add_tracks(2))
+    document = f'{{ playlist(id: "{shown.playlist_id}") {{ entries {{ nodes {{ id entryId }} }} }} }}'
+    nodes = (await gateway.data(document, headers=gateway.bearer()))["playlist"]["entries"]["nodes"]
+    assert [base64.b64decode(node["id"]).decode() for node in nodes] == [
+        f"PlaylistEntry:{node['entryId']}" for node in nodes
+    ]
+    assert len(nodes) == 2
+    for mutation, rpc, beside in (
+        ("removePlaylistEntries", "RemoveEntries", ""),
+        ("reorderPlaylist", "ReorderEntries", ", version: 1"),
+    ):
+        for each, told in ((given, None), (of_track, "ID_OF_ANOTHER_TYPE"), ("x", "ID_INVALID")):
+            said = f'playlistId: "{PLAYLIST_ID}", entryIds: ["{each}"]{beside}'
+            document = f"mutation {{ {mutation}(input: {{{said}}}) {{ ... on UserError {{ code field }} }} }}"
+            refused = (await gateway.data(document, headers=gateway.bearer()))[mutation]
+            assert refused == ({} if told is None else {"code": told, "field": "entryIds[0]"})
+        assert list(gateway.social.requests[rpc].entry_ids) == [PLAYLIST_ID]

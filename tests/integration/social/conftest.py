@@ -182,7 +182,14 @@ def settings(database_url: str) -> SocialSettings:
 @pytest.fixture
 async def mesh(settings: SocialSettings, nats_server: NatsServer) -> AsyncIterator[Mesh]:
     """Everything but social itself."""
-    made = Mesh(settings, nats_server, FakeEmbedder(), FakeRetriever())
+    async with surrounding(settings, nats_server, FakeEmbedder()) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def surrounding(settings: SocialSettings, nats_server: NatsServer, embedder: FakeEmbedder) -> AsyncIterator[Mesh]:
+    """Serve what surrounds a social process."""
+    made = Mesh(settings, nats_server, embedder, FakeRetriever())
 
     def social_address() -> str:
         return made.settings.listen

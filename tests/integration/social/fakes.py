@@ -14,7 +14,7 @@ from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
 from services.chassis import vectors
 from services.chassis.auth import Access, require_viewer
 from services.chassis.channel import connect
-from services.chassis.errors import DomainError, Unimplemented
+from services.chassis.errors import DomainError, FailedPrecondition, Unimplemented
 from services.chassis.server import Server
 from services.chassis.tokens import TokenVerifier
 
@@ -24,12 +24,14 @@ DIMENSION = 8
 EMBEDDER_ACCESS = {
     "/museed.embedder.v1.EmbedderService/DescribeModel": Access.PUBLIC,
     "/museed.embedder.v1.EmbedderService/EmbedBlob": Access.WORKER,
+    "/museed.embedder.v1.EmbedderService/EmbedText": Access.WORKER,
 }
 RETRIEVER_ACCESS = {
     "/museed.retriever.v1.RetrieverService/BuildPlaylist": Access.WORKER,
     "/museed.retriever.v1.RetrieverService/BuildPath": Access.WORKER,
     "/museed.retriever.v1.RetrieverService/ExtendPlaylist": Access.WORKER,
     "/museed.retriever.v1.RetrieverService/DescribeIndex": Access.PUBLIC,
+    "/museed.retriever.v1.RetrieverService/Search": Access.PUBLIC,
     "/museed.retriever.v1.ReferenceService/MatchReference": Access.WORKER,
 }
 
@@ -67,12 +69,21 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         self.keeps_windows = True
         self.callers: list[tuple[str, str]] = []
         self.gate = Gate()
+        # Encoder of the text model that is loaded beside; empty is none.
+        self.text_encoder_id = ""
+        self.words: list[str] = []
+        self.words_failure: DomainError | None = None
+        self.words_gate = Gate()
 
     async def DescribeModel(
         self, request: embedder_pb2.DescribeModelRequest, context: object
     ) -> embedder_pb2.DescribeModelResponse:
         return embedder_pb2.DescribeModelResponse(
-            encoder_id=self.encoder_id, name="fake", dimension=DIMENSION, window_seconds=30
+            encoder_id=self.encoder_id,
+            name="fake",
+            dimension=DIMENSION,
+            window_seconds=30,
+            text_encoder_id=self.text_encoder_id,
         )
 
     async def EmbedBlob(
@@ -98,8 +109,21 @@ class FakeEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         raise Unimplemented("social sends its bulk work by NATS")
         yield
 
-    async def EmbedText(self, request: object, context: object) -> embedder_pb2.EmbedTextResponse:
-        raise Unimplemented("social asks for no text")
+    async def EmbedText(
+        self, request: embedder_pb2.EmbedTextRequest, context: object
+    ) -> embedder_pb2.EmbedTextResponse:
+        self.callers.append((require_viewer().user_id, require_viewer().job_id))
+        await self.words_gate.pass_through()
+        if self.words_failure is not None:
+            raise self.words_failure
+        if not self.text_encoder_id:
+            raise Unimplemented("no text model is loaded: set EMBEDDER_MULAN", field="EMBEDDER_MULAN")
+        if request.encoder_id != self.text_encoder_id:
+            raise FailedPrecondition("another space", reason="ENCODER_MISMATCH", field="encoder_id")
+        self.words.append(request.text)
+        return embedder_pb2.EmbedTextResponse(
+            encoder_id=self.text_encoder_id, vector=unit_vector(request.text.encode()), prompt=f"{request.text}, music"
+        )
 
     async def TagTrack(self, request: object, context: object) -> embedder_pb2.TagTrackResponse:
         raise Unimplemented("social has the tags of every embedding")
@@ -169,6 +193,7 @@ class FakeRetriever(retriever_pb2_grpc.RetrieverServiceServicer):
         self.requests: list[retriever_pb2.BuildPlaylistRequest] = []
         self.paths: list[retriever_pb2.BuildPathRequest] = []
         self.extensions: list[retriever_pb2.ExtendPlaylistRequest] = []
+        self.searches: list[retriever_pb2.SearchRequest] = []
         self.gate = Gate()
         self.on_build: Callable[[], Awaitable[object]] | None = None
         self.is_caught_up = True
@@ -201,7 +226,9 @@ class FakeRetriever(retriever_pb2_grpc.RetrieverServiceServicer):
             for number, track_id in enumerate(one for one in self.track_ids if one not in seeded)
         ]
         return retriever_pb2.BuildPlaylistResponse(
-            tracks=seeds + chosen[: request.length], encoder_id=request.encoder_id
+            tracks=seeds + chosen[: request.length],
+            encoder_id=request.encoder_id,
+            removed=[retriever_pb2.RuleCount(rule="max_per_artist", count=4)],
         )
 
     async def BuildPath(
@@ -236,8 +263,19 @@ class FakeRetriever(retriever_pb2_grpc.RetrieverServiceServicer):
             encoder_id=request.encoder_id,
         )
 
-    async def Search(self, request: object, context: object) -> retriever_pb2.SearchResponse:
-        raise Unimplemented("social never searches")
+    async def Search(self, request: retriever_pb2.SearchRequest, context: object) -> retriever_pb2.SearchResponse:
+        self.searches.append(request)
+        await self.gate.pass_through()
+        if self.failure is not None:
+            raise self.failure
+        found = [track_id for track_id in self.track_ids if track_id not in request.filter.blocked_track_ids]
+        return retriever_pb2.SearchResponse(
+            hits=[
+                retriever_pb2.Hit(track_id=track_id, similarity=0.5 - place / 16)
+                for place, track_id in enumerate(found[: request.k])
+            ],
+            encoder_id=request.encoder_id,
+        )
 
     async def DescribeIndex(
         self, request: retriever_pb2.DescribeIndexRequest, context: object

@@ -23,7 +23,7 @@ METHODS: list[MethodDescriptor] = [method for service in contract_services() for
 SCOPES = {"reader": Scope.READ, "writer": Scope.WRITE, "keeper": Scope.ADMIN}
 CALLERS = ["guest", "user", "admin", "job", *SCOPES, "forged", "expired", "unsigned", "wrong kind", "nonsense"]
 # First words of names: a new one has to say here whether it changes anything, because tokens may one or the other.
-READS = {"Get", "List", "Batch", "Search", "Can", "Count", "Export", "Resolve"}
+READS = {"Get", "List", "Batch", "Search", "Can", "Count", "Describe", "Export", "Resolve"}
 WRITES = {
     "Add", "Block", "Cancel", "Change", "Check", "Clear", "Copy", "Create", "Decide", "Delete", "Edit", "Exchange",
     "Filter", "Follow", "Import", "Judge", "Like", "Log", "Mark", "Move", "Record", "Refresh", "Register", "Reinstate",

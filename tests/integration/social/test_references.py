@@ -202,6 +202,7 @@ async def test_what_the_index_refuses_is_told(mesh: Mesh, social: Client, librar
     person = await social.sign_up()
     told: list[tuple[DomainError, str]] = [
         (FailedPrecondition("another", reason="ENCODER_MISMATCH"), "ENCODER_AWAY"),
+        (FailedPrecondition("no", reason="NOT_THIS_ONE"), "NOT_THIS_ONE"),
         (Unimplemented("no blob store", reason="NO_BLOB_STORE"), "NO_BLOB_STORE"),
         (InvalidArgument("silent", reason="REFERENCE_SILENT"), "REFERENCE_SILENT"),
     ]

@@ -9,14 +9,9 @@ from museed.embedder.v1 import events_pb2 as embedder_events_pb2
 from museed.social.v1 import catalog_pb2, encoders_pb2, events_pb2, jobs_pb2, jobwork_pb2, jobwork_pb2_grpc
 from services.chassis.bus import EMBED_WORK, VECTORS, Bus, embed_track_subject, vector_subject
 from services.chassis.errors import DomainError, FailedPrecondition, InvalidArgument
-from services.social.clients import (
-    EmbedderClient,
-    Embedders,
-    RetrieverClient,
-    connect_embedder,
-    connect_retriever,
-)
+from services.social.clients import RetrieverClient, connect_retriever
 from services.social.domain.ids import EncoderId, UserId, new_id
+from services.social.embedders import EmbedderClient, Embedders, connect_embedder
 from services.social.settings import SocialSettings
 from services.social.store import leaving
 from services.social.store.database import Database

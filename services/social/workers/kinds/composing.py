@@ -3,17 +3,19 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.social.clients import Embedders, RetrieverClient
+from services.social.actions.seeding import sounds_of_uploads, words_of
+from services.social.clients import Choice, RetrieverClient
 from services.social.domain.catalog import EmbeddingState, ReadPoint
-from services.social.domain.ids import EncoderId, TrackId, UploadId
+from services.social.domain.ids import EncoderId, TrackId, UserId
 from services.social.domain.jobs import PROGRESS, Counted, Job, JobState
 from services.social.domain.playlists import ChosenTrack
-from services.social.domain.recipe import Recipe
+from services.social.domain.recipe import Recipe, Seed
 from services.social.domain.tokens import TokenIssuer
+from services.social.embedders import Embedders
 from services.social.errors import NoCandidates, NotIndexedYet, TrackFailed, TrackNotFound, UploadNotFound
 from services.social.retriever_requests import SeedSound
 from services.social.store import blocks, catalog, embeddings, encoders, uploads, vector_log
@@ -98,37 +100,83 @@ class Composer:
         async with self._database.connection() as connection:
             encoder_id = await encoders.serving(connection)
         heard = await self._hear_uploads(job, recipe, encoder_id, progress)
+        token = self.token(job, self.patience.search_s)
+        for place, seed in words_of(recipe):
+            await progress.enter(JobState.EMBEDDING, PROGRESS[JobState.EMBEDDING])
+            heard[place] = await self.hear_words(seed, place, encoder_id, token)
         await progress.enter(JobState.SEARCHING, PROGRESS[JobState.SEARCHING])
+        found = await self.choose(job.user_id, followed, encoder_id, heard, token, without)
+        await progress.enter(JobState.ARRANGING, PROGRESS[JobState.ARRANGING])
+        return Composition(followed, encoder_id, found.tracks)
+
+    async def choose(
+        self,
+        user_id: UserId,
+        recipe: Recipe,
+        encoder_id: EncoderId,
+        heard: Mapping[int, SeedSound],
+        token: str,
+        without: Sequence[TrackId] = (),
+        index_patience_s: float = _INDEX_PATIENCE_S,
+    ) -> Choice:
+        """Wait for the index, and let the retriever choose.
+
+        Args:
+            user_id: Whose blocklist, and whose taste where the recipe wants that.
+            recipe: What to choose by.
+            encoder_id: Whose ear.
+            heard: What is no track of the library, by its place among the seeds.
+            token: Under which the retriever is called.
+            without: Tracks that are not chosen, beside those that the recipe and the person block.
+            index_patience_s: How long the index may take.
+
+        Raises:
+            NoCandidates: The rules leave nothing.
+            DomainError: As `until_indexed`, and what the retriever refuses.
+        """
         ends = [] if recipe.rules.path_to is None else [recipe.rules.path_to]
-        read_point = await self.until_indexed([*recipe.track_ids, *ends], encoder_id)
+        read_point = await self.until_indexed([*recipe.track_ids, *ends], encoder_id, index_patience_s)
         async with self._database.connection() as connection:
-            blocked = await blocks.blocks_of(connection, job.user_id, without)
-        tracks = await self.retriever.build_playlist(
-            followed,
+            blocked = await blocks.blocks_of(connection, user_id, without)
+        found = await self.retriever.build_playlist(
+            recipe,
             [
-                heard[seed.upload_id] if seed.upload_id else SeedSound(seed.track_id, b"", seed.weight, b"", 0.0)
-                for seed in recipe.seeds
+                heard.get(place) or SeedSound(seed.track_id, b"", seed.weight, b"", 0.0)
+                for place, seed in enumerate(recipe.seeds)
             ],
             blocked,
-            job.user_id,
+            user_id,
             encoder_id,
             read_point,
-            self.token(job, self.patience.search_s),
+            token,
             self.patience.search_s,
         )
-        if all(track.is_seed for track in tracks):
+        if all(track.is_seed for track in found.tracks):
             raise NoCandidates
-        await progress.enter(JobState.ARRANGING, PROGRESS[JobState.ARRANGING])
-        return Composition(followed, encoder_id, tracks)
+        return found
 
-    async def until_indexed(self, track_ids: Sequence[TrackId], encoder_id: EncoderId) -> ReadPoint | None:
+    async def hear_words(self, seed: Seed, place: int, encoder_id: EncoderId, token: str) -> SeedSound:
+        """Let this encoder's embedder put the words of a seed among its sounds.
+
+        Raises:
+            WordsNotHeard: It knows sounds alone.
+            EncoderAway: No embedder serves this encoder now.
+            DomainError: What the embedder refuses, by the seed's place.
+        """
+        field = f"recipe.seeds[{place}].words"
+        found = await self._embedders.embed_words(seed.words or "", encoder_id, token, self.patience.search_s, field)
+        return SeedSound(None, found.vector, seed.weight, b"", 0.0)
+
+    async def until_indexed(
+        self, track_ids: Sequence[TrackId], encoder_id: EncoderId, patience_s: float = _INDEX_PATIENCE_S
+    ) -> ReadPoint | None:
         """Wait until the encoder's log holds these tracks and is whole; return the point up to which it must be read.
 
         Raises:
             TrackNotFound, TrackFailed: One of them can never be found.
             NotIndexedYet: It takes longer than this worker waits.
         """
-        deadline = time.monotonic() + _INDEX_PATIENCE_S
+        deadline = time.monotonic() + patience_s
         while True:
             async with self._database.connection() as connection:
                 there = {track.track_id for track in await catalog.find_tracks(connection, track_ids)}
@@ -163,8 +211,8 @@ class Composer:
 
     async def _hear_uploads(
         self, job: Job, recipe: Recipe, encoder_id: EncoderId, progress: Progress
-    ) -> dict[UploadId, SeedSound]:
-        """Return the sound of every upload among the seeds, letting the embedder hear those that it has not heard."""
+    ) -> dict[int, SeedSound]:
+        """Return the sound of every upload by its place among the seeds, letting the embedder hear the new ones."""
         upload_ids = list(dict.fromkeys(recipe.upload_ids))
         if not upload_ids:
             return {}
@@ -182,16 +230,6 @@ class Composer:
             async with self._database.connection() as connection:
                 await uploads.insert_embedding(connection, upload_id, encoder_id, embedding)
             heard[upload_id] = (embedding.vector, embedding.duration_seconds)
-        # Nobody reads an upload's tags; a copy in another format is known by its sound and its length.
-        recordings: dict[UploadId, bytes] = {}
+        # Nobody reads an upload's tags.
         async with self._database.connection() as connection:
-            for upload_id, upload in lent.items():
-                # The very file may stand in the library, and must not be found as its own neighbour.
-                recordings[upload_id] = await catalog.audio_hash_of_file(connection, upload.digest) or b""
-        sounds: dict[UploadId, SeedSound] = {}
-        for seed in recipe.seeds:
-            if seed.upload_id is not None:
-                vector, seconds = heard[seed.upload_id]
-                recording = recordings.get(seed.upload_id, b"")
-                sounds[seed.upload_id] = SeedSound(None, vector, seed.weight, recording, seconds)
-        return sounds
+            return await sounds_of_uploads(connection, recipe, heard, lent)

@@ -655,3 +655,61 @@ class BatchListLikedPlaylistsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchListLikedPlaylistsResponse: _TypeAlias = BatchListLikedPlaylistsResponse  # noqa: Y015
+
+@_typing.final
+class SearchPlaylistsRequest(_message.Message):
+    """Words, and a page of what is found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    """1 to 200 characters. Signs alone find nothing."""
+    page_size: _builtins.int
+    """0 means 20; at most 100."""
+    page_token: _builtins.str
+    """From the answer before; empty starts."""
+    def __init__(
+        self,
+        *,
+        query: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchPlaylistsRequest: _TypeAlias = SearchPlaylistsRequest  # noqa: Y015
+
+@_typing.final
+class SearchPlaylistsResponse(_message.Message):
+    """Public playlists."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLISTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end."""
+    @_builtins.property
+    def playlists(self) -> _containers.RepeatedCompositeFieldContainer[_playlists_pb2.Playlist]:
+        """Best first."""
+
+    def __init__(
+        self,
+        *,
+        playlists: _abc.Iterable[_playlists_pb2.Playlist] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "playlists", b"playlists"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchPlaylistsResponse: _TypeAlias = SearchPlaylistsResponse  # noqa: Y015

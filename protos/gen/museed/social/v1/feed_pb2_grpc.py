@@ -75,6 +75,11 @@ class FeedServiceStub:
                 request_serializer=museed_dot_social_dot_v1_dot_feed__pb2.BatchListLikedPlaylistsRequest.SerializeToString,
                 response_deserializer=museed_dot_social_dot_v1_dot_feed__pb2.BatchListLikedPlaylistsResponse.FromString,
                 _registered_method=True)
+        self.SearchPlaylists = channel.unary_unary(
+                '/museed.social.v1.FeedService/SearchPlaylists',
+                request_serializer=museed_dot_social_dot_v1_dot_feed__pb2.SearchPlaylistsRequest.SerializeToString,
+                response_deserializer=museed_dot_social_dot_v1_dot_feed__pb2.SearchPlaylistsResponse.FromString,
+                _registered_method=True)
 
 
 class FeedServiceServicer:
@@ -141,6 +146,14 @@ class FeedServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchPlaylists(self, request, context):
+        """Finds public playlists by words of their titles and of the names of who owns them, best first: at most 950. Words
+        may be misspelt where little is found; of equal ones, those made public last come first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FeedServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -183,6 +196,11 @@ def add_FeedServiceServicer_to_server(servicer, server):
                     servicer.BatchListLikedPlaylists,
                     request_deserializer=museed_dot_social_dot_v1_dot_feed__pb2.BatchListLikedPlaylistsRequest.FromString,
                     response_serializer=museed_dot_social_dot_v1_dot_feed__pb2.BatchListLikedPlaylistsResponse.SerializeToString,
+            ),
+            'SearchPlaylists': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchPlaylists,
+                    request_deserializer=museed_dot_social_dot_v1_dot_feed__pb2.SearchPlaylistsRequest.FromString,
+                    response_serializer=museed_dot_social_dot_v1_dot_feed__pb2.SearchPlaylistsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -402,6 +420,33 @@ class FeedService:
             '/museed.social.v1.FeedService/BatchListLikedPlaylists',
             museed_dot_social_dot_v1_dot_feed__pb2.BatchListLikedPlaylistsRequest.SerializeToString,
             museed_dot_social_dot_v1_dot_feed__pb2.BatchListLikedPlaylistsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchPlaylists(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/museed.social.v1.FeedService/SearchPlaylists',
+            museed_dot_social_dot_v1_dot_feed__pb2.SearchPlaylistsRequest.SerializeToString,
+            museed_dot_social_dot_v1_dot_feed__pb2.SearchPlaylistsResponse.FromString,
             options,
             channel_credentials,
             insecure,

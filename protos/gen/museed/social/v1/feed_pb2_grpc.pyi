@@ -57,6 +57,10 @@ class FeedServiceStub:
     """
     BatchListLikedPlaylists: _grpc.UnaryUnaryMultiCallable[_feed_pb2.BatchListLikedPlaylistsRequest, _feed_pb2.BatchListLikedPlaylistsResponse]
     """Lists what many people like, as ListLikedPlaylists does; people whom the caller does not see are left out."""
+    SearchPlaylists: _grpc.UnaryUnaryMultiCallable[_feed_pb2.SearchPlaylistsRequest, _feed_pb2.SearchPlaylistsResponse]
+    """Finds public playlists by words of their titles and of the names of who owns them, best first: at most 950. Words
+    may be misspelt where little is found; of equal ones, those made public last come first.
+    """
 
 @_typing.type_check_only
 class FeedServiceAsyncStub(FeedServiceStub):
@@ -87,6 +91,10 @@ class FeedServiceAsyncStub(FeedServiceStub):
     """
     BatchListLikedPlaylists: _aio.UnaryUnaryMultiCallable[_feed_pb2.BatchListLikedPlaylistsRequest, _feed_pb2.BatchListLikedPlaylistsResponse]  # type: ignore[assignment]
     """Lists what many people like, as ListLikedPlaylists does; people whom the caller does not see are left out."""
+    SearchPlaylists: _aio.UnaryUnaryMultiCallable[_feed_pb2.SearchPlaylistsRequest, _feed_pb2.SearchPlaylistsResponse]  # type: ignore[assignment]
+    """Finds public playlists by words of their titles and of the names of who owns them, best first: at most 950. Words
+    may be misspelt where little is found; of equal ones, those made public last come first.
+    """
 
 class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
     """What goes on: with the people one follows, and in the mesh. Private and unlisted playlists are in none of these."""
@@ -162,5 +170,15 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_feed_pb2.BatchListLikedPlaylistsResponse, _abc.Awaitable[_feed_pb2.BatchListLikedPlaylistsResponse]]:
         """Lists what many people like, as ListLikedPlaylists does; people whom the caller does not see are left out."""
+
+    @_abc_1.abstractmethod
+    def SearchPlaylists(
+        self,
+        request: _feed_pb2.SearchPlaylistsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_feed_pb2.SearchPlaylistsResponse, _abc.Awaitable[_feed_pb2.SearchPlaylistsResponse]]:
+        """Finds public playlists by words of their titles and of the names of who owns them, best first: at most 950. Words
+        may be misspelt where little is found; of equal ones, those made public last come first.
+        """
 
 def add_FeedServiceServicer_to_server(servicer: FeedServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,43 +26,43 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from museed.social.v1 import playlists_pb2 as museed_dot_social_dot_v1_dot_playlists__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmuseed/social/v1/jobs.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a museed/social/v1/playlists.proto\"S\n\x0eGenerationSeed\x12\x12\n\x08track_id\x18\x01 \x01(\tH\x00\x12\x13\n\tupload_id\x18\x02 \x01(\tH\x00\x12\x0e\n\x06weight\x18\x03 \x01(\x02\x42\x08\n\x06source\"\xff\x05\n\x06Recipe\x12/\n\x05seeds\x18\x01 \x03(\x0b\x32 .museed.social.v1.GenerationSeed\x12\x13\n\x06length\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0emax_per_artist\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x19\n\x0cinclude_seed\x18\x04 \x01(\x08H\x02\x88\x01\x01\x12\x1b\n\x0emin_similarity\x18\x05 \x01(\x02H\x03\x88\x01\x01\x12\x19\n\x11\x65xclude_track_ids\x18\x06 \x03(\t\x12-\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x1d.museed.social.v1.TrackFilter\x12\x1d\n\x10negative_penalty\x18\x08 \x01(\x02H\x04\x88\x01\x01\x12\x17\n\x0fweigh_agreement\x18\t \x01(\x08\x12\x1a\n\rartist_window\x18\n \x01(\x05H\x05\x88\x01\x01\x12\x11\n\tdiversity\x18\x0b \x01(\x02\x12\x13\n\x0btemperature\x18\x0c \x01(\x02\x12\x18\n\x0brandom_seed\x18\r \x01(\x04H\x06\x88\x01\x01\x12\x32\n\x0b\x61rrangement\x18\x0e \x01(\x0e\x32\x1d.museed.social.v1.Arrangement\x12\x12\n\nenergy_arc\x18\x0f \x03(\x02\x12\x16\n\x0erequire_length\x18\x10 \x01(\x08\x12\x14\n\x0cuse_my_taste\x18\x11 \x01(\x08\x12\x1b\n\x0eprofile_weight\x18\x12 \x01(\x02H\x07\x88\x01\x01\x12\x13\n\x0bhub_damping\x18\x13 \x01(\x02\x12\x1d\n\x15\x61llow_near_duplicates\x18\x14 \x01(\x08\x12\'\n\x04path\x18\x15 \x01(\x0b\x32\x19.museed.social.v1.PathEndB\t\n\x07_lengthB\x11\n\x0f_max_per_artistB\x0f\n\r_include_seedB\x11\n\x0f_min_similarityB\x13\n\x11_negative_penaltyB\x10\n\x0e_artist_windowB\x0e\n\x0c_random_seedB\x11\n\x0f_profile_weight\"\x1e\n\x07PathEnd\x12\x13\n\x0bto_track_id\x18\x01 \x01(\t\"\x89\x03\n\x0bTrackFilter\x12\x0e\n\x06genres\x18\x01 \x03(\t\x12\x0f\n\x07\x61rtists\x18\x02 \x03(\t\x12\x17\n\x0f\x62locked_artists\x18\x03 \x03(\t\x12\x11\n\ttrack_ids\x18\x04 \x03(\t\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x14\n\x0c\x62locked_tags\x18\x06 \x03(\t\x12\x37\n\x10\x64uration_seconds\x18\x07 \x01(\x0b\x32\x1d.museed.social.v1.NumberRange\x12+\n\x04year\x18\x08 \x01(\x0b\x32\x1d.museed.social.v1.NumberRange\x12\x30\n\ttempo_bpm\x18\t \x01(\x0b\x32\x1d.museed.social.v1.NumberRange\x12-\n\x06\x65nergy\x18\n \x01(\x0b\x32\x1d.museed.social.v1.NumberRange\x12\x34\n\rloudness_lufs\x18\x0b \x01(\x0b\x32\x1d.museed.social.v1.NumberRange\x12\x0c\n\x04keys\x18\x0c \x03(\t\"A\n\x0bNumberRange\x12\x10\n\x03min\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max\"\xb1\x01\n\x1a\x43reateGenerationJobRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12(\n\x06recipe\x18\x02 \x01(\x0b\x32\x18.museed.social.v1.Recipe\x12\r\n\x05title\x18\x03 \x01(\t\x12\x30\n\nvisibility\x18\x04 \x01(\x0e\x32\x1c.museed.social.v1.Visibility\x12\x0f\n\x07wait_ms\x18\x05 \x01(\x05\"A\n\x1b\x43reateGenerationJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.museed.social.v1.Job\"0\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07wait_ms\x18\x02 \x01(\x05\"4\n\x0eGetJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.museed.social.v1.Job\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"7\n\x11\x43\x61ncelJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.museed.social.v1.Job\"\x9a\x03\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.museed.social.v1.JobState\x12\x10\n\x08progress\x18\x03 \x01(\x02\x12\x13\n\x0bplaylist_id\x18\x04 \x01(\t\x12\x16\n\x0e\x66\x61ilure_reason\x18\x05 \x01(\t\x12\x17\n\x0f\x66\x61ilure_message\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04kind\x18\n \x01(\x0e\x32\x19.museed.social.v1.JobKind\x12\x18\n\x0b\x65ta_seconds\x18\x0b \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nstage_unit\x18\x0c \x01(\t\x12\x12\n\nstage_done\x18\r \x01(\x05\x12\x13\n\x0bstage_total\x18\x0e \x01(\x05\x42\x0e\n\x0c_eta_seconds*\xce\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x17\n\x13JOB_STATE_EMBEDDING\x10\x02\x12\x17\n\x13JOB_STATE_SEARCHING\x10\x03\x12\x17\n\x13JOB_STATE_ARRANGING\x10\x04\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x05\x12\x14\n\x10JOB_STATE_FAILED\x10\x06\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x07*x\n\x0b\x41rrangement\x12\x1b\n\x17\x41RRANGEMENT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41RRANGEMENT_FLOW\x10\x01\x12\x1a\n\x16\x41RRANGEMENT_SIMILARITY\x10\x02\x12\x1a\n\x16\x41RRANGEMENT_ENERGY_ARC\x10\x03*\xde\x01\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13JOB_KIND_GENERATION\x10\x01\x12\x16\n\x12JOB_KIND_EXTENSION\x10\x02\x12\x19\n\x15JOB_KIND_REGENERATION\x10\x03\x12\x1b\n\x17JOB_KIND_ENCODER_SWITCH\x10\x04\x12\x1b\n\x17JOB_KIND_ACCOUNT_EXPORT\x10\x05\x12\x1d\n\x19JOB_KIND_ACCOUNT_DELETION\x10\x06\x12\x14\n\x10JOB_KIND_HEARING\x10\x07\x32\xa3\x02\n\nJobService\x12r\n\x13\x43reateGenerationJob\x12,.museed.social.v1.CreateGenerationJobRequest\x1a-.museed.social.v1.CreateGenerationJobResponse\x12K\n\x06GetJob\x12\x1f.museed.social.v1.GetJobRequest\x1a .museed.social.v1.GetJobResponse\x12T\n\tCancelJob\x12\".museed.social.v1.CancelJobRequest\x1a#.museed.social.v1.CancelJobResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmuseed/social/v1/jobs.proto\x12\x10museed.social.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a museed/social/v1/playlists.proto\"d\n\x0eGenerationSeed\x12\x12\n\x08track_id\x18\x01 \x01(\tH\x00\x12\x13\n\tupload_id\x18\x02 \x01(\tH\x00\x12\x0f\n\x05words\x18\x04 \x01(\tH\x00\x12\x0e\n\x06weight\x18\x03 \x01(\x02\x42\x08\n\x06source\"\xff\x05\n\x06Recipe\x12/\n\x05seeds\x18\x01 \x03(\x0b\x32 .museed.social.v1.GenerationSeed\x12\x13\n\x06length\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0emax_per_artist\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x19\n\x0cinclude_seed\x18\x04 \x01(\x08H\x02\x88\x01\x01\x12\x1b\n\x0emin_similarity\x18\x05 \x01(\x02H\x03\x88\x01\x01\x12\x19\n\x11\x65xclude_track_ids\x18\x06 \x03(\t\x12-\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x1d.museed.social.v1.TrackFilter\x12\x1d\n\x10negative_penalty\x18\x08 \x01(\x02H\x04\x88\x01\x01\x12\x17\n\x0fweigh_agreement\x18\t \x01(\x08\x12\x1a\n\rartist_window\x18\n \x01(\x05H\x05\x88\x01\x01\x12\x11\n\tdiversity\x18\x0b \x01(\x02\x12\x13\n\x0btemperature\x18\x0c \x01(\x02\x12\x18\n\x0brandom_seed\x18\r \x01(\x04H\x06\x88\x01\x01\x12\x32\n\x0b\x61rrangement\x18\x0e \x01(\x0e\x32\x1d.museed.social.v1.Arrangement\x12\x12\n\nenergy_arc\x18\x0f \x03(\x02\x12\x16\n\x0erequire_length\x18\x10 \x01(\x08\x12\x14\n\x0cuse_my_taste\x18\x11 \x01(\x08\x12\x1b\n\x0eprofile_weight\x18\x12 \x01(\x02H\x07\x88\x01\x01\x12\x13\n\x0bhub_damping\x18\x13 \x01(\x02\x12\x1d\n\x15\x61llow_near_duplicates\x18\x14 \x01(\x08\x12\'\n\x04path\x18\x15 \x01(\x0b\x32\x19.museed.social.v1.PathEndB\t\n\x07_lengthB\x11\n\x0f_max_per_artistB\x0f\n\r_include_seedB\x11\n\x0f_min_similarityB\x13\n\x11_negative_penaltyB\x10\n\x0e_artist_windowB\x0e\n\x0c_random_seedB\x11\n\x0f_profile_weight\"\x1e\n\x07PathEnd\x12\x13\n\x0bto_track_id\x18\x01 \x01(\t\"\x89\x03\n\x0bTrackFilter\x12\x0e\n\x06genres\x18\x01 \x03(\t\x12\x0f\n\x07\x61rtists\x18\x02 \x03(\t\x12\x17\n\x0f\x62locked_artists\x18\x03 \x03(\t\x12\x11\n\ttrack_ids\x18\x04 \x03(\t\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x14\n\x0c\x62locked_tags\x18\x06 \x03(\t\x12\x37\n\x10\x64uration_seconds\x18\x07 \x01(\x0b\x32\x1d.museed.social.v1.NumberRange\x12+\n\x04year\x18\x08 \x01(\x0b\x32\x1d.museed.social.v1.NumberRange\x12\x30\n\ttempo_bpm\x18\t \x01(\x0b\x32\x1d.museed.social.v1.NumberRange\x12-\n\x06\x65nergy\x18\n \x01(\x0b\x32\x1d.museed.social.v1.NumberRange\x12\x34\n\rloudness_lufs\x18\x0b \x01(\x0b\x32\x1d.museed.social.v1.NumberRange\x12\x0c\n\x04keys\x18\x0c \x03(\t\"A\n\x0bNumberRange\x12\x10\n\x03min\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max\"\xb1\x01\n\x1a\x43reateGenerationJobRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12(\n\x06recipe\x18\x02 \x01(\x0b\x32\x18.museed.social.v1.Recipe\x12\r\n\x05title\x18\x03 \x01(\t\x12\x30\n\nvisibility\x18\x04 \x01(\x0e\x32\x1c.museed.social.v1.Visibility\x12\x0f\n\x07wait_ms\x18\x05 \x01(\x05\"A\n\x1b\x43reateGenerationJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.museed.social.v1.Job\"0\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07wait_ms\x18\x02 \x01(\x05\"4\n\x0eGetJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.museed.social.v1.Job\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"7\n\x11\x43\x61ncelJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.museed.social.v1.Job\"\x9a\x03\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.museed.social.v1.JobState\x12\x10\n\x08progress\x18\x03 \x01(\x02\x12\x13\n\x0bplaylist_id\x18\x04 \x01(\t\x12\x16\n\x0e\x66\x61ilure_reason\x18\x05 \x01(\t\x12\x17\n\x0f\x66\x61ilure_message\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04kind\x18\n \x01(\x0e\x32\x19.museed.social.v1.JobKind\x12\x18\n\x0b\x65ta_seconds\x18\x0b \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nstage_unit\x18\x0c \x01(\t\x12\x12\n\nstage_done\x18\r \x01(\x05\x12\x13\n\x0bstage_total\x18\x0e \x01(\x05\x42\x0e\n\x0c_eta_seconds*\xce\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x17\n\x13JOB_STATE_EMBEDDING\x10\x02\x12\x17\n\x13JOB_STATE_SEARCHING\x10\x03\x12\x17\n\x13JOB_STATE_ARRANGING\x10\x04\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x05\x12\x14\n\x10JOB_STATE_FAILED\x10\x06\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x07*x\n\x0b\x41rrangement\x12\x1b\n\x17\x41RRANGEMENT_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41RRANGEMENT_FLOW\x10\x01\x12\x1a\n\x16\x41RRANGEMENT_SIMILARITY\x10\x02\x12\x1a\n\x16\x41RRANGEMENT_ENERGY_ARC\x10\x03*\xde\x01\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13JOB_KIND_GENERATION\x10\x01\x12\x16\n\x12JOB_KIND_EXTENSION\x10\x02\x12\x19\n\x15JOB_KIND_REGENERATION\x10\x03\x12\x1b\n\x17JOB_KIND_ENCODER_SWITCH\x10\x04\x12\x1b\n\x17JOB_KIND_ACCOUNT_EXPORT\x10\x05\x12\x1d\n\x19JOB_KIND_ACCOUNT_DELETION\x10\x06\x12\x14\n\x10JOB_KIND_HEARING\x10\x07\x32\xa3\x02\n\nJobService\x12r\n\x13\x43reateGenerationJob\x12,.museed.social.v1.CreateGenerationJobRequest\x1a-.museed.social.v1.CreateGenerationJobResponse\x12K\n\x06GetJob\x12\x1f.museed.social.v1.GetJobRequest\x1a .museed.social.v1.GetJobResponse\x12T\n\tCancelJob\x12\".museed.social.v1.CancelJobRequest\x1a#.museed.social.v1.CancelJobResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'museed.social.v1.jobs_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOBSTATE']._serialized_start=2324
-  _globals['_JOBSTATE']._serialized_end=2530
-  _globals['_ARRANGEMENT']._serialized_start=2532
-  _globals['_ARRANGEMENT']._serialized_end=2652
-  _globals['_JOBKIND']._serialized_start=2655
-  _globals['_JOBKIND']._serialized_end=2877
+  _globals['_JOBSTATE']._serialized_start=2341
+  _globals['_JOBSTATE']._serialized_end=2547
+  _globals['_ARRANGEMENT']._serialized_start=2549
+  _globals['_ARRANGEMENT']._serialized_end=2669
+  _globals['_JOBKIND']._serialized_start=2672
+  _globals['_JOBKIND']._serialized_end=2894
   _globals['_GENERATIONSEED']._serialized_start=116
-  _globals['_GENERATIONSEED']._serialized_end=199
-  _globals['_RECIPE']._serialized_start=202
-  _globals['_RECIPE']._serialized_end=969
-  _globals['_PATHEND']._serialized_start=971
-  _globals['_PATHEND']._serialized_end=1001
-  _globals['_TRACKFILTER']._serialized_start=1004
-  _globals['_TRACKFILTER']._serialized_end=1397
-  _globals['_NUMBERRANGE']._serialized_start=1399
-  _globals['_NUMBERRANGE']._serialized_end=1464
-  _globals['_CREATEGENERATIONJOBREQUEST']._serialized_start=1467
-  _globals['_CREATEGENERATIONJOBREQUEST']._serialized_end=1644
-  _globals['_CREATEGENERATIONJOBRESPONSE']._serialized_start=1646
-  _globals['_CREATEGENERATIONJOBRESPONSE']._serialized_end=1711
-  _globals['_GETJOBREQUEST']._serialized_start=1713
-  _globals['_GETJOBREQUEST']._serialized_end=1761
-  _globals['_GETJOBRESPONSE']._serialized_start=1763
-  _globals['_GETJOBRESPONSE']._serialized_end=1815
-  _globals['_CANCELJOBREQUEST']._serialized_start=1817
-  _globals['_CANCELJOBREQUEST']._serialized_end=1851
-  _globals['_CANCELJOBRESPONSE']._serialized_start=1853
-  _globals['_CANCELJOBRESPONSE']._serialized_end=1908
-  _globals['_JOB']._serialized_start=1911
-  _globals['_JOB']._serialized_end=2321
-  _globals['_JOBSERVICE']._serialized_start=2880
-  _globals['_JOBSERVICE']._serialized_end=3171
+  _globals['_GENERATIONSEED']._serialized_end=216
+  _globals['_RECIPE']._serialized_start=219
+  _globals['_RECIPE']._serialized_end=986
+  _globals['_PATHEND']._serialized_start=988
+  _globals['_PATHEND']._serialized_end=1018
+  _globals['_TRACKFILTER']._serialized_start=1021
+  _globals['_TRACKFILTER']._serialized_end=1414
+  _globals['_NUMBERRANGE']._serialized_start=1416
+  _globals['_NUMBERRANGE']._serialized_end=1481
+  _globals['_CREATEGENERATIONJOBREQUEST']._serialized_start=1484
+  _globals['_CREATEGENERATIONJOBREQUEST']._serialized_end=1661
+  _globals['_CREATEGENERATIONJOBRESPONSE']._serialized_start=1663
+  _globals['_CREATEGENERATIONJOBRESPONSE']._serialized_end=1728
+  _globals['_GETJOBREQUEST']._serialized_start=1730
+  _globals['_GETJOBREQUEST']._serialized_end=1778
+  _globals['_GETJOBRESPONSE']._serialized_start=1780
+  _globals['_GETJOBRESPONSE']._serialized_end=1832
+  _globals['_CANCELJOBREQUEST']._serialized_start=1834
+  _globals['_CANCELJOBREQUEST']._serialized_end=1868
+  _globals['_CANCELJOBRESPONSE']._serialized_start=1870
+  _globals['_CANCELJOBRESPONSE']._serialized_end=1925
+  _globals['_JOB']._serialized_start=1928
+  _globals['_JOB']._serialized_end=2338
+  _globals['_JOBSERVICE']._serialized_start=2897
+  _globals['_JOBSERVICE']._serialized_end=3188
 # @@protoc_insertion_point(module_scope)

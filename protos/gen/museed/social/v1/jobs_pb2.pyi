@@ -145,11 +145,16 @@ class GenerationSeed(_message.Message):
 
     TRACK_ID_FIELD_NUMBER: _builtins.int
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     track_id: _builtins.str
     """A track of the library."""
     upload_id: _builtins.str
     """An upload of the caller's own."""
+    words: _builtins.str
+    """How tracks should sound: English or Chinese, or Korean of the table of moods; 1 to 500 characters. An encoder that
+    hears no words is WORDS_NOT_HEARD.
+    """
     weight: _builtins.float
     """How much this seed counts, −10 to 10; 0 means 1. What is near to a negative one is put lower; one at least is not."""
     def __init__(
@@ -157,13 +162,14 @@ class GenerationSeed(_message.Message):
         *,
         track_id: _builtins.str = ...,
         upload_id: _builtins.str = ...,
+        words: _builtins.str = ...,
         weight: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "track_id", b"track_id", "upload_id", b"upload_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "track_id", b"track_id", "upload_id", b"upload_id", "words", b"words"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "track_id", b"track_id", "upload_id", b"upload_id", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "track_id", b"track_id", "upload_id", b"upload_id", "weight", b"weight", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["track_id", "upload_id"]  # noqa: Y015
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["track_id", "upload_id", "words"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
