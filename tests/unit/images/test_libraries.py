@@ -46,7 +46,7 @@ def needed(path: Path) -> Iterator[str]:
         for kind, _, offset, _, _, length, _, _ in headers:
             if kind == _DYNAMIC:
                 file.seek(offset)
-                entries += struct.iter_unpack("<QQ", file.read(length))  # type: ignore[arg-type]
+                entries += struct.iter_unpack("<QQ", file.read(length))
         strings = next((value for tag, value in entries if tag == _STRING_TABLE), 0)
         for kind, _, offset, address, _, length, _, _ in headers:
             if kind == _LOAD and address <= strings < address + length:
