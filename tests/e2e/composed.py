@@ -5,6 +5,7 @@ its variables, secrets and volumes, and is started when what it depends on is he
 those of the wheels. All share one network, in which every service's name is the loopback. Prints one JSON object.
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import yaml
 
 from deploy.images.dockerfile import environment, lineage
@@ -188,9 +190,6 @@ class Machine:
                 command, user=server.user, group=server.user, extra_groups=[], stdout=log, stderr=log, cwd="/"
             )
         self.until("postgres", lambda: answers(5432))
-        import asyncio
-
-        import asyncpg
 
         async def make() -> None:
             connection = await asyncpg.connect(server.url())
