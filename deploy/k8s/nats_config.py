@@ -35,12 +35,12 @@ def _user(name: str) -> dict[str, object]:
     }
 
 
-def render(nodes: int, file_store: str) -> str:
+def render(nodes: int, file_store_gib: int) -> str:
     """Render the configuration of every node.
 
     Args:
         nodes: 1 has no cluster.
-        file_store: Most that JetStream keeps on a node, for example "40GB".
+        file_store_gib: Most that JetStream keeps on a node; less than its volume holds.
     """
     config: dict[str, object] = {
         "server_name": "$POD_NAME",
@@ -54,8 +54,8 @@ def render(nodes: int, file_store: str) -> str:
             "store_dir": "/data",
             # What was acknowledged is on the disk, and not only in the kernel's memory.
             "sync_interval": "always",
-            "max_memory_store": "256MB",
-            "max_file_store": file_store,
+            "max_memory_store": 256 * 1024**2,
+            "max_file_store": file_store_gib * 1024**3,
         },
         "authorization": {"users": [_user(name) for name in PERMISSIONS]},
     }
@@ -71,16 +71,18 @@ def render(nodes: int, file_store: str) -> str:
     return _VARIABLE.sub(r"\1", json.dumps(config, indent=2)) + "\n"
 
 
-FILES = {CLUSTER_FILE: (NODES, "40GB"), SINGLE_FILE: (1, "8GB")}
+FILES = {CLUSTER_FILE: (NODES, 45), SINGLE_FILE: (1, 45)}
 
 
 def main() -> None:
     """Write both files, or say which is stale."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="Write nothing; fail where a file is not what it would be.")
+    parser.add_argument(
+        "--check", action="store_true", help="Write nothing; fail where a file is not what it would be."
+    )
     only_checks = parser.parse_args().check
-    for path, (nodes, file_store) in FILES.items():
-        text = render(nodes, file_store)
+    for path, (nodes, file_store_gib) in FILES.items():
+        text = render(nodes, file_store_gib)
         if not only_checks:
             path.write_text(text)
         elif not path.is_file() or path.read_text() != text:

@@ -57,14 +57,22 @@ SECRETS = (
         "the blob store: `s3://bucket/prefix`, and how S3 is spoken to",
         {"url": None, "endpoint": None, "region": None, "access-key-id": None, "secret-access-key": None},
     ),
-    Secret("museed-backups", "S3 keys of the bucket of PostgreSQL's backups", {"access-key-id": None, "secret-access-key": None}),
+    Secret(
+        "museed-backups",
+        "S3 keys of the bucket of PostgreSQL's backups",
+        {"access-key-id": None, "secret-access-key": None},
+    ),
     Secret(
         "museed-postgres-app",
         "the database: CloudNativePG makes it; overlays/local has no operator",
         {"username": None, "password": None, "dbname": None, "uri": None},
     ),
     Secret("museed-mail", "optional: `smtp://user:password@host:587`; without it no mail is sent", {"url": None}),
-    Secret("museed-milvus", "components/milvus: where Milvus is, and `user:password` or an API key", {"uri": None, "token": None}),
+    Secret(
+        "museed-milvus",
+        "components/milvus: where Milvus is, and `user:password` or an API key",
+        {"uri": None, "token": None},
+    ),
 )
 
 

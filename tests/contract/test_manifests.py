@@ -2,7 +2,6 @@
 
 import itertools
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,9 +19,7 @@ from services.embedder.choice import MINI_FOLDER
 
 COMPONENTS = sorted(path.parent.name for path in (FOLDER / "components").glob("*/kustomization.yaml"))
 OVERLAYS = sorted(path.parent.name for path in (FOLDER / "overlays").glob("*/kustomization.yaml"))
-SUBSETS = [
-    subset for size in range(len(COMPONENTS) + 1) for subset in itertools.combinations(COMPONENTS, size)
-]
+SUBSETS = [subset for size in range(len(COMPONENTS) + 1) for subset in itertools.combinations(COMPONENTS, size)]
 CHOICES = [(overlay, subset) for overlay in OVERLAYS for subset in SUBSETS]
 
 
@@ -41,7 +38,7 @@ def _add_components(folder: Path, subset: tuple[str, ...]) -> None:
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[Document]]]:
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Document]]:
     """Render all of them once, two at a time: each takes a quarter of a second of a core."""
     tree = tmp_path_factory.mktemp("k8s") / "k8s"
     shutil.copytree(FOLDER, tree, ignore=shutil.ignore_patterns("*.py", "__pycache__", "*.md", "schemas"))
@@ -53,7 +50,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, lis
         _add_components(folders[name], subset)
     with ThreadPoolExecutor(2) as threads:
         texts = dict(zip(folders, threads.map(render, folders.values()), strict=True))
-    yield {name: parse(text) for name, text in texts.items()}
+    return {name: parse(text) for name, text in texts.items()}
 
 
 def test_there_is_what_the_readme_lists() -> None:
@@ -64,9 +61,7 @@ def test_there_is_what_the_readme_lists() -> None:
 
 
 @pytest.mark.parametrize(("overlay", "subset"), CHOICES, ids=[_name(*choice) for choice in CHOICES])
-def test_rendering_has_no_fault(
-    rendered: dict[str, list[Document]], overlay: str, subset: tuple[str, ...]
-) -> None:
+def test_rendering_has_no_fault(rendered: dict[str, list[Document]], overlay: str, subset: tuple[str, ...]) -> None:
     documents = rendered[_name(overlay, subset)]
     assert len(of_kind(documents, "Deployment", "StatefulSet")) >= 5
     assert faults_of(documents, is_for_production=overlay == "production") == []

@@ -40,24 +40,31 @@ def _address_faults(documents: Sequence[Document]) -> Iterator[str]:
                 if name.endswith("_LISTEN") and (not value.startswith("0.0.0.0:") or int(port) not in ports):
                     yield f"{pods.name} listens at {value} ({name}), and its pod has the ports {sorted(ports)}"
                 if name.endswith("_ADDRESS"):
-                    yield from _target_faults(name, value, documents)
+                    yield from (f"{pods.name}: {name}={fault}" for fault in _target_faults(value, documents))
+            for argument in container.get("args", []):
+                if argument.startswith("dns:"):
+                    yield from (f"{pods.name}: {fault}" for fault in _target_faults(argument, documents))
             if "NATS_URL" in found and not _is_service(found["NATS_URL"].removeprefix("nats://"), documents):
                 yield f"{pods.name}: nobody is at {found['NATS_URL']}"
-            if "NATS_URL" in found and service_of(container) in PERMISSIONS and found.get("NATS_USER") != service_of(container):
+            if (
+                "NATS_URL" in found
+                and service_of(container) in PERMISSIONS
+                and found.get("NATS_USER") != service_of(container)
+            ):
                 yield f"{pods.name} is {found.get('NATS_USER')!r} to NATS"
             yield from _probe_faults(pods, container, found, documents)
 
 
-def _target_faults(name: str, value: str, documents: Sequence[Document]) -> Iterator[str]:
+def _target_faults(value: str, documents: Sequence[Document]) -> Iterator[str]:
     target = value.removeprefix("dns:///")
     if target == value:
-        yield f"{name}={value}: calls go to one address only; balancing needs dns:///"
+        yield f"{value}: calls go to one address only; balancing needs dns:///"
     if not _is_service(target, documents):
-        yield f"{name}={value}: nobody is there"
+        yield f"{value}: nobody is there"
         return
     service = named(documents, "Service", target.partition(".")[0])
     if service is not None and service["spec"].get("clusterIP") != "None":
-        yield f"{name}={value}: a Service with an address of its own hides its pods"
+        yield f"{value}: a Service with an address of its own hides its pods"
 
 
 def _is_service(target: str, documents: Sequence[Document]) -> bool:

@@ -1,4 +1,4 @@
-"""Rules about settings: each variable is one that the process knows, none that it needs is missing, each value will do."""
+"""Rules about settings: the process knows each variable, none that it needs is missing, and each value will do."""
 
 import functools
 from collections.abc import Iterator, Sequence

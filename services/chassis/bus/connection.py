@@ -27,7 +27,16 @@ MESSAGE_ID_HEADER = "Nats-Msg-Id"
 _REQUEST_TIMEOUT_S = 5.0
 _CANCEL_INTERVAL_S = 0.1
 # What the server fills in by itself is not compared with what was asked for.
-_COMPARED = ("subjects", "retention", "max_msgs_per_subject", "max_msgs", "max_bytes", "max_age", "discard", "num_replicas")
+_COMPARED = (
+    "subjects",
+    "retention",
+    "max_msgs_per_subject",
+    "max_msgs",
+    "max_bytes",
+    "max_age",
+    "discard",
+    "num_replicas",
+)
 
 
 class BusSettings(Settings):
