@@ -242,8 +242,9 @@ CASES: dict[str, tuple[Break, list[str]]] = {
     "values that do not go together": (
         _variable("embedder", "EMBEDDER_BULK_FILES", "64"),
         [
-            "Deployment/embedder: embedder: EMBEDDER_MAX_QUEUED_SECONDS is 1200, and 129 tracks at a time may have 5160 s"
-            " of sound waiting: raise it, or lower EMBEDDER_MAX_WAITING_CALLS, EMBEDDER_BULK_FILES or EMBEDDER_SECONDS_IN_FLIGHT"
+            "Deployment/embedder: embedder: EMBEDDER_MAX_QUEUED_SECONDS is 1200, and 129 tracks at a time may have "
+            "5160 s of sound waiting: raise it, or lower EMBEDDER_MAX_WAITING_CALLS, EMBEDDER_BULK_FILES or "
+            "EMBEDDER_SECONDS_IN_FLIGHT"
         ],
     ),
     "a variable twice": (_twice, [_OF_SOCIAL + "social: a variable stands twice"]),
