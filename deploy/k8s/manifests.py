@@ -75,7 +75,7 @@ class Pods:
     @property
     def name(self) -> str:
         """What the pods are called in selectors."""
-        return self.labels.get(NAME_LABEL, self.owner["metadata"]["name"])
+        return self.labels.get(NAME_LABEL) or str(self.owner["metadata"]["name"])
 
     @property
     def is_serving(self) -> bool:
