@@ -81,6 +81,7 @@ def image_faults(image: str) -> Iterator[str]:
 def check_digests(documents: Sequence[Document]) -> list[str]:
     """Return the images that are named by a tag alone; for what goes into production."""
     images = {one["image"] for pods in pods_of(documents) for one in pods.all_containers}
+    images |= {one["image"] for catalog in of_kind(documents, "ImageCatalog") for one in catalog["spec"]["images"]}
     return [f"{image} has no digest" for image in sorted(images) if not _DIGEST.search(image)]
 
 

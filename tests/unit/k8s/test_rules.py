@@ -134,6 +134,10 @@ def _typo_of_crd(documents: list[Document]) -> None:
     _found(documents, "Cluster", "museed-postgres")["spec"]["instance"] = 3
 
 
+def _tag_of_postgres(documents: list[Document]) -> None:
+    _found(documents, "ImageCatalog", "museed-postgres")["spec"]["images"][0]["image"] = "postgres:18"
+
+
 def _unknown_kind(documents: list[Document]) -> None:
     documents.append({"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "a"}, "spec": {}})
 
@@ -220,6 +224,7 @@ CASES: dict[str, tuple[Break, list[str]]] = {
         _set("social", "image", value="ghcr.io/museed/social:0.1.0"),
         ["ghcr.io/museed/social:0.1.0 has no digest"],
     ),
+    "a tag of what an operator starts": (_tag_of_postgres, ["postgres:18 has no digest"]),
     "an unknown setting": (
         _variable("social", "SOCIAL_LISTENS", "0.0.0.0:7401"),
         [_OF_SOCIAL + "social: SOCIAL_LISTENS is no setting of social"],
