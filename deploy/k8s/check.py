@@ -7,12 +7,12 @@ from pathlib import Path
 from deploy.k8s.manifests import Document, RenderError, parse, render
 from deploy.k8s.rules.addresses import check_addresses
 from deploy.k8s.rules.api import check_api
-from deploy.k8s.rules.environment import check_environment
+from deploy.k8s.rules.environment import check_connections, check_environment
 from deploy.k8s.rules.network import check_network
 from deploy.k8s.rules.pods import check_digests, check_pods
 from deploy.k8s.rules.secrets import check_secrets
 
-RULES = (check_api, check_pods, check_environment, check_addresses, check_network, check_secrets)
+RULES = (check_api, check_pods, check_environment, check_connections, check_addresses, check_network, check_secrets)
 
 
 def faults_of(documents: Sequence[Document], *, is_for_production: bool = False) -> list[str]:

@@ -4,14 +4,28 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from deploy.k8s.manifests import Document, Pods, named, of_kind, pods_of, value_of, variables
+from deploy.k8s.manifests import Document, Pods, named, of_kind, pods_of, title, value_of, variables
 from deploy.k8s.rules.environment import service_of
 from deploy.local.nats import PERMISSIONS
+from services.chassis.bus import STREAMS
 
 
 def check_addresses(documents: Sequence[Document]) -> list[str]:
     """Return what is wrong with Services, ports and addresses, a sentence each."""
-    return [*_service_faults(documents), *_address_faults(documents)]
+    return [*_service_faults(documents), *_address_faults(documents), *_consumer_faults(documents)]
+
+
+def _consumer_faults(documents: Sequence[Document]) -> Iterator[str]:
+    """Yield autoscalers that ask for what waits for another encoder than the one that is served."""
+    retriever = next((pods for pods in pods_of(documents) if pods.name == "retriever"), None)
+    if retriever is None:
+        return
+    encoder_id = value_of(variables(retriever.containers[0]).get("RETRIEVER_ENCODER_ID"), documents)
+    for scaled in of_kind(documents, "ScaledObject"):
+        for trigger in scaled["spec"]["triggers"]:
+            consumer, stream = trigger["metadata"]["consumer"], trigger["metadata"]["stream"]
+            if consumer != f"embedder-{encoder_id}" or stream not in STREAMS:
+                yield f"{title(scaled)} asks for {consumer} of {stream}, and {encoder_id} is served"
 
 
 def _service_faults(documents: Sequence[Document]) -> Iterator[str]:

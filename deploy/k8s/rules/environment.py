@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from deploy.k8s.manifests import Document, Pods, pods_of, title, value_of, variables
+from deploy.k8s.manifests import Document, Pods, named, pods_of, title, value_of, variables
 from deploy.local.settings import LocalSettings
 from services.chassis.bus import BusSettings
 from services.chassis.settings import Settings, SettingsError
@@ -30,6 +30,7 @@ _STORE = frozenset({"AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_
 # Of the `museed` command as a client, beside LocalSettings.
 CLIENT = frozenset({"MUSEED_URL", "MUSEED_LOGIN", "MUSEED_PASSWORD", "MUSEED_SIGN_UP_EMAIL"})
 _OTHERS = {"gateway": frozenset({"FORWARDED_ALLOW_IPS"})}
+_OTHER_CONNECTIONS = 20
 _MIGRATES = "services.social.migrate"
 # What a Secret will hold, as far as settings judge it; anything long enough stands for the rest.
 _STAND_INS = {"blob_store_url": "s3://museed", "database_url": "postgresql://museed@museed-postgres-rw/museed"}
@@ -94,6 +95,23 @@ def _build_faults(container: dict[str, Any], values: dict[str, str | None]) -> I
         yield f"{container['image']} {'has a GPU' if gpus else 'has no GPU'}"
     if values.get("RETRIEVER_INDEX") == "gpu-flat" and build != "gpu":
         yield f"{container['image']} with RETRIEVER_INDEX=gpu-flat"
+
+
+def check_connections(documents: Sequence[Document]) -> list[str]:
+    """Return whether PostgreSQL has fewer connections than all replicas of social take, with the one of a rollout."""
+    cluster = named(documents, "Cluster", "museed-postgres")
+    social = next((pods for pods in pods_of(documents) if pods.name == "social" and pods.is_serving), None)
+    if cluster is None or social is None:
+        return []
+    given = variables(social.containers[0])
+    pools = [
+        int(value_of(given.get(f"SOCIAL_{name.upper()}"), documents) or SocialSettings.model_fields[name].default)
+        for name in ("database_pool_size", "background_pool_size")
+    ]
+    # One beside the pools for the publisher's locks; Jobs, an operator's own and PostgreSQL's reserve.
+    needed = (int(social.owner["spec"].get("replicas", 1)) + 1) * (sum(pools) + 1) + _OTHER_CONNECTIONS
+    found = int(cluster["spec"]["postgresql"]["parameters"]["max_connections"])
+    return [f"PostgreSQL has {found} connections, and {needed} are needed"] if found < needed else []
 
 
 @functools.cache

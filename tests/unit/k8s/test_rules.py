@@ -10,6 +10,8 @@ from deploy.k8s.check import faults_of
 from deploy.k8s.manifests import FOLDER, Document, named, parse, render
 from deploy.k8s.rules.network import Edge, allowed_edges, real_edges
 from deploy.k8s.rules.pods import check_digests, image_faults
+from services.embedder.artifact import open_artifact
+from services.embedder.choice import MINI_FOLDER
 
 Break = Callable[[list[Document]], None]
 
@@ -108,7 +110,8 @@ def _service_port(name: str, port: int) -> Break:
 
 def _door(key: str, value: str) -> Break:
     def change(documents: list[Document]) -> None:
-        _found(documents, "ConfigMap", "museed-door")["data"][key] = value
+        [config] = [one for one in documents if one["metadata"]["name"].startswith("museed-door-")]
+        config["data"][key] = value
 
     return change
 
@@ -132,6 +135,11 @@ def _committed_secret(documents: list[Document]) -> None:
 
 def _typo_of_crd(documents: list[Document]) -> None:
     _found(documents, "Cluster", "museed-postgres")["spec"]["instance"] = 3
+
+
+def _another_consumer(documents: list[Document]) -> None:
+    text = (FOLDER / "components" / "autoscaling" / "embedder.yaml").read_text()
+    documents.extend(parse(text))
 
 
 def _tag_of_postgres(documents: list[Document]) -> None:
@@ -223,6 +231,13 @@ CASES: dict[str, tuple[Break, list[str]]] = {
     "a tag in production": (
         _set("social", "image", value="ghcr.io/museed/social:0.1.0"),
         ["ghcr.io/museed/social:0.1.0 has no digest"],
+    ),
+    "work of another encoder": (
+        _another_consumer,
+        [
+            "ScaledObject/embedder asks for embedder-ENCODER of EMBED_WORK, and "
+            f"{open_artifact(MINI_FOLDER).manifest.encoder_id} is served"
+        ],
     ),
     "a tag of what an operator starts": (_tag_of_postgres, ["postgres:18 has no digest"]),
     "an unknown setting": (
@@ -316,6 +331,10 @@ CASES: dict[str, tuple[Break, list[str]]] = {
     "a policy for another port": (
         _ingress_port("embedder", 7401),
         ["social cannot reach embedder:7402"],
+    ),
+    "more replicas than connections": (
+        _spec("Deployment", "social", replicas=4),
+        ["PostgreSQL has 120 connections, and 145 are needed"],
     ),
     "no names": (
         _drop("NetworkPolicy", "names"),
