@@ -3,6 +3,7 @@
 There is no cluster: names become ports of the loopback, volumes folders, and the blob store a folder, too.
 """
 
+import functools
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from deploy.k8s import secrets
 from deploy.k8s.manifests import FOLDER, Document, Pods, parse, pods_of, render, value_of
@@ -131,8 +132,13 @@ class Rehearsal:
     def _grpc(self, name: str, asked: dict[str, Any]) -> bool:
         with grpc.insecure_channel(f"127.0.0.1:{self.ports[name, asked['port']]}") as channel:
             request = health_pb2.HealthCheckRequest(service=asked.get("service", ""))
+            check = channel.unary_unary(
+                "/grpc.health.v1.Health/Check",
+                request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+                response_deserializer=health_pb2.HealthCheckResponse.FromString,
+            )
             try:
-                answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=_ASK_S)
+                answer = check(request, timeout=_ASK_S)
             except grpc.RpcError:
                 return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
@@ -183,7 +189,7 @@ def test_from_secrets_to_the_first_playlist(rehearsal: Rehearsal) -> None:
     assert "operator is admin of this mesh" in rehearsal.run("operator", containers["operator"])
     for name in (*_SERVICES, "nats"):
         for probe in _PROBES:
-            eventually(lambda name=name, probe=probe: rehearsal.answers(name, probe))
+            eventually(functools.partial(rehearsal.answers, name, probe))
     rehearsal.run("ingest", containers["ingest"])
     playlist = {"name": "playlist", "args": ["playlist", "--seed", "/music/artist-0/0.flac", "--length", "3"]}
     made = rehearsal.run("ingest", {**containers["ingest"], **playlist})
