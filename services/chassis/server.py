@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 _STREAMS_BESIDE = 1000
+# Whether the process answers, asked like the health of a service: it does while it restores what it needs to serve.
+LIVE = "live"
 # Until whoever watches our health has heard that it ends.
 _NOTICE_S = 0.5
 
@@ -102,6 +104,7 @@ class Server:
             SystemExit: The address is taken; the text names it.
         """
         await self.set_serving(False)
+        await self._health.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
         try:
             self.port = self.grpc.add_insecure_port(self._address)
         except RuntimeError as error:

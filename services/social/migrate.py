@@ -22,7 +22,7 @@ _CONNECT_TIMEOUT_S = 5.0
 _LOCK_TIMEOUT_MS = 1_000
 _LOCK_PAUSE_S = 1.0
 # asyncpg calls a server that dies within a statement an internal error of its own, now and then.
-_LOST = (
+LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -101,10 +101,10 @@ async def migrate(url: str, migrations: list[Migration]) -> int:
         asyncpg.PostgresError: A file failed; nothing of it stays.
     """
     while True:
-        connection = await _connect(url)
+        connection = await connect(url)
         try:
             return await _apply_missing(connection, migrations)
-        except _LOST as error:
+        except LOST as error:
             logger.warning("database_lost", extra={"error": repr(error)})
             connection.terminate()
         finally:
@@ -169,10 +169,17 @@ async def _apply_whole(
     return True
 
 
-async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """Open a connection; waits for a server that is not there, and for one that has no place."""
     while True:
         try:
             return await asyncpg.connect(url, timeout=_CONNECT_TIMEOUT_S, server_settings=_SERVER_SETTINGS)
         except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
             logger.info("database_waits", extra={"error": repr(error)})
             await asyncio.sleep(0.5)
+
+
+if __name__ == "__main__":
+    from services.social.migrating import main  # which needs what stands above
+
+    main()

@@ -12,6 +12,7 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig, StreamInfo
+from pydantic import Field
 
 from services.chassis.bus.rare_errors import RareErrors
 from services.chassis.bus.streams import STREAMS, stream_of
@@ -26,7 +27,16 @@ MESSAGE_ID_HEADER = "Nats-Msg-Id"
 _REQUEST_TIMEOUT_S = 5.0
 _CANCEL_INTERVAL_S = 0.1
 # What the server fills in by itself is not compared with what was asked for.
-_COMPARED = ("subjects", "retention", "max_msgs_per_subject", "max_msgs", "max_bytes", "max_age", "discard")
+_COMPARED = (
+    "subjects",
+    "retention",
+    "max_msgs_per_subject",
+    "max_msgs",
+    "max_bytes",
+    "max_age",
+    "discard",
+    "num_replicas",
+)
 
 
 class BusSettings(Settings):
@@ -37,6 +47,8 @@ class BusSettings(Settings):
     url: str = "nats://127.0.0.1:4222"
     user: str = ""
     password: str = ""
+    # Copies of each stream, on as many servers of a cluster.
+    stream_replicas: int = Field(default=1, ge=1, le=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +63,9 @@ class PublishAck:
 class Bus:
     """A connection to NATS that reconnects for ever. Made by `Bus.connect`, closed by `close`."""
 
-    def __init__(self, client: Client, metrics: BusMetrics) -> None:
+    def __init__(self, client: Client, metrics: BusMetrics, stream_replicas: int = 1) -> None:
         self.client = client
+        self._stream_replicas = stream_replicas
         self.metrics = metrics
         self.jetstream: JetStreamContext = client.jetstream(timeout=_REQUEST_TIMEOUT_S)
 
@@ -96,7 +109,7 @@ class Bus:
             reconnected_cb=on_reconnected,
         )
         await _cancellable(connecting, client)
-        return cls(client, metrics or BusMetrics())
+        return cls(client, metrics or BusMetrics(), settings.stream_replicas)
 
     async def close(self) -> None:
         """Close the connection; unfinished messages are delivered again later, here or elsewhere."""
@@ -121,7 +134,7 @@ class Bus:
         """
         created: dict[str, datetime] = {}
         for name in names if names is not None else STREAMS:
-            wanted = STREAMS[name]
+            wanted = STREAMS[name].evolve(num_replicas=self._stream_replicas)
             try:
                 info = await self._existing(name)
                 if info is None:

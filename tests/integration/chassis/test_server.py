@@ -241,6 +241,23 @@ async def test_health_follows_serving_and_drain() -> None:
     assert [health_pb2.HealthCheckResponse.ServingStatus.Name(state) for state in states] == ["SERVING", "NOT_SERVING"]
 
 
+async def test_process_is_alive_while_it_does_not_serve() -> None:
+    """An orchestrator starts nothing again that only restores what it needs."""
+    server = Server("127.0.0.1:0", {})
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        states = [
+            (await check(health_pb2.HealthCheckRequest(service=name), timeout=30)).status for name in ("", "live")
+        ]
+    await server.drain(0)
+    assert [health_pb2.HealthCheckResponse.ServingStatus.Name(state) for state in states] == ["NOT_SERVING", "SERVING"]
+
+
 async def test_taken_port_is_named() -> None:
     async with serving(embedder_pb2.DescribeModelResponse) as (_, first):
         second = Server(f"127.0.0.1:{first.port}", {})

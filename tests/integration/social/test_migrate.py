@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import os
+import sys
 from dataclasses import replace
 
 import asyncpg
 import pytest
 
 from services.social.migrate import Migration, MigrationError, migrate, read_migrations
+from services.social.migrating import lacking, wait_for_schema
 from tests.integration.social.conftest import Sql, until
 
 
@@ -153,3 +156,38 @@ async def test_index_that_was_built_and_not_noted_is_taken_as_it_is(database_url
     assert await migrate(database_url, migrations) == 1
     assert await sql.fetchval("SELECT 'things_a'::regclass::oid") == built
     assert await sql.fetchval("SELECT count(*) FROM migrations") == 2
+
+
+async def test_who_waits_for_the_schema_changes_nothing_and_goes_on_when_it_is_there(
+    database_url: str, sql: Sql
+) -> None:
+    migrations = [Migration(number, f"000{number}_table.sql", f"CREATE TABLE made_{number} ()") for number in (1, 2, 3)]
+    assert await lacking(database_url, migrations) == ["0001_table.sql", "0002_table.sql", "0003_table.sql"]
+    waiting = asyncio.create_task(wait_for_schema(database_url, migrations, interval_s=0.05))
+    await asyncio.sleep(0.3)
+    assert await tables(sql) == set()
+    await migrate(database_url, migrations[:2])
+    assert await lacking(database_url, migrations) == ["0003_table.sql"]
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    await migrate(database_url, migrations)
+    await asyncio.wait_for(waiting, 60)
+
+
+async def test_schema_of_a_newer_release_is_not_waited_for(database_url: str) -> None:
+    migrations = [Migration(number, f"000{number}_table.sql", f"CREATE TABLE made_{number} ()") for number in (1, 2)]
+    await migrate(database_url, migrations)
+    await asyncio.wait_for(wait_for_schema(database_url, migrations[:1], interval_s=0.05), 60)
+
+
+async def test_command_migrates_and_then_has_nothing_to_wait_for(database_url: str, sql: Sql) -> None:
+    for options in ([], ["--wait"]):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "services.social.migrate",
+            *options,
+            env={**os.environ, "SOCIAL_DATABASE_URL": database_url},
+        )
+        assert await asyncio.wait_for(process.wait(), 120) == 0
+    assert await sql.fetchval("SELECT count(*) FROM migrations") == len(read_migrations())

@@ -1,0 +1,135 @@
+"""Rules about pods: what they may use and do, how they are asked, and how they end."""
+
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from deploy.k8s.manifests import Document, Pods, of_kind, pods_of, title, value_of, variables
+from services.chassis.server import Server
+
+_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+_TAG = re.compile(r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
+_PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+# Of a call in flight that just made it, and of the process's own end.
+_MARGIN_S = 5
+# Until nodes, proxies and callers have heard that a pod ends.
+_LEAST_NOTICE_S = 5
+
+
+def check_pods(documents: Sequence[Document]) -> list[str]:
+    """Return what is wrong with pods, a sentence each."""
+    return [f"{title(pods.owner)}: {fault}" for pods in pods_of(documents) for fault in _faults(pods, documents)]
+
+
+def _faults(pods: Pods, documents: Sequence[Document]) -> Iterator[str]:
+    yield from _rights(pods)
+    for container in pods.all_containers:
+        for fault in _container_faults(container):
+            yield f"{container['name']}: {fault}"
+    for volume in pods.spec.get("volumes", []):
+        if "emptyDir" in volume and "sizeLimit" not in volume["emptyDir"]:
+            yield f"volume {volume['name']}: an emptyDir without sizeLimit fills the node"
+        if "hostPath" in volume:
+            yield f"volume {volume['name']}: hostPath"
+    if pods.is_serving:
+        yield from _serving_faults(pods, documents)
+
+
+def _rights(pods: Pods) -> Iterator[str]:
+    spec, context = pods.spec, pods.spec.get("securityContext", {})
+    if spec.get("automountServiceAccountToken") is not False:
+        yield "has a token of its service account"
+    if not spec.get("serviceAccountName"):
+        yield "runs as the default service account"
+    if context.get("runAsNonRoot") is not True or not context.get("runAsUser"):
+        yield "may run as root"
+    if context.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+        yield "has no seccomp profile"
+    for name in ("hostNetwork", "hostPID", "hostIPC"):
+        if spec.get(name):
+            yield f"shares its node's {name}"
+
+
+def _container_faults(container: dict[str, Any]) -> Iterator[str]:
+    context, resources = container.get("securityContext", {}), container.get("resources", {})
+    if context.get("readOnlyRootFilesystem") is not True:
+        yield "its root can be written"
+    if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
+        yield "may get more rights"
+    if context.get("capabilities", {}).get("drop") != ["ALL"] or context.get("capabilities", {}).get("add"):
+        yield "has capabilities"
+    for wanted in ("requests.cpu", "requests.memory", "limits.memory"):
+        kind, _, name = wanted.partition(".")
+        if name not in resources.get(kind, {}):
+            yield f"has no {wanted}"
+    yield from image_faults(container["image"])
+
+
+def image_faults(image: str) -> Iterator[str]:
+    """Yield what is wrong with the name of an image, whichever overlay it is in."""
+    name = image.partition("@")[0]
+    if "@" in image:
+        if not _DIGEST.search(image):
+            yield f"{image} has no whole digest"
+    elif not _TAG.search(name):
+        yield f"{image} has neither tag nor digest"
+    if name.endswith(":latest"):
+        yield f"{image} is another image each day"
+
+
+def check_digests(documents: Sequence[Document]) -> list[str]:
+    """Return the images that are named by a tag alone; for what goes into production."""
+    images = {one["image"] for pods in pods_of(documents) for one in pods.all_containers}
+    images |= {one["image"] for catalog in of_kind(documents, "ImageCatalog") for one in catalog["spec"]["images"]}
+    return [f"{image} has no digest" for image in sorted(images) if not _DIGEST.search(image)]
+
+
+def _serving_faults(pods: Pods, documents: Sequence[Document]) -> Iterator[str]:
+    for container in pods.containers:
+        for probe in _PROBES:
+            if probe not in container:
+                yield f"{container['name']}: no {probe}"
+    if not _is_spread(pods) and pods.owner["spec"].get("replicas") != 1:
+        yield "is not spread over nodes and zones"
+    budgets = of_kind(documents, "PodDisruptionBudget")
+    chosen = [one for one in budgets if one["spec"]["selector"]["matchLabels"].items() <= pods.labels.items()]
+    if not chosen and pods.owner["spec"].get("replicas") != 1:
+        yield "has no PodDisruptionBudget"
+    if pods.name in DRAINS:
+        yield from _drain_faults(pods, documents)
+
+
+def _is_spread(pods: Pods) -> bool:
+    keys = {
+        one["topologyKey"]
+        for one in pods.spec.get("topologySpreadConstraints", [])
+        if one["labelSelector"]["matchLabels"].items() <= pods.labels.items()
+    }
+    return keys == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+
+
+def _default_drain_s() -> float:
+    return float(inspect.signature(Server.drain).parameters["grace_s"].default)
+
+
+# Settings that say how long a service takes from SIGTERM to its end; none: as long as the chassis lets calls end.
+DRAINS: dict[str, tuple[tuple[str, float], ...]] = {
+    "social": (),
+    "embedder": (("EMBEDDER_DRAIN_TIMEOUT_S", 10.0),),
+    "retriever": (),
+    "gateway": (("GATEWAY_DRAIN_DELAY_S", 0.0), ("GATEWAY_DRAIN_TIMEOUT_S", 10.0)),
+}
+
+
+def _drain_faults(pods: Pods, documents: Sequence[Document]) -> Iterator[str]:
+    container = pods.containers[0]
+    notice_s = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    if notice_s < _LEAST_NOTICE_S:
+        yield f"ends {notice_s} s after it was told to, before others have heard of it"
+    found = variables(container)
+    settings = [float(value_of(found.get(name), documents) or default) for name, default in DRAINS[pods.name]]
+    needed_s = notice_s + (sum(settings) if settings else _default_drain_s()) + _MARGIN_S
+    given_s = pods.spec.get("terminationGracePeriodSeconds", 30)
+    if given_s < needed_s:
+        yield f"is killed after {given_s} s, and needs {needed_s:g} to drain"

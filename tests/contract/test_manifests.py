@@ -1,0 +1,95 @@
+"""Every overlay with every combination of components: rendered, validated, judged."""
+
+import itertools
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.k8s.check import RULES, faults_of
+from deploy.k8s.manifests import FOLDER, Document, of_kind, parse, pods_of, render
+from deploy.k8s.rules.api import check_api
+from deploy.k8s.rules.pods import check_digests
+from deploy.k8s.rules.secrets import references
+from deploy.k8s.secrets import SECRETS
+from services.embedder.artifact import open_artifact
+from services.embedder.choice import MINI_FOLDER
+
+COMPONENTS = sorted(path.parent.name for path in (FOLDER / "components").glob("*/kustomization.yaml"))
+OVERLAYS = sorted(path.parent.name for path in (FOLDER / "overlays").glob("*/kustomization.yaml"))
+SUBSETS = [subset for size in range(len(COMPONENTS) + 1) for subset in itertools.combinations(COMPONENTS, size)]
+CHOICES = [(overlay, subset) for overlay in OVERLAYS for subset in SUBSETS]
+
+
+def _name(overlay: str, subset: tuple[str, ...]) -> str:
+    return "-".join((overlay, *subset))
+
+
+def _add_components(folder: Path, subset: tuple[str, ...]) -> None:
+    path = folder / "kustomization.yaml"
+    wanted = yaml.safe_load(path.read_text())
+    # As README.md says: before those of the overlay itself.
+    wanted["components"] = [f"../../components/{name}" for name in subset] + wanted.get("components", [])
+    if not wanted["components"]:
+        del wanted["components"]
+    path.write_text(yaml.safe_dump(wanted))
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Document]]:
+    """Render all of them once, two at a time: each takes a quarter of a second of a core."""
+    tree = tmp_path_factory.mktemp("k8s") / "k8s"
+    shutil.copytree(FOLDER, tree, ignore=shutil.ignore_patterns("*.py", "__pycache__", "*.md", "schemas"))
+    folders = {}
+    for overlay, subset in CHOICES:
+        name = _name(overlay, subset)
+        folders[name] = tree / "overlays" / f"of-{name}"
+        shutil.copytree(tree / "overlays" / overlay, folders[name])
+        _add_components(folders[name], subset)
+    with ThreadPoolExecutor(2) as threads:
+        texts = dict(zip(folders, threads.map(render, folders.values()), strict=True))
+    return {name: parse(text) for name, text in texts.items()}
+
+
+def test_there_is_what_the_readme_lists() -> None:
+    assert OVERLAYS == ["local", "production"]
+    assert {"autoscaling", "gpu", "milvus"} <= set(COMPONENTS)
+    listed = (FOLDER / "README.md").read_text()
+    assert [name for name in COMPONENTS if f"`components/{name}`" not in listed] == []
+
+
+@pytest.mark.parametrize(("overlay", "subset"), CHOICES, ids=[_name(*choice) for choice in CHOICES])
+def test_rendering_has_no_fault(rendered: dict[str, list[Document]], overlay: str, subset: tuple[str, ...]) -> None:
+    documents = rendered[_name(overlay, subset)]
+    assert len(of_kind(documents, "Deployment", "StatefulSet")) >= 5
+    assert faults_of(documents, is_for_production=overlay == "production") == []
+
+
+def test_each_rule_is_used() -> None:
+    assert len(RULES) == 7
+
+
+def test_door_has_no_fault() -> None:
+    assert check_api(parse(render(FOLDER / "door"))) == []
+
+
+def test_local_images_are_named_by_tags(rendered: dict[str, list[Document]]) -> None:
+    images = {one["image"] for pods in pods_of(rendered["local"]) for one in pods.all_containers}
+    assert len(check_digests(rendered["local"])) == len(images) == 8
+
+
+def test_each_known_secret_is_used_somewhere(rendered: dict[str, list[Document]]) -> None:
+    used = {reference for documents in rendered.values() for reference in references(documents)}
+    known = {(one.name, key) for one in SECRETS for key in one.make}
+    assert used == known
+
+
+def test_shipped_encoder_is_the_one_that_is_served_first(rendered: dict[str, list[Document]]) -> None:
+    encoder_id = open_artifact(MINI_FOLDER).manifest.encoder_id
+    documents = rendered["production-autoscaling"]
+    [config] = [one for one in of_kind(documents, "ConfigMap") if one["metadata"]["name"].startswith("museed-encoder-")]
+    assert config["data"] == {"encoder-id": encoder_id}
+    [scaled] = of_kind(documents, "ScaledObject")
+    assert scaled["spec"]["triggers"][0]["metadata"]["consumer"] == f"embedder-{encoder_id}"

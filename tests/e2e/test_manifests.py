@@ -1,0 +1,196 @@
+"""Every process of overlays/local with the very environment and arguments of the manifests, asked by their probes.
+
+There is no cluster: names become ports of the loopback, volumes folders, and the blob store a folder, too.
+"""
+
+import functools
+import os
+import subprocess
+import sys
+import sysconfig
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+
+from deploy.k8s import secrets
+from deploy.k8s.manifests import FOLDER, Document, Pods, parse, pods_of, render, value_of
+from tests.conftest import free_port
+from tests.e2e.conftest import render_library
+from tests.e2e.waiting import PATIENCE_S, eventually
+
+_SERVICES = ("social", "embedder", "retriever", "gateway")
+_COMMANDS = {"ghcr.io/museed/museed": "deploy.local.cli", **{f"ghcr.io/museed/{n}": f"services.{n}" for n in _SERVICES}}
+_PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+_ASK_S = 5.0
+
+
+class Rehearsal:
+    """Runs containers as processes of this machine.
+
+    Args:
+        folder: For what they write.
+        database_url: Of an empty database.
+    """
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.folder = folder
+        self.documents: list[Document] = parse(render(FOLDER / "overlays" / "local"))
+        self.pods: dict[str, Pods] = {pods.name: pods for pods in pods_of(self.documents)}
+        self.ports = {
+            (pods.name, number): free_port() for pods in self.pods.values() for number in pods.ports().values()
+        }
+        self._secrets = secrets.made(is_local=True)
+        self._secrets["museed-postgres-app"]["uri"] = database_url
+        self._secrets["museed-blobs"]["url"] = (folder / "blobs").as_uri()
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def _here(self, owner: str, text: str) -> str:
+        """Return what stands for an address or a path of the cluster on this machine."""
+        for (name, number), port in self.ports.items():
+            text = text.replace(f"{name}.museed:{number}", f"localhost:{port}")
+            if name == owner:
+                text = text.replace(f"0.0.0.0:{number}", f"127.0.0.1:{port}")
+        for path in ("/music", "/var/lib/museed", "/var/cache/museed", "/tmp"):
+            if text == path or text.startswith(f"{path}/"):
+                place = self.folder / ("music" if path == "/music" else owner + path.replace("/", "-"))
+                place.mkdir(parents=True, exist_ok=True)
+                return f"{place}{text.removeprefix(path)}"
+        return text
+
+    def environment(self, owner: str, container: dict[str, Any]) -> dict[str, str]:
+        """Return a container's environment; nothing of this process's own settings is in it."""
+        found = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "TMPDIR", "HOME") if name in os.environ}
+        found["COLUMNS"] = "200"  # of tables
+        for variable in container.get("env", []):
+            value = value_of(variable, self.documents)
+            source = variable.get("valueFrom", {}).get("secretKeyRef")
+            if source and (source["name"] in self._secrets or not source.get("optional")):
+                value = self._secrets[source["name"]][source["key"]]
+            if value is not None:
+                found[variable["name"]] = self._here(owner, value)
+        return found
+
+    def command(self, owner: str, container: dict[str, Any]) -> list[str]:
+        """Return a container's command line, with the entry point of its image where it names none."""
+        entry = container.get("command")
+        if entry is None:
+            entry = ["python", "-m", _COMMANDS[container["image"].partition(":")[0].partition("@")[0]]]
+        assert entry[0] == "python"
+        return [sys.executable, *entry[1:], *(self._here(owner, word) for word in container.get("args", []))]
+
+    def start(self, owner: str, container: dict[str, Any]) -> subprocess.Popen[bytes]:
+        """Start a container."""
+        with self.log(container["name"]).open("ab") as log:
+            process = subprocess.Popen(
+                self.command(owner, container), env=self.environment(owner, container), stdout=log, stderr=log
+            )
+        self._running[container["name"]] = process
+        return process
+
+    def start_nats(self) -> None:
+        """Start NATS with the overlay's configuration, whose folder is one of this machine."""
+        [container] = self.pods["nats"].containers
+        config = self.folder / "nats.conf"
+        text = (FOLDER / "overlays" / "local" / "nats.conf").read_text()
+        config.write_text(text.replace('"/data"', f'"{self.folder / "nats"}"'))
+        options = ("--addr", "127.0.0.1", "--pid", str(self.folder / "nats.pid"))
+        ports = ("--port", str(self.ports["nats", 4222]), "--http_port", str(self.ports["nats", 8222]))
+        server = Path(sysconfig.get_path("scripts", vars={"base": sys.prefix})) / "nats-server"
+        environment = {**self.environment("nats", container), "POD_NAME": "nats-0"}
+        with self.log("nats").open("wb") as log:
+            self._running["nats"] = subprocess.Popen(
+                [str(server), "--config", str(config), *options, *ports], env=environment, stdout=log, stderr=log
+            )
+
+    def log(self, name: str) -> Path:
+        """Return where the output of a container is."""
+        return self.folder / f"{name}.log"
+
+    def run(self, owner: str, container: dict[str, Any]) -> str:
+        """Run a container of a Job until it ends well, again as often as its pod would; returns what it wrote."""
+        assert self.pods[owner].spec["restartPolicy"] == "OnFailure"
+        log = self.log(container["name"])
+        eventually(
+            lambda: self.start(owner, container).wait(PATIENCE_S) == 0 or log.read_text()[-3000:],
+            lambda done: done is True,
+        )
+        return log.read_text()
+
+    def answers(self, name: str, probe: str) -> bool:
+        """Ask a container as a kubelet does; one that has ended fails the test."""
+        [container] = self.pods[name].containers
+        assert self._running[name].poll() is None, self.log(name).read_text()[-3000:]
+        asked = container[probe]
+        return self._grpc(name, asked["grpc"]) if "grpc" in asked else self._http(name, asked["httpGet"])
+
+    def _grpc(self, name: str, asked: dict[str, Any]) -> bool:
+        with grpc.insecure_channel(f"127.0.0.1:{self.ports[name, asked['port']]}") as channel:
+            request = health_pb2.HealthCheckRequest(service=asked.get("service", ""))
+            check = channel.unary_unary(
+                "/grpc.health.v1.Health/Check",
+                request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+                response_deserializer=health_pb2.HealthCheckResponse.FromString,
+            )
+            try:
+                answer = check(request, timeout=_ASK_S)
+            except grpc.RpcError:
+                return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _http(self, name: str, asked: dict[str, Any]) -> bool:
+        port = self.ports[name, self.pods[name].ports()[asked["port"]]]
+        headers = {one["name"]: one["value"] for one in asked.get("httpHeaders", [])}
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{asked['path']}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=_ASK_S) as answer:
+                return bool(200 <= answer.status < 400)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        for process in self._running.values():
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def rehearsal(tmp_path: Path, database_url: str) -> Iterator[Rehearsal]:
+    made = Rehearsal(tmp_path, database_url)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.mark.skipif(
+    not (FOLDER.parents[1] / "services" / "social" / "Dockerfile").exists(),
+    reason="without images there is no command for the first account",
+)
+def test_from_secrets_to_the_first_playlist(rehearsal: Rehearsal) -> None:
+    render_library(rehearsal.folder / "music", artists=2, tracks=2)
+    containers = {name: pods.containers[0] for name, pods in rehearsal.pods.items()}
+    [schema] = rehearsal.pods["social"].spec["initContainers"]
+    waiting = rehearsal.start("social", schema)
+    for name in ("embedder", "retriever", "gateway"):
+        rehearsal.start(name, containers[name])
+    assert waiting.poll() is None
+    rehearsal.run("migrate", containers["migrate"])
+    assert waiting.wait(PATIENCE_S) == 0
+    assert not rehearsal.answers("gateway", "startupProbe")
+    rehearsal.start("social", containers["social"])
+    rehearsal.start_nats()
+    assert "operator is admin of this mesh" in rehearsal.run("operator", containers["operator"])
+    for name in (*_SERVICES, "nats"):
+        for probe in _PROBES:
+            eventually(functools.partial(rehearsal.answers, name, probe))
+    rehearsal.run("ingest", containers["ingest"])
+    playlist = {"name": "playlist", "args": ["playlist", "--seed", "/music/artist-0/0.flac", "--length", "3"]}
+    made = rehearsal.run("ingest", {**containers["ingest"], **playlist})
+    assert [title for title in ("Piece 0-1", "Piece 1-0", "Piece 1-1") if title not in made] == []
