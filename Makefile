@@ -57,6 +57,7 @@ lint: install-dev ## Check format, lint, types, imports, contracts and generated
 	@$(BIN)/python protos/generate.py --check
 	@$(BIN)/python -m services.gateway.export_schema --check
 	@$(BIN)/python -m clients.python.generator --check
+	@$(BIN)/python -m deploy.capacity --check
 
 .PHONY: format
 format: install-dev ## Format the code and sort its imports
