@@ -19,7 +19,8 @@ _FAULTS = (ManifestError, RunError)
 _OBJECT_STORE_BYTES = 128 << 20
 
 
-def _arguments(given: list[str] | None) -> argparse.Namespace:
+def read_arguments(given: list[str] | None) -> argparse.Namespace:
+    """Read the command line; ends the process where it is none."""
     parser = argparse.ArgumentParser(prog="python -m services.embedder.bulk", description=__doc__)
     parser.add_argument("manifest", type=Path, help="JSON Lines or .parquet: path, and audio_hash where it is known")
     parser.add_argument("out", type=Path, help="gets parts/NNNNNN, each a folder for `museed vectors import`")
@@ -43,7 +44,7 @@ def main(given: list[str] | None = None) -> int:
     Returns:
         0 where every row has an end, left out ones included; 1 with one line where the run cannot go on.
     """
-    arguments = _arguments(given)
+    arguments = read_arguments(given)
     chosen = settings.load(EncodingSettings)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
     import ray  # seconds, and arguments are refused before

@@ -118,7 +118,8 @@ class Workers:
         Raises:
             RunFailed: A part cannot be heard for a reason that is no file's, or all workers are gone.
         """
-        idle, flying, again = list(self._actors), {}, []
+        idle, again = list(self._actors), list[Part]()
+        flying: dict[Any, tuple[Any, Part]] = {}
         while True:
             while idle and (part := again.pop() if again else next(parts, None)) is not None:
                 actor = idle.pop()
