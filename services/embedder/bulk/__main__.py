@@ -15,7 +15,6 @@ from services.embedder.bulk.output import PartReport, RunError, RunFolder
 from services.embedder.bulk.rows import ManifestError, digest, parts
 from services.embedder.settings import EncodingSettings
 
-_FAULTS = (ManifestError, RunError)
 _OBJECT_STORE_BYTES = 128 << 20
 
 
@@ -46,12 +45,17 @@ def main(given: list[str] | None = None) -> int:
     """
     arguments = read_arguments(given)
     chosen = settings.load(EncodingSettings)
+    manifest, out = arguments.manifest.resolve(), arguments.out.resolve()
+    try:
+        sha256 = digest(manifest)
+    except ManifestError as error:
+        print(error, file=sys.stderr)
+        return 1
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
-    import ray  # seconds, and arguments are refused before
+    import ray  # it takes seconds, and what can be refused was
 
     from services.embedder.bulk.workers import RunFailed, Share, Workers, places
 
-    manifest, out = arguments.manifest.resolve(), arguments.out.resolve()
     root = (arguments.root or manifest.parent).resolve()
     share, folder, total = Share(arguments.cpus, arguments.gpus), RunFolder(out), Counter[str]()
 
@@ -60,7 +64,6 @@ def main(given: list[str] | None = None) -> int:
         print(json.dumps({"part": report.number, "heard": report.heard, "left_out": report.left_out}), flush=True)
 
     try:
-        sha256 = digest(manifest)
         if not ray.is_initialized():
             is_joined = arguments.address or os.environ.get("RAY_ADDRESS")
             # Parts and reports pass through it, and no sound.
@@ -71,7 +74,7 @@ def main(given: list[str] | None = None) -> int:
         folder.tidy()
         todo = parts(manifest, arguments.part_rows)
         workers.hear((part for part in todo if not _is_known(folder, part.number, total)), told)
-    except (*_FAULTS, RunFailed) as error:
+    except (ManifestError, RunError, RunFailed) as error:
         print(error, file=sys.stderr)
         return 1
     heard = total.pop("HEARD", 0)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 # Of one worker: a machine that is taken away is no fault, one that dies for ever is.
 _MOST_RESTARTS = 1_000
+_MOST_FAILURES = 3
 
 
 class RunFailed(RuntimeError):
@@ -110,7 +112,7 @@ class Workers:
         try:
             return str(ray.get(self._actors[0].encoder_id.remote()))
         except RayActorError as error:
-            raise RunFailed(f"no worker starts: {error}") from error
+            raise RunFailed(f"no worker starts: {str(error).strip().splitlines()[-1]}") from error
 
     def hear(self, parts: Iterator[Part], told: Callable[[PartReport], None]) -> None:
         """Have all parts heard; no more are read of the manifest than are at work.
@@ -120,12 +122,13 @@ class Workers:
         """
         idle, again = list(self._actors), list[Part]()
         flying: dict[Any, tuple[Any, Part]] = {}
+        failures = Counter[int]()
         while True:
             while idle and (part := again.pop() if again else next(parts, None)) is not None:
                 actor = idle.pop()
                 flying[actor.hear.remote(part)] = (actor, part)
             if not flying:
-                if again:
+                if not idle:
                     raise RunFailed("every worker is gone: run the same command again, it goes on")
                 return
             (ref, *_), _ = ray.wait(list(flying), num_returns=1)
@@ -134,7 +137,14 @@ class Workers:
                 told(ray.get(ref))
                 idle.append(actor)
             except RayTaskError as error:
-                raise RunFailed(f"part {part.number}: {error.cause}") from error
+                failures[part.number] += 1
+                logger.warning("part_failed", extra={"part": part.number, "reason": str(error.cause)})
+                if failures[part.number] == _MOST_FAILURES:
+                    raise RunFailed(f"part {part.number}: {error.cause}") from error
+                # A model that fails on everything needs another process, and perhaps another machine.
+                ray.kill(actor, no_restart=False)
+                idle.insert(0, actor)
+                again.append(part)
             except RayActorError:
                 logger.warning("worker_gone", extra={"part": part.number})
                 again.append(part)
