@@ -8,7 +8,9 @@ import stat
 import tempfile
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
@@ -19,8 +21,13 @@ from services.chassis.media import open_in_thread
 from services.embedder.audio_hash import audio_hash
 from services.embedder.embedding import AudioLimits
 
+if TYPE_CHECKING:  # a name for type checkers alone
+    from obstore.store import RetryConfig
+
 _S3 = "s3://"
 _CHUNK_BYTES = 4 << 20
+# Of the store's client, for each of our own tries; by itself it would try for minutes.
+_RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
 
 
 class Files:
@@ -66,7 +73,7 @@ class Files:
         bucket, _, key = address.removeprefix(_S3).partition("/")
         try:
             if bucket not in self._stores:
-                self._stores[bucket] = S3Store.from_url(f"{_S3}{bucket}")
+                self._stores[bucket] = S3Store.from_url(f"{_S3}{bucket}", retry_config=_RETRIES)
             found = await obstore.get_async(self._stores[bucket], key)
             self._limits.check_size(int(found.meta["size"]))
             async for chunk in found.stream(min_chunk_size=_CHUNK_BYTES):

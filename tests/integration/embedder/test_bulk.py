@@ -3,14 +3,19 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 
 from deploy.local.vectors_io import open_matrix
 from services.embedder.audio_hash import audio_hash
+from services.embedder.bulk import files, hearing
 from services.embedder.bulk.hearing import Hearing
 from services.embedder.bulk.output import PartReport, RunFolder
 from services.embedder.bulk.rows import Part, Row
@@ -19,6 +24,7 @@ from services.social.sources.vectors import VectorRow, read_rows
 from tests.fakes.encoder import MANIFEST, POISON, FakeEncoder, vector_of
 from tests.integration.embedder import audio_files
 
+_MODIFIED = "Sun, 01 Nov 2026 12:00:00 GMT"
 HASH = hashlib.sha256(b"a recording").hexdigest()
 
 
@@ -39,7 +45,12 @@ class Rig:
         self.folder = RunFolder(self.out)
         self.folder.begin("aa", 10, MANIFEST.encoder_id)
         chosen = EncodingSettings(
-            library_min_seconds=3, bulk_files=2, bulk_decoders=1, max_batch_delay_ms=0, max_batch_seconds=10
+            library_min_seconds=3,
+            library_max_bytes=1_000_000,
+            bulk_files=2,
+            bulk_decoders=1,
+            max_batch_delay_ms=0,
+            max_batch_seconds=10,
         )
         self.hearing = Hearing(chosen, self.encoder, self.files, self.folder)
 
@@ -89,6 +100,70 @@ async def test_a_part_is_what_an_import_reads_and_says_what_is_missing(rig: Rig)
     assert [line["path"] for line in lines] == ["a.wav", absolute]
     assert lines[0]["descriptors"]["revision"] == 1
     assert [name for name, _ in lines[0]["tags"]] == ["quiet", "loud"]
+
+
+class Store(BaseHTTPRequestHandler):
+    """Answers as an S3-compatible store does, from a folder for each bucket; what is called `away` fails."""
+
+    folder: ClassVar[Path]
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        file = self.folder / unquote(self.path).lstrip("/")
+        data = file.read_bytes() if file.is_file() else b"<Error><Code>NoSuchKey</Code></Error>"
+        self.send_response(503 if file.name == "away" else 200 if file.is_file() else 404)
+        for name, value in {"Content-Length": str(len(data)), "ETag": '"1"', "Last-Modified": _MODIFIED}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Store]]:
+    """A store whose buckets are folders below `store`, and the environment that finds it."""
+    Store.folder, Store.asked = tmp_path / "store", []
+    (Store.folder / "music").mkdir(parents=True)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Store) as server:
+        address = f"http://127.0.0.1:{server.server_port}"
+        for name, value in {"ENDPOINT_URL": address, "ALLOW_HTTP": "true", "REGION": "none"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(f"AWS_{name}", "test")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield Store
+        server.shutdown()
+        thread.join()
+
+
+async def test_objects_of_a_store_are_heard_as_files_are(
+    rig: Rig, store: type[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_RETRIES", {"max_retries": 0})
+    monkeypatch.setattr(hearing, "_PAUSE_S", 0.001)
+    bucket = store.folder / "music"
+    level(bucket, "a b.wav", 0.2)
+    (bucket / "away").touch()
+    (bucket / "large.wav").write_bytes(bytes(2_000_000))
+
+    report = await rig.hear(
+        Row(0, "s3://music/a b.wav"),
+        Row(1, "s3://music/none.wav"),
+        Row(2, "s3://music/away"),
+        Row(3, "s3://music/large.wav"),
+        Row(4, level(rig.files, "a.wav", 0.2)),
+    )
+
+    assert rig.left_out() == [(1, "MEDIA_NOT_FOUND"), (2, "MEDIA_UNAVAILABLE"), (3, "AUDIO_TOO_LARGE")]
+    assert report.heard == 2
+    part = rig.out / "parts" / "000000"
+    first, second = (json.loads(line) for line in (part / "vectors.jsonl").read_text().splitlines())
+    assert first | {"path": ""} == second | {"path": ""}
+    assert store.asked.count("/music/away") == 3
 
 
 async def test_a_part_that_is_there_is_not_heard_again(rig: Rig) -> None:
