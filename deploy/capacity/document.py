@@ -21,7 +21,7 @@ other: what comes will lie between. GB are 10⁹ bytes."""
 _FIRST = """**What breaks first**, in this order:
 
 1. **One searching thread over everything.** A retriever searches with one thread. By `ivf-sq8` a search takes 0.1 s at
-   {by_time} tracks (if it grows by the square root; at {by_time_dear} if it grows as the library does). A library
+   {by_time} tracks, at {by_time_dear} if it grows as the library does; beyond 1,000,000 nothing was run. A library
    that is cut over several retrievers is **not built**: shards below say how many there would have to be.
 2. **Memory.** A machine of 64 GB holds {in_64} tracks of {dimension} dimensions, one of 512 GB {in_512}.
 3. **Merges.** A base of everything takes {merge} to build and {merges} a day would be asked for: raise
@@ -34,6 +34,18 @@ _FIRST = """**What breaks first**, in this order:
 **When to move to Milvus** (`RETRIEVER_ENGINE=milvus`): when the codes do not fit into a machine that you can have, or
 when a search takes longer than you allow: between {milvus_from} and {milvus_to} tracks. Each retriever then still
 keeps {description} of each track; beyond about 50,000,000 tracks these would have to leave it: **not built**."""
+
+_LIBRARY_SIZES = (1e5, 1e6, 1e7, 1e8)
+_ENCODERS = {"MuQ-large": 1024.0, "museed-mini": 400.0}
+_OF_A_SIZE = (
+    ("GPU-hours, MuQ-large", "h", embedding.gpu_hours),
+    ("core-hours, museed-mini", "h", embedding.mini_core_hours),
+    ("memory of a machine with all of it, `ivf-sq8`", "B", lambda f: index.machine_gb("ivf-sq8", f) * 1e9),
+    ("one search", "ms", lambda f: index.search_ms(f, f["tracks"])),
+    ("PostgreSQL", "B", storage.database_bytes),
+    ("`VECTORS`, each copy", "B", storage.vectors_bytes),
+    ("windows' vectors", "B", storage.windows_blob_bytes),
+)
 
 _LIBRARIES = """Tracks that one process serves on a machine ({dimension} dimensions; codes twice while a merge runs, and
 {cached} of the mapped file in the page cache):"""
@@ -52,6 +64,9 @@ def render(groups: Mapping[str, tuple[Figure, ...]]) -> str:
             users=_count(cases[Case.EXPECTED]["users"]), tracks=_count(cases[Case.EXPECTED]["tracks"])
         ),
         _first(cases),
+        "## By size of library",
+        "Expected figures, with the people as above.",
+        _sizes(cases[Case.EXPECTED]),
         "## The first embedding",
         _lines(embedding.EMBEDDING, cases),
         "## The index",
@@ -114,6 +129,19 @@ def _libraries(cases: Mapping[Case, Figures]) -> str:
     for size, tracks in libraries_of_machines(expected):
         rows.append(f"| {size:.0f} GB | " + " | ".join(_count(number) for number in tracks) + " |")
     return head + "\n\n" + "\n".join(rows)
+
+
+def _sizes(expected: Figures) -> str:
+    rows = ["| tracks, encoder | " + " | ".join(what for what, _, _ in _OF_A_SIZE) + " |"]
+    rows.append("|---" * (len(_OF_A_SIZE) + 1) + "|")
+    for tracks in _LIBRARY_SIZES:
+        for encoder, dimension in _ENCODERS.items():
+            of_it = {**expected, "tracks": tracks, "dimension": dimension}
+            numbers = [shown(compute(of_it), unit) for what, unit, compute in _OF_A_SIZE]
+            # What hears with the other encoder is no cost of this one.
+            numbers[1 if encoder == "MuQ-large" else 0] = "–"
+            rows.append(f"| {_count(tracks)}, {encoder} | " + " | ".join(numbers) + " |")
+    return "\n".join(rows)
 
 
 def _first(cases: Mapping[Case, Figures]) -> str:

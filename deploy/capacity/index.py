@@ -10,6 +10,7 @@ INDEX_KINDS = ("flat", "sq8", "ivf-sq8", "hnsw-sq8")
 _COUNTED_TRACKS = 88_423
 _MACHINES_GB = (64, 128, 256, 512, 1024)
 _MOST_SEARCH_MS = 100.0
+_MILLION = 1e6
 
 
 def code_bytes(kind: str, f: Figures) -> float:
@@ -46,12 +47,15 @@ def machine_gb(kind: str, f: Figures) -> float:
 
 def search_ms(f: Figures, tracks: float) -> float:
     """How long one search takes by `ivf-sq8`; beyond a million this is drawn out and not measured."""
-    return f["search_ms_of_a_million"] * float((tracks / 1e6) ** f["search_growth"])
+    if tracks >= _MILLION:
+        return f["search_ms_of_a_million"] * float((tracks / _MILLION) ** f["search_growth"])
+    growth = math.log(f["search_ms_of_a_million"] / f["search_ms_of_88423"]) / math.log(_MILLION / _COUNTED_TRACKS)
+    return f["search_ms_of_88423"] * float((max(tracks, _COUNTED_TRACKS) / _COUNTED_TRACKS) ** growth)
 
 
 def most_tracks_by_time(f: Figures) -> float:
     """Tracks at which one search takes 0.1 s."""
-    return 1e6 * float((_MOST_SEARCH_MS / f["search_ms_of_a_million"]) ** (1 / f["search_growth"]))
+    return _MILLION * float((_MOST_SEARCH_MS / f["search_ms_of_a_million"]) ** (1 / f["search_growth"]))
 
 
 def shards(f: Figures) -> float:

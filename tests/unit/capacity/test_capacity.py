@@ -63,6 +63,7 @@ def test_names_are_unique_and_every_figure_is_computed_with() -> None:
     for line in (*LINES, *money.MONTH, *money.ONCE):
         line.compute(Watched(EXPECTED))
     index.libraries_of_machines(Watched(EXPECTED))
+    index.search_ms(Watched(EXPECTED), 1e5)
 
     names = [each.name for each in all_figures()]
     assert len(set(names)) == len(names)
@@ -94,7 +95,8 @@ def test_the_index_of_the_measured_size_takes_what_was_measured(kind: str, megab
 def test_a_library_of_one_machine_and_one_search_have_no_shards() -> None:
     small = EXPECTED | {"tracks": 1e6, "users": 1000.0}
 
-    assert index.search_ms(small, 1e6) == 12
+    assert [index.search_ms(small, tracks) for tracks in (1000, 88_423, 1e6)] == [0.6, 0.6, 12]
+    assert index.search_ms(small, 999_999) == pytest.approx(12, rel=1e-5)
     assert (index.shards(small), index.replicas(small)) == (1, 2)
 
 
