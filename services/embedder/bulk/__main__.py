@@ -9,13 +9,12 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import TextIO
 
 from services.chassis import settings
 from services.embedder.bulk.output import PartReport, RunError, RunFolder
 from services.embedder.bulk.rows import ManifestError, digest, parts
 from services.embedder.settings import EncodingSettings
-
-_OBJECT_STORE_BYTES = 128 << 20
 
 
 def read_arguments(given: list[str] | None) -> argparse.Namespace:
@@ -37,8 +36,12 @@ def read_arguments(given: list[str] | None) -> argparse.Namespace:
     return chosen
 
 
-def main(given: list[str] | None = None) -> int:
+def main(given: list[str] | None = None, answers: TextIO | None = None) -> int:
     """Hear what is not there yet, and print one line a part and a summary.
+
+    Args:
+        given: The command line; None takes the process's own.
+        answers: Where lines go; None is standard output.
 
     Returns:
         0 where every row has an end, left out ones included; 1 with one line where the run cannot go on.
@@ -52,23 +55,22 @@ def main(given: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
-    import ray  # it takes seconds, and what can be refused was
-
-    from services.embedder.bulk.workers import RunFailed, Share, Workers, places
+    # Ray takes seconds, and what can be refused was.
+    from services.embedder.bulk.workers import RunFailed, Share, Workers, join, places
 
     root = (arguments.root or manifest.parent).resolve()
     share, folder, total = Share(arguments.cpus, arguments.gpus), RunFolder(out), Counter[str]()
 
     def told(report: PartReport) -> None:
         total.update({"HEARD": report.heard, **report.left_out})
-        print(json.dumps({"part": report.number, "heard": report.heard, "left_out": report.left_out}), flush=True)
+        print(
+            json.dumps({"part": report.number, "heard": report.heard, "left_out": report.left_out}),
+            file=answers,
+            flush=True,
+        )
 
     try:
-        if not ray.is_initialized():
-            is_joined = arguments.address or os.environ.get("RAY_ADDRESS")
-            # Parts and reports pass through it, and no sound.
-            own = {} if is_joined else {"object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
-            ray.init(address=arguments.address, log_to_driver=False, **own)
+        join(arguments.address)
         workers = Workers(arguments.workers or places(share), share, chosen, root, out)
         folder.begin(sha256, arguments.part_rows, workers.encoder_id())
         folder.tidy()
@@ -78,7 +80,8 @@ def main(given: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     heard = total.pop("HEARD", 0)
-    print(json.dumps({"rows": heard + total.total(), "heard": heard, "left_out": dict(sorted(total.items()))}))
+    summary = {"rows": heard + total.total(), "heard": heard, "left_out": dict(sorted(total.items()))}
+    print(json.dumps(summary), file=answers, flush=True)
     return 0
 
 
@@ -91,4 +94,6 @@ def _is_known(folder: RunFolder, number: int, total: Counter[str]) -> bool:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    own = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # Ray tells there, past Python, what it thinks of dead workers
+    raise SystemExit(main(answers=own))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 # Of one worker: a machine that is taken away is no fault, one that dies for ever is.
 _MOST_RESTARTS = 1_000
 _MOST_FAILURES = 3
+_MOST_STARTS = 5
+_OBJECT_STORE_BYTES = 128 << 20
 
 
 class RunFailed(RuntimeError):
@@ -63,6 +66,27 @@ class Worker:
             # Its parts may not survive the way to the driver, their texts do.
             logger.exception("part_failed", extra={"part": part.number})
             raise RuntimeError("; ".join(f"{type(one).__name__}: {one}" for one in group.exceptions)) from None
+
+
+def join(address: str | None) -> None:
+    """Join the cluster at an address or at RAY_ADDRESS; without either start a Ray on this machine alone.
+
+    Raises:
+        RunFailed: There is none, or none starts.
+    """
+    is_own = not (address or os.environ.get("RAY_ADDRESS"))
+    # Parts and reports pass through the object store, and no sound.
+    own = {"object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False} if is_own else {}
+    tries = _MOST_STARTS if is_own else 1
+    for attempt in range(1, tries + 1):
+        try:
+            ray.init(address=address, log_to_driver=False, ignore_reinit_error=True, **own)
+            return
+        except Exception as error:  # a bare one where the machine was busy for 30 s: Ray's own patience, and fixed
+            ray.shutdown()
+            if attempt == tries:
+                raise RunFailed(f"Ray cannot be joined: {str(error).strip()[:500]}") from error
+            logger.warning("ray_not_started", extra={"reason": str(error).strip()[:200]})
 
 
 def fitted(chosen: EncodingSettings, share: Share) -> EncodingSettings:

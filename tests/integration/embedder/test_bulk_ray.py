@@ -89,7 +89,7 @@ class Bulk:
         options = ["--part-rows", str(PART_ROWS), "--workers", "2", "--cpus", "1"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "services.embedder.bulk", library / "manifest.jsonl", out, *options],
-            env={**os.environ, **environment, "RAY_TMPDIR": str(out.parent)},
+            env={**os.environ, **environment, "RAY_TMPDIR": str(out.parent), "HOME": str(out.parent)},
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -103,8 +103,9 @@ class Bulk:
     def lines(self) -> Iterator[dict[str, object]]:
         """Yield what it prints, as it comes."""
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            yield json.loads(line)
+        with self.process.stdout as lines:
+            for line in lines:
+                yield json.loads(line)
 
     def end(self) -> None:
         """End it and all that it started."""
@@ -145,7 +146,7 @@ def _heard_while_workers_are_killed(bulk: Bulk, out: Path) -> list[dict[str, obj
     """Kill all workers as soon as one has begun a file; return all that was printed."""
     deadline = time.monotonic() + _LONG_S
     while not any(path.read_bytes() for path in out.glob("begun/*")):
-        assert bulk.process.poll() is None
+        assert bulk.process.poll() is None, out.with_name("log").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.02)
     workers = bulk.workers()
