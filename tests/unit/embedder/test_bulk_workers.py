@@ -12,7 +12,7 @@ from services.embedder.bulk import workers
 from services.embedder.bulk.__main__ import main, read_arguments
 from services.embedder.bulk.output import PartReport
 from services.embedder.bulk.rows import Part, Row
-from services.embedder.bulk.workers import RunFailed, Share, Workers, fitted, places
+from services.embedder.bulk.workers import RunFailed, Share, Workers, fitted, join, places
 from services.embedder.settings import EncodingSettings
 
 Outcome = PartReport | Exception
@@ -32,7 +32,18 @@ class FakeRay:
         self.killed: list[Any] = []
         self.resources: dict[str, float] = {}
         self.options: dict[str, object] = {}
+        self.starts: list[Exception | None] = []
+        self.joined: list[dict[str, object]] = []
+        self.left = 0
         self._actors = 0
+
+    def init(self, **given: object) -> None:
+        self.joined.append(given)
+        if self.starts and (error := self.starts.pop(0)) is not None:
+            raise error
+
+    def shutdown(self) -> None:
+        self.left += 1
 
     def remote(self, kind: object) -> object:
         def make(*_: object) -> object:
@@ -147,6 +158,34 @@ def test_a_cluster_holds_as_many_workers_as_fit(
     monkeypatch.setattr(workers, "ray", ray)
 
     assert places(share) == count
+
+
+def test_a_ray_of_this_machine_that_starts_slowly_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    ray = FakeRay()
+    ray.starts = [Exception("timed out"), Exception("timed out"), None]
+    monkeypatch.setattr(workers, "ray", ray)
+
+    join(None)
+
+    assert (len(ray.joined), ray.left) == (3, 2)
+    assert ray.joined[0]["object_store_memory"] == 128 * 2**20
+    ray.starts = [Exception("timed out")] * 5
+    with pytest.raises(RunFailed, match="Ray cannot be joined: timed out"):
+        join(None)
+
+
+@pytest.mark.parametrize("address", ["ray-head:6379", None], ids=["named", "environment"])
+def test_a_cluster_is_joined_once_and_as_it_is(address: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "ray-head:6379")
+    ray = FakeRay()
+    ray.starts = [ConnectionError("no cluster there")]
+    monkeypatch.setattr(workers, "ray", ray)
+
+    with pytest.raises(RunFailed, match="no cluster there"):
+        join(address)
+
+    assert ray.joined == [{"address": address, "log_to_driver": False, "ignore_reinit_error": True}]
 
 
 def test_a_worker_takes_its_own_cores_and_what_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
