@@ -62,6 +62,7 @@ lint: install-dev ## Check format, lint, types, imports, contracts and generated
 	@$(BIN)/python -m deploy.images.requirements --check
 	@$(BIN)/python -m deploy.images.sizes --check
 	@$(BIN)/python -m deploy.images.release --check
+	@$(BIN)/python -m deploy.capacity --check
 
 .PHONY: format
 format: install-dev ## Format the code and sort its imports

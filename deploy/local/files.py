@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from functools import partial
 from io import BufferedReader
 
-from deploy.local.audio_hash import audio_hash
 from deploy.local.folder import Candidate, Reason, Skipped, Tally, scan, shown, unreadable
 from deploy.local.tags import MAX_TAG_BYTES, TagsError, TagsTooLargeError, clean_text, read_tags
 from deploy.local.worker_pool import worker_pool
 from services.chassis.errors import NotFound
 from services.chassis.media import open_below
+from services.embedder.audio_hash import audio_hash
 from services.social.domain.catalog import title_of
 
 __all__ = ["Candidate", "Reason", "Skipped", "Tally", "TrackFile", "read", "read_all", "scan"]

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import time
 from typing import NamedTuple
 
 from museed.embedder.v1 import embedder_pb2_grpc
@@ -15,7 +14,6 @@ from services.chassis.server import Server, run, settle_heap, wait_for_signal
 from services.chassis.telemetry import Metrics
 from services.chassis.tokens import Revocations, TokenVerifier
 from services.embedder.batcher import Batcher
-from services.embedder.choice import load_encoder
 from services.embedder.clients import IDEMPOTENT, Accounts, Work
 from services.embedder.consumer import EmbedWork, make_consumer
 from services.embedder.decoder import DecoderPool
@@ -26,6 +24,7 @@ from services.embedder.lanes import Lane
 from services.embedder.metrics import EmbedderMetrics, embedder_metrics
 from services.embedder.model import ServedEncoder
 from services.embedder.mulan import MulanEncoder, load_beside
+from services.embedder.preparing import make_batcher, prepare_encoder
 from services.embedder.publisher import Publisher
 from services.embedder.runtimes import warm_up
 from services.embedder.servicer import ACCESS, Servicer
@@ -76,7 +75,7 @@ class Embedder:
         self._encoder = encoder
         self._blobs = open_blob_store(chosen.blob_store_url)
         self._spool = Spool(chosen.spool_folder)
-        self._batcher = _make_batcher(chosen, encoder, metrics)
+        self._batcher = make_batcher(chosen, encoder, metrics)
         self._decoders = decoders
         self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.seconds_in_flight, metrics)
         self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
@@ -104,7 +103,7 @@ class Embedder:
         """
         if mulan is self._encoder:
             return None
-        self._axis_batcher = _make_batcher(self._settings, mulan)
+        self._axis_batcher = make_batcher(self._settings, mulan)
         self._axis_tracks = TrackEmbedder(mulan, self._axis_batcher, self._decoders, self._settings.seconds_in_flight)
         return Intake(mulan, self._axis_tracks, self._blobs, self._spool, self._settings.upload_limits)
 
@@ -163,55 +162,6 @@ class Embedder:
             await pool.close()
         self._spool.close()
         await self._social.close()
-
-
-def _make_batcher(chosen: EmbedderSettings, encoder: ServedEncoder, metrics: EmbedderMetrics | None = None) -> Batcher:
-    return Batcher(
-        encoder,
-        max_batch_seconds=chosen.max_batch_seconds,
-        max_delay_ms=chosen.max_batch_delay_ms,
-        max_queued_seconds=chosen.max_queued_seconds,
-        metrics=metrics,
-    )
-
-
-def prepare_encoder(chosen: EmbedderSettings) -> ServedEncoder:
-    """Load the encoder and run it, so that the first caller does not wait for that; blocks.
-
-    Raises:
-        SystemExit: It cannot be loaded; the text says what to do.
-    """
-    began = time.monotonic()
-    try:
-        encoder = load_encoder(
-            chosen.encoder,
-            artifacts_folder=chosen.artifact_folder,
-            muq_folder=chosen.muq_folder,
-            threads=chosen.model_threads,
-            runtime=chosen.runtime,
-            precision=chosen.precision,
-            is_compiled=chosen.torch_compile,
-        )
-    except DomainError as error:
-        raise SystemExit(f"{error.reason}: {error.message}") from error
-    except OSError as error:
-        text = f"EMBEDDER_ARTIFACT_FOLDER: no encoder can be made at {error.filename}: {error.strerror}"
-        raise SystemExit(text) from error
-    chosen.check_room(encoder.manifest.window_seconds)
-    loaded = time.monotonic()
-    warm_up(encoder, chosen.max_batch_seconds, is_compiled=chosen.torch_compile)
-    logger.info(
-        "encoder_loaded",
-        extra={
-            "encoder_id": encoder.manifest.encoder_id,
-            "device": encoder.device,
-            "runtime": encoder.runtime,
-            "precision": encoder.precision,
-            "load_s": round(loaded - began, 2),
-            "warm_up_s": round(time.monotonic() - loaded, 2),
-        },
-    )
-    return encoder
 
 
 def prepare_words(chosen: EmbedderSettings, encoder: ServedEncoder) -> Words | None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from deploy.local import tags
-from deploy.local.audio_hash import audio_hash
 from deploy.local.files import Candidate, Reason, Skipped, TrackFile, read
+from services.embedder.audio_hash import audio_hash
 from tests.fixtures.recordings import make_samples, remove_tags, write_recording, write_tags
 
 

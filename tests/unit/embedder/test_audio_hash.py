@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mutagen.apev2 import APEv2
 from mutagen.id3 import ID3, TIT2
 
-from deploy.local.audio_hash import Container, audio_hash
+from services.embedder.audio_hash import Container, audio_hash
 from tests.fixtures.recordings import FORMATS, TAGGED_FORMATS, make_samples, remove_tags, write_recording, write_tags
 
 PICTURE = b"\xff\xd8\xff" + bytes(300_000)

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import BinaryIO
 
-from deploy.local.ogg_audio import ogg_hash
+from services.embedder.ogg_audio import ogg_hash
 
 _BLOCK_BYTES = 1 << 20
 _MAX_TAGS = 32
