@@ -13,7 +13,7 @@ MOST_COUNTED = 100_000
 SELECT_OUTBOX = """
 SELECT
     kind.kind,
-    (SELECT count(*) FROM (SELECT FROM outbox WHERE outbox.kind = kind.kind LIMIT $2) AS some) AS count,
+    (SELECT count(*) FROM (SELECT FROM outbox WHERE outbox.kind = kind.kind LIMIT $2) AS counted) AS count,
     (
         SELECT extract(epoch FROM now() - min(first.created_at))
         FROM generate_series(0, $3 - 1) AS lane CROSS JOIN LATERAL (
@@ -32,7 +32,7 @@ GROUP BY kind, state
 """
 SELECT_WORK = """
 SELECT
-    (SELECT count(*) FROM (SELECT FROM embedding_work LIMIT $1) AS some) AS count,
+    (SELECT count(*) FROM (SELECT FROM embedding_work LIMIT $1) AS counted) AS count,
     (SELECT extract(epoch FROM now() - sent_at) FROM embedding_work ORDER BY sent_at LIMIT 1) AS age
 """
 
