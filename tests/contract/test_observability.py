@@ -15,8 +15,12 @@ from deploy.observability.objectives import OBJECTIVES, WINDOWS, bad_share, seri
 from services.chassis.bus import STREAMS
 from services.chassis.errors import Code
 from services.embedder.lanes import Lane
+from services.embedder.settings import EmbedderSettings
 from services.gateway.border import _ROUTES
+from services.gateway.settings import GatewaySettings
+from services.retriever.settings import RetrieverSettings
 from services.social.domain.jobs import Kind
+from services.social.settings import SocialSettings
 from tests.contract.exports import SERVICES, bounds, registries, samples
 from tests.contract.promql import NotPromQL, Selector, selectors
 
@@ -34,6 +38,7 @@ VALUES = {
     "route": {f"/{route}" for route in _ROUTES},
     "outcome": {"failed", "unconfirmed"},
 }
+SETTINGS = (GatewaySettings, SocialSettings, EmbedderSettings, RetrieverSettings)
 # Of every log line.
 _FIELDS = ("request_id", "trace_id")
 ALERT_NAMES = [alert.name for alerts in ALERTS.values() for alert in alerts]
@@ -173,8 +178,8 @@ def test_runbooks_name_log_lines_and_reasons_that_the_code_has() -> None:
     reasons = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", text)) | set(re.findall(r"`([A-Z]{6,})`", text))
     settings = {name for name in reasons if name.startswith(tuple(f"{service.upper()}_" for service in SERVICES))}
     assert {name for name in reasons - settings if name not in code} == set()
-    readmes = "".join((ROOT / "services" / service / "README.md").read_text() for service in SERVICES)
-    assert {name for name in settings if name.partition("_")[2] not in readmes} == set()
+    known = {f"{kind.model_config.get('env_prefix')}{name}".upper() for kind in SETTINGS for name in kind.model_fields}
+    assert settings - known == set()
 
 
 @pytest.mark.parametrize("service", SERVICES)
