@@ -73,7 +73,7 @@ def samples(registry: CollectorRegistry) -> dict[str, frozenset[str]]:
 def bounds(registry: CollectorRegistry, histogram: str) -> set[str]:
     """Bounds of a histogram's buckets as they are written."""
     (own,) = [one for one in registry._collector_to_names if getattr(one, "_name", "") == histogram]
-    return {floatToGoString(bound) for bound in cast(Any, own)._upper_bounds}
+    return {cast(Any, floatToGoString)(bound) for bound in cast(Any, own)._upper_bounds}
 
 
 def _note(found: dict[str, frozenset[str]], name: str, kind: str, labels: frozenset[str]) -> None:

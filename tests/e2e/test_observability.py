@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def test_playlist_of_an_upload_is_one_trace_and_one_request_in_all_logs(
         job = asked(mesh, client.token, GENERATE, wanted)["generatePlaylist"]["job"]
         end = ended(client, job["jobId"])
     assert (end["state"], end["failureReason"]) == ("SUCCEEDED", None)
-    found = {service: eventually(lambda service=service: lines(mesh, service, REQUEST_ID)) for service in SERVICES}
+    found = {service: eventually(partial(lines, mesh, service, REQUEST_ID)) for service in SERVICES}
     (request,) = [line for line in found["gateway"] if line["event"] == "http_request"]
     trace_id = request["trace_id"]
     assert {line["trace_id"] for told in found.values() for line in told if "trace_id" in line} == {trace_id}
@@ -81,7 +82,7 @@ def test_track_on_its_way_from_registration_to_the_index_is_one_trace(
         return [row.trace_id for row in spans.named("embedder", "process EMBED_WORK") if row.trace_id not in before]
 
     (trace_id,) = eventually(new)
-    register, wanted = "social.v1.IngestService/RegisterTracks", "social.v1.WorkService/FilterWanted"
+    register, wanted = "social.v1.CatalogService/RegisterTracks", "social.v1.WorkService/FilterWanted"
     heard = (
         *(DOOR, f"gateway: {register}", f"social: {register}", "social: publish EMBED_WORK"),
         "embedder: process EMBED_WORK",

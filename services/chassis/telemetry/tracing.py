@@ -197,7 +197,9 @@ def span(
 
 def part(name: str, **attributes: Attribute) -> Span:
     """Begin a span of what is only ever done for something else: where no span is current, nothing is recorded."""
-    return NOTHING if _tracer is None or _current.get() is None else span(name, **attributes)
+    if _tracer is None or (current := _current.get()) is None:
+        return NOTHING
+    return Span(_tracer.begin(name, Kind.INTERNAL, current, (), _named(attributes), None))
 
 
 def record(name: str, seconds: float, *, parent: Headers | None = None, **attributes: Attribute) -> None:
