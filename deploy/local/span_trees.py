@@ -78,7 +78,9 @@ class SpanTrees:
             trace.heard_at = now
             if len(trace.spans) < _MOST_SPANS:
                 trace.spans.append(span)
-            if not span.parent_id and span.service == _DOOR and span.name not in _PROBES:
+            # What the gateway asks by itself begins traces, too.
+            is_http = span.service == _DOOR and " /" in span.name
+            if not span.parent_id and is_http and span.name not in _PROBES:
                 trace.is_request, trace.began_ns = True, span.began_ns
         while len(self._traces) > _MOST_TRACES:
             self._traces.popitem(last=False)
@@ -118,21 +120,24 @@ def _grow(tree: Tree, spans: Sequence[SpanRow], below: dict[str, list[SpanRow]],
     drawn: set[tuple[str, str]] = set()
     for span in spans:
         kind = (span.service, span.name)
-        if span.span_id in below or counts[kind] <= _ONE_BY_ONE:
-            _grow(tree.add(_line(span, began_ns)), below.get(span.span_id, []), below, began_ns)
+        inner = below.get(span.span_id, [])
+        if len(inner) == 1 and inner[0].name == span.name:  # both sides of a call
+            _grow(tree.add(_line(span, began_ns, there=inner[0])), below.get(inner[0].span_id, []), below, began_ns)
+        elif inner or counts[kind] <= _ONE_BY_ONE:
+            _grow(tree.add(_line(span, began_ns)), inner, below, began_ns)
         elif kind not in drawn:
             drawn.add(kind)
             same = [one for one in spans if (one.service, one.name) == kind and one.span_id not in below]
             tree.add(_line(span, began_ns, same))
 
 
-def _line(span: SpanRow, began_ns: int, same: Sequence[SpanRow] = ()) -> Text:
+def _line(span: SpanRow, began_ns: int, same: Sequence[SpanRow] = (), there: SpanRow | None = None) -> Text:
     line = Text(span.name.rpartition("museed.")[2], style="bold")
     if same:
         line.append(f" × {len(same)}", style="not bold")
-    line.append(f"  {span.service}", style="not bold cyan")
+    line.append(f"  {span.service}{f' → {there.service}' if there else ''}", style="not bold cyan")
     taken_ms = sum(one.ms for one in same) if same else span.ms
-    line.append(f"  {taken_ms:.1f} ms", style="not bold")
+    line.append(f"  {taken_ms:.1f} ms{f' ({there.ms:.1f} there)' if there else ''}", style="not bold")
     line.append(f"  +{(span.began_ns - began_ns) / 1e6:.1f}", style="not bold dim")
     if fault := next((one.fault for one in (same or [span]) if one.fault), ""):
         line.append(f"  {fault}", style="red")

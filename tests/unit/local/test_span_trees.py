@@ -41,14 +41,15 @@ class Clock:
 def test_tree_shows_who_asked_whom_how_long_and_when() -> None:
     rows = [
         span("faiss", 4, 1.5, parent="search", service="retriever"),
-        span("museed.retriever.v1.RetrieverService/Search", 3, 3, parent="root", service="retriever", own="search"),
+        span("museed.retriever.v1.RetrieverService/Search", 3, 3, parent="call", service="retriever", own="search"),
+        span("museed.retriever.v1.RetrieverService/Search", 2, 5, parent="root", own="call"),
         span("POST /graphql", 0, 10, own="root"),
         span("publish VECTORS", 8, 1, parent="gone", service="social", fault="BUS_UNAVAILABLE"),
     ]
     assert text(draw("abc", rows, 1_000 * MS)) == [
         "trace abc",
         "├── POST /graphql  gateway  10.0 ms  +0.0",
-        "│   └── retriever.v1.RetrieverService/Search  retriever  3.0 ms  +3.0",
+        "│   └── retriever.v1.RetrieverService/Search  gateway → retriever  5.0 ms (3.0 there)  +2.0",
         "│       └── faiss  retriever  1.5 ms  +4.0",
         "└── publish VECTORS  social  1.0 ms  +8.0  BUS_UNAVAILABLE",
     ]
@@ -92,7 +93,9 @@ def test_request_is_drawn_when_it_is_quiet_and_what_comes_later_by_itself() -> N
 def test_what_no_request_began_is_never_drawn() -> None:
     clock = Clock()
     trees = SpanTrees(clock)
-    trees.take([span("GET /readyz", 0, 5), span("batch", 0, 5, service="embedder")])
+    trees.take([span("GET /readyz", 0, 5)])
+    trees.take([SpanRow("poll", "a", "", "gateway", "museed.social.v1.AccountService/ListRevokedSessions", 1, 2)])
+    trees.take([SpanRow("batch", "a", "", "embedder", "batch", 1, 2)])
     for _ in range(200):
         clock.now += 1.0
         assert list(trees.ready()) == []
