@@ -22,6 +22,7 @@ from deploy.local.observe import CONSOLE, endpoint_of
 from deploy.local.playlists import make_playlist, search_tracks, seed_input
 from deploy.local.restarts import restart_command
 from deploy.local.settings import LocalSettings
+from deploy.local.state import StateError
 from deploy.local.tables import command, console, job_line, show_counts, show_playlist, show_tracks, show_urls
 from deploy.local.trouble import told_errors
 from deploy.local.vectors_commands import app as vectors_app
@@ -78,7 +79,7 @@ def up(
     if settings.observe not in ("", CONSOLE):
         try:
             endpoint_of(settings.observe)
-        except ValueError as error:
+        except StateError as error:
             raise typer.BadParameter(str(error)) from error
     with told_errors():
         asyncio.run(_serve(settings))

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from deploy.local.ports import LOOPBACK
 from deploy.local.span_trees import SpanRow, SpanTrees
+from deploy.local.state import StateError
 
 # As a setting: draw them here.
 CONSOLE = "console"
@@ -28,12 +29,12 @@ def endpoint_of(collector: str) -> str:
         collector: "grpc://host:port", or "grpcs://host:port" with TLS.
 
     Raises:
-        ValueError: It is no such address.
+        StateError: It is no such address.
     """
     scheme, _, place = collector.partition("://")
     host, _, port = place.rpartition(":")
     if scheme not in _SCHEMES or not host or not (port.isascii() and port.isdigit()):
-        raise ValueError(f"{collector!r} is no collector: give grpc://host:port, or grpcs://host:port with TLS")
+        raise StateError(f"{collector!r} is no collector: give grpc://host:port, or grpcs://host:port with TLS")
     return f"{_SCHEMES[scheme]}://{place}"
 
 
@@ -49,7 +50,7 @@ async def observed(where: str, console: Console) -> AsyncIterator[dict[str, str]
         Variables for the processes whose spans these are.
 
     Raises:
-        ValueError: The address is none.
+        StateError: The address is none.
     """
     if where != CONSOLE:
         yield {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint_of(where)} if where else {}

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from deploy.local import span_trees
 from deploy.local.cli import app
 from deploy.local.observe import CONSOLE, endpoint_of, observed
+from deploy.local.state import StateError
 
 
 def export(service: str, *spans: Span) -> trace_service_pb2.ExportTraceServiceRequest:
@@ -40,7 +41,7 @@ def test_collector_is_told_as_opentelemetry_wants_it(given: str, endpoint: str) 
     "given", ["", "127.0.0.1:4317", "http://127.0.0.1:4317", "grpc://host", "grpc://:1", "grpc://host:x"]
 )
 def test_what_is_no_collector_is_refused(given: str) -> None:
-    with pytest.raises(ValueError, match="is no collector: give grpc://host:port"):
+    with pytest.raises(StateError, match="is no collector: give grpc://host:port"):
         endpoint_of(given)
 
 
