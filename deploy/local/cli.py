@@ -18,11 +18,13 @@ from deploy.local.encoder_commands import app as encoder_app
 from deploy.local.ingest_commands import app as ingest_app
 from deploy.local.jamendo_commands import app as jamendo_app
 from deploy.local.mesh import running_mesh
+from deploy.local.observe import CONSOLE, endpoint_of
 from deploy.local.operator_command import operator_command
 from deploy.local.playlists import make_playlist, search_tracks, seed_input
 from deploy.local.restarts import restart_command
 from deploy.local.secrets_command import secrets_command
 from deploy.local.settings import LocalSettings
+from deploy.local.state import StateError
 from deploy.local.tables import command, console, job_line, show_counts, show_playlist, show_tracks, show_urls
 from deploy.local.trouble import told_errors
 from deploy.local.vectors_commands import app as vectors_app
@@ -65,9 +67,24 @@ def up(
         str,
         typer.Option(envvar="MUSEED_ENCODER", help="auto, museed-mini, musicnn-msd, musicnn-mtt, or a model folder."),
     ] = "auto",
+    observe: Annotated[
+        bool, typer.Option("--observe", help="Draw what each request does in all services, or send it to a collector.")
+    ] = False,
+    collector: Annotated[
+        str, typer.Argument(help="With --observe: where to send spans instead, grpc://host:port.", show_default=False)
+    ] = "",
 ) -> None:
     """Serve the whole mesh on this machine until Ctrl-C. Ports are settings: MUSEED_GATEWAY_PORT and so on."""
     settings = load(LocalSettings).model_copy(update={"state": state, "encoder": encoder})
+    if observe:
+        settings = settings.model_copy(update={"observe": collector or CONSOLE})
+    elif collector:
+        raise typer.BadParameter(f"{collector!r} is only of use with --observe")
+    if settings.observe not in ("", CONSOLE):
+        try:
+            endpoint_of(settings.observe)
+        except StateError as error:
+            raise typer.BadParameter(str(error)) from error
     with told_errors():
         asyncio.run(_serve(settings))
 
@@ -85,6 +102,9 @@ async def _serve(settings: LocalSettings) -> None:
             console.print("In another terminal:")
             for example in ("ingest folder ~/Music", "search TEXT", "playlist --seed FILE"):
                 console.print(f"  {command(example)}")
+            if settings.observe:
+                where = "here" if settings.observe == CONSOLE else f"to {settings.observe}"
+                console.print(f"Spans of requests go {where}.", soft_wrap=True)
             console.print("Ctrl-C stops.\n")
             await asyncio.Event().wait()
     except asyncio.CancelledError:

@@ -5,11 +5,13 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from deploy.local import account, nats
 from deploy.local.encoders import Encoders
+from deploy.local.observe import observed
 from deploy.local.parts import Parts
 from deploy.local.ports import LOOPBACK, Ports
 from deploy.local.postgres import Postgres, PostgresError
@@ -18,6 +20,7 @@ from deploy.local.restarts import Restarts
 from deploy.local.settings import LocalSettings
 from deploy.local.shipped_model import keep_shipped, refuse_another, startable
 from deploy.local.state import Pin, State
+from deploy.local.tables import console
 from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
 from services.chassis.channel import connect
 from services.chassis.errors import AlreadyExists
@@ -33,15 +36,18 @@ class Mesh:
         settings: Ports, encoder.
         state: Where everything is kept.
         announce: Called with sentences for people.
+        more: Variables that every service gets.
     """
 
-    def __init__(self, settings: LocalSettings, state: State, announce: Announce) -> None:
+    def __init__(
+        self, settings: LocalSettings, state: State, announce: Announce, more: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.ports = Ports.choose(settings)
         self._settings = settings
         self._state = state
         self._announce = announce
         self._postgres = Postgres.at(state / "postgres", state.secret("postgres"))
-        self._parts = Parts(state, self.ports, self._postgres, settings.gateway_workers)
+        self._parts = Parts(state, self.ports, self._postgres, settings.gateway_workers, more)
         self._running: list[SupervisedProcess] = []
         self._watching: asyncio.TaskGroup | None = None
         self._encoders = Encoders(state, self.ports, self._parts.embedder, self._add, self._drop, announce)
@@ -181,19 +187,27 @@ async def running_mesh(settings: LocalSettings, announce: Announce) -> AsyncIter
     """
     state = State.open(settings.state)
     with state.lock():
-        if cleared := await asyncio.to_thread(state.clear_leftovers):
-            announce(f"cleared what a killed mesh left behind: {', '.join(cleared)}")
-        shutil.rmtree(state / "spool", ignore_errors=True)
-        (state / "spool").mkdir()
-        mesh = Mesh(settings, state, announce)
-        await mesh.start()
-        watching = asyncio.create_task(mesh.watch())
-        try:
+        async with observed(settings.observe, console) as more, _running(settings, state, announce, more) as mesh:
             yield mesh
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    settings: LocalSettings, state: State, announce: Announce, more: Mapping[str, str]
+) -> AsyncIterator[Mesh]:
+    if cleared := await asyncio.to_thread(state.clear_leftovers):
+        announce(f"cleared what a killed mesh left behind: {', '.join(cleared)}")
+    shutil.rmtree(state / "spool", ignore_errors=True)
+    (state / "spool").mkdir()
+    mesh = Mesh(settings, state, announce, more)
+    await mesh.start()
+    watching = asyncio.create_task(mesh.watch())
+    try:
+        yield mesh
+    finally:
+        watching.cancel()
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
         finally:
-            watching.cancel()
-            try:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await watching
-            finally:
-                await mesh.stop()
+            await mesh.stop()

@@ -3,9 +3,10 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import asyncpg
 import httpx
@@ -33,10 +34,19 @@ class Parts:
         ports: Where everything listens.
         postgres: The server of the state folder.
         gateway_workers: Processes of the gateway.
+        more: Variables that every service gets.
     """
 
-    def __init__(self, state: State, ports: Ports, postgres: Postgres, gateway_workers: int = 1) -> None:
+    def __init__(
+        self,
+        state: State,
+        ports: Ports,
+        postgres: Postgres,
+        gateway_workers: int = 1,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._gateway_workers = gateway_workers
+        self._more = more
         self._state = state
         self._ports = ports
         self._postgres = postgres
@@ -44,8 +54,9 @@ class Parts:
     def _python(self, module: str) -> list[str]:
         return [sys.executable, "-m", module]
 
-    def _nats_environment(self, user: str) -> dict[str, str]:
+    def _common_environment(self, user: str) -> dict[str, str]:
         return {
+            **self._more,
             "NATS_URL": f"nats://{LOOPBACK}:{self._ports.nats}",
             "NATS_USER": user,
             "NATS_PASSWORD": self._state.secret(f"nats_{user}"),
@@ -86,7 +97,7 @@ class Parts:
             "EMBEDDER_ARTIFACT_FOLDER": str(self._state / "artifacts"),
             "EMBEDDER_BLOB_STORE_URL": self._blob_store_url,
             "EMBEDDER_METRICS_LISTEN": self._ports.metrics_listen(name),
-            **self._nats_environment("embedder"),
+            **self._common_environment("embedder"),
         }
         probe = self._healthy(port)
         return Spec(name, self._python("services.embedder"), probe, environment, start_timeout_s=180.0)
@@ -103,7 +114,7 @@ class Parts:
             "SOCIAL_BLOB_STORE_URL": self._blob_store_url,
             "SOCIAL_MAIL_URL": (self._state / "mails").as_uri(),
             "SOCIAL_PUBLIC_URL": self._ports.url,
-            **self._nats_environment("social"),
+            **self._common_environment("social"),
         }
         probe = self._healthy(self._ports.social)
         # A large library of an older release takes its time.
@@ -118,7 +129,7 @@ class Parts:
             "RETRIEVER_ENCODER_ID": encoder_id,
             "RETRIEVER_SNAPSHOT_FOLDER": str(self._state / "snapshots"),
             "RETRIEVER_BLOB_STORE_URL": self._blob_store_url,
-            **self._nats_environment("retriever"),
+            **self._common_environment("retriever"),
         }
         return Spec("retriever", self._python("services.retriever"), self._healthy(self._ports.retriever), environment)
 
@@ -146,7 +157,7 @@ class Parts:
             "GATEWAY_WEB_FOLDER": str(_EXAMPLE_PAGE) if _EXAMPLE_PAGE.is_dir() else "",
             "GATEWAY_WORKERS": str(self._gateway_workers),
             "GATEWAY_URL_SIGNING_KEY": self._state.secret("url_signing_key"),
-            **self._nats_environment("gateway"),
+            **self._common_environment("gateway"),
         }
         return Spec("gateway", self._python("services.gateway"), answers, environment)
 

@@ -24,6 +24,8 @@ class LocalSettings(Settings):
     # Of the embedder that serves a second encoder, while there is one; nobody else needs to know it.
     second_embedder_port: int = Field(default=0, ge=0, le=65535)
     encoder: str = "auto"
+    # Where the spans of requests go: "console" draws them, grpc://host:port is a collector; empty records none.
+    observe: str = ""
     # Processes of the gateway behind its port; two or more are replaced one by one, without a pause.
     gateway_workers: int = Field(default=1, ge=1, le=16)
     # First of the loopback ports where Prometheus finds each process's /metrics; 0 takes free ones, none serves none.

@@ -247,6 +247,8 @@ class BorderInterceptor(grpc.aio.ServerInterceptor):
                     span.fail(error)
                 code, reason = (_OK, "") if refusal is None else (refusal.code.value, refusal.reason)
                 span.note(rpc__grpc__status_code=_NUMBERS[code])
+                if _text(metadata.get(telemetry.REQUEST_ID_HEADER)):  # else it is what a process asks by itself
+                    telemetry.log_call(method, code, reason, time.monotonic() - began)
         finally:
             self._metrics.ended(method, code, reason, time.monotonic() - began)
         if refusal is not None:

@@ -25,6 +25,7 @@ from services.gateway.clients import Upstream
 from services.gateway.connections import has_come, server_config
 from services.gateway.consumer import Streams
 from services.gateway.context import Parts
+from services.gateway.counts import GatewayCounts
 from services.gateway.guard import Guard
 from services.gateway.health import Health
 from services.gateway.live.live import Live
@@ -132,6 +133,14 @@ async def main() -> None:
     logger.info("stopped")
 
 
+def _counts(metrics: Metrics) -> GatewayCounts:
+    if metrics.registry is None:
+        return GatewayCounts()
+    from services.gateway.metrics import CountedGateway  # nobody else needs the library
+
+    return CountedGateway(metrics.registry)
+
+
 async def _serve(
     settings: GatewaySettings,
     bus_settings: BusSettings,
@@ -159,6 +168,7 @@ async def _serve(
             settings.time_refill_per_s,
         ),
         trusted=trusted_documents(settings),
+        counts=_counts(metrics),
     )
     streams = Streams(parts.live, authenticator.revocations)
     threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="audio")

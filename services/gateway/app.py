@@ -99,7 +99,7 @@ def make_app(parts: Parts, health: Health, threads: ThreadPoolExecutor) -> Starl
             Route("/readyz", health.ready),
         ],
         middleware=[
-            Middleware(Border, is_leaving=lambda: health.is_leaving),
+            Middleware(Border, is_leaving=lambda: health.is_leaving, counts=parts.counts),
             Middleware(TrustedHostMiddleware, allowed_hosts=list(parts.settings.allowed_hosts), www_redirect=False),
             Middleware(
                 CORSMiddleware,

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.chassis import auth, telemetry
 from services.chassis.errors import DomainError
 from services.chassis.telemetry import tracing
+from services.gateway.counts import GatewayCounts
 from services.gateway.errors import client_message, describe, http_status, masked
 from services.gateway.networks import network_of
 
@@ -57,10 +58,14 @@ class Border:
     Args:
         app: What it surrounds.
         is_leaving: Says whether connections are closed behind their next answer.
+        counts: Told of every request; None tells nobody.
     """
 
-    def __init__(self, app: ASGIApp, is_leaving: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, app: ASGIApp, is_leaving: Callable[[], bool] = lambda: False, counts: GatewayCounts | None = None
+    ) -> None:
         self._app = app
+        self._counts = counts or GatewayCounts()
         self._is_leaving = is_leaving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,17 +101,22 @@ class Border:
                 if scope["type"] == "http" and status == 0:
                     await error_response(refusal)(scope, receive, send_on)
             span.note(http__response__status_code=status)
-        if scope["type"] == "http" and scope["path"] not in _QUIET_PATHS:
-            # Without the query: it may hold a signature.
-            logger.info(
-                "http_request",
-                extra={
-                    "method": scope["method"],
-                    "path": shown_path(scope["path"]),
-                    "status": status,
-                    "duration_ms": round((time.monotonic() - started) * 1000, 1),
-                },
-            )
+            if scope["type"] == "http" and scope["path"] not in _QUIET_PATHS:
+                self._tell(scope, status, time.monotonic() - started)
+
+    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count a request and write its line, inside of its span: the line has its trace."""
+        self._counts.answered(_method_of(scope), _route_of(scope), status, seconds)
+        # Without the query: it may hold a signature.
+        logger.info(
+            "http_request",
+            extra={
+                "method": scope["method"],
+                "path": shown_path(scope["path"]),
+                "status": status,
+                "duration_ms": round(seconds * 1000, 1),
+            },
+        )
 
 
 def _http_span(scope: Scope) -> tracing.Span:
@@ -116,12 +126,9 @@ def _http_span(scope: Scope) -> tracing.Span:
     """
     if not tracing.is_on() or scope["type"] != "http":
         return tracing.NOTHING
-    # The first part of a path names what is asked for, and what follows may be an id; others are noise.
-    first = scope["path"].lstrip("/").partition("/")[0]
-    route = f"/{first}" if first in _ROUTES else "/other"
     headers = Headers(scope=scope)
     theirs = {name: found for name in tracing.TRACE_HEADERS if (found := headers.get(name))}
-    method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+    method, route = _method_of(scope), _route_of(scope)
     return tracing.span(
         f"{method} {route}",
         tracing.Kind.SERVER,
@@ -130,3 +137,13 @@ def _http_span(scope: Scope) -> tracing.Span:
         http__request__method=method,
         http__route=route,
     )
+
+
+def _route_of(scope: Scope) -> str:
+    """Return the first part of a path, which names what is asked for; what follows may be an id, others are noise."""
+    first = scope["path"].lstrip("/").partition("/")[0]
+    return f"/{first}" if first in _ROUTES else "/other"
+
+
+def _method_of(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "_OTHER"

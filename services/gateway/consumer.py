@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 
 from museed.social.v1 import events_pb2, feed_pb2, people_events_pb2
 from services.chassis.bus import PEOPLE_EVENTS, SOCIAL_EVENTS, Bus, LogEntry, LogPosition, read_log
+from services.chassis.telemetry import tracing
 from services.chassis.tokens import Revocations
 from services.gateway.live.cursors import Place
 from services.gateway.live.hub import MOST_KEPT
@@ -73,6 +74,7 @@ class Streams:
     async def _read(self, bus: Bus, stream: str, messages_back: int, *, is_kept: bool) -> None:
         """Read a stream; the hub's place is the one in that whose items are kept."""
         is_first = True
+        was_caught_up = False
         async for batch in read_log(bus, stream, f"{_PREFIX}*", await _start(bus, stream, messages_back)):
             self._hub.hear(stream)
             epoch = round(batch.position.created_at.timestamp() * 1_000_000)
@@ -80,7 +82,9 @@ class Streams:
                 self._hub.begin(Place(epoch, batch.position.sequence))
             is_first = False
             for entry in batch.entries:
-                self.tell(entry)
+                with entry.span(stream) if was_caught_up else tracing.NOTHING:
+                    self.tell(entry)
+            was_caught_up = batch.is_caught_up
             if is_kept:
                 self._hub.reach(Place(epoch, batch.position.sequence), is_caught_up=batch.is_caught_up)
 

@@ -16,6 +16,7 @@ from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets, bucket_key
 from services.gateway.clients import Upstream
 from services.gateway.cookies import Browser
+from services.gateway.counts import GatewayCounts
 from services.gateway.execution import Selections
 from services.gateway.live.live import Live
 from services.gateway.loaders import Loaders
@@ -60,6 +61,7 @@ class Parts:
     budgets: Budgets
     trusted: TrustedDocuments
     transcoder: Transcoder
+    counts: GatewayCounts = field(default_factory=GatewayCounts)
 
 
 @dataclass

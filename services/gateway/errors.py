@@ -45,6 +45,7 @@ _HTTP_STATUS_BY_REASON = {
     "UPLOAD_CHUNK_TOO_LARGE": 413,
     "UPLOAD_CHECKSUM_MISMATCH": 460,
 }
+_OURS = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL})
 # Names of upstream request fields that GraphQL calls otherwise.
 _RENAMED = {"page_size": "first", "page_token": "after"}
 # How graphql-core words its own bounds; a test holds them.
@@ -106,6 +107,14 @@ def masked(error: BaseException, **where: object) -> Internal:
     """Log an error that nobody expected, and return what a client may see of it."""
     logger.error("unexpected_error", exc_info=error, extra=where)
     return Internal(f"internal error, its id is {telemetry.request_id()}")
+
+
+def is_ours(error: GraphQLError) -> bool:
+    """Say whether something of ours is broken, away or too slow, and not the operation or its sender at fault."""
+    cause = error.original_error
+    if isinstance(cause, DomainError):
+        return cause.code in _OURS
+    return not (isinstance(error, GraphQLSyntaxError) or cause is None or isinstance(cause, GraphQLError))
 
 
 def present(error: GraphQLError, *, with_suggestions: bool = True) -> None:

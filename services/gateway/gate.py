@@ -1,5 +1,6 @@
 """Who sends an operation and at what cost, known before it runs; what it did cost, told afterwards."""
 
+import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from services.chassis.server import limit_time
 from services.gateway.budget import bucket_key
 from services.gateway.context import RequestContext
 from services.gateway.cost import Cost, answer_cost, measure_cost, points
-from services.gateway.errors import present
+from services.gateway.errors import is_ours, present
 from services.gateway.execution import Selections
 from services.gateway.known import Known
 from services.gateway.limits import (
@@ -70,6 +71,8 @@ class GatewaySchema(Schema):
             if isinstance(error.original_error, (CannotGetOperationTypeError, MissingQueryError)):
                 error.original_error = _operation_unknown()  # Strawberry's own, of an operation over a socket
             present(error, with_suggestions=is_explorable)
+            if isinstance(context, RequestContext) and error.extensions is not None:
+                context.parts.counts.told(error.extensions["code"], error.extensions["reason"])
 
     def _get_custom_context_kwargs(
         self, operation_extensions: dict[str, Any] | None = None, *, sync: bool = False
@@ -106,14 +109,17 @@ class DocumentGate(SchemaExtension):
         self._refusal: DomainError | None = None
         self._bill: Bill | None = None
         self._cost = 0
+        self._kind: str | None = None
 
     def on_operation(self) -> Generator[None, None, None]:
         """Give the operation a context of its own."""
-        execution = self.execution_context
+        execution, began = self.execution_context, time.monotonic()
         execution.context = self._context.for_operation()
         # Strawberry's type knows only one of graphql-core's bounds.
         cast(dict[str, Any], execution.parse_options).update(PARSE_OPTIONS)
         yield
+        if self._kind is not None:
+            self._context.parts.counts.ran(self._kind, self._outcome(), time.monotonic() - began)
 
     def on_parse(self) -> Generator[None, None, None]:
         """Take the document from before, where there is one; what must not be run is not even read."""
@@ -216,11 +222,19 @@ class DocumentGate(SchemaExtension):
             return error
         return self._context.parts.trusted.refusal(query)
 
+    def _outcome(self) -> str:
+        """Return "ok", or by the worst of its errors whether it was "refused" or "failed"."""
+        result = self.execution_context.result
+        errors = self.execution_context.pre_execution_errors or (None if result is None else result.errors)
+        return "ok" if not errors else "failed" if any(map(is_ours, errors)) else "refused"
+
     async def _admit(self, document: DocumentNode) -> OperationDefinitionNode:
         # Where nothing is named, Strawberry's public `operation_name` is the first of several; GraphQL wants an error.
         operation = get_operation_ast(document, self.execution_context._provided_operation_name)
         if operation is None:
             raise _operation_unknown()
+        if operation.operation is not OperationType.SUBSCRIPTION:  # which lives for hours
+            self._kind = operation.operation.value
         if operation.operation is not OperationType.SUBSCRIPTION:
             limit_time(self._context.parts.settings.request_timeout_s)
         elif not self._context.is_socket:
@@ -253,6 +267,7 @@ class DocumentGate(SchemaExtension):
                 limit=MAX_COST,
             )
         self._cost = cost.points
+        self._context.parts.counts.cost(cost.points)
         self._context.parts.budgets.times.check(bucket_key())
         self._bill = Bill(cost, bucket_key(), operation.operation is OperationType.SUBSCRIPTION)
         # Reading a document that is not known takes its fields as well, and is not told as a cost of the operation.

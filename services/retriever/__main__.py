@@ -33,6 +33,7 @@ from services.retriever.servicer.profile_servicer import ProfileServicer
 from services.retriever.servicer.reference_servicer import ReferenceServicer
 from services.retriever.servicer.servicer import Servicer
 from services.retriever.settings import RetrieverSettings
+from services.retriever.timing import SearchMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,12 @@ class Retriever:
 
         open_milvus = in_milvus if chosen.engine == "milvus" else None
 
+        searches = SearchMetrics()
+        if metrics.registry is not None:
+            from services.retriever.metrics import CountedSearches  # nobody else needs the library
+
+            searches = CountedSearches(metrics.registry)
+
         def make(encoder_id: str, on_ready: Callable[[bool], Awaitable[None]]) -> Collection:
             return Collection(
                 encoder_id,
@@ -90,6 +97,7 @@ class Retriever:
                 choice,
                 chosen.search_threads,
                 open_milvus,
+                searches,
             )
 
         drop = functools.partial(drop_retired, chosen.snapshot_folder)

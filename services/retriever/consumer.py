@@ -16,6 +16,7 @@ from museed.social.v1 import catalog_pb2, events_pb2
 from services.chassis import vectors
 from services.chassis.bus import VECTORS, Bus, LogBatch, LogEntry, read_log, vector_subject
 from services.chassis.errors import DomainError, InvalidArgument
+from services.chassis.telemetry import tracing
 from services.retriever.errors import EngineUnavailable
 from services.retriever.index.index import TrackIndex
 from services.retriever.live.live import LiveIndex
@@ -126,9 +127,13 @@ class LogConsumer:
             changes += 1
             index.clear()
             self.touched.note_all()
+        # While all of a log is read, or read again, what caused its messages is long over.
+        is_news = self._live.is_caught_up and not batch.is_reset
         for entry in batch.entries:
             try:
-                if apply_entry(index, entry):
+                with entry.span(VECTORS) if is_news else tracing.NOTHING:
+                    is_changed = apply_entry(index, entry)
+                if is_changed:
                     changes += 1
                     self.touched.note(entry.subject.rsplit(".", 1)[-1])
             except EngineUnavailable:

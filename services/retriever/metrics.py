@@ -7,11 +7,13 @@ code.
 import time
 from collections.abc import Iterable, Iterator
 
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from services.retriever.live.collection import Collection, Collections
 from services.retriever.live.snapshots import SnapshotKeeper
+from services.retriever.timing import SearchMetrics
 
 _GAUGES = {
     "serving": "Whether calls that name no encoder are answered from this one's index.",
@@ -23,6 +25,17 @@ _GAUGES = {
     "snapshot_age_seconds": "Seconds since the last snapshot was written by this process.",
     "merging": "Whether the next base is being made.",
 }
+_SIZES = {
+    "tracks": "Tracks that can be found.",
+    "delta_tracks": "Tracks of these that came since the base was made, and are compared exactly.",
+    "tombstones": "Tracks of the base that are gone.",
+    "memory_bytes": "Bytes in memory that are searched.",
+    "mapped_bytes": "Bytes of the vectors that are mapped from a file.",
+}
+_GAUGES |= _SIZES
+# From a search of a small index to a playlist of a large one.
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_QUESTIONS = (1, 2, 4, 8, 16, 32, 64, 128)
 _COUNTERS = {
     "changes": "Tracks that were added, changed or removed.",
     "merges": "Bases that were made.",
@@ -69,6 +82,37 @@ class IndexCollector(Collector):
         yield from (*gauges.values(), *counters.values(), refused)
 
 
+class CountedSearches(SearchMetrics):
+    """Counts into a registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"museed_retriever_{name}", text, labels, buckets=buckets, registry=registry)
+
+        self._wait = histogram(
+            "wait_seconds", "How long a search, or a playlist and the like, waited for the index.", _SECONDS, "work"
+        )
+        self._work = histogram(
+            "work_seconds",
+            "How long the index worked: on searches that came together, on one playlist.",
+            _SECONDS,
+            "work",
+        )
+        self._questions = histogram("joined_searches", "Searches that were answered together.", _QUESTIONS)
+
+    def searched(self, questions: int, wait_seconds: float, seconds: float) -> None:
+        """Count what was answered together."""
+        if questions:
+            self._questions.observe(questions)
+            self._wait.labels("search").observe(wait_seconds)
+            self._work.labels("search").observe(seconds)
+
+    def composed(self, wait_seconds: float, seconds: float) -> None:
+        """Count what takes long."""
+        self._wait.labels("compose").observe(wait_seconds)
+        self._work.labels("compose").observe(seconds)
+
+
 def _numbers(collection: Collection) -> dict[str, float]:
     now = time.monotonic()
     live, consumer, keeper, merger = collection.live, collection.consumer, collection.keeper, collection.merger
@@ -78,6 +122,7 @@ def _numbers(collection: Collection) -> dict[str, float]:
         "merging": live.is_merging,
         "changes": live.change_count,
         "merges": live.merge_count,
+        **live.sizes,
     }
     if consumer.heard_at is not None:
         found["log_silent_seconds"] = now - consumer.heard_at

@@ -21,6 +21,7 @@ from deploy.local import account
 from deploy.local.client import Credentials, GatewayClient
 from deploy.local.ingest import IngestProgress, IngestReport, ingest_folder
 from deploy.local.state import State
+from tests.e2e.spans import Spans, collected
 from tests.e2e.waiting import PATIENCE_S
 
 MUSEED = Path(sysconfig.get_path("scripts")) / "museed"
@@ -42,15 +43,18 @@ class Silent:
 class RunningMesh:
     """`museed up` in a folder. A test may kill what it likes of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, observed: "Spans | None" = None) -> None:
         self.folder = folder
+        self.observed = observed
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        ports = {f"MUSEED_{name}_PORT": "0" for name in ("GATEWAY", "SOCIAL", "EMBEDDER", "RETRIEVER", "NATS")}
+        names = ["GATEWAY", "SOCIAL", "EMBEDDER", "RETRIEVER", "NATS", *(["METRICS"] if self.observed else [])]
+        ports = {f"MUSEED_{name}_PORT": "0" for name in names}
+        watched = ["--observe", self.observed.address] if self.observed else []
         with (self.folder.parent / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [MUSEED, "up", "--state", self.folder], env={**os.environ, **ports}, stdout=log, stderr=log
+                [MUSEED, "up", "--state", self.folder, *watched], env={**os.environ, **ports}, stdout=log, stderr=log
             )
         deadline = time.monotonic() + PATIENCE_S
         while not self.is_ready():
@@ -167,9 +171,16 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mesh(memory_folder: Path, library: Path) -> Iterator[RunningMesh]:
-    """A mesh that holds the library; tests add to it and break nothing of it."""
-    running = RunningMesh(folder_of_a_mesh(memory_folder))
+def spans() -> Iterator[Spans]:
+    """A collector of spans, as an operator has one."""
+    with collected() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def mesh(memory_folder: Path, library: Path, spans: Spans) -> Iterator[RunningMesh]:
+    """A mesh that holds the library, and is observed; tests add to it and break nothing of it."""
+    running = RunningMesh(folder_of_a_mesh(memory_folder), spans)
     running.start()
     running.ingest(library)
     yield running

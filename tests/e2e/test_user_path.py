@@ -257,7 +257,7 @@ def test_dead_letter_is_shown_with_its_track_and_replayed(mesh: RunningMesh) -> 
     status = run(mesh, "status")
     assert "No message was set aside as a dead letter." in status
     assert re.search(rf"EMBED_WORK .* embedder-{encoder_id} +│ +0 │ +0", status)
-    assert "MUSEED_METRICS_PORT=7490" in status
+    assert re.search(r"metrics of embedder: http://127\.0\.0\.1:\d+/metrics", status)
 
 
 def test_brackets_in_titles_are_only_brackets(mesh: RunningMesh, tmp_path: Path) -> None:

@@ -182,7 +182,8 @@ class WorkConsumer:
         )
         telemetry.begin_request(headers.get(telemetry.REQUEST_ID_HEADER))
         began = time.monotonic()
-        self._bus.metrics.delivered(self._stream, is_repeated=delivery.attempt > 1)
+        waited_s = (datetime.now(UTC) - message.metadata.timestamp).total_seconds()
+        self._bus.metrics.delivered(self._stream, is_repeated=delivery.attempt > 1, waited_s=waited_s)
         outcome = "cancelled"
         try:
             with self._span(delivery, headers) as span:

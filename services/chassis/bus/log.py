@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from services.chassis.bus.cancellation import raise_if_cancelled
 from services.chassis.bus.connection import Bus
+from services.chassis.telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +40,24 @@ class LogPosition:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One message; an empty payload is a tombstone."""
+    """One message; an empty payload is a tombstone. `traceparent` tells the span that published it, where one did."""
 
     subject: str
     sequence: int
     payload: bytes
+    traceparent: str = ""
+
+    def span(self, stream: str) -> tracing.Span:
+        """Begin the span of working it off, part of the trace that caused it; of one that tells none, nothing."""
+        if not (self.traceparent and tracing.is_on()):
+            return tracing.NOTHING
+        return tracing.span(
+            f"process {stream}",
+            tracing.Kind.CONSUMER,
+            parent={tracing.TRACE_HEADERS[0]: self.traceparent},
+            messaging__system="nats",
+            messaging__destination__name=stream,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +191,8 @@ class _Consumer:
             self._has_gap = True
         if self._has_gap:
             return
-        entry = LogEntry(message.subject, metadata.sequence.stream, message.data)
+        traceparent = (message.headers or {}).get(tracing.TRACE_HEADERS[0], "") if tracing.is_on() else ""
+        entry = LogEntry(message.subject, metadata.sequence.stream, message.data, traceparent)
         self._queue.put_nowait((entry, metadata.num_pending))
         self._count(+1, entry)
         await self._has_room.wait()

@@ -33,8 +33,8 @@ class BusMetrics:
     def published(self, stream: str, outcome: str) -> None:
         """Count a message that was "stored", was a "duplicate", or was "unconfirmed"."""
 
-    def delivered(self, stream: str, *, is_repeated: bool) -> None:
-        """Count a message that came into the hands of its handler."""
+    def delivered(self, stream: str, *, is_repeated: bool, waited_s: float = 0.0) -> None:
+        """Count a message that came into the hands of its handler, so long after it was stored."""
 
     def handled(self, stream: str, outcome: str, seconds: float) -> None:
         """Count the end of a delivery: "acked", "ack_failed", "retried", "dead_lettered" or "cancelled"."""

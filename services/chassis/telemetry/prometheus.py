@@ -16,6 +16,8 @@ from services.chassis.telemetry.metrics import BusMetrics, LoopMetrics, RpcMetri
 _RPC_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 # From an event that is one row to a file of two hours.
 _HANDLE_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+# From a bell to work of a large ingest.
+_WAIT_SECONDS = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0)
 # A loop that is 50 ms late is one that something blocks.
 _LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
@@ -84,6 +86,13 @@ class CountedMessages(BusMetrics):
         self._in_flight = Gauge(
             "museed_bus_in_flight", "Messages in the hands of a handler.", ["stream"], registry=registry
         )
+        self._waits = Histogram(
+            "museed_bus_wait_seconds",
+            "Seconds from when a message was stored until it came to a handler for the first time.",
+            ["stream"],
+            buckets=_WAIT_SECONDS,
+            registry=registry,
+        )
         self._seconds = Histogram(
             "museed_bus_handle_seconds",
             "Seconds from a delivery to its end.",
@@ -96,12 +105,14 @@ class CountedMessages(BusMetrics):
         """Count a message that was published."""
         self._published.labels(stream, outcome).inc()
 
-    def delivered(self, stream: str, *, is_repeated: bool) -> None:
-        """Count a message that came."""
+    def delivered(self, stream: str, *, is_repeated: bool, waited_s: float = 0.0) -> None:
+        """Count a message that came; how long it waited, the first time."""
         self._deliveries.labels(stream).inc()
         self._in_flight.labels(stream).inc()
         if is_repeated:
             self._redeliveries.labels(stream).inc()
+        else:
+            self._waits.labels(stream).observe(max(0.0, waited_s))
 
     def handled(self, stream: str, outcome: str, seconds: float) -> None:
         """Count the end of a delivery."""

@@ -195,6 +195,13 @@ def span(
     return Span(_tracer.begin(name, kind, chosen, links, _named(attributes), None))
 
 
+def part(name: str, **attributes: Attribute) -> Span:
+    """Begin a span of what is only ever done for something else: where no span is current, nothing is recorded."""
+    if _tracer is None or (current := _current.get()) is None:
+        return NOTHING
+    return Span(_tracer.begin(name, Kind.INTERNAL, current, (), _named(attributes), None))
+
+
 def record(name: str, seconds: float, *, parent: Headers | None = None, **attributes: Attribute) -> None:
     """Record a span that ends now and took some seconds; see `span`."""
     if _tracer is None:

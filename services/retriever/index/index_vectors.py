@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from services.chassis.telemetry import tracing
 from services.retriever.index.base_file import StoredBase
 from services.retriever.index.delta import Delta
 from services.retriever.index.kinds import is_half
@@ -75,8 +76,9 @@ class IndexVectors:
         Returns:
             Labels and cosines of each query, in no order.
         """
-        in_base = self._search_base(queries, k, permitted[: self.base_count])
-        in_delta = self._search_delta(queries, k, permitted[self.base_count :])
+        with tracing.part("faiss", museed__queries=len(queries), museed__k=k, museed__kind=self.kind):
+            in_base = self._search_base(queries, k, permitted[: self.base_count])
+            in_delta = self._search_delta(queries, k, permitted[self.base_count :])
         return [self._best(base, delta, k) for base, delta in zip(in_base, in_delta, strict=True)]
 
     def _best(self, base: Candidates, delta: Candidates, k: int) -> tuple[Labels, Float32Array]:

@@ -20,6 +20,7 @@ from services.retriever.live.snapshot_folder import SnapshotFolder
 from services.retriever.live.snapshots import SnapshotKeeper
 from services.retriever.milvus.milvus_engine import MilvusIndex
 from services.retriever.milvus.milvus_keeper import MilvusKeeper
+from services.retriever.timing import SearchMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Collection:
         choice: Which kind of index to make.
         thread_count: Threads that one search may use.
         open_milvus: Opens the index of an encoder in Milvus; None keeps it in this process.
+        metrics: Told how long searches take; None tells nobody.
     """
 
     def __init__(
@@ -50,20 +52,21 @@ class Collection:
         choice: IndexChoice | None = None,
         thread_count: int = 1,
         open_milvus: Callable[[str], MilvusIndex] | None = None,
+        metrics: SearchMetrics | None = None,
     ) -> None:
         choice = choice if choice is not None else IndexChoice()
         self.encoder_id = encoder_id
         self.keeper: SnapshotKeeper | MilvusKeeper
         self.merger: Merger | None = None
         if open_milvus is None:
-            self.live = LiveIndex(TrackIndex(encoder_id, choice), thread_count)
+            self.live = LiveIndex(TrackIndex(encoder_id, choice), thread_count, metrics=metrics)
             files = SnapshotFolder(folder, encoder_id, choice)
             self.keeper = SnapshotKeeper(self.live, files, after_changes, interval_s)
             self.merger = Merger(self.live, files, choice)
         else:
             index = open_milvus(encoder_id)
             # Merges and snapshots need a TrackIndex, and there are none; calls and the log ask for what both have.
-            self.live = LiveIndex(cast(TrackIndex, index), thread_count, is_shared=False)
+            self.live = LiveIndex(cast(TrackIndex, index), thread_count, is_shared=False, metrics=metrics)
             self.keeper = MilvusKeeper(self.live, index, after_changes, interval_s)
         self.consumer = LogConsumer(self.live, on_ready)
 

@@ -1,12 +1,15 @@
 """Answers questions that came together with one search, and each of them by itself where it has a filter."""
 
+import time
 from asyncio import Future
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from services.chassis.telemetry import tracing
 from services.retriever.index.index import TrackIndex
 from services.retriever.index.ranked import Ranked
 from services.retriever.library import Nearest, NearestIds, Wanted
@@ -88,11 +91,13 @@ class Asked(NamedTuple):
         ask: Says what is asked.
         work: Makes of the answer what `answer` gets.
         answer: Belongs to the event loop.
+        trace: Headers of the span for which it is asked.
     """
 
     ask: Callable[[TrackIndex], Question]
     work: Callable[[AnsweredLibrary], Any]
     answer: "Future[Any]"
+    trace: tracing.Headers = MappingProxyType({})
 
 
 def answer_all(index: TrackIndex, asked: Sequence[Asked]) -> Iterator[Callable[[], None]]:
@@ -110,7 +115,13 @@ def answer_all(index: TrackIndex, asked: Sequence[Asked]) -> Iterator[Callable[[
             questions.append((each, each.ask(index)))
         except Exception as error:  # whatever it is, it belongs to who asked
             told.append(_refusal(each.answer, error))
+    began = time.monotonic()
     together = _together(index, [question for _, question in questions])
+    seconds = time.monotonic() - began
+    for place in together:
+        if trace := questions[place][0].trace:
+            # Of each of them as long as for all: nobody's answer came before.
+            tracing.record("faiss", seconds, parent=trace, museed__queries=len(together))
     told += [_answered(index, *questions[place], found) for place, found in together.items()]
 
     def tell_all() -> None:
@@ -126,7 +137,8 @@ def answer_all(index: TrackIndex, asked: Sequence[Asked]) -> Iterator[Callable[[
 def _answered(index: TrackIndex, asked: Asked, question: Question, found: Ranked | None) -> Callable[[], None]:
     """Do the work of one who asks; return what tells the result."""
     try:
-        value = asked.work(AnsweredLibrary(index, question, found))
+        with tracing.within(asked.trace):
+            value = asked.work(AnsweredLibrary(index, question, found))
     except Exception as error:
         return _refusal(asked.answer, error)
     return lambda: None if asked.answer.cancelled() else asked.answer.set_result(value)

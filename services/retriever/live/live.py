@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +11,13 @@ from typing import TypeVar
 
 from services.chassis.bus import LogPosition
 from services.chassis.places import Places
+from services.chassis.telemetry import tracing
 from services.retriever.errors import IndexBehind, IndexLoading
 from services.retriever.index.index import TrackIndex
 from services.retriever.index.merging import Merged
 from services.retriever.live.joining import AnsweredLibrary, Asked, Question, answer_all
 from services.retriever.live.threads import use_in_this_thread
+from services.retriever.timing import SearchMetrics
 
 T = TypeVar("T")
 
@@ -37,10 +40,19 @@ class LiveIndex:
         index: Given away: nobody else may use it any more.
         thread_count: Threads that one search may use.
         is_shared: Whether two threads may read the index at a time; else one thread does everything.
+        metrics: Told how long searches and playlists wait and take; None tells nobody.
     """
 
-    def __init__(self, index: TrackIndex, thread_count: int = 1, *, is_shared: bool = True) -> None:
+    def __init__(
+        self,
+        index: TrackIndex,
+        thread_count: int = 1,
+        *,
+        is_shared: bool = True,
+        metrics: SearchMetrics | None = None,
+    ) -> None:
         self._index = index
+        self._metrics = metrics or SearchMetrics()
         self._thread = _thread("retriever-index", thread_count)
         self._playlist_thread = _thread("retriever-playlists", thread_count) if is_shared else self._thread
         # Whoever composes holds the second; whoever waits for it to change the index holds the first, and is next.
@@ -56,6 +68,18 @@ class LiveIndex:
         self.merge_count = 0
         self.is_merging = False
         self.is_merge_due = False
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return how large the index is, by what is counted; for any thread, which reads single numbers."""
+        index = self._index
+        return {
+            "tracks": len(index),
+            "delta_tracks": index.delta_count,
+            "tombstones": index.tombstone_count,
+            "memory_bytes": index.memory_bytes,
+            "mapped_bytes": index.mapped_bytes,
+        }
 
     async def run(self, work: Callable[[TrackIndex], T]) -> T:
         """Do work with the index on its thread; not begun yet, it is dropped when the caller is cancelled."""
@@ -89,14 +113,20 @@ class LiveIndex:
         """
         await self._wait_for(wanted, timeout_s)
 
+        asked_at, trace = time.monotonic(), tracing.headers()
+
         def guarded() -> T:
             with self._turn:
                 self._unchanged.acquire()
+            began = time.monotonic()
             try:
                 self._check(wanted)
-                return work(self._index)
+                with tracing.within(trace), tracing.part("compose") as span:
+                    span.note(museed__waited_s=round(began - asked_at, 6))
+                    return work(self._index)
             finally:
                 self._unchanged.release()
+                self._metrics.composed(began - asked_at, time.monotonic() - began)
 
         with self._compositions.take():
             return await asyncio.get_running_loop().run_in_executor(self._playlist_thread, guarded)
@@ -128,14 +158,15 @@ class LiveIndex:
             self._check(wanted)
             return ask(index)
 
-        self._asked.append(Asked(guarded, work, answer))
+        asked_at = time.monotonic()
+        self._asked.append(Asked(guarded, work, answer, tracing.headers()))
         # Whatever else comes until the thread is free goes along.
         if len(self._asked) == 1:
-            self._thread.submit(self._answer, loop)
+            self._thread.submit(self._answer, loop, asked_at)
         return await answer
 
-    def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
-        asked = []
+    def _answer(self, loop: asyncio.AbstractEventLoop, asked_at: float) -> None:
+        asked, began = [], time.monotonic()
         while self._asked:
             asked.append(self._asked.popleft())
         if not asked:
@@ -145,6 +176,7 @@ class LiveIndex:
                 loop.call_soon_threadsafe(tell)
         except Exception as error:  # of the search that they share: nobody may wait for ever
             loop.call_soon_threadsafe(_refuse_all, asked, error)
+        self._metrics.searched(len(asked), began - asked_at, time.monotonic() - began)
 
     async def _wait_for(self, wanted: LogPosition | None, timeout_s: float) -> None:
         if self._has_reached(wanted):

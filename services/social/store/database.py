@@ -12,6 +12,7 @@ SHARE on users and playlists, which FOR NO KEY UPDATE lets pass and FOR UPDATE w
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Self, TypeAlias
 
@@ -55,6 +56,7 @@ class Database:
         pool: Made by `connect`.
         on_commit: Called after every transaction that committed.
         replica: Pool of a database that follows the first; None reads everything from the first.
+        on_acquired: Told how many seconds each connection was waited for.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class Database:
         pool: "asyncpg.Pool[asyncpg.Record]",
         on_commit: Callable[[], None],
         replica: "asyncpg.Pool[asyncpg.Record] | None" = None,
+        on_acquired: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._pool = pool
+        self._on_acquired = on_acquired
         self._on_commit = on_commit
         self._replica = replica
 
@@ -76,6 +80,7 @@ class Database:
         statement_timeout_ms: int,
         on_commit: Callable[[], None] = lambda: None,
         replica_url: str = "",
+        on_acquired: Callable[[float], None] = lambda _: None,
     ) -> Self:
         """Open a pool.
 
@@ -85,6 +90,7 @@ class Database:
             statement_timeout_ms: Of each statement.
             on_commit: Called after every transaction that committed.
             replica_url: Of a database that follows the first, and need not be there yet; empty where there is none.
+            on_acquired: Told how many seconds each connection was waited for.
 
         Raises:
             DatabaseUnavailable: The server cannot be reached.
@@ -95,7 +101,29 @@ class Database:
         if replica_url:
             read_only = {"default_transaction_read_only": "on"}
             replica = await _open_pool(replica_url, 0, size, statement_timeout_ms, read_only)
-        return cls(pool, on_commit, replica)
+        return cls(pool, on_commit, replica, on_acquired)
+
+    @property
+    def connections_in_use(self) -> int:
+        """How many connections are borrowed now, those of the replica included."""
+        return sum(pool.get_size() - pool.get_idle_size() for pool in self._pools)
+
+    @property
+    def most_connections(self) -> int:
+        """How many there may be."""
+        return sum(pool.get_max_size() for pool in self._pools)
+
+    @property
+    def _pools(self) -> "list[asyncpg.Pool[asyncpg.Record]]":
+        return [self._pool] if self._replica is None else [self._pool, self._replica]
+
+    @contextlib.asynccontextmanager
+    async def _borrowed(self, pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[Connection]:
+        began = time.monotonic()
+        with telling_errors():
+            async with pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
+                self._on_acquired(time.monotonic() - began)
+                yield connection
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -105,9 +133,8 @@ class Database:
             DatabaseUnavailable: No connection in time, or it was lost; what it did last may be done.
             Aborted: Another transaction came between.
         """
-        with telling_errors():
-            async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
-                yield connection
+        async with self._borrowed(self._pool) as connection:
+            yield connection
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
@@ -119,9 +146,8 @@ class Database:
             DatabaseUnavailable: No connection in time, or it was lost.
             Aborted: The replica called the statement off, to keep up with the first.
         """
-        with telling_errors():
-            async with (self._replica or self._pool).acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
-                yield connection
+        async with self._borrowed(self._replica or self._pool) as connection:
+            yield connection
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -150,8 +176,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection, after at most 5 s for those in use."""
-        pools = [self._pool] if self._replica is None else [self._pool, self._replica]
-        await asyncio.gather(*(_close_pool(pool) for pool in pools))
+        await asyncio.gather(*(_close_pool(pool) for pool in self._pools))
 
 
 async def execute_long(connection: Connection, statement: str, *args: object) -> None:

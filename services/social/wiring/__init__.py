@@ -8,6 +8,7 @@ from services.social.wiring import (
     catalogue,
     counts,
     encoders,
+    figures,
     ingest,
     jobs,
     people,
@@ -33,4 +34,5 @@ PARTS: list[Callable[[Tools], Wired]] = [
     taste.wire,
     work.wire,
     encoders.wire,
+    figures.wire,
 ]

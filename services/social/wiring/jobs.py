@@ -34,7 +34,7 @@ def wire(tools: Tools) -> Wired:
     concurrency = settings.generation_concurrency
     of_person = max(1, concurrency // 2)
     bounds = WorkerBounds(concurrency, settings.job_lease_s, settings.job_give_up_s, of_person)
-    worker = Worker(tools.background, tools.job_kinds, nudges.ended, nudges.due, bounds, tools.clock)
+    worker = Worker(tools.background, tools.job_kinds, nudges.ended, nudges.due, bounds, tools.clock, tools.counts)
     desk = JobDesk(tools.database, nudges.ended, nudges.due, settings.open_jobs_per_user, tools.clock)
     scheduler = Scheduler(tools.background, nudges.due, tools.clock)
     search = ReferenceSearch(tools.database, tools.references, tools.clock)

@@ -13,6 +13,7 @@ from services.social.domain.jobs import Kind
 from services.social.domain.passwords import PasswordHasher
 from services.social.domain.tokens import TokenIssuer
 from services.social.embedders import Embedders
+from services.social.metrics import SocialMetrics
 from services.social.reference_client import ReferenceClient
 from services.social.settings import SocialSettings
 from services.social.store.database import Database
@@ -70,6 +71,7 @@ class Tools:
         door: To NATS, once that can be reached.
         clock: Time of day.
         monotonic: Seconds that only rise.
+        counts: Of what social does.
         job_kinds: Of all parts, from when they are all wired.
     """
 
@@ -90,6 +92,7 @@ class Tools:
     door: BusDoor
     clock: Callable[[], datetime] = now
     monotonic: Callable[[], float] = time.monotonic
+    counts: SocialMetrics = field(default_factory=SocialMetrics)
     job_kinds: dict[Kind, JobKind] = field(default_factory=dict)
 
 

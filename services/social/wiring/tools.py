@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
@@ -14,6 +15,7 @@ from services.social.domain.passwords import PasswordHasher
 from services.social.domain.tokens import TokenIssuer, new_signing_key
 from services.social.embedders import EmbedderClient, Embedders, connect_embedder
 from services.social.errors import DatabaseUnavailable
+from services.social.metrics import social_metrics
 from services.social.reference_client import ReferenceClient, connect_references
 from services.social.settings import SocialSettings
 from services.social.store import accounts
@@ -37,7 +39,7 @@ async def opened(settings: SocialSettings, bus_settings: BusSettings, metrics: M
         The tools.
     """
     async with contextlib.AsyncExitStack() as stack:
-        nudges = Nudges()
+        nudges, counts = Nudges(), social_metrics(metrics.registry)
         url, timeout_ms = settings.database_url.get_secret_value(), settings.statement_timeout_ms
         database = await _once_there(
             lambda: Database.connect(
@@ -46,6 +48,7 @@ async def opened(settings: SocialSettings, bus_settings: BusSettings, metrics: M
                 statement_timeout_ms=timeout_ms,
                 on_commit=nudges.committed.ring,
                 replica_url=settings.database_replica_url.get_secret_value(),
+                on_acquired=functools.partial(counts.waited, "requests"),
             )
         )
         stack.push_async_callback(database.close)
@@ -55,9 +58,11 @@ async def opened(settings: SocialSettings, bus_settings: BusSettings, metrics: M
                 size=settings.background_pool_size,
                 statement_timeout_ms=timeout_ms,
                 on_commit=nudges.committed.ring,
+                on_acquired=functools.partial(counts.waited, "background"),
             )
         )
         stack.push_async_callback(background.close)
+        counts.watch({"requests": database, "background": background})
         issuer = await _once_there(lambda: _issuer(database))
         addresses = filter(None, (settings.embedder_address, settings.second_embedder_address))
         channels = [await stack.enter_async_context(connect_embedder(address)) for address in addresses]
@@ -85,6 +90,7 @@ async def opened(settings: SocialSettings, bus_settings: BusSettings, metrics: M
             references=references,
             switch=EncoderSwitch(background, embedders, retriever, nudges.begun, bells=nudges.ended),
             door=BusDoor(),
+            counts=counts,
         )
 
 

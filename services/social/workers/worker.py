@@ -17,6 +17,7 @@ from services.chassis.errors import DomainError, Internal
 from services.chassis.telemetry import tracing
 from services.social.domain.ids import JobId
 from services.social.domain.jobs import MOST_LOST_WORKERS, Job, Kind, backoff_s, is_given_up, is_transient
+from services.social.metrics import SocialMetrics
 from services.social.store import accounts, job_timings, jobs
 from services.social.store.database import Database
 from services.social.workers.background import Bells, Nudge, raise_if_cancelled, repeat
@@ -56,6 +57,7 @@ class Worker:
         nudge: Rung when a job is due now, instead of looking every 0.5 s.
         bounds: How much to take on.
         clock: Time of day.
+        metrics: Told of every end; None tells nobody.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Worker:
         nudge: Nudge,
         bounds: WorkerBounds,
         clock: Callable[[], datetime],
+        metrics: SocialMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or SocialMetrics()
         self._database = database
         self._kinds = kinds
         self._bells = bells
@@ -155,7 +159,7 @@ class Worker:
         await self._kinds[job.kind].run(job, progress)
         if not progress.has_succeeded:
             raise Internal(f"{job.kind} left its job without an end")
-        self._bells.ring(job.job_id)
+        self._tell_end(job, "succeeded")
         try:
             async with self._database.connection() as connection:
                 await job_timings.add_timings(connection, job.kind, progress.stopwatch.timings_ms)
@@ -165,9 +169,9 @@ class Worker:
     async def _refuse(self, job: Job, error: DomainError) -> None:
         """Give a job back where trying again can help, else end it; where that fails, its lease runs out."""
         fields = {"job_id": job.job_id, "attempt": job.attempt, "reason": error.reason, "detail": error.message}
-        age_s = (self._clock() - job.created_at).total_seconds()
-        if is_transient(error) and not is_given_up(age_s, job.releases, self._bounds.give_up_s):
+        if is_transient(error) and not is_given_up(self._age_s(job), job.releases, self._bounds.give_up_s):
             logger.info("job_waits", extra=fields)
+            self._metrics.job_waits(job.kind, error.reason)
             await self._give_back(job, backoff_s(job.releases))
             return
         logger.info("job_failed", extra=fields)
@@ -189,4 +193,13 @@ class Worker:
             ended = await jobs.fail(connection, job, reason, message, self._clock())
             if ended is not None:
                 await tell_end(connection, ended, self._clock())
+        self._tell_end(job, "failed", reason)
+
+    def _tell_end(self, job: Job, outcome: str, reason: str = "") -> None:
         self._bells.ring(job.job_id)
+        self._metrics.job_ended(job.kind, outcome, reason, self._age_s(job))
+        fields = {"job_id": job.job_id, "kind": job.kind, "outcome": outcome}
+        logger.info("job_ended", extra=fields | ({"reason": reason} if reason else {}))
+
+    def _age_s(self, job: Job) -> float:
+        return (self._clock() - job.created_at).total_seconds()

@@ -316,6 +316,25 @@ async def test_trace_and_counts_go_through_nats(nats_server: NatsServer, bus: Bu
     assert count("handled_total", outcome="retried") == 1
     assert count("handled_total", outcome="acked") == 1
     assert count("in_flight") == 0
+    # Of the first delivery alone.
+    assert count("wait_seconds_count") == 1
+
+
+async def test_calls_for_a_request_have_a_log_line_and_what_processes_ask_by_themselves_has_none(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "services.chassis.telemetry.logs")
+    async with serving(lambda: None) as stub:
+        await stub.DescribeModel(REQUEST, timeout=30)
+    assert caplog.records == []
+    async with serving(raising(NotFound("no", reason="TRACK_NOT_FOUND"))) as stub:
+        request = (("museed-request-id", "one"),)
+        with pytest.raises(NotFound):
+            await stub.DescribeModel(REQUEST, timeout=30, metadata=request)
+    (line,) = [vars(record) for record in caplog.records if record.name == "services.chassis.telemetry.logs"]
+    told = {name: line[name] for name in ("msg", "method", "code", "reason")}
+    method = f"/{SERVICE}/DescribeModel"
+    assert told == {"msg": "rpc", "method": method, "code": "NOT_FOUND", "reason": "TRACK_NOT_FOUND"}
 
 
 async def test_spans_reach_a_collector_before_the_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -466,7 +466,7 @@ async def test_file_is_counted_and_traced_on_its_whole_way(rig: Rig, mesh: Mesh,
     (embedded,) = [span for span in spans.all() if span.name == "aggregate"]
     handled = next(span for span in spans.all() if span.name == "process EMBED_WORK" and is_child(embedded, span))
     inside = [span.name for span in spans.all() if is_child(span, handled)]
-    assert sorted(inside) == ["aggregate", "decode", "publish", *["queue_wait"] * 4, "store_windows"]
+    assert sorted(inside) == ["aggregate", "decode", *["model"] * 4, "publish", *["queue_wait"] * 4, "store_windows"]
     batches = [span for span in spans.all() if span.name == "batch"]
     assert all(span.parent is None for span in batches)
     linked = [link.context.span_id for span in batches for link in span.links]

@@ -22,6 +22,7 @@ from services.gateway.budget import Budgets
 from services.gateway.clients import Upstream
 from services.gateway.connections import has_come, server_config
 from services.gateway.context import Parts
+from services.gateway.counts import GatewayCounts
 from services.gateway.guard import Guard
 from services.gateway.health import Health
 from services.gateway.live.live import Live
@@ -83,7 +84,7 @@ class Gateway:
 
 @asynccontextmanager
 async def serving_gateway(
-    folder: Path, trusted: TrustedDocuments | None = None, **changes: Any
+    folder: Path, trusted: TrustedDocuments | None = None, counts: GatewayCounts | None = None, **changes: Any
 ) -> AsyncIterator[Gateway]:
     """Serve a gateway with other settings than the usual ones."""
     signer = TokenSigner()
@@ -112,6 +113,7 @@ async def serving_gateway(
             ),
             budgets=Budgets(settings.cost_capacity, settings.cost_refill_per_s),
             trusted=trusted or TrustedDocuments(),
+            counts=counts or GatewayCounts(),
         )
         health = Health(upstream)
         threads = ThreadPoolExecutor(4)

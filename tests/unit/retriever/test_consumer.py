@@ -15,12 +15,14 @@ from museed.social.v1 import catalog_pb2, events_pb2
 from services.chassis import vectors
 from services.chassis.bus import LogBatch, LogEntry, LogPosition, vector_subject
 from services.chassis.errors import InvalidArgument
+from services.chassis.telemetry import tracing
 from services.retriever.consumer import LogConsumer, apply_entry
 from services.retriever.filters import Interval, TrackFilter
 from services.retriever.index import track_records
 from services.retriever.index.index import TrackIndex
 from services.retriever.live.live import LiveIndex
 from services.retriever.tracks import Track
+from tests.fakes.spans import is_child, recorded_spans
 
 VECTOR = np.array([0.6, 0.8, 0], np.float32)
 
@@ -177,6 +179,28 @@ BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 def batch(*entries: LogEntry, is_reset: bool = False, is_caught_up: bool = True, pending: int = 0) -> LogBatch:
     position = LogPosition(BEGUN, entries[-1].sequence if entries else 0)
     return LogBatch(position, list(entries), is_reset, is_caught_up, pending)
+
+
+async def test_what_is_news_is_applied_in_the_trace_that_caused_it(live: LiveIndex) -> None:
+    async def on_ready(is_ready: bool) -> None: ...
+
+    consumer = LogConsumer(live, on_ready)
+    with recorded_spans() as spans:
+        with tracing.span("cause"):
+            cause = tracing.parent_header()
+
+        def entry(number: int, traceparent: str) -> LogEntry:
+            payload = message(f"t{number}").payload
+            return LogEntry(vector_subject("enc", f"t{number}"), number, payload, traceparent)
+
+        # A log that is read from its beginning, one that is not read to its end, what is news, what tells no trace.
+        await consumer._take(batch(entry(1, cause), is_reset=True, is_caught_up=False))
+        await consumer._take(batch(entry(2, cause)))
+        await consumer._take(batch(entry(3, cause), entry(4, "")))
+        await consumer._take(batch(entry(5, cause), is_reset=True))
+    applied = [span for span in spans.all() if span.name != "cause"]
+    assert [(span.name, is_child(span, spans.named("cause"))) for span in applied] == [("process VECTORS", True)]
+    assert await live.run(len) == 1
 
 
 async def test_searches_come_between_the_parts_of_a_batch(live: LiveIndex) -> None:

@@ -1,0 +1,1 @@
+"""Dashboards, objectives and alerts of a mesh, from which the Kubernetes component of that name is written."""

@@ -1,0 +1,81 @@
+"""What the processes export, by the very objects that count in them: names of samples and their labels."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.utils import floatToGoString
+
+from services.chassis.telemetry import prometheus as chassis
+from services.embedder.prometheus import CountedEmbedder
+from services.gateway.admission import Admission, Bounds
+from services.gateway.metrics import CountedGateway, GatewayCollector
+from services.gateway.sockets import OpenSockets
+from services.retriever.live.collection import Collection, Collections
+from services.retriever.metrics import CountedSearches, IndexCollector
+from services.social.metrics import Figures, Waiting
+from services.social.prometheus import CountedSocial
+from services.social.store.database import Database
+
+SERVICES = ("gateway", "social", "embedder", "retriever")
+_ENDINGS = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",)}
+
+
+@contextlib.contextmanager
+def registries(folder: Path) -> Iterator[dict[str, CollectorRegistry]]:
+    """What each service's `__main__` puts together where its door is open."""
+    found = {service: chassis.new_registry() for service in SERVICES}
+    for registry in found.values():
+        chassis.CountedRpcs(registry)
+        chassis.CountedMessages(registry)
+        chassis.CountedLoop(registry)
+    CountedGateway(found["gateway"])
+    found["gateway"].register(GatewayCollector(Admission(Bounds(2, 0.005, 0.2)), set(), OpenSockets(())))
+    social = CountedSocial(found["social"])
+    pool = cast(Database, SimpleNamespace(connections_in_use=1, most_connections=2))
+    social.watch({"requests": pool, "background": pool})
+    waiting = Waiting(1, 2.0)
+    social.looked(
+        Figures(
+            {"event": waiting},
+            {("GENERATION", "QUEUED"): waiting},
+            waiting,
+            {"VECTORS": (1, 2)},
+            {("a", "b"): (1, 2, 3)},
+        )
+    )
+    CountedEmbedder(found["embedder"]).model_loaded("enc", "museed-mini", "cpu", "fp32", 128)
+    CountedSearches(found["retriever"])
+
+    async def ready(is_ready: bool) -> None: ...
+
+    collections = Collections("enc", lambda encoder_id, told: Collection(encoder_id, folder, 10, 10.0, told), ready)
+    found["retriever"].register(IndexCollector(collections))
+    yield found
+    collections.of("enc").live.close()
+
+
+def samples(registry: CollectorRegistry) -> dict[str, frozenset[str]]:
+    """Labels of every sample that a registry can tell, by its name, also of those that nothing was counted for yet."""
+    found: dict[str, frozenset[str]] = {}
+    for collector in list(registry._collector_to_names):
+        own = cast(Any, collector)
+        for family in collector.collect():
+            told = frozenset(label for sample in family.samples for label in sample.labels)
+            declared = getattr(own, "_labelnames", ()) or getattr(family, "_labelnames", ())
+            _note(found, family.name, family.type, told - {"le"} | frozenset(declared))
+    return found
+
+
+def bounds(registry: CollectorRegistry, histogram: str) -> set[str]:
+    """Bounds of a histogram's buckets as they are written."""
+    (own,) = [one for one in registry._collector_to_names if getattr(one, "_name", "") == histogram]
+    return {cast(Any, floatToGoString)(bound) for bound in cast(Any, own)._upper_bounds}
+
+
+def _note(found: dict[str, frozenset[str]], name: str, kind: str, labels: frozenset[str]) -> None:
+    for ending in _ENDINGS.get(kind, ("",)):
+        found[name + ending] = labels | ({"le"} if ending == "_bucket" else set())
