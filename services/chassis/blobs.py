@@ -54,13 +54,14 @@ class BlobStore:
         return self._folder
 
     async def put(self, data: bytes) -> bytes:
-        """Store bytes and return their digest, 32 bytes; safe to repeat."""
+        """Store bytes and return their digest, 32 bytes; safe to repeat. Then a power failure takes them no more."""
         digest = hashlib.sha256(data).digest()
         await obstore.put_async(self._store, _key(digest), data)
+        await self._settle(digest)
         return digest
 
     async def put_stream(self, chunks: AsyncIterable[bytes], max_bytes: int) -> tuple[bytes, int]:
-        """Store a stream without holding it in memory.
+        """Store a stream without holding it in memory. Then a power failure takes it no more.
 
         Args:
             chunks: The bytes in order.
@@ -91,6 +92,7 @@ class BlobStore:
                 await writer.write(chunk)
             await writer.close()
             await obstore.rename_async(self._store, incoming, _key(digest.digest()))
+            await self._settle(digest.digest())
         except BaseException:
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 await writer.close()
@@ -204,6 +206,11 @@ class BlobStore:
                     swept += 1
         return swept
 
+    async def _settle(self, digest: bytes) -> None:
+        # The store itself leaves a local file, and the names of new folders, to the kernel's cache.
+        if self._folder is not None:
+            await asyncio.to_thread(_sync, self._folder, self._folder / _key(digest))
+
     async def delete(self, digest: bytes) -> None:
         """Delete a blob; deleting what is not there is done already."""
         with contextlib.suppress(FileNotFoundError):
@@ -241,6 +248,18 @@ def _open_regular(path: Path) -> int:
         os.close(descriptor)
         raise FileNotFoundError(errno.ENOENT, "not a regular file", str(path))
     return descriptor
+
+
+def _sync(root: Path, path: Path) -> None:
+    """Have a file, and the names that lead to it, on the disk. Blocks."""
+    for one in (path, *path.parents):
+        descriptor = os.open(one, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if one == root:
+            return
 
 
 def _sweep_folder(folder: Path, before_s: float) -> int:

@@ -12,6 +12,8 @@ from services.chassis.blobs import BlobStore, StoredBlob, open_blob_store
 from services.chassis.errors import NotFound, ResourceExhausted
 from services.chassis.settings import SettingsError
 
+NAME = hashlib.sha256(b"sound").hexdigest()
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -40,6 +42,28 @@ async def test_stream_is_stored_under_its_digest(blobs: BlobStore, folder: Path,
     await blobs.download(digest, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == data
     assert await blobs.size(digest) == len(data)
+
+
+@pytest.mark.parametrize("way", ["at once", "in a stream"])
+async def test_stored_blob_and_its_folders_are_on_the_disk(
+    blobs: BlobStore, folder: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    synced: list[tuple[str, int]] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        synced.append((str(Path(path).relative_to(folder)), os.fstat(descriptor).st_size if path.endswith(NAME) else 0))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    if way == "at once":
+        await blobs.put(b"sound")
+    else:
+        await blobs.put_stream(chunks(b"so", b"und"), 100)
+    first, second = NAME[:2], NAME[2:4]
+    place = f"sha256/{first}/{second}"
+    assert synced == [(f"{place}/{NAME}", 5), (place, 0), (f"sha256/{first}", 0), ("sha256", 0), (".", 0)]
 
 
 async def test_local_blob_is_opened_where_it_lies(blobs: BlobStore) -> None:
