@@ -84,7 +84,7 @@ LASTS_S: dict[Kind, float] = {
     Kind.FULL: 3.0,
     Kind.CLOCK: 4.0,
 }
-_LONGEST_GAP_S = 2.0
+_LONGEST_GAP_S = 4.0
 _HOURS_S = 3600.0
 
 
