@@ -59,7 +59,7 @@ def _run(seed: int, given: argparse.Namespace, library: Path) -> None:
     faults = plan_of(seed, given.faults, given.pace)
     folder = Path(mkdtemp(prefix=f"museed-faults-{seed}-"))
     print(f"seed {seed}, {len(faults)} faults, in {folder}", flush=True)
-    report = asyncio.run(run_seed(seed, faults, folder, library, lambda text: print(f"  {text}", flush=True)))
+    report = asyncio.run(run_seed(seed, faults, folder, library, _say))
     print(summary(report), flush=True)
     with given.done.open("a") as file:
         file.write(json.dumps(_row(report, given.faults)) + "\n")
@@ -67,6 +67,10 @@ def _run(seed: int, given: argparse.Namespace, library: Path) -> None:
         print(f"  again with: make test-faults SEED={seed} FAULTS={given.faults}; logs and history: {folder}")
     else:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _say(text: str) -> None:
+    print(f"  {text.splitlines()[0]}", flush=True)  # below it stand the last lines of a log, which is kept
 
 
 def _row(report: Report, count: int) -> dict[str, Any]:

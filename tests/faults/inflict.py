@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import random
-import resource
 import shutil
 import signal
 import time
@@ -116,10 +115,15 @@ class Inflictor:
 
     async def _fill(self, fault: Fault) -> None:
         """Have every write to a file fail, as on a full disk, for the processes that run now."""
-        processes = self._mesh.whole(fault.target)
-        _bound_files(processes, 0)
+        before = {}
+        for process in self._mesh.whole(fault.target):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                before[process] = _, hard = process.rlimit(psutil.RLIMIT_FSIZE)
+                process.rlimit(psutil.RLIMIT_FSIZE, (0, hard))
         await asyncio.sleep(fault.lasts_s)
-        _bound_files(processes, resource.RLIM_INFINITY)
+        for process, limits in before.items():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.rlimit(psutil.RLIMIT_FSIZE, limits)
 
     def _wipe(self) -> None:
         shutil.rmtree(self._mesh.nats_store, ignore_errors=True)
@@ -172,13 +176,6 @@ def _lives(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _bound_files(processes: Sequence[psutil.Process], limit: int) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            _, hardest = process.rlimit(psutil.RLIMIT_FSIZE)
-            process.rlimit(psutil.RLIMIT_FSIZE, (limit, hardest))
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
