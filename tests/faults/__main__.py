@@ -50,7 +50,7 @@ def _seeds(given: argparse.Namespace) -> Iterator[int]:
     if given.seed is not None:
         yield given.seed
         return
-    done = {row["seed"] for row in _rows(given.done) if row["count"] == given.faults}
+    done = {row["seed"] for row in _rows(given.done) if (row["count"], row["pace"]) == (given.faults, given.pace)}
     left = (seed for seed in itertools.count(given.first) if seed not in done)
     yield from itertools.islice(left, given.seeds)
 
@@ -62,9 +62,11 @@ def _run(seed: int, given: argparse.Namespace, library: Path) -> None:
     report = asyncio.run(run_seed(seed, faults, folder, library, _say))
     print(summary(report), flush=True)
     with given.done.open("a") as file:
-        file.write(json.dumps(_row(report, given.faults)) + "\n")
+        file.write(json.dumps({"count": given.faults, "pace": given.pace, **_row(report)}) + "\n")
     if report.findings:
-        print(f"  again with: make test-faults SEED={seed} FAULTS={given.faults}; logs and history: {folder}")
+        print(
+            f"  again with: make test-faults SEED={seed} FAULTS={given.faults} ARGS=--pace={given.pace}; logs and history: {folder}"
+        )
     else:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -73,10 +75,9 @@ def _say(text: str) -> None:
     print(f"  {text.splitlines()[0]}", flush=True)  # below it stand the last lines of a log, which is kept
 
 
-def _row(report: Report, count: int) -> dict[str, Any]:
+def _row(report: Report) -> dict[str, Any]:
     return {
         "seed": report.seed,
-        "count": count,
         "took_s": round(report.took_s),
         "faults": report.faults,
         "operations": report.operations,
@@ -91,7 +92,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return list({(row["seed"], row["count"]): row for row in rows}.values())
+    return list({(row["seed"], row["count"], row["pace"]): row for row in rows}.values())
 
 
 def _print_table(rows: list[dict[str, Any]]) -> int:

@@ -117,12 +117,13 @@ class Inflictor:
         """Have every write to a file fail, as on a full disk, for the processes that run now."""
         before = {}
         for process in self._mesh.whole(fault.target):
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.Error):
                 before[process] = _, hard = process.rlimit(psutil.RLIMIT_FSIZE)
                 process.rlimit(psutil.RLIMIT_FSIZE, (0, hard))
         await asyncio.sleep(fault.lasts_s)
         for process, limits in before.items():
-            with contextlib.suppress(psutil.NoSuchProcess):
+            # A child that decodes may have set a lower bound for itself meanwhile.
+            with contextlib.suppress(psutil.Error, ValueError):
                 process.rlimit(psutil.RLIMIT_FSIZE, limits)
 
     def _wipe(self) -> None:
