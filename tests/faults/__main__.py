@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from tests.e2e.conftest import render_library
-from tests.faults.findings import Kind
+from tests.faults.findings import Finding, Kind
 from tests.faults.history import Outcome
 from tests.faults.run import Report, plan_of, run_seed, summary
 
@@ -59,14 +60,17 @@ def _run(seed: int, given: argparse.Namespace, library: Path) -> None:
     faults = plan_of(seed, given.faults, given.pace)
     folder = Path(mkdtemp(prefix=f"museed-faults-{seed}-"))
     print(f"seed {seed}, {len(faults)} faults, in {folder}", flush=True)
-    report = asyncio.run(run_seed(seed, faults, folder, library, _say))
+    try:
+        report = asyncio.run(run_seed(seed, faults, folder, library, _say))
+    except Exception as error:  # a mesh that does not even start is a finding, and the next seed may say more
+        traceback.print_exc()
+        report = Report(seed, findings=[Finding(Kind.ENDLESS, f"the run ended with {error!r}")])
     print(summary(report), flush=True)
     with given.done.open("a") as file:
         file.write(json.dumps({"count": given.faults, "pace": given.pace, **_row(report)}) + "\n")
     if report.findings:
-        print(
-            f"  again with: make test-faults SEED={seed} FAULTS={given.faults} ARGS=--pace={given.pace}; logs and history: {folder}"
-        )
+        again = f"make test-faults SEED={seed} FAULTS={given.faults} ARGS=--pace={given.pace}"
+        print(f"  again with: {again}; logs and history: {folder}", flush=True)
     else:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -79,6 +83,7 @@ def _row(report: Report) -> dict[str, Any]:
     return {
         "seed": report.seed,
         "took_s": round(report.took_s),
+        "longest_s": round(report.longest_s, 1),
         "faults": report.faults,
         "operations": report.operations,
         "jobs": report.jobs,

@@ -37,6 +37,8 @@ class Report:
     heard: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     took_s: float = 0.0
+    # How long somebody was without an answer at the most.
+    longest_s: float = 0.0
 
     def found(self, kind: Kind) -> int:
         """Return how many promises were broken in this way."""
@@ -98,6 +100,7 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
     report.operations["repeated"] = sum(operation.tries - 1 for operation in history.operations)
     report.heard = Counter(code for operation in history.operations for code in operation.heard)
     report.jobs = Counter(job.failure_reason or job.state for jobs in final.jobs.values() for job in jobs.values())
+    report.longest_s = max(one.ended_s - one.began_s for one in history.operations)
     report.took_s = time.monotonic() - began
     return report
 
@@ -110,7 +113,7 @@ def summary(report: Report) -> str:
     lines = [
         f"seed {report.seed}: {report.faults.total()} faults ({faults}) in {report.took_s:.0f} s",
         f"  {done} operations acknowledged, {report.operations['repeated']} repeated, "
-        f"{report.operations[Outcome.GIVEN_UP]} given up, {report.operations[Outcome.REFUSED]} refused",
+        f"{report.operations[Outcome.GIVEN_UP]} given up, {report.operations[Outcome.REFUSED]} refused; the longest took {report.longest_s:.0f} s",
         f"  jobs: {dict(report.jobs)}; heard on the way: {dict(report.heard)}",
         f"  {broken}",
     ]

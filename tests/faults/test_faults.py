@@ -13,7 +13,7 @@ PACE = 0.5
 
 
 async def test_nothing_is_lost_doubled_stale_or_endless(memory_folder: Path, tmp_path: Path) -> None:
-    library = render_library(tmp_path / "music", artists=2, tracks=3)
+    library = render_library(tmp_path / "music", artists=2, tracks=2)
     faults = plan_of(SEED, FAULTS, PACE)
     folder = memory_folder / "faults"
     folder.mkdir()
