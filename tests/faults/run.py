@@ -113,7 +113,8 @@ def summary(report: Report) -> str:
     lines = [
         f"seed {report.seed}: {report.faults.total()} faults ({faults}) in {report.took_s:.0f} s",
         f"  {done} operations acknowledged, {report.operations['repeated']} repeated, "
-        f"{report.operations[Outcome.GIVEN_UP]} given up, {report.operations[Outcome.REFUSED]} refused; the longest took {report.longest_s:.0f} s",
+        f"{report.operations[Outcome.GIVEN_UP]} given up, {report.operations[Outcome.REFUSED]} refused; "
+        f"the longest took {report.longest_s:.0f} s",
         f"  jobs: {dict(report.jobs)}; heard on the way: {dict(report.heard)}",
         f"  {broken}",
     ]
