@@ -10,7 +10,6 @@ from tests.faults.run import plan_of, run_seed, summary
 
 
 async def run(seed: int, count: int, pace: float, folder: Path, music: Path) -> None:
-    folder.mkdir()
     library = render_library(music, artists=2, tracks=2)
     report = await run_seed(seed, plan_of(seed, count, pace), folder, library, print)
     print(summary(report))
