@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from clients.python.errors import ClientError, told_error
+from tests.faults.documents import LOG_IN
 
 # Whoever hears nothing for so long asks again.
 PATIENCE_S = 8.0
@@ -24,20 +25,6 @@ LOG_IN_AGAIN = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID", "SESSION_REVOKED", "
 NOT_THERE = frozenset(
     {"NOT_FOUND", "PLAYLIST_NOT_FOUND", "UPLOAD_NOT_FOUND", "JOB_NOT_FOUND", "FORBIDDEN", "PERMISSION_DENIED"}
 )
-
-LIST = """playlistId title version entries(first: 100) { nodes { entryId trackId } }"""
-LOG_IN = """mutation($input: LogInInput!) { logIn(input: $input) {
-  ... on LogInSuccess { tokens { accessToken } } ... on UserError { __typename code message } } }"""
-SIGN_UP = """mutation($input: SignUpInput!) { signUp(input: $input) {
-  ... on SignUpSuccess { viewer { user { userId } } tokens { accessToken } }
-  ... on UserError { __typename code message } } }"""
-
-
-def mutation(name: str, wanted: str) -> str:
-    """Return the document of a mutation that takes one input."""
-    kind = name[0].upper() + name[1:]
-    return f"""mutation($input: {kind}Input!) {{ {name}(input: $input) {{
-      ... on {kind}Success {{ {wanted} }} ... on UserError {{ __typename code message }} }} }}"""
 
 
 def is_over_soon(error: ClientError) -> bool:

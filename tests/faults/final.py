@@ -12,9 +12,9 @@ import asyncpg
 from clients.python.errors import ClientError
 from tests.faults.calls import Calls, is_over_soon
 from tests.faults.checker import Final, FinalJob, FinalList
+from tests.faults.documents import SIMILAR
 from tests.faults.findings import Finding, Kind
 from tests.faults.mesh import FaultyMesh
-from tests.faults.people import SIMILAR
 
 # After the last fault: everything is back, and what was late is done.
 REST_S = 240.0

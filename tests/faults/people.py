@@ -15,7 +15,8 @@ import soundfile
 from uuid_utils.compat import uuid7
 
 from clients.python.errors import ClientError
-from tests.faults.calls import LIST, NOT_THERE, SIGN_UP, Calls, is_over_soon, mutation
+from tests.faults import documents as ask_for
+from tests.faults.calls import NOT_THERE, Calls, is_over_soon
 from tests.faults.history import History, Operation, Outcome
 from tests.faults.ledger import MAY_BE_GIVEN_UP, Ledger, List
 
@@ -25,25 +26,6 @@ PATIENCE_S = 180.0
 _UNHEARD = 0.08
 _GIVEN_UP = 0.05
 _RATE_HZ = 22_050
-
-_CREATE = mutation("createPlaylist", f"playlist {{ {LIST} }}")
-_ADD = mutation("addPlaylistEntries", "playlist { version } entries { entryId trackId }")
-_RENAME = mutation("updatePlaylist", "playlist { version }")
-_REMOVE = mutation("removePlaylistEntries", "playlist { version }")
-_DELETE = mutation("deletePlaylist", "deletedPlaylistId")
-_LIKE = mutation("likePlaylist", "playlist { playlistId }")
-_UNLIKE = mutation("unlikePlaylist", "playlist { playlistId }")
-_FOLLOW = mutation("followUser", "userId")
-_UNFOLLOW = mutation("unfollowUser", "userId")
-_COMMENT = mutation("addComment", "comment { commentId }")
-_PLAY = mutation("recordPlays", "plays { outcome }")
-_GENERATE = mutation("generatePlaylist", "job { jobId }")
-_CANCEL = mutation("cancelJob", "job { state }")
-_ME = "{ me { user { userId } } }"
-_READ = f"query($id: ID!) {{ playlist(id: $id) {{ {LIST} }} }}"
-_JOB = "query($id: ID!) { job(id: $id) { state } }"
-_UPLOAD = "query($id: ID!) { upload(id: $id) { streamUrl } }"
-SIMILAR = "query($id: ID!) { similarTracks(trackId: $id, first: 5) { nodes { trackId } } }"
 
 Ask = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -154,7 +136,7 @@ class Person:
         }
 
         async def ask() -> dict[str, Any]:
-            found = await self._calls.mutate(SIGN_UP, **account)
+            found = await self._calls.mutate(ask_for.SIGN_UP, **account)
             self._calls.keep(found["tokens"]["accessToken"])
             return {"user_id": found["viewer"]["user"]["userId"]}
 
@@ -166,7 +148,7 @@ class Person:
 
         async def ask() -> dict[str, Any]:
             input_ = {"title": title, "trackIds": tracks, "visibility": visibility, "idempotencyKey": key}
-            return _shown((await self._calls.mutate(_CREATE, **input_))["playlist"])
+            return _shown((await self._calls.mutate(ask_for.CREATE, **input_))["playlist"])
 
         await self._ask("create", {"title": title, "is_public": is_public, "track_ids": tracks}, ask)
 
@@ -176,7 +158,7 @@ class Person:
 
         async def ask() -> dict[str, Any]:
             input_ = {"playlistId": playlist_id, "trackIds": tracks, "position": place, "idempotencyKey": key}
-            found = await self._calls.mutate(_ADD, **input_)
+            found = await self._calls.mutate(ask_for.ADD, **input_)
             entries = [[entry["entryId"], entry["trackId"]] for entry in found["entries"]]
             return {"version": found["playlist"]["version"], "entries": entries}
 
@@ -192,12 +174,12 @@ class Person:
             was_again, is_again = is_again, True
             try:
                 input_ = {"playlistId": playlist_id, "title": title, "version": version}
-                return {"version": (await self._calls.mutate(_RENAME, **input_))["playlist"]["version"]}
+                return {"version": (await self._calls.mutate(ask_for.RENAME, **input_))["playlist"]["version"]}
             except ClientError as error:
                 if error.code != "VERSION_CONFLICT" or not was_again:
                     raise
             # Nobody else edits it: the version that is in the way is that of the try which nobody answered.
-            found = (await self._calls.query(_READ, id=playlist_id))["playlist"]
+            found = (await self._calls.query(ask_for.READ, id=playlist_id))["playlist"]
             return {"version": found["version"]}
 
         await self._ask("rename", {"playlist_id": playlist_id, "title": title}, ask)
@@ -209,7 +191,7 @@ class Person:
 
             async def ask() -> dict[str, Any]:
                 input_ = {"playlistId": playlist_id, "entryIds": [entry_id]}
-                return {"version": (await self._calls.mutate(_REMOVE, **input_))["playlist"]["version"]}
+                return {"version": (await self._calls.mutate(ask_for.REMOVE, **input_))["playlist"]["version"]}
 
             await self._ask("remove", {"playlist_id": playlist_id, "entry_id": entry_id}, ask)
 
@@ -223,7 +205,7 @@ class Person:
             nonlocal is_again
             was_again, is_again = is_again, True
             try:
-                await self._calls.mutate(_DELETE, playlistId=playlist_id)
+                await self._calls.mutate(ask_for.DELETE, playlistId=playlist_id)
             except ClientError as error:
                 if error.code not in NOT_THERE or not was_again:
                     raise
@@ -235,7 +217,7 @@ class Person:
         public = [key for other in self._world.people for key, one in other.ledger.lists.items() if one.is_public]
         if public and self.ledger.may_touch("like", playlist_id := self._dice.choice(public)):
             is_liked = playlist_id in self.ledger.likes
-            document = _UNLIKE if is_liked else _LIKE
+            document = ask_for.UNLIKE if is_liked else ask_for.LIKE
             arguments = {"playlist_id": playlist_id}
             await self._ask(
                 "unlike" if is_liked else "like",
@@ -247,7 +229,7 @@ class Person:
         user_id = self._other().ledger.user_id
         if self.ledger.may_touch("follow", user_id):
             is_followed = user_id in self.ledger.follows
-            document = _UNFOLLOW if is_followed else _FOLLOW
+            document = ask_for.UNFOLLOW if is_followed else ask_for.FOLLOW
             await self._ask(
                 "unfollow" if is_followed else "follow",
                 {"user_id": user_id},
@@ -261,7 +243,7 @@ class Person:
 
             async def ask() -> dict[str, Any]:
                 input_ = {"playlistId": playlist_id, "text": text, "idempotencyKey": key}
-                return {"comment_id": (await self._calls.mutate(_COMMENT, **input_))["comment"]["commentId"]}
+                return {"comment_id": (await self._calls.mutate(ask_for.COMMENT, **input_))["comment"]["commentId"]}
 
             await self._ask("comment", {"playlist_id": playlist_id, "text": text}, ask)
 
@@ -273,7 +255,7 @@ class Person:
         play = {"playId": play_id, "trackId": track_id, "playedAt": played_at.isoformat(), "heardSeconds": 45}
 
         async def ask() -> dict[str, Any]:
-            return {"outcome": (await self._calls.mutate(_PLAY, plays=[play]))["plays"][0]["outcome"]}
+            return {"outcome": (await self._calls.mutate(ask_for.PLAY, plays=[play]))["plays"][0]["outcome"]}
 
         await self._ask("play", {"play_id": play_id, "track_id": track_id}, ask)
 
@@ -293,7 +275,7 @@ class Person:
         upload_id = self._dice.choice(list(self.digests))
 
         async def ask() -> dict[str, Any]:
-            found = (await self._calls.query(_UPLOAD, id=upload_id))["upload"]
+            found = (await self._calls.query(ask_for.UPLOAD, id=upload_id))["upload"]
             if found is None:
                 return {"digest": "not found"}
             return {"digest": hashlib.sha256(await self._calls.fetch(found["streamUrl"])).hexdigest()}
@@ -311,14 +293,14 @@ class Person:
         input_ = {"seeds": [seed], "title": title, "length": 3, "visibility": "PRIVATE", "idempotencyKey": key}
 
         async def ask() -> dict[str, Any]:
-            return {"job_id": (await self._calls.mutate(_GENERATE, **input_))["job"]["jobId"]}
+            return {"job_id": (await self._calls.mutate(ask_for.GENERATE, **input_))["job"]["jobId"]}
 
         await self._ask("generate", {"title": title}, ask)
 
     async def _cancel(self) -> None:
         job_id = self._dice.choice(list(self.ledger.jobs))
         if job_id not in self.ledger.ended:
-            await self._ask("cancel", {"job_id": job_id}, lambda: self._calls.mutate(_CANCEL, jobId=job_id))
+            await self._ask("cancel", {"job_id": job_id}, lambda: self._calls.mutate(ask_for.CANCEL, jobId=job_id))
 
     async def _read_list(self) -> None:
         known = [*self.ledger.lists, *self.ledger.gone]
@@ -329,7 +311,7 @@ class Person:
 
     async def _read(self, playlist_id: str, show: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
         try:
-            found = (await self._calls.query(_READ, id=playlist_id))["playlist"]
+            found = (await self._calls.query(ask_for.READ, id=playlist_id))["playlist"]
         except ClientError as error:
             if error.code not in NOT_THERE:
                 raise
@@ -340,7 +322,7 @@ class Person:
         job_id = self._dice.choice(list(self.ledger.jobs))
 
         async def ask() -> dict[str, Any]:
-            found = (await self._calls.query(_JOB, id=job_id))["job"]
+            found = (await self._calls.query(ask_for.JOB, id=job_id))["job"]
             return {"state": None if found is None else found["state"]}
 
         await self._ask("read_job", {"job_id": job_id}, ask, is_read=True)
@@ -369,14 +351,14 @@ class Person:
         track_id = self._dice.choice(self._world.tracks)
 
         async def ask() -> dict[str, Any]:
-            found = (await self._calls.query(SIMILAR, id=track_id))["similarTracks"]["nodes"]
+            found = (await self._calls.query(ask_for.SIMILAR, id=track_id))["similarTracks"]["nodes"]
             return {"track_ids": [track["trackId"] for track in found]}
 
         await self._ask("similar", {"track_id": track_id}, ask, is_read=True)
 
     async def _who_am_i(self) -> None:
         async def ask() -> dict[str, Any]:
-            found = (await self._calls.query(_ME))["me"]
+            found = (await self._calls.query(ask_for.ME))["me"]
             if found is None:
                 raise ClientError("taken for a guest", "LOGIN_REQUIRED", is_transient=True)
             return {"user_id": found["user"]["userId"]}
