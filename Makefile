@@ -44,6 +44,10 @@ test-fast: install-dev ## Run the unit tests only
 test-long: install-dev ## Run the long forms of the suites
 	@$(PYTEST) -m long
 
+.PHONY: test-faults
+test-faults: install-dev ## Run seeds of random faults until Ctrl-C, each once; SEED=N: that one again, FAULTS=N, ARGS="--seeds=10"
+	@$(BIN)/python -m tests.faults $(if $(SEED),--seed=$(SEED)) $(if $(FAULTS),--faults=$(FAULTS)) $(ARGS)
+
 .PHONY: check
 check: lint ## Check all that can be checked without running services: lint, and the unit tests
 	@$(PYTEST) -n 2 tests/unit

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import re
 import stat
@@ -13,17 +14,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 from uuid_utils.compat import uuid7
 
-from services.chassis.errors import NotFound, ResourceExhausted
+from services.chassis.errors import NotFound, ResourceExhausted, Unavailable
 from services.chassis.media import open_in_thread
 from services.chassis.settings import SettingsError
+
+logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1024 * 1024
 # Held for each stream that is being stored; parts of an S3 upload have at least so many.
 _BUFFER_BYTES = 5 * 1024 * 1024
+_RETRY_AFTER_MS = 2000
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -54,13 +58,19 @@ class BlobStore:
         return self._folder
 
     async def put(self, data: bytes) -> bytes:
-        """Store bytes and return their digest, 32 bytes; safe to repeat."""
+        """Store bytes and return their digest, 32 bytes; safe to repeat. Then a power failure takes them no more.
+
+        Raises:
+            Unavailable: BLOB_STORE_UNAVAILABLE: full, or away.
+        """
         digest = hashlib.sha256(data).digest()
-        await obstore.put_async(self._store, _key(digest), data)
+        with telling_write_errors():
+            await obstore.put_async(self._store, _key(digest), data)
+            await self._settle(digest)
         return digest
 
     async def put_stream(self, chunks: AsyncIterable[bytes], max_bytes: int) -> tuple[bytes, int]:
-        """Store a stream without holding it in memory.
+        """Store a stream without holding it in memory. Then a power failure takes it no more.
 
         Args:
             chunks: The bytes in order.
@@ -71,6 +81,7 @@ class BlobStore:
 
         Raises:
             ResourceExhausted: UPLOAD_TOO_LARGE; nothing stays behind.
+            Unavailable: BLOB_STORE_UNAVAILABLE: full, or away; nothing stays behind.
         """
         digest = hashlib.sha256()
         size = 0
@@ -88,9 +99,12 @@ class BlobStore:
                         limit=max_bytes,
                     )
                 digest.update(chunk)
-                await writer.write(chunk)
-            await writer.close()
-            await obstore.rename_async(self._store, incoming, _key(digest.digest()))
+                with telling_write_errors():
+                    await writer.write(chunk)
+            with telling_write_errors():
+                await writer.close()
+                await obstore.rename_async(self._store, incoming, _key(digest.digest()))
+                await self._settle(digest.digest())
         except BaseException:
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 await writer.close()
@@ -204,6 +218,11 @@ class BlobStore:
                     swept += 1
         return swept
 
+    async def _settle(self, digest: bytes) -> None:
+        # The store itself leaves a local file, and the names of new folders, to the kernel's cache.
+        if self._folder is not None:
+            await asyncio.to_thread(_sync, self._folder, self._folder / _key(digest))
+
     async def delete(self, digest: bytes) -> None:
         """Delete a blob; deleting what is not there is done already."""
         with contextlib.suppress(FileNotFoundError):
@@ -241,6 +260,37 @@ def _open_regular(path: Path) -> int:
         os.close(descriptor)
         raise FileNotFoundError(errno.ENOENT, "not a regular file", str(path))
     return descriptor
+
+
+@contextlib.contextmanager
+def telling_write_errors() -> Iterator[None]:
+    """Tell that a store takes nothing, because it is full or away: no fault of what was to be stored.
+
+    Raises:
+        Unavailable: BLOB_STORE_UNAVAILABLE.
+    """
+    try:
+        yield
+    except AlreadyExistsError:
+        raise
+    except (OSError, BaseError) as error:
+        cause = str(error).partition("\n")[0]
+        logger.warning("blob_store_unavailable", extra={"error": cause})
+        raise Unavailable(
+            "files cannot be stored for the moment", reason="BLOB_STORE_UNAVAILABLE", retry_after_ms=_RETRY_AFTER_MS
+        ) from error
+
+
+def _sync(root: Path, path: Path) -> None:
+    """Have a file, and the names that lead to it, on the disk. Blocks."""
+    for one in (path, *path.parents):
+        descriptor = os.open(one, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if one == root:
+            return
 
 
 def _sweep_folder(folder: Path, before_s: float) -> int:

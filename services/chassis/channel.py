@@ -14,6 +14,10 @@ from services.chassis.server import MAX_MESSAGE_BYTES, time_left_s
 from services.chassis.telemetry import tracing
 
 LONGEST_RECONNECT_MS = 1000
+# A peer that is gone without a word (no power, a firewall that forgot) ends no connection. Without asking it again and
+# again, every call over that connection would run into its deadline until the kernel gives up, after 15 minutes.
+_KEEPALIVE_MS = 10_000
+_KEEPALIVE_TIMEOUT_MS = 5_000
 
 
 def connect(address: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Channel:
@@ -58,6 +62,11 @@ def connect(address: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Channel
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", LONGEST_RECONNECT_MS),
+            ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+            ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+            ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),  # the one that counts where a ping is unanswered
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.max_pings_without_data", 0),
         ],
         interceptors=[_UnaryBorder(), _StreamBorder(), _ExchangeBorder()],
     )

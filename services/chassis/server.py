@@ -87,7 +87,9 @@ class Server:
                 # what comes beyond (UNAVAILABLE, "Stream removed"): 600 callers of 20 ms made 15 % of 356 be refused.
                 ("grpc.max_concurrent_streams", 2 * max_concurrent_rpcs + _STREAMS_BESIDE),
                 ("grpc.max_connection_age_ms", 30 * 60 * 1000),  # lets clients find new replicas
-                ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+                # Channels of the mesh ask twice as rarely whether we are still there.
+                ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+                ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
         self._address = address

@@ -63,6 +63,9 @@ class LogConsumer:
         self._on_ready = on_ready
         self._entry_count = 0
         self._expected: tuple[datetime, bool] | None = None
+        # Of a log that was read from its beginning nobody can tell whether it is whole, until social was asked.
+        self._is_unsure = False
+        self._is_told = False
         self.refused: Counter[str] = Counter()
         self.pending_count = 0
         self.heard_at: float | None = None
@@ -76,10 +79,12 @@ class LogConsumer:
     def expect(self, created_at: datetime | None, *, is_filling: bool) -> None:
         """Take note of which stream social fills, None where that is not known, and whether it still does.
 
-        An index that read another one, or one that is not full yet, to its end does not become complete by that. One
-        that is complete stays so: what is told again it knows already.
+        An index that read another one, or one that is not full yet, to its end does not become complete by that, nor
+        one that read a log from its beginning before this was ever told: it may have been lost, and be empty. One that
+        is complete stays so: what is told again it knows already.
         """
         self._expected = None if created_at is None else (created_at, is_filling)
+        self._is_told = True
 
     async def run(self, bus: Bus) -> None:
         """Follow the log for ever; survives a server that goes away."""
@@ -95,8 +100,10 @@ class LogConsumer:
         if batch.is_reset:
             logger.info("log_begun_anew", extra={"stream_created_at": batch.position.created_at.isoformat()})
             self._entry_count = 0
+            self._is_unsure = not self._is_told
         # A burst that is not read to its end yet does not make an index incomplete; a log begun anew does.
-        is_full = self._expected is None or self._expected == (batch.position.created_at, False)
+        self._is_unsure = self._is_unsure and not self._is_told
+        is_full = not self._is_unsure and self._expected in (None, (batch.position.created_at, False))
         is_caught_up = (batch.is_caught_up and is_full) or (was_caught_up and not batch.is_reset)
         is_news = (batch.position, is_caught_up) != (self._live.position, was_caught_up)
         if batch.entries or batch.is_reset or is_news:

@@ -23,7 +23,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from uuid_utils.compat import uuid7
 
-from services.chassis.blobs import BlobStore
+from services.chassis.blobs import BlobStore, telling_write_errors
 from services.chassis.errors import Aborted, ResourceExhausted
 
 logger = logging.getLogger(__name__)
@@ -159,9 +159,10 @@ class PartialUploads:
                 limit=_MAX_PIECES,
             )
         try:
-            await obstore.put_async(
-                self._store, _piece(upload, upload.offset), data, mode="create", use_multipart=False
-            )
+            with telling_write_errors():
+                await obstore.put_async(
+                    self._store, _piece(upload, upload.offset), data, mode="create", use_multipart=False
+                )
         except AlreadyExistsError as error:
             raise offset_mismatch(upload.offset) from error
         return replace(upload, starts=(*upload.starts, upload.offset), offset=upload.offset + len(data))
@@ -217,7 +218,8 @@ class PartialUploads:
             "recorded_as": upload.recorded_as,
         }
         name = _name(upload.user_id, upload.upload_id, _FACTS)
-        await obstore.put_async(self._store, name, json.dumps(facts).encode(), use_multipart=False)
+        with telling_write_errors():
+            await obstore.put_async(self._store, name, json.dumps(facts).encode(), use_multipart=False)
 
     async def _facts(self, user_id: str, upload_id: str) -> dict[str, Any] | None:
         try:

@@ -1,5 +1,8 @@
+import asyncio
 import hashlib
 import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -11,6 +14,8 @@ from obstore.store import MemoryStore
 from services.chassis.blobs import BlobStore, StoredBlob, open_blob_store
 from services.chassis.errors import NotFound, ResourceExhausted
 from services.chassis.settings import SettingsError
+
+NAME = hashlib.sha256(b"sound").hexdigest()
 
 
 @pytest.fixture
@@ -40,6 +45,71 @@ async def test_stream_is_stored_under_its_digest(blobs: BlobStore, folder: Path,
     await blobs.download(digest, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == data
     assert await blobs.size(digest) == len(data)
+
+
+@pytest.mark.parametrize("way", ["at once", "in a stream"])
+async def test_stored_blob_and_its_folders_are_on_the_disk(
+    blobs: BlobStore, folder: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    synced: list[tuple[str, int]] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        synced.append((str(Path(path).relative_to(folder)), os.fstat(descriptor).st_size if path.endswith(NAME) else 0))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    if way == "at once":
+        await blobs.put(b"sound")
+    else:
+        await blobs.put_stream(chunks(b"so", b"und"), 100)
+    first, second = NAME[:2], NAME[2:4]
+    place = f"sha256/{first}/{second}"
+    assert synced == [(f"{place}/{NAME}", 5), (place, 0), (f"sha256/{first}", 0), ("sha256", 0), (".", 0)]
+
+
+# Run in a process of its own, whose writes to files all fail as on a full disk.
+_FULL = """
+import asyncio, resource, sys
+from services.chassis.blobs import open_blob_store
+from services.chassis.errors import Unavailable
+
+async def parts():
+    yield b"sound"
+
+async def main():
+    blobs = open_blob_store(sys.argv[1])
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    for put in (lambda: blobs.put(b"sound"), lambda: blobs.put_stream(parts(), 100)):
+        try:
+            await put()
+        except Unavailable as error:
+            print(error.reason, error.retry_after_ms)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    print((await blobs.put(b"sound")).hex())
+
+asyncio.run(main())
+"""
+
+
+async def test_full_store_is_unavailable_until_there_is_room(folder: Path) -> None:
+    command = [sys.executable, "-c", _FULL, f"file://{folder}"]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=120)
+    refusal = "BLOB_STORE_UNAVAILABLE 2000"
+    assert done.stdout.splitlines() == [refusal, refusal, NAME], done.stderr
+    assert files(folder) == [NAME]
+
+
+async def test_source_that_breaks_off_says_so_itself(blobs: BlobStore, folder: Path) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"so"
+        raise ConnectionResetError("the client")
+
+    with pytest.raises(ConnectionResetError):
+        await blobs.put_stream(broken(), 100)
+    assert files(folder) == []
 
 
 async def test_local_blob_is_opened_where_it_lies(blobs: BlobStore) -> None:

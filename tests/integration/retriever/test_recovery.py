@@ -46,6 +46,7 @@ class Life:
         choice = IndexChoice(Kind.SQ8, merge_after=6, narrow=0)
         self.ours = await Bus.connect(self.server.settings("retriever"), "retriever")
         self.collection = Collection(ENCODER_ID, self.folder, 4, 0.1, ignore, choice)
+        self.collection.consumer.expect(None, is_filling=False)  # social was asked, and knows of no loss
         self.task = asyncio.create_task(self.collection.run(self.ours))
 
     async def end(self) -> None:

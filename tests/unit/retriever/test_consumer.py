@@ -210,6 +210,7 @@ async def test_searches_come_between_the_parts_of_a_batch(live: LiveIndex) -> No
         told.append((is_ready, live.is_caught_up))
 
     consumer = LogConsumer(live, on_ready)
+    consumer.expect(BEGUN, is_filling=False)
     await consumer._take(batch(is_reset=True, is_caught_up=False, pending=250))
     assert (consumer.pending_count, told) == (250, [])
     counts: list[tuple[int, int]] = []
@@ -284,12 +285,35 @@ async def test_the_end_of_a_log_that_is_not_full_yet_makes_no_index_complete(liv
     assert told == [True, False, True]
 
 
+async def test_a_log_read_from_its_beginning_makes_no_index_complete_before_social_was_asked(live: LiveIndex) -> None:
+    async def on_ready(is_ready: bool) -> None: ...
+
+    consumer = LogConsumer(live, on_ready)
+    await consumer._take(batch(is_reset=True))  # lost, and empty since
+    assert not live.is_caught_up
+    consumer.expect(BEGUN, is_filling=True)
+    await consumer._take(batch(message()))
+    assert not live.is_caught_up
+    consumer.expect(BEGUN, is_filling=False)
+    await consumer._take(LogBatch(LogPosition(BEGUN, 1), [], is_reset=False, is_caught_up=True))
+    assert live.is_caught_up
+
+
+async def test_a_log_that_goes_on_behind_a_snapshot_needs_nobody(live: LiveIndex) -> None:
+    async def on_ready(is_ready: bool) -> None: ...
+
+    consumer = LogConsumer(live, on_ready)
+    await consumer._take(batch(message()))
+    assert live.is_caught_up
+
+
 async def test_refused_messages_are_counted_by_reason_and_not_all_named(
     live: LiveIndex, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def on_ready(is_ready: bool) -> None: ...
 
     consumer = LogConsumer(live, on_ready)
+    consumer.expect(BEGUN, is_filling=False)
     noise = [LogEntry(vector_subject("enc", "a"), number, b"\xff\xff\xff") for number in range(1, 151)]
     foreign = LogEntry(vector_subject("enc", "a"), 151, message(encoder_id="other").payload)
     await consumer._take(batch(*noise, foreign, is_reset=True))

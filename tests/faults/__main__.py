@@ -1,0 +1,123 @@
+"""Runs seeds of faults until stopped, each once; `make test-faults`, and with SEED=N one of them again."""
+
+import argparse
+import asyncio
+import itertools
+import json
+import shutil
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from tests.e2e.conftest import render_library
+from tests.faults.findings import Finding, Kind
+from tests.faults.history import Outcome
+from tests.faults.run import Report, plan_of, run_seed, summary
+
+_DONE = Path(".museed/faults/done.jsonl")
+
+
+def main() -> int:
+    """Run, and return 1 where a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--seed", type=int, help="run this one alone, whether it was run before or not")
+    parser.add_argument("--first", type=int, default=1, help="seed to begin with")
+    parser.add_argument("--seeds", type=int, help="stop after so many; without it, when interrupted")
+    parser.add_argument("--faults", type=int, default=40, help="faults of a seed (40)")
+    parser.add_argument("--pace", type=float, default=1.0, help="multiplies every pause and duration")
+    parser.add_argument("--done", type=Path, default=_DONE, help=f"remembers what was run ({_DONE})")
+    parser.add_argument("--plan", action="store_true", help="print the plan of --seed and do nothing")
+    given = parser.parse_args()
+    if given.plan:
+        print(*plan_of(given.seed or given.first, given.faults, given.pace), sep="\n")
+        return 0
+    given.done.parent.mkdir(parents=True, exist_ok=True)
+    library = render_library(Path(mkdtemp(prefix="museed-faults-music-")), artists=2, tracks=3)
+    try:
+        for seed in _seeds(given):
+            _run(seed, given, library)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        shutil.rmtree(library, ignore_errors=True)
+    return _print_table(_rows(given.done))
+
+
+def _seeds(given: argparse.Namespace) -> Iterator[int]:
+    if given.seed is not None:
+        yield given.seed
+        return
+    done = {row["seed"] for row in _rows(given.done) if (row["count"], row["pace"]) == (given.faults, given.pace)}
+    left = (seed for seed in itertools.count(given.first) if seed not in done)
+    yield from itertools.islice(left, given.seeds)
+
+
+def _run(seed: int, given: argparse.Namespace, library: Path) -> None:
+    faults = plan_of(seed, given.faults, given.pace)
+    folder = Path(mkdtemp(prefix=f"museed-faults-{seed}-"))
+    print(f"seed {seed}, {len(faults)} faults, in {folder}", flush=True)
+    try:
+        report = asyncio.run(run_seed(seed, faults, folder, library, _say))
+    except Exception as error:  # a mesh that does not even start is a finding, and the next seed may say more
+        traceback.print_exc()
+        report = Report(seed, findings=[Finding(Kind.ENDLESS, f"the run ended with {error!r}")])
+    print(summary(report), flush=True)
+    with given.done.open("a") as file:
+        file.write(json.dumps({"count": given.faults, "pace": given.pace, **_row(report)}) + "\n")
+    if report.findings:
+        again = f"make test-faults SEED={seed} FAULTS={given.faults} ARGS=--pace={given.pace}"
+        print(f"  again with: {again}; logs and history: {folder}", flush=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _say(text: str) -> None:
+    print(f"  {text.splitlines()[0]}", flush=True)  # below it stand the last lines of a log, which is kept
+
+
+def _row(report: Report) -> dict[str, Any]:
+    return {
+        "seed": report.seed,
+        "took_s": round(report.took_s),
+        "longest_s": round(report.longest_s, 1),
+        "faults": report.faults,
+        "operations": report.operations,
+        "jobs": report.jobs,
+        "heard": report.heard,
+        "findings": [str(finding) for finding in report.findings],
+        "broken": {kind: report.found(kind) for kind in Kind},
+    }
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return list({(row["seed"], row["count"], row["pace"]): row for row in rows}.values())
+
+
+def _print_table(rows: list[dict[str, Any]]) -> int:
+    """Print what came of all seeds that were run, each as it was last; returns 1 where a promise was broken."""
+    faults: Counter[str] = Counter()
+    operations: Counter[str] = Counter()
+    broken: Counter[str] = Counter()
+    for row in rows:
+        faults.update(row["faults"])
+        operations.update(row["operations"])
+        broken.update(row["broken"])
+    print(f"\n{len(rows)} seeds, {faults.total()} faults, {sum(row['took_s'] for row in rows)} s")
+    for title, counts in (("fault", faults), ("operation", operations), ("broken promise", broken)):
+        print(f"\n| {title} | times |\n|---|---|")
+        print("\n".join(f"| {name} | {count} |" for name, count in sorted(counts.items())))
+    failed = [row["seed"] for row in rows if row["findings"]]
+    if failed:
+        print(f"\nfailed seeds: {', '.join(map(str, failed))}")
+    return 1 if broken.total() or not operations[Outcome.DONE] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""Compares what everybody was told with what is there in the end."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tests.faults.findings import Finding, Kind
+from tests.faults.history import Operation
+from tests.faults.ledger import Ledger, ledgers_of
+
+ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
+
+
+@dataclass(frozen=True, slots=True)
+class FinalList:
+    """A playlist in the end; `likes` is what its page shows."""
+
+    title: str
+    version: int
+    track_ids: list[str]
+    likes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FinalJob:
+    """A job in the end; the request is text that holds the title that was asked for."""
+
+    state: str
+    request: str
+    playlist_id: str | None = None
+    failure_reason: str = ""
+
+
+@dataclass(slots=True)
+class Final:
+    """Everything that is there in the end; by user id, but users by name."""
+
+    users: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, dict[str, FinalList]] = field(default_factory=dict)
+    likes: dict[str, list[str]] = field(default_factory=dict)
+    follows: dict[str, list[str]] = field(default_factory=dict)
+    comments: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    plays: dict[str, list[str]] = field(default_factory=dict)
+    uploads: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    jobs: dict[str, dict[str, FinalJob]] = field(default_factory=dict)
+    dead_letters: int = 0
+    neighbours: dict[str, list[str]] = field(default_factory=dict)
+
+
+def check(operations: list[Operation], final: Final, neighbours: dict[str, list[str]]) -> list[Finding]:
+    """Return every broken promise.
+
+    Args:
+        operations: All of a run, in the order in which they began.
+        final: What is there after everything has come to rest.
+        neighbours: By track, what the index said before any fault.
+    """
+    ledgers = ledgers_of(operations, neighbours)
+    found = [finding for ledger in ledgers.values() for finding in ledger.findings]
+    for ledger in ledgers.values():
+        found += _check_person(ledger, final)
+    found += _check_likes(ledgers.values(), final)
+    if final.dead_letters:
+        found.append(Finding(Kind.LOST, f"{final.dead_letters} dead letters, and nothing was poison"))
+    for track_id, expected in neighbours.items():
+        if (now := final.neighbours.get(track_id)) != expected:
+            found.append(Finding(Kind.STALE, f"in the end the neighbours of {track_id} are {now}, not {expected}"))
+    return found
+
+
+def _check_person(ledger: Ledger, final: Final) -> list[Finding]:
+    if not ledger.user_id:
+        return []
+    if final.users.get(ledger.actor) != ledger.user_id:
+        return [Finding(Kind.LOST, f"the account of {ledger.actor}")]
+    user_id, maybe = ledger.user_id, ledger.maybe
+    found = _check_lists(ledger, final.lists.get(user_id, {}), final.jobs.get(user_id, {}))
+    found += _check_jobs(ledger, final.jobs.get(user_id, {}), final.lists.get(user_id, {}))
+    comments, uploads = final.comments.get(user_id, []), final.uploads.get(user_id, [])
+    for what, wanted, there, possible in (
+        ("like", ledger.likes, final.likes.get(user_id, []), maybe.get("like", set())),
+        ("follow", ledger.follows, final.follows.get(user_id, []), maybe.get("follow", set())),
+        ("play", ledger.plays, final.plays.get(user_id, []), maybe.get("play", set())),
+        ("comment", set(ledger.comments.values()), [text for _, text in comments], maybe.get("comment", set())),
+        ("upload", set(ledger.uploads.values()), [name for _, name in uploads], maybe.get("upload", set())),
+    ):
+        found += _check_set(f"{ledger.actor}: {what}", wanted, there, possible)
+    for what, ids, rows in (("comment", ledger.comments, comments), ("upload", ledger.uploads, uploads)):
+        for one in set(ids) - {row_id for row_id, _ in rows}:
+            found.append(Finding(Kind.LOST, f"{ledger.actor}: the {what} {one}"))
+    return found
+
+
+def _check_set(what: str, wanted: set[str], there: list[str], possible: set[str]) -> list[Finding]:
+    found = [Finding(Kind.LOST, f"{what} {one}") for one in sorted(wanted - set(there))]
+    for one, count in Counter(there).items():
+        if count > 1:
+            found.append(Finding(Kind.DOUBLED, f"{what} {one} is there {count} times"))
+        if one not in wanted and one not in possible:
+            found.append(Finding(Kind.DOUBLED, f"{what} {one} is there, and nobody was told so"))
+    return found
+
+
+def _check_lists(ledger: Ledger, there: dict[str, FinalList], jobs: dict[str, FinalJob]) -> list[Finding]:
+    found = []
+    for playlist_id, one in ledger.lists.items():
+        now = there.get(playlist_id)
+        if now is None:
+            found.append(Finding(Kind.LOST, f"{ledger.actor}: the playlist {playlist_id} {one.title!r}"))
+        elif (now.title, now.version, now.track_ids) != (one.title, one.version, one.tracks):
+            kind = Kind.DOUBLED if now.version > one.version else Kind.LOST
+            known = (one.title, one.version, one.tracks)
+            text = f"{ledger.actor}: {playlist_id} is {(now.title, now.version, now.track_ids)}, should be {known}"
+            found.append(Finding(kind, text))
+    made = {job.playlist_id for job in jobs.values()}
+    possible = ledger.maybe.get("create", set())
+    for playlist_id, now in there.items():
+        if playlist_id in ledger.gone:
+            found.append(Finding(Kind.LOST, f"{ledger.actor}: the deletion of {playlist_id}"))
+        elif playlist_id not in ledger.lists and playlist_id not in made and now.title not in possible:
+            text = f"{ledger.actor}: {playlist_id} {now.title!r} is there, and nobody was told so"
+            found.append(Finding(Kind.DOUBLED, text))
+    for title, count in Counter(now.title for now in there.values()).items():
+        if count > 1:
+            found.append(Finding(Kind.DOUBLED, f"{ledger.actor}: {title!r} is there {count} times"))
+    return found
+
+
+def _check_jobs(ledger: Ledger, there: dict[str, FinalJob], lists: dict[str, FinalList]) -> list[Finding]:
+    found = []
+    for job_id, job in there.items():
+        if job.state not in ENDS:
+            found.append(Finding(Kind.ENDLESS, f"{ledger.actor}: the job {job_id} is {job.state}"))
+        if job.state == "FAILED" and not job.failure_reason:
+            found.append(Finding(Kind.ENDLESS, f"{ledger.actor}: the job {job_id} failed without a reason"))
+        if job.state == "SUCCEEDED" and job.playlist_id not in lists:
+            found.append(Finding(Kind.LOST, f"{ledger.actor}: the playlist {job.playlist_id} of job {job_id}"))
+        if job_id in ledger.ended and job.state != ledger.ended[job_id]:
+            found.append(Finding(Kind.LOST, f"{ledger.actor}: {job_id} ended {ledger.ended[job_id]}, is {job.state}"))
+    for job_id, title in ledger.jobs.items():
+        if job_id not in there:
+            found.append(Finding(Kind.LOST, f"{ledger.actor}: the job {job_id} {title!r}"))
+    for title in [*ledger.jobs.values(), *ledger.maybe.get("generate", ())]:
+        asked = [job_id for job_id, job in there.items() if title in job.request]
+        if len(asked) > 1:
+            found.append(Finding(Kind.DOUBLED, f"{ledger.actor}: {title!r} has the jobs {', '.join(asked)}"))
+    return found
+
+
+def _check_likes(ledgers: Iterable[Ledger], final: Final) -> list[Finding]:
+    """What pages count must be what rows say; rows are compared with ledgers elsewhere."""
+    rows = Counter(playlist_id for liked in final.likes.values() for playlist_id in liked)
+    lists = {playlist_id: one for owned in final.lists.values() for playlist_id, one in owned.items()}
+    return [
+        Finding(Kind.STALE, f"{playlist_id} shows {one.likes} likes, has {rows[playlist_id]}")
+        for playlist_id, one in lists.items()
+        if one.likes != rows[playlist_id]
+    ]

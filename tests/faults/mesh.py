@@ -1,0 +1,187 @@
+"""A whole mesh in this process's hands, every connection of which goes over a link that can be broken."""
+
+import asyncio
+import contextlib
+import os
+import random
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from deploy.local import process as local_process
+from deploy.local.mesh import Announce, Mesh
+from deploy.local.ports import LOOPBACK
+from deploy.local.postgres import Postgres
+from deploy.local.process import Spec, SupervisedProcess
+from deploy.local.settings import LocalSettings
+from deploy.local.state import State
+from tests.faults.link import Address, Link
+from tests.faults.plan import EDGES, SERVICES
+
+_SOCKET = ".s.PGSQL.5432"
+# Children that die often are started again as quickly as those that die once.
+_LASTING_RUN_S = 1.0
+
+
+def clock_library() -> Path | None:
+    """Return libfaketime, of the wheel or of the system; None where there is none and no clock can jump."""
+    found = find_spec("libfaketime")
+    places = [Path(found.origin).parent] if found is not None and found.origin is not None else []
+    for folder in [
+        *places,
+        *Path("/usr/lib").glob("*/faketime"),
+        Path(os.environ.get("LIBFAKETIME_FOLDER", "/nowhere")),
+    ]:
+        for library in sorted(folder.rglob("libfaketime.so.1")):
+            return library
+    return None
+
+
+class FaultyMesh(Mesh):
+    """A mesh whose processes find each other over links, and read their clocks from files.
+
+    Args:
+        state: Where everything is kept.
+        announce: Called with sentences for people.
+        dice: Decides how far delays stray.
+    """
+
+    def __init__(self, state: State, announce: Announce, dice: random.Random) -> None:
+        settings = LocalSettings(
+            state=state.folder, gateway_port=0, social_port=0, embedder_port=0, retriever_port=0, nats_port=0
+        )
+        super().__init__(settings, state, announce)
+        self.state = state
+        self.links = {f"{caller}-{called}": Link(self._server(called), dice) for caller, called in EDGES}
+        self._clock_library = clock_library()
+
+    @property
+    def database(self) -> Postgres:
+        """The database itself, over no link."""
+        return self._postgres
+
+    @property
+    def nats_store(self) -> Path:
+        """Where JetStream keeps its streams."""
+        return self.state / "nats"
+
+    @property
+    def people_url(self) -> str:
+        """Where people find the gateway, over a link."""
+        return self._url("people", "gateway")
+
+    def process(self, name: str) -> SupervisedProcess:
+        """Return one of the processes."""
+        return next(process for process in self._running if process.spec.name == name)
+
+    def whole(self, name: str) -> list[psutil.Process]:
+        """Return a process and its children, as far as they are there now."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if (pid := self.process(name).pid) is not None:
+                top = psutil.Process(pid)
+                return [top, *top.children(recursive=True)]
+        return []
+
+    async def is_whole(self) -> bool:
+        """Whether every process runs and says that it works."""
+        return all([process.pid is not None and await process.spec.is_ready() for process in self._running])
+
+    def set_clock(self, name: str, offset_s: float) -> None:
+        """Have a service's clock jump to so many seconds from the right time."""
+        (self.state / f"clock-{name}").write_text(f"{offset_s:+.0f}")
+
+    async def open_links(self) -> None:
+        """Listen on every link; before `start`."""
+        for (_, called), link in zip(EDGES, self.links.values(), strict=True):
+            if called == "postgres":
+                folder = self.state / "link"
+                folder.mkdir(exist_ok=True)
+                (folder / _SOCKET).unlink(missing_ok=True)
+                await link.open(folder / _SOCKET)
+            else:
+                await link.open()
+
+    async def close_links(self) -> None:
+        """Close all of them; they pass on what they held back before."""
+        for link in self.links.values():
+            link.heal()
+            await link.close()
+
+    async def _launch(self, *specs: Spec) -> list[SupervisedProcess]:
+        return await super()._launch(*(replace(spec, environment=self._environment(spec)) for spec in specs))
+
+    def _environment(self, spec: Spec) -> Mapping[str, str]:
+        name = spec.name.removesuffix("-stand-in")
+        if name not in SERVICES:
+            return spec.environment
+        changed = dict(spec.environment)
+        for caller, called in EDGES:
+            if caller != name:
+                continue
+            if called == "nats":
+                changed["NATS_URL"] = self._url(name, called).replace("http", "nats")
+            elif called == "postgres":
+                url = changed["SOCIAL_DATABASE_URL"]
+                changed["SOCIAL_DATABASE_URL"] = url.replace(
+                    f"host={self._postgres.socket_folder}", f"host={self.state / 'link'}"
+                )
+            else:
+                setting, (_, port) = f"{caller}_{called}_ADDRESS".upper(), self._tcp(caller, called)
+                # The second address is of who stands in for it: nobody, as most of the time.
+                changed[setting] = f"ipv4:{LOOPBACK}:{port},{LOOPBACK}:{self.ports.stand_ins[called]}"
+        return {**changed, **self._clock(name)}
+
+    def _clock(self, name: str) -> dict[str, str]:
+        if self._clock_library is None:
+            return {}
+        self.set_clock(name, 0)
+        return {
+            "LD_PRELOAD": str(self._clock_library),
+            "FAKETIME_TIMESTAMP_FILE": str(self.state / f"clock-{name}"),
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
+            "NO_FAKE_STAT": "1",
+            "FAKE_SLEEP": "0",
+        }
+
+    def _server(self, called: str) -> Address:
+        if called == "postgres":
+            return self._postgres.socket_folder / _SOCKET
+        return LOOPBACK, getattr(self.ports, called)
+
+    def _tcp(self, caller: str, called: str) -> tuple[str, int]:
+        address = self.links[f"{caller}-{called}"].address
+        assert isinstance(address, tuple)
+        return address
+
+    def _url(self, caller: str, called: str) -> str:
+        host, port = self._tcp(caller, called)
+        return f"http://{host}:{port}"
+
+
+@contextlib.asynccontextmanager
+async def faulty_mesh(folder: Path, announce: Announce, dice: random.Random) -> AsyncIterator[FaultyMesh]:
+    """Run a mesh of its own in a folder; it is watched meanwhile and stopped at the end, whatever was done to it."""
+    state = State.open(folder)
+    lasting_run_s, local_process._LASTING_RUN_S = local_process._LASTING_RUN_S, _LASTING_RUN_S
+    with state.lock():
+        mesh = FaultyMesh(state, announce, dice)
+        await mesh.open_links()
+        try:
+            await mesh.start()
+            watching = asyncio.create_task(mesh.watch())
+            try:
+                yield mesh
+            finally:
+                watching.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await watching
+                await mesh.stop()
+        finally:
+            await mesh.close_links()
+            local_process._LASTING_RUN_S = lasting_run_s
