@@ -61,9 +61,12 @@ def up(
         str,
         typer.Option(envvar="MUSEED_ENCODER", help="auto, museed-mini, musicnn-msd, musicnn-mtt, or a model folder."),
     ] = "auto",
+    replicas: Annotated[
+        int, typer.Option(envvar="MUSEED_REPLICAS", min=1, max=8, help="Processes of each service.")
+    ] = 1,
 ) -> None:
     """Serve the whole mesh on this machine until Ctrl-C. Ports are settings: MUSEED_GATEWAY_PORT and so on."""
-    settings = load(LocalSettings).model_copy(update={"state": state, "encoder": encoder})
+    settings = load(LocalSettings).model_copy(update={"state": state, "encoder": encoder, "replicas": replicas})
     with told_errors():
         asyncio.run(_serve(settings))
 
