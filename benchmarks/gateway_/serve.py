@@ -29,7 +29,7 @@ class Echo(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer; the generator never sends a second request before that."""
-        if data.endswith(b"}"):
+        if data.endswith((b"}", b"\r\n\r\n")):
             self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(_ANSWER) + _ANSWER)
 
 

@@ -40,17 +40,28 @@ class Silent:
 
 
 class RunningMesh:
-    """`museed up` in a folder. A test may kill what it likes of it."""
+    """`museed up` in a folder. A test may kill what it likes of it.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Its state.
+        options: Further ones of the command.
+        environment: Further settings.
+    """
+
+    def __init__(self, folder: Path, *options: str, **environment: str) -> None:
         self.folder = folder
+        self._options = options
+        self._environment = environment
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         ports = {f"MUSEED_{name}_PORT": "0" for name in ("GATEWAY", "SOCIAL", "EMBEDDER", "RETRIEVER", "NATS")}
         with (self.folder.parent / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [MUSEED, "up", "--state", self.folder], env={**os.environ, **ports}, stdout=log, stderr=log
+                [MUSEED, "up", "--state", self.folder, *self._options],
+                env={**os.environ, **ports, **self._environment},
+                stdout=log,
+                stderr=log,
             )
         deadline = time.monotonic() + PATIENCE_S
         while not self.is_ready():
@@ -89,8 +100,12 @@ class RunningMesh:
             self.process.kill()
             self.process.wait(PATIENCE_S)
             return
-        row = json.loads((self.folder / "processes.json").read_text())[name]
-        psutil.Process(row["pid"]).kill()
+        psutil.Process(self.processes()[name]).kill()
+
+    def processes(self) -> dict[str, int]:
+        """Return the process ids of its parts by name."""
+        found = json.loads((self.folder / "processes.json").read_text())
+        return {name: row["pid"] for name, row in found.items()}
 
     def operator(self) -> GatewayClient:
         return GatewayClient(self.url, account.operator(State.open(self.folder)))
