@@ -99,7 +99,9 @@ class _Load:
         self.offered.other += self._connections.pending
 
     def _told(self, answer: Answer) -> None:
-        self.offered.take(answer.status, answer.seconds, is_in_time=time.perf_counter() < self._ends)
+        # What has errors in it was refused behind the gateway.
+        status = b"503" if b'"errors"' in answer.body else answer.status
+        self.offered.take(status, answer.seconds, is_in_time=time.perf_counter() < self._ends)
         self.after()
 
 

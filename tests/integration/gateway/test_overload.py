@@ -271,6 +271,8 @@ async def test_an_upstream_that_has_too_much_to_do_costs_its_part_and_says_when_
     own_gateway: Gateway, name: str
 ) -> None:
     fault, extensions = REFUSALS[name]
+    told: list[str] = []
+    own_gateway.parts.upstream.on_busy = lambda: told.append("busy")
     own_gateway.social.faults["GetStats"] = fault
     (track,) = own_gateway.social.add_tracks(1)
     document = "query($id: ID!) { track(id: $id) { title } stats { trackCount } }"
@@ -278,6 +280,27 @@ async def test_an_upstream_that_has_too_much_to_do_costs_its_part_and_says_when_
     assert body["data"] == {"track": {"title": "Track 000"}, "stats": None}
     (error,) = body["errors"]
     assert (error["path"], error["extensions"]) == (["stats"], extensions)
+    assert told == ["busy"] * (name == "busy")
+
+
+async def test_fewer_are_worked_on_at_once_while_a_service_behind_has_no_place_for_them(tmp_path: Path) -> None:
+    async with serving_gateway(tmp_path, **PATIENT) as gateway, AsyncExitStack() as stack:
+        admission = gateway.guard.admission
+        gateway.social.gates["ListGenres"] = asyncio.Event()
+        document = b'{"query": "{ genres { name } }"}'
+        waiting = [await stack.enter_async_context(connected(gateway.url)) for _ in range(12)]
+        for client in waiting:
+            await client.send(POST.replace(b"%d" % len(BODY), b"%d" % len(document)) + document)
+        await until(lambda: gateway.social.calls["ListGenres"] == 12)
+        assert admission.limit == 16
+        gateway.social.faults["GetStats"] = REFUSALS["busy"][0]
+        async with asyncio.timeout(PATIENCE_S):
+            while admission.limit > LEAST_AT_WORK:
+                await gateway.http.post("/graphql", json={"query": STATS})
+        gateway.social.faults.clear()
+        gateway.social.gates["ListGenres"].set()
+        assert [(await client.answer())[0] for client in waiting] == [200] * 12
+        assert await gateway.data(STATS) == {"stats": {"trackCount": 0}}
 
 
 async def test_a_request_behind_one_that_is_at_work_is_not_refused_before_that_is_answered(tmp_path: Path) -> None:
