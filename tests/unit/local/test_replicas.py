@@ -1,5 +1,6 @@
 """How several processes of each service are described, started, and ended; none of them runs."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,8 +98,10 @@ class Machine:
     def __call__(self, spec: Spec, log_folder: Path, on_change: Callable[[str], None]) -> SimpleNamespace:
         async def start() -> None:
             self.said.append(f"start {spec.name}")
+            await asyncio.sleep(0)
             if spec.name in self.fails:
                 raise StartError("no room")
+            self.said.append(f"{spec.name} is ready")
 
         async def stop() -> None:
             self.said.append(f"stop {spec.name}")
@@ -120,13 +123,9 @@ def mesh(state: State) -> Mesh:
 
 async def test_first_of_each_service_is_ready_before_the_others_start(mesh: Mesh, machine: Machine) -> None:
     await mesh._launch_all(mesh._parts.social(), mesh._parts.retriever("e-1"))
-    assert machine.said[:2] == ["start social", "start retriever"]
-    assert sorted(machine.said[2:]) == [
-        "start retriever.2",
-        "start retriever.3",
-        "start social.2",
-        "start social.3",
-    ]
+    assert machine.said[:4] == ["start social", "start retriever", "social is ready", "retriever is ready"]
+    names = ["retriever.2", "retriever.3", "social.2", "social.3"]
+    assert sorted(machine.said[4:8]) == [f"start {name}" for name in names]
 
 
 async def test_service_that_does_not_start_whole_leaves_nothing_behind(mesh: Mesh, machine: Machine) -> None:
