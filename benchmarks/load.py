@@ -95,7 +95,9 @@ def steps(bench: Bench, times: Sequence[float]) -> Iterator[Step]:
             offered, took = bench.offer(seed + 1, multiple * peak.goodput, bench.seconds)
             load += offered
             _add(used, took)
-        jobs = ends_of(bench.world, [*load.jobs, *at_peak.jobs])
+        at_peak.jobs, load.jobs = [], [*load.jobs, *at_peak.jobs]
+        load.done_at_once += at_peak.done_at_once
+        jobs = ends_of(bench.world, load)
         yield Step(
             f"{multiple:g} ×", load, used, at_peak, peak_used, bench.followers.taken(), bench.parts.memory_mib(), jobs
         )
@@ -113,17 +115,17 @@ def restarted(bench: Bench, peak: float) -> tuple[Step, str]:
         took = time.monotonic() - began
         done.touch()
         load = waiting.result()
-    jobs = ends_of(bench.world, load.jobs)
+    jobs = ends_of(bench.world, load)
     step = Step("restart", load, Used(), Load(1.0), Used(), bench.followers.taken(), bench.parts.memory_mib(), jobs)
     return step, f"{said} ({took:.0f} s)"
 
 
-def ends_of(world: World, jobs: Sequence[tuple[str, str]]) -> Counter[str]:
+def ends_of(world: World, load: Load) -> Counter[str]:
     """Wait until all playlists that were asked for are made; returns states, "none" for those without an end."""
-    found: Counter[str] = Counter()
+    found = Counter({"at once": load.done_at_once})
     deadline = time.monotonic() + _ENDED_WITHIN_S
     with httpx.Client(base_url=world.url, timeout=60) as http:
-        for number, (token, job_id) in enumerate(jobs):
+        for number, (token, job_id) in enumerate(load.jobs):
             state = "none"
             headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": f"10.200.{number // 250 % 250}.1"}
             while time.monotonic() < deadline:
@@ -220,6 +222,7 @@ def main() -> None:
     ):
         Path(text).chmod(0o711)  # PostgreSQL refuses to run as root: another user must come to its own
         with running_mesh(Path(text) / "state", chosen.replicas) as mesh:
+            print(f"{describe()}; a mesh of {chosen.replicas} each serves, now comes its library", flush=True)
             world = furnish(mesh, chosen.people, chosen.tracks, chosen.uploads)
             with following(world.url, world.people[: chosen.feeds]) as followers:
                 parts = Parts(mesh.folder, mesh.process.pid)
@@ -230,7 +233,7 @@ def main() -> None:
 def _run(bench: Bench, times: Sequence[float], *, with_restart: bool) -> None:
     if faults := bench.loads.submit(each_once, bench.world).result():
         raise SystemExit(f"not everything is served: {faults}")
-    print(describe(), flush=True)
+    print(f"{len(bench.world.people)} people, {len(bench.world.track_ids)} tracks; {describe()}", flush=True)
     most = ceiling(bench.loads, bench.world, bench.seconds / 2)
     bench.peak(1)  # warms caches, plans and pools
     memory = bench.parts.memory_mib()

@@ -38,8 +38,11 @@ CREATE = """mutation($input: CreatePlaylistInput!) { createPlaylist(input: $inpu
 GENERATE = """mutation($input: GeneratePlaylistInput!) { generatePlaylist(input: $input) {
   ... on GeneratePlaylistSuccess { job { jobId isFinished playlistId } } ... on UserError { code } } }"""
 
-_JOB = re.compile(rb'"jobId":\s*"([^"]+)"')
+_JOB = re.compile(rb'"jobId":\s*"([^"]+)",\s*"isFinished":\s*(true|false)')
 _UPLOAD = re.compile(rb'"uploadId":\s*"([^"]+)"')
+
+
+FROM_UPLOAD = "generate from upload"
 
 
 class Request(NamedTuple):
@@ -64,6 +67,10 @@ class Mix:
     Args:
         world: What there is.
         seed: Of the draws.
+
+    Attributes:
+        jobs: Of playlists that were asked for and not made at once, with who asked.
+        done_at_once: Jobs that had ended when they were told of.
     """
 
     def __init__(self, world: World, seed: int) -> None:
@@ -72,6 +79,7 @@ class Mix:
         first = seed % len(world.uploads)
         self._uploads = itertools.cycle([*world.uploads[first:], *world.uploads[:first]])
         self.jobs: list[tuple[Person, str]] = []
+        self.done_at_once = 0
 
     def next(self) -> Request:
         """Draw one."""
@@ -148,7 +156,7 @@ class Mix:
             found = _UPLOAD.search(body)
             if found is None:
                 return None
-            return self._generated(person, {"uploadId": found[1].decode()})._replace(operation="generate from upload")
+            return self._generated(person, {"uploadId": found[1].decode()})._replace(operation=FROM_UPLOAD)
 
         return Request("", person, data, then)
 
@@ -156,7 +164,11 @@ class Mix:
         asked = self._ask(person, GENERATE, input={"seeds": [seed], "length": 25, "idempotencyKey": str(uuid7())})
 
         def then(body: bytes) -> None:
-            if found := _JOB.search(body):
+            found = _JOB.search(body)
+            assert found is not None, body
+            if found[2] == b"true":
+                self.done_at_once += 1
+            else:
                 self.jobs.append((person, found[1].decode()))
 
         return asked._replace(then=then)

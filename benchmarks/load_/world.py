@@ -153,9 +153,12 @@ def _register(client: GatewayClient, count: int) -> list[str]:
             for row, vector in zip(rows, made, strict=True)
         )
         tracks = tuple(_registration(row) for row in rows)
-        accepted(operations.import_vectors(client, ImportVectorsInput(encoder_id=encoder.encoder_id, vectors=vectors)))
         request = RegisterTracksInput(root_id=root.root_id, tracks=tracks)
         found += [one.track_id or "" for one in accepted(operations.register_tracks(client, request)).tracks]
+        imported = ImportVectorsInput(encoder_id=encoder.encoder_id, vectors=vectors)
+        outcomes = {str(one.outcome) for one in accepted(operations.import_vectors(client, imported)).vectors}
+        if outcomes != {"STORED"}:
+            raise SystemExit(f"vectors were not taken: {outcomes}")
     return found
 
 

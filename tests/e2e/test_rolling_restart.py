@@ -42,6 +42,8 @@ JOB = "query($id: ID!) { job(id: $id, waitMs: 2000) { state isFinished failureRe
 FEED = "subscription($after: String) { feed(after: $after) { cursor activity { playlist { playlistId } } } }"
 
 
+# Of a busy machine, for the starts and drains of three processes one after the other.
+RESTART_PATIENCE_S = 900.0
 # A person may have 100 in a day.
 MOST_UPLOADS = 90
 
@@ -234,7 +236,7 @@ async def replace_workers(keeper: int) -> None:
 
 async def restart(mesh: RunningMesh, part: str) -> None:
     command = [str(MUSEED), "restart", part, "--state", str(mesh.folder)]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=PATIENCE_S)
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=RESTART_PATIENCE_S)
     assert (done.returncode, done.stdout) == (0, f"Started again: {part}.\n"), done.stdout + done.stderr
 
 
