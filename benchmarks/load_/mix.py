@@ -165,7 +165,8 @@ class Mix:
 
         def then(body: bytes) -> None:
             found = _JOB.search(body)
-            assert found is not None, body
+            if found is None:  # of a server that answers without reading
+                return
             if found[2] == b"true":
                 self.done_at_once += 1
             else:

@@ -62,7 +62,10 @@ class Parts:
             await connection.close()
             return True
 
-        return Spec("postgres", self._postgres.command(), answers, user=self._postgres.user, stop_signal=signal.SIGINT)
+        # Every process of social, and who stands in for one.
+        socials = 2 + sum(service_of(name) == "social" for name in self._ports.replicas)
+        command = self._postgres.command(socials)
+        return Spec("postgres", command, answers, user=self._postgres.user, stop_signal=signal.SIGINT)
 
     def nats(self) -> Spec:
         """Describe the NATS server."""

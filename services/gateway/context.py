@@ -171,10 +171,9 @@ class RequestContext:
             )
         timeout_s = _share(self.parts.settings.upstream_timeout_s + extra_time_s)
         said = program_name(self.user_agent) if names_program else ""
-        more = {"metadata": ((USER_AGENT_METADATA, said),)} if said else {}
         with self.parts.budgets.times.calling(bucket_key()):
             try:
-                return await method(request, timeout=timeout_s, **more)
+                return await method(request, timeout=timeout_s, metadata=((USER_AGENT_METADATA, said),) if said else ())
             except ResourceExhausted as refusal:
                 if refusal.reason == SERVER_BUSY:
                     self.parts.upstream.on_busy()

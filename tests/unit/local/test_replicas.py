@@ -11,10 +11,11 @@ from deploy.local import mesh as mesh_module
 from deploy.local.mesh import Mesh
 from deploy.local.parts import Parts
 from deploy.local.ports import Ports
-from deploy.local.postgres import Postgres
+from deploy.local.postgres import CONNECTIONS_OF_SOCIAL, Postgres
 from deploy.local.process import Spec, StartError
 from deploy.local.settings import LocalSettings
 from deploy.local.state import State
+from services.social.settings import SocialSettings
 
 SETTINGS = LocalSettings(
     gateway_port=0, social_port=0, embedder_port=0, retriever_port=0, nats_port=0, replicas=3, metrics_port=0
@@ -57,6 +58,21 @@ def test_replica_differs_in_its_addresses_and_a_retriever_in_its_folder(
         "RETRIEVER_METRICS_LISTEN": f"127.0.0.1:{ports.metrics['retriever.2']}",
         "RETRIEVER_SNAPSHOT_FOLDER": str(state / "snapshots.2"),
     }
+
+
+@pytest.mark.parametrize(("replicas", "expected"), [(1, 60), (2, 86), (8, 242)])
+def test_database_has_connections_for_every_process_and_one_that_stands_in(
+    state: State, replicas: int, expected: int
+) -> None:
+    ports = Ports.choose(SETTINGS.model_copy(update={"replicas": replicas, "metrics_port": None}))
+    made = Parts(state, ports, Postgres.at(state / "postgres", "x"))
+    assert f"max_connections={expected}" in made.postgres().command
+
+
+def test_connections_of_a_process_are_those_of_its_settings() -> None:
+    fields = SocialSettings.model_fields
+    pools = fields["database_pool_size"].default + fields["background_pool_size"].default
+    assert pools + 2 == CONNECTIONS_OF_SOCIAL
 
 
 def test_second_embedder_has_replicas_of_its_own(ports: Ports, parts: Parts) -> None:
