@@ -211,14 +211,14 @@ SEED = {"trackId": UNKNOWN}
         (
             {"seeds": [SEED, {"trackId": UNKNOWN, "uploadId": UNKNOWN}]},
             refusal(
-                "InvalidInputError", "SEED_AMBIGUOUS", "a seed is either a trackId or an uploadId", field="seeds[1]"
+                "InvalidInputError", "SEED_AMBIGUOUS", "a seed is one of trackId, uploadId and words", field="seeds[1]"
             ),
             0,
         ),
         (
             {"seeds": [{"weight": 1.0}]},
             refusal(
-                "InvalidInputError", "SEED_AMBIGUOUS", "a seed is either a trackId or an uploadId", field="seeds[0]"
+                "InvalidInputError", "SEED_AMBIGUOUS", "a seed is one of trackId, uploadId and words", field="seeds[0]"
             ),
             0,
         ),

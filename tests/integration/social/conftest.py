@@ -96,7 +96,7 @@ class Mesh:
         return connection
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def cheap_passwords() -> Iterator[None]:
     """Hash passwords a hundred times as fast: each social process hashes one as it starts."""
     with pytest.MonkeyPatch.context() as patched:
@@ -104,7 +104,7 @@ def cheap_passwords() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def known_types() -> Iterator[None]:
     """Ask PostgreSQL once, not on each of ten connections a test, what types of its own are: each time took 15 ms."""
     asked: Callable[..., Awaitable[tuple[object, object]]] = vars(asyncpg.Connection)["_introspect_types"]

@@ -19,6 +19,7 @@ EVERYBODY = frozenset(PEOPLE)
 LOGGED_IN = frozenset({OWNER, OTHER, BLOCKED, ADMIN})
 ONLY_OWNER = frozenset({OWNER})
 ONLY_ADMIN = frozenset({ADMIN})
+OWNER_OR_ADMIN = ONLY_OWNER | ONLY_ADMIN
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Playlists."""
 
 from museed.social.v1 import jobs_pb2, playlists_pb2
-from tests.integration.social.access_cases import EVERYBODY, ONLY_OWNER, Case, Cases, World
+from tests.integration.social.access_cases import EVERYBODY, ONLY_OWNER, OWNER_OR_ADMIN, Case, Cases, World
 
 
 async def playlist(world: World, visibility: str = "PRIVATE") -> str:
@@ -44,7 +44,7 @@ CASES: Cases = {
     "PlaylistService/GetPlaylist": Case(_get_private, ONLY_OWNER),
     "PlaylistService/GetPlaylist, unlisted": Case(_get_unlisted, EVERYBODY),
     "PlaylistService/GetPlaylist, public": Case(_get_public, EVERYBODY),
-    "PlaylistService/GetPlaylist, hidden": Case(_get_hidden, ONLY_OWNER),
+    "PlaylistService/GetPlaylist, hidden": Case(_get_hidden, OWNER_OR_ADMIN),
     "PlaylistService/ListMyPlaylists": "lists the caller's own",
     "PlaylistService/UpdatePlaylist": Case(_update, ONLY_OWNER),
     "PlaylistService/DeletePlaylist": Case(_delete, ONLY_OWNER),

@@ -3,9 +3,11 @@
 from museed.social.v1 import jobs_pb2, sound_pb2
 from tests.integration.social.access_cases import EVERYBODY, LOGGED_IN, ONLY_OWNER, Case, Cases, World
 from tests.integration.social.access_cases.catalogue import upload
+from tests.integration.social.fakes import ENCODER_ID
 
 
 async def _words(world: World) -> sound_pb2.SearchByWordsRequest:
+    world.mesh.embedder.text_encoder_id = ENCODER_ID
     return sound_pb2.SearchByWordsRequest(words="calm piano")
 
 
