@@ -107,6 +107,15 @@ class _Taken:
         Raises:
             StateError: It is taken; the text names it with its setting.
         """
+        found = self._bound(setting, port)
+        while port == 0 and found in self._chosen:  # sockets that do not listen yet may share one
+            found = self._bound(setting, port)
+        if found in self._chosen:
+            raise _refused(setting, port, "is set for two services")
+        self._chosen.append(found)
+        return found
+
+    def _bound(self, setting: str, port: int) -> int:
         probe = self._held.enter_context(socket.socket())
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -115,9 +124,6 @@ class _Taken:
             cause = "is taken by another program" if error.errno == EADDRINUSE else f"cannot be used: {error}"
             raise _refused(setting, port, cause) from None
         found: int = probe.getsockname()[1]
-        if found in self._chosen:
-            raise _refused(setting, port, "is set for two services")
-        self._chosen.append(found)
         return found
 
     def take_metrics(self, settings: LocalSettings) -> dict[str, int]:

@@ -125,3 +125,11 @@ def test_processes_of_the_gateway_count_their_free_ports_for_metrics_themselves(
 def test_first_port_for_metrics_that_leaves_no_room_is_named() -> None:
     with pytest.raises(StateError, match=r"port 65530 is too high: 10 processes(.|\n)*MUSEED_METRICS_PORT"):
         Ports.choose(settings().model_copy(update={"replicas": 2, "metrics_port": 65_530}))
+
+
+def test_free_port_that_was_chosen_already_is_not_chosen_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter([*(port for port in range(21_000, 32_000) for _ in range(2))])
+    monkeypatch.setattr(random, "randrange", lambda start, stop: next(drawn))
+    ports = Ports.choose(settings().model_copy(update={"replicas": 8, "metrics_port": 0}))
+    chosen = [*ports.replicas.values(), *ports.stand_ins.values(), *ports.metrics.values(), ports.social, ports.nats]
+    assert len(chosen) == len(set(chosen)) == 74
