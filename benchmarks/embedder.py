@@ -22,9 +22,9 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.load import callers, parts
-from benchmarks.load.callers import Heard
-from benchmarks.load.service import Service, running_service
+from benchmarks.embedder_ import callers, parts
+from benchmarks.embedder_.callers import Heard
+from benchmarks.embedder_.service import Service, running_service
 from museed.embedder.v1 import embedder_pb2
 from services.chassis.blobs import open_blob_store
 from services.embedder.model import Encoder

@@ -7,7 +7,8 @@ Own time of an answer is what the worker does for it and does not wait for: at o
 what the echo server takes, and at any rate what the process computes, without what the functions behind it compute.
 Waiting for other callers is in no own time; what callers at half of the ceiling wait all in all stands beside it.
 bombs: what requests compute until they are refused that are made to be dear. worker: a worker from its start to the
-first answer, and its memory. overload, subscriptions, ranges: see `benchmarks/gateway_`.
+first answer, and its memory. overload, subscriptions, ranges: see `benchmarks/gateway_`; narrow: overload over services
+behind that refuse what they have no place for.
 
 Usage: python -m benchmarks.gateway [--only PART] [--seconds 5] [--callers 8] [--rounds 5]
 """
@@ -176,6 +177,15 @@ def overload(bench: Bench) -> Iterator[Row]:
         yield from measure_overload(bench.loads, echo, server, body, bench.seconds)
 
 
+def narrow(bench: Bench) -> Iterator[Row]:
+    """The same over services that answer 133 calls a second, and refuse more than 64 at once."""
+    from benchmarks.gateway_.overload import measure as measure_overload
+
+    body = json.dumps({"query": DOCUMENT, "variables": {"id": furnished()[1]}}).encode()
+    with serving("echo") as echo, serving("narrow") as server:
+        yield from measure_overload(bench.loads, echo, server, body, bench.seconds)
+
+
 def worker(bench: Bench) -> Sequence[Row]:
     """One worker as `python -m services.gateway` starts it."""
     from benchmarks.gateway_.worker import measure as measure_worker
@@ -199,7 +209,7 @@ def ranges(bench: Bench) -> Sequence[Row]:
 
 PARTS: dict[str, Callable[[Bench], Iterable[Row]]] = {
     "page": page, "overload": overload, "bombs": bombs, "worker": worker, "subscriptions": subscriptions,
-    "ranges": ranges,
+    "ranges": ranges, "narrow": narrow,
 }  # fmt: skip
 
 

@@ -103,11 +103,29 @@ class Caller(asyncio.Protocol):
         self._transport.close()
 
 
-def request_bytes(port: int, body: bytes, token: str = "") -> bytes:
-    """Return a POST of a body to /graphql."""
+def request_bytes(
+    port: int,
+    body: bytes,
+    token: str = "",
+    *,
+    path: str = "/graphql",
+    kind: str = "application/json",
+    network: str = "",
+) -> bytes:
+    """Return a POST of a body, to /graphql where nothing else is said.
+
+    Args:
+        port: Of the gateway.
+        body: What is sent.
+        token: Of who sends it; empty for a guest.
+        path: Where to.
+        kind: Content type.
+        network: An address that a proxy would tell; empty for none.
+    """
     authorization = f"authorization: Bearer {token}\r\n" if token else ""
+    forwarded = f"x-forwarded-for: {network}\r\n" if network else ""
     head = (
-        f"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n{authorization}"
+        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: {kind}\r\n{authorization}{forwarded}"
         f"content-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -1,5 +1,6 @@
 """A gateway whose upstreams are functions of the same process: what it costs by itself, with no network behind it."""
 
+import asyncio
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from starlette.routing import Route
 
 from museed.social.v1 import accounts_pb2, catalog_pb2, playlists_pb2
 from services.chassis.blobs import open_blob_store
+from services.chassis.places import Places
 from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
@@ -39,16 +41,40 @@ class Spent:
     computed_s = 0.0
 
 
+class Narrow:
+    """A service that answers a few calls at a time, keeps some waiting, and refuses those beyond.
+
+    Args:
+        at_a_time: Calls that are answered.
+        seconds: That each of them takes.
+        places: Calls that are answered or wait.
+    """
+
+    def __init__(self, at_a_time: int, seconds: float, places: int) -> None:
+        self._turns = asyncio.Semaphore(at_a_time)
+        self._seconds = seconds
+        self._places = Places(places, "calls")
+
+    async def pass_through(self) -> None:
+        """Take the time of a call; raises ResourceExhausted."""
+        with self._places.take():
+            async with self._turns:
+                await asyncio.sleep(self._seconds)
+
+
 class InProcess:
     """A stub whose methods are those of a fake, called without a wire."""
 
-    def __init__(self, fake: FakeSocial | FakeRetriever) -> None:
+    def __init__(self, fake: FakeSocial | FakeRetriever, narrow: Narrow | None = None) -> None:
         self._fake = fake
+        self._narrow = narrow
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._fake, name)
 
         async def call(request: Any, timeout: float | None = None, metadata: Any = None) -> Any:
+            if self._narrow is not None:
+                await self._narrow.pass_through()
             began = time.thread_time()  # no fake waits, so nothing else comes in between
             try:
                 return await method(request, None)
@@ -83,7 +109,7 @@ def page() -> tuple[playlists_pb2.GetPlaylistResponse, dict[str, catalog_pb2.Tra
     return social.playlists[playlist_id], social.tracks, next(iter(social.users.values()))
 
 
-def make_gateway(port: int) -> tuple[Guard, GatewaySettings, dict[str, Any]]:
+def make_gateway(port: int, narrow: Narrow | None = None) -> tuple[Guard, GatewaySettings, dict[str, Any]]:
     """Return the application, its settings, and the token and id with which to ask it; `GET /told` what it did."""
     social, playlist_id = furnished()
     settings = GatewaySettings(
@@ -96,7 +122,7 @@ def make_gateway(port: int) -> tuple[Guard, GatewaySettings, dict[str, Any]]:
     upstream = Upstream("127.0.0.1:9", "127.0.0.1:9")
     for name, stub in list(vars(upstream).items()):
         if type(stub).__name__.endswith("Stub"):
-            setattr(upstream, name, InProcess(social))
+            setattr(upstream, name, InProcess(social, narrow))
     upstream.retriever = InProcess(FakeRetriever())  # type: ignore[assignment]  # all that is asked of it
     authenticator = Authenticator(upstream)
     parts = Parts(
@@ -119,4 +145,5 @@ def make_gateway(port: int) -> tuple[Guard, GatewaySettings, dict[str, Any]]:
 
     app.router.routes.insert(0, Route("/told", told))
     guard = Guard(app, settings, has_come)
+    upstream.on_busy = guard.admission.note_busy
     return guard, settings, {"token": social.signer.token(), "playlist_id": playlist_id}

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import uvloop
 
 from benchmarks.gateway_.generator import request_bytes
+from benchmarks.gateway_.sender import Answer, Connections
 from benchmarks.retrieval.run import Row
 
 if TYPE_CHECKING:
@@ -26,11 +27,7 @@ TIMES = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 _CALLERS = 16
 # Of the highest rate, each between two looks at the peak.
 _TURNS = 5
-# Connections that are kept; a request that finds none free opens another.
-_MOST_CONNECTIONS = 4000
 _LONGEST_S = 20.0
-_END_OF_HEAD = b"\r\n\r\n"
-_LENGTH = b"content-length:"
 _MIB = 2**20
 
 
@@ -83,105 +80,28 @@ class Offered:
             self.other += 1
 
 
-class _Sender(asyncio.Protocol):
-    """One connection.
-
-    Args:
-        told: Called with each answer's status and latency, or an empty status where the connection ended before one.
-    """
-
-    def __init__(self, told: Callable[["_Sender", bytes, float], None]) -> None:
-        self._told = told
-        self._got = b""
-        self._due: float | None = None
-        self.is_open = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses
-        self.is_open = True
-
-    def send(self, request: bytes, due: float) -> None:
-        """Send a request that was due then."""
-        self._due = due
-        self._transport.write(request)
-
-    def close(self) -> None:
-        """End it."""
-        self._transport.close()
-
-    def data_received(self, data: bytes) -> None:
-        self._got += data
-        end = self._got.find(_END_OF_HEAD)
-        if end < 0 or self._due is None:
-            return
-        head = self._got[:end].lower()
-        length = int(head[head.index(_LENGTH) + len(_LENGTH) :].split(b"\r\n", 1)[0])
-        if len(self._got) >= end + len(_END_OF_HEAD) + length:
-            self._answered(self._got[9:12])
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.is_open = False
-        if self._due is not None:
-            self._answered(b"")
-
-    def _answered(self, status: bytes) -> None:
-        assert self._due is not None
-        seconds, self._due, self._got = time.perf_counter() - self._due, None, b""
-        self._told(self, status, seconds)
-
-
 class _Load:
     def __init__(self, port: int, request: bytes, seconds: float, *, is_new: bool) -> None:
         self.offered = Offered(seconds)
-        self._port = port
         self._request = request
         self._ends = time.perf_counter() + seconds
-        self._is_new = is_new
-        self._free: list[_Sender] = []
-        self._made = 0
-        self._open: set[asyncio.Task[None]] = set()
-        self._pending = 0
+        self._connections = Connections(port, is_kept=not is_new)
         self.after: Callable[[], None] = lambda: None
 
     def send(self, due: float) -> None:
-        """Send one over a free connection, or a new one."""
+        """Send one."""
         self.offered.sent += 1
-        self._pending += 1
-        while self._free and not self._is_new:
-            sender = self._free.pop()
-            if sender.is_open:
-                sender.send(self._request, due)
-                return
-        task = asyncio.get_running_loop().create_task(self._connect(due))
-        self._open.add(task)
-        task.add_done_callback(self._open.discard)
+        self._connections.send(self._request, due, self._told)
 
     async def until_answered(self) -> None:
         """Wait for all answers; those that do not come are told as others."""
-        ends = time.monotonic() + _LONGEST_S
-        while self._pending and time.monotonic() < ends:  # noqa: ASYNC110  # the end of a measurement
-            await asyncio.sleep(0.01)
-        self.offered.other += self._pending
-        for sender in self._free:
-            sender.close()
+        await self._connections.until_answered(_LONGEST_S)
+        self.offered.other += self._connections.pending
 
-    async def _connect(self, due: float) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-            _, sender = await loop.create_connection(lambda: _Sender(self._told), "127.0.0.1", self._port)
-        except OSError:
-            self._pending -= 1
-            self.offered.other += 1
-            return
-        sender.send(self._request, due)
-
-    def _told(self, sender: _Sender, status: bytes, seconds: float) -> None:
-        self._pending -= 1
-        self.offered.take(status, seconds, is_in_time=time.perf_counter() < self._ends)
-        if self._is_new or len(self._free) >= _MOST_CONNECTIONS:
-            sender.close()
-        else:
-            self._free.append(sender)
+    def _told(self, answer: Answer) -> None:
+        # What has errors in it was refused behind the gateway.
+        status = b"503" if b'"errors"' in answer.body else answer.status
+        self.offered.take(status, answer.seconds, is_in_time=time.perf_counter() < self._ends)
         self.after()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import asyncpg
 
-from benchmarks.load.service import await_ready
+from benchmarks.embedder_.service import await_ready
 from benchmarks.people.population import Population, Sizes, load, loaded
 from deploy.local.postgres import Postgres
 from services.chassis.bus import BusSettings

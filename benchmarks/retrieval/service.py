@@ -18,7 +18,7 @@ import grpc
 import numpy as np
 import psutil
 
-from benchmarks.load.service import await_ready, keys_of
+from benchmarks.embedder_.service import await_ready, keys_of
 from benchmarks.retrieval.data import Library
 from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
 from museed.social.v1 import accounts_pb2_grpc, encoders_pb2, encoders_pb2_grpc, events_pb2

@@ -73,9 +73,12 @@ def up(
     collector: Annotated[
         str, typer.Argument(help="With --observe: where to send spans instead, grpc://host:port.", show_default=False)
     ] = "",
+    replicas: Annotated[
+        int, typer.Option(envvar="MUSEED_REPLICAS", min=1, max=8, help="Processes of each service.")
+    ] = 1,
 ) -> None:
     """Serve the whole mesh on this machine until Ctrl-C. Ports are settings: MUSEED_GATEWAY_PORT and so on."""
-    settings = load(LocalSettings).model_copy(update={"state": state, "encoder": encoder})
+    settings = load(LocalSettings).model_copy(update={"state": state, "encoder": encoder, "replicas": replicas})
     if observe:
         settings = settings.model_copy(update={"observe": collector or CONSOLE})
     elif collector:

@@ -13,7 +13,7 @@ from deploy.local import account, nats
 from deploy.local.encoders import Encoders
 from deploy.local.observe import observed
 from deploy.local.parts import Parts
-from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.ports import LOOPBACK, Ports, service_of
 from deploy.local.postgres import Postgres, PostgresError
 from deploy.local.process import Spec, StartError, SupervisedProcess
 from deploy.local.restarts import Restarts
@@ -47,10 +47,10 @@ class Mesh:
         self._state = state
         self._announce = announce
         self._postgres = Postgres.at(state / "postgres", state.secret("postgres"))
-        self._parts = Parts(state, self.ports, self._postgres, settings.gateway_workers, more)
+        self._parts = Parts(state, self.ports, self._postgres, settings.gateway_processes, more)
         self._running: list[SupervisedProcess] = []
         self._watching: asyncio.TaskGroup | None = None
-        self._encoders = Encoders(state, self.ports, self._parts.embedder, self._add, self._drop, announce)
+        self._encoders = Encoders(state, self.ports, self._parts.embedder, self._add_all, self._drop_all, announce)
         self._restarts = Restarts(state, self._running, self._parts.stand_in, self._add, self._drop)
 
     async def start(self) -> None:
@@ -64,7 +64,7 @@ class Mesh:
             self._write_nats_config()
             await self._launch(self._parts.postgres(), self._parts.nats())
             encoder_id = await self._start_encoder()
-            await self._launch(self._parts.social(), self._parts.retriever(encoder_id))
+            await self._launch_all(self._parts.social(), self._parts.retriever(encoder_id))
             await self._make_operator()
             await self._launch(self._parts.gateway())
         except BaseException:
@@ -105,12 +105,38 @@ class Mesh:
         self._announce(f"{names} ready in {time.monotonic() - started:.1f} s")
         return processes
 
+    async def _launch_all(self, *specs: Spec) -> list[SupervisedProcess]:
+        """Start all processes of services: first one of each, which makes what they share (schema, artifacts)."""
+        processes = await self._launch(*specs)
+        if others := [replica for spec in specs for replica in self._parts.replicas(spec)]:
+            processes += await self._launch(*others)
+        return processes
+
     async def _add(self, spec: Spec) -> SupervisedProcess:
         """Start a process, before or while the others are watched."""
         [process] = await self._launch(spec)
         if self._watching is not None:
             self._watching.create_task(process.watch())
         return process
+
+    async def _add_all(self, spec: Spec) -> SupervisedProcess:
+        """Start all processes of a service, or none; returns the first."""
+        try:
+            processes = await self._launch_all(spec)
+        except BaseException:
+            await self._drop_named(spec.name)
+            raise
+        if self._watching is not None:
+            for process in processes:
+                self._watching.create_task(process.watch())
+        return processes[0]
+
+    async def _drop_all(self, process: SupervisedProcess) -> None:
+        await self._drop_named(process.spec.name)
+
+    async def _drop_named(self, service: str) -> None:
+        for process in [one for one in self._running if service_of(one.spec.name) == service]:
+            await self._drop(process)
 
     async def _drop(self, process: SupervisedProcess) -> None:
         await process.stop()

@@ -13,7 +13,7 @@ import httpx
 from grpc_health.v1 import health_pb2
 
 from deploy.local import nats
-from deploy.local.ports import LOOPBACK, Ports
+from deploy.local.ports import LOOPBACK, Ports, service_of
 from deploy.local.postgres import Postgres
 from deploy.local.process import Spec
 from deploy.local.state import State
@@ -33,7 +33,7 @@ class Parts:
         state: Where everything is kept.
         ports: Where everything listens.
         postgres: The server of the state folder.
-        gateway_workers: Processes of the gateway.
+        gateway_processes: How many of the gateway.
         more: Variables that every service gets.
     """
 
@@ -42,10 +42,10 @@ class Parts:
         state: State,
         ports: Ports,
         postgres: Postgres,
-        gateway_workers: int = 1,
+        gateway_processes: int = 1,
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self._gateway_workers = gateway_workers
+        self._gateway_processes = gateway_processes
         self._more = more
         self._state = state
         self._ports = ports
@@ -73,7 +73,10 @@ class Parts:
             await connection.close()
             return True
 
-        return Spec("postgres", self._postgres.command(), answers, user=self._postgres.user, stop_signal=signal.SIGINT)
+        # Every process of social, and who stands in for one.
+        socials = 2 + sum(service_of(name) == "social" for name in self._ports.replicas)
+        command = self._postgres.command(socials)
+        return Spec("postgres", command, answers, user=self._postgres.user, stop_signal=signal.SIGINT)
 
     def nats(self) -> Spec:
         """Describe the NATS server."""
@@ -155,7 +158,7 @@ class Parts:
             "GATEWAY_COOKIE_SECURE": "false",
             "GATEWAY_ALLOWED_HOSTS": f"{LOOPBACK},localhost",
             "GATEWAY_WEB_FOLDER": str(_EXAMPLE_PAGE) if _EXAMPLE_PAGE.is_dir() else "",
-            "GATEWAY_WORKERS": str(self._gateway_workers),
+            "GATEWAY_WORKERS": str(self._gateway_processes),
             "GATEWAY_URL_SIGNING_KEY": self._state.secret("url_signing_key"),
             **self._common_environment("gateway"),
         }
@@ -163,15 +166,26 @@ class Parts:
 
     def stand_in(self, spec: Spec) -> Spec:
         """Describe who serves in the place of a service while that is started again, at an address of its own."""
-        port, service = self._ports.stand_ins[spec.name], spec.name.partition("-")[0].upper()
+        service = service_of(spec.name)
+        return self._beside(spec, f"{service}-stand-in", self._ports.stand_ins[service], STAND_IN_SNAPSHOTS)
+
+    def replicas(self, spec: Spec) -> list[Spec]:
+        """Describe the further processes of a service, each at an address of its own."""
+        mine = {name: port for name, port in self._ports.replicas.items() if service_of(name) == spec.name}
+        return [
+            self._beside(spec, name, port, f"snapshots.{number}") for number, (name, port) in enumerate(mine.items(), 2)
+        ]
+
+    def _beside(self, spec: Spec, name: str, port: int, snapshots: str) -> Spec:
+        service = service_of(spec.name).partition("-")[0].upper()
         environment = {
             **spec.environment,
             f"{service}_LISTEN": f"{LOOPBACK}:{port}",
-            f"{service}_METRICS_LISTEN": "",
+            f"{service}_METRICS_LISTEN": self._ports.metrics_listen(name),
         }
         if service == "RETRIEVER":  # each has a folder of its own
-            environment["RETRIEVER_SNAPSHOT_FOLDER"] = str(self._state / STAND_IN_SNAPSHOTS)
-        return replace(spec, name=f"{spec.name}-stand-in", environment=environment, is_ready=self._healthy(port))
+            environment["RETRIEVER_SNAPSHOT_FOLDER"] = str(self._state / snapshots)
+        return replace(spec, name=name, environment=environment, is_ready=self._healthy(port))
 
     @property
     def _blob_store_url(self) -> str:

@@ -16,12 +16,15 @@ _PORT = 5432
 # Longest path of a unix socket is 107 bytes; PostgreSQL adds "/.s.PGSQL.5432".
 _MAX_SOCKET_FOLDER = 90
 
+# Of a process of social: its two pools, what publishes, and what migrates at its start; and those of everybody else.
+CONNECTIONS_OF_SOCIAL = 26
+_OTHER_CONNECTIONS = 8
+
 _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "fsync": "on",
     "synchronous_commit": "on",
-    "max_connections": "60",
     "shared_buffers": "128MB",
     # Statements and keys hold what people typed.
     "log_error_verbosity": "terse",
@@ -113,9 +116,15 @@ class Postgres:
             finally:
                 password_file.unlink()
 
-    def command(self) -> list[str]:
-        """Return the command line of the server, which stays in the foreground."""
-        options = [part for key, value in _SETTINGS.items() for part in ("-c", f"{key}={value}")]
+    def command(self, socials: int = 2) -> list[str]:
+        """Return the command line of the server, which stays in the foreground.
+
+        Args:
+            socials: Processes of social at once, one that stands in for another included.
+        """
+        most = socials * CONNECTIONS_OF_SOCIAL + _OTHER_CONNECTIONS
+        settings = {**_SETTINGS, "max_connections": str(most)}
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         return [_binary("postgres"), "-D", str(self.data_folder), "-k", str(self.socket_folder), *options]
 
     def client(self, program: str, *arguments: str | Path) -> list[str | Path]:

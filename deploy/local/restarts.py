@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 import psutil
@@ -13,6 +13,7 @@ import typer
 from deploy.local import requests
 from deploy.local.encoder_commands import DEFAULT_STATE, StateOption
 from deploy.local.parts import STAND_IN_SNAPSHOTS
+from deploy.local.ports import service_of
 from deploy.local.process import Spec, StartError, SupervisedProcess
 from deploy.local.requests import RESTART, Refused, Requests
 from deploy.local.state import State
@@ -68,10 +69,10 @@ class Restarts:
             raise Refused("NOTHING_TO_RESTART", f"{choice} is none of {', '.join(RESTARTABLE)}")
         done = []
         for name in [choice] if choice else RESTARTABLE:
-            process = next((one for one in self._running if one.spec.name == name), None)
-            if process is not None:
+            processes = [one for one in self._running if service_of(one.spec.name) == name]
+            if processes:
                 try:
-                    await (self._gateway(process) if name == "gateway" else self._service(process))
+                    await (self._gateway(processes[0]) if name == "gateway" else self._service(processes))
                 except (StartError, OSError) as error:
                     raise Refused("RESTART_FAILED", str(error)) from error
                 done.append(name)
@@ -79,16 +80,17 @@ class Restarts:
             raise Refused("NOTHING_TO_RESTART", f"no {choice} runs in this mesh")
         return ", ".join(done)
 
-    async def _service(self, process: SupervisedProcess) -> None:
-        stand_in = await self._add(self._stand_in(process.spec))
+    async def _service(self, processes: Sequence[SupervisedProcess]) -> None:
+        stand_in = await self._add(self._stand_in(processes[0].spec))
         try:
             await asyncio.sleep(_FOUND_S)
-            try:
-                await process.restart()
-            except StartError:  # tried again meanwhile
-                if not await _comes_back(process.spec):
-                    raise
-            await asyncio.sleep(_FOUND_S)
+            for process in processes:
+                try:
+                    await process.restart()
+                except StartError:  # tried again meanwhile
+                    if not await _comes_back(process.spec):
+                        raise
+                await asyncio.sleep(_FOUND_S)
         finally:
             await self._drop(stand_in)
             await asyncio.to_thread(shutil.rmtree, self._state / STAND_IN_SNAPSHOTS, ignore_errors=True)
@@ -124,7 +126,7 @@ def restart_command(
 ) -> None:
     """Start services of the running mesh again, one after the other, while others stand in for them.
 
-    A gateway of one process is away for some seconds; with MUSEED_GATEWAY_WORKERS=2 no request notices.
+    A gateway of one process is away for some seconds; with `museed up --replicas 2` no request notices.
     """
     with told_errors(), console.status(f"starting {part or 'everything'} again …"):
         done = requests.ask(State.open(state), part, RESTART)

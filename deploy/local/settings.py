@@ -26,7 +26,14 @@ class LocalSettings(Settings):
     encoder: str = "auto"
     # Where the spans of requests go: "console" draws them, grpc://host:port is a collector; empty records none.
     observe: str = ""
-    # Processes of the gateway behind its port; two or more are replaced one by one, without a pause.
+    # Processes of each service; those of the gateway share its port, and callers spread calls over the others'.
+    replicas: int = Field(default=1, ge=1, le=8)
+    # Processes of the gateway behind its port, at least as many as replicas; two or more are replaced without a pause.
     gateway_workers: int = Field(default=1, ge=1, le=16)
     # First of the loopback ports where Prometheus finds each process's /metrics; 0 takes free ones, none serves none.
     metrics_port: int | None = Field(default=None, ge=0, le=65535 - 5)
+
+    @property
+    def gateway_processes(self) -> int:
+        """Processes of the gateway."""
+        return max(self.gateway_workers, self.replicas)

@@ -15,6 +15,7 @@ from clients.python.operations import ReplayDeadLettersInput, Replayed, SetAside
 from deploy.local import account
 from deploy.local.client import ClientError, GatewayClient, accepted
 from deploy.local.encoder_commands import DEFAULT_STATE, StateOption
+from deploy.local.ports import service_of
 from deploy.local.state import State
 from deploy.local.tables import command, console
 from deploy.local.trouble import told_errors
@@ -96,7 +97,7 @@ def show_metrics(state_folder: Path) -> None:
         console.print("Metrics are off. On, for Prometheus: MUSEED_METRICS_PORT=7490 when it is started.")
     running = mesh_state.read_json("processes.json") or {}
     for name, url in urls.items():
-        if name not in running:
+        if name not in running and service_of(name) not in running:
             continue
         console.print(f"metrics of {name}: {url}", soft_wrap=True)
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 from services.chassis.errors import ResourceExhausted
 
+# Reason of the refusal.
+SERVER_BUSY = "SERVER_BUSY"
 _RETRY_AFTER_MS = 1000
 
 
@@ -30,7 +32,7 @@ class Places:
         """Return what a call beyond the bound is told."""
         return ResourceExhausted(
             f"{self._taken} {self._what} are being answered, limit is {self._limit}",
-            reason="SERVER_BUSY",
+            reason=SERVER_BUSY,
             value=self._taken,
             limit=self._limit,
             retry_after_ms=_RETRY_AFTER_MS,

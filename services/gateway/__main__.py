@@ -173,6 +173,7 @@ async def _serve(
     streams = Streams(parts.live, authenticator.revocations)
     threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="audio")
     guard = Guard(make_app(parts, health, threads), settings, has_come, lambda: health.is_leaving)
+    upstream.on_busy = guard.admission.note_busy
     server = HttpServer(server_config(guard, settings))
     if metrics.registry is not None:
         from services.gateway.metrics import GatewayCollector  # nobody else needs the library

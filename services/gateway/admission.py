@@ -18,6 +18,11 @@ _FIRST_PACE_S = 0.002
 _PACE_WEIGHT = 0.1
 # Whoever waited for so many times of what was meant is refused: what is before them takes longer than it used to.
 _TOO_LONG = 4
+# What is kept of those at work when a service behind has no place for them, how long nothing is added then, and how
+# long what is added is one at a time.
+_KEPT_WHEN_BUSY = 0.75
+_BUSY_REST_S = 0.5
+_BUSY_MEMORY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,9 @@ class Admission:
     first come, first served, as long as can be begun within `queue_s` at the pace of late: that at which others end,
     since as many begin at once whenever their number grows. Nobody joins it whose first waits for longer than that.
 
+    A service behind that refuses calls for want of a place makes no loop late, and whatever else was done for such a
+    request is thrown away: the number at work comes down for it, too, and rises by one at a time for a while.
+
     Args:
         bounds: What may be.
         monotonic: Seconds that only rise.
@@ -99,6 +107,8 @@ class Admission:
         self._last_left: float | None = None
         self._late_since: float | None = None
         self._is_limit_in_the_way = False
+        self._is_busy_behind = False
+        self._busy_at = -_BUSY_MEMORY_S
 
     @property
     def waiting(self) -> int:
@@ -144,24 +154,36 @@ class Admission:
         self.at_work -= 1
         self._begin()
 
+    def note_busy(self) -> None:
+        """Take that a service behind had no place for a call."""
+        self._is_busy_behind = True
+
     def observe(self, delay_s: float) -> None:
         """Take how late the loop is; to be told again and again while anything is at work."""
         now, target_s = self._monotonic(), self._bounds.target_delay_s
         self._drop_late(now)
         was_in_the_way, self._is_limit_in_the_way = self._is_limit_in_the_way, bool(self._waiting)
+        if self._is_busy_behind:
+            self._is_busy_behind = False
+            if now - self._busy_at >= STANDING_S:  # what this does shows only later
+                self._lower(_KEPT_WHEN_BUSY)
+                self._busy_at = now
         if delay_s <= target_s:
             self._late_since = None
-            if was_in_the_way and delay_s <= target_s / 2:
-                self.limit = min(self._bounds.most_at_work, self.limit + max(1, self.limit // 4))
+            if was_in_the_way and delay_s <= target_s / 2 and now - self._busy_at >= _BUSY_REST_S:
+                step = 1 if now - self._busy_at < _BUSY_MEMORY_S else max(1, self.limit // 4)
+                self.limit = min(self._bounds.most_at_work, self.limit + step)
                 self._begin()
                 self._is_limit_in_the_way = bool(self._waiting)
             return
         if self._late_since is None:
             self._late_since = now
         elif now - self._late_since >= STANDING_S:
-            share = max(0.5, target_s / delay_s)
-            self.limit = max(min(LEAST_AT_WORK, self.limit), int(min(self.limit, self.at_work) * share))
+            self._lower(max(0.5, target_s / delay_s))
             self._late_since = now  # what this does shows only later
+
+    def _lower(self, share: float) -> None:
+        self.limit = max(min(LEAST_AT_WORK, self.limit), int(min(self.limit, self.at_work) * share))
 
     def _begin(self) -> None:
         """Let those begin whose turn it is."""

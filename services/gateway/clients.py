@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import grpc
@@ -87,6 +88,9 @@ class Upstream:
     Args:
         social_address: gRPC target of social.
         retriever_address: gRPC target of the retriever.
+
+    Attributes:
+        on_busy: Called when one of them has no place for a call.
     """
 
     def __init__(self, social_address: str, retriever_address: str) -> None:
@@ -94,6 +98,7 @@ class Upstream:
             "social": connect(social_address, idempotent=_idempotent("museed.social.v1")),
             "retriever": connect(retriever_address, idempotent=_idempotent("museed.retriever.v1")),
         }
+        self.on_busy: Callable[[], None] = lambda: None
         social, retriever = self._channels.values()
         self.accounts = accounts_pb2_grpc.AccountServiceStub(social)
         self.api_tokens = api_tokens_pb2_grpc.ApiTokenServiceStub(social)

@@ -11,6 +11,7 @@ from museed.social.v1 import catalog_pb2
 from services.chassis import auth
 from services.chassis.blobs import BlobStore
 from services.chassis.errors import ResourceExhausted
+from services.chassis.places import SERVER_BUSY
 from services.chassis.server import limit_time, time_left_s
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets, bucket_key
@@ -171,11 +172,14 @@ class RequestContext:
                 limit=MAX_UPSTREAM_CALLS,
             )
         timeout_s = _share(self.parts.settings.upstream_timeout_s + extra_time_s)
+        said = program_name(self.user_agent) if names_program else ""
         with self.parts.budgets.times.calling(bucket_key()):
-            if not names_program:
-                return await method(request, timeout=timeout_s)
-            said = program_name(self.user_agent)
-            return await method(request, timeout=timeout_s, metadata=((USER_AGENT_METADATA, said),) if said else ())
+            try:
+                return await method(request, timeout=timeout_s, metadata=((USER_AGENT_METADATA, said),) if said else ())
+            except ResourceExhausted as refusal:
+                if refusal.reason == SERVER_BUSY:
+                    self.parts.upstream.on_busy()
+                raise
 
     def stream_url(self, track_id: str, wanted: AudioFormat | None = None, max_bit_rate: int | None = None) -> str:
         """Return the signed address of a track's audio, bound to the viewer's session where there is one.

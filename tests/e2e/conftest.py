@@ -41,11 +41,20 @@ class Silent:
 
 
 class RunningMesh:
-    """`museed up` in a folder. A test may kill what it likes of it."""
+    """`museed up` in a folder. A test may kill what it likes of it.
 
-    def __init__(self, folder: Path, observed: "Spans | None" = None) -> None:
+    Args:
+        folder: Its state.
+        options: Further ones of the command.
+        observed: Where its spans go, if anywhere.
+        environment: Further settings.
+    """
+
+    def __init__(self, folder: Path, *options: str, observed: "Spans | None" = None, **environment: str) -> None:
         self.folder = folder
         self.observed = observed
+        self._options = options
+        self._environment = environment
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -54,7 +63,10 @@ class RunningMesh:
         watched = ["--observe", self.observed.address] if self.observed else []
         with (self.folder.parent / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [MUSEED, "up", "--state", self.folder, *watched], env={**os.environ, **ports}, stdout=log, stderr=log
+                [MUSEED, "up", "--state", self.folder, *watched, *self._options],
+                env={**os.environ, **ports, **self._environment},
+                stdout=log,
+                stderr=log,
             )
         deadline = time.monotonic() + PATIENCE_S
         while not self.is_ready():
@@ -93,8 +105,12 @@ class RunningMesh:
             self.process.kill()
             self.process.wait(PATIENCE_S)
             return
-        row = json.loads((self.folder / "processes.json").read_text())[name]
-        psutil.Process(row["pid"]).kill()
+        psutil.Process(self.processes()[name]).kill()
+
+    def processes(self) -> dict[str, int]:
+        """Return the process ids of its parts by name."""
+        found = json.loads((self.folder / "processes.json").read_text())
+        return {name: row["pid"] for name, row in found.items()}
 
     def operator(self) -> GatewayClient:
         return GatewayClient(self.url, account.operator(State.open(self.folder)))
@@ -180,7 +196,7 @@ def spans() -> Iterator[Spans]:
 @pytest.fixture(scope="session")
 def mesh(memory_folder: Path, library: Path, spans: Spans) -> Iterator[RunningMesh]:
     """A mesh that holds the library, and is observed; tests add to it and break nothing of it."""
-    running = RunningMesh(folder_of_a_mesh(memory_folder), spans)
+    running = RunningMesh(folder_of_a_mesh(memory_folder), observed=spans)
     running.start()
     running.ingest(library)
     yield running

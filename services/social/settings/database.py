@@ -8,8 +8,8 @@ from services.chassis.settings import Settings
 class DatabaseSettings(Settings):
     """Where PostgreSQL is, and how many connections this process may hold.
 
-    With their defaults a process holds at most 25: both pools, and one for the publisher's locks. Two processes, and
-    what an operator opens beside, fit into the 60 of a local PostgreSQL.
+    With their defaults a process holds at most 25: both pools, and one for the publisher's locks; one more migrates at
+    its start. A local PostgreSQL has 26 for each process, for one that stands in, and 8 for an operator.
     """
 
     database_url: SecretStr

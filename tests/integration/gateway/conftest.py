@@ -120,6 +120,7 @@ async def serving_gateway(
         listener = listen(settings)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         guard = Guard(make_app(parts, health, threads), settings, has_come, lambda: health.is_leaving)
+        parts.upstream.on_busy = guard.admission.note_busy
         server = HttpServer(server_config(guard, settings))
         serving = asyncio.create_task(server.serve_from(listener))
         while not server.started:

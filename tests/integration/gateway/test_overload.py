@@ -271,6 +271,8 @@ async def test_an_upstream_that_has_too_much_to_do_costs_its_part_and_says_when_
     own_gateway: Gateway, name: str
 ) -> None:
     fault, extensions = REFUSALS[name]
+    told: list[str] = []
+    own_gateway.parts.upstream.on_busy = lambda: told.append("busy")
     own_gateway.social.faults["GetStats"] = fault
     (track,) = own_gateway.social.add_tracks(1)
     document = "query($id: ID!) { track(id: $id) { title } stats { trackCount } }"
@@ -278,6 +280,35 @@ async def test_an_upstream_that_has_too_much_to_do_costs_its_part_and_says_when_
     assert body["data"] == {"track": {"title": "Track 000"}, "stats": None}
     (error,) = body["errors"]
     assert (error["path"], error["extensions"]) == (["stats"], extensions)
+    assert told == ["busy"] * (name == "busy")
+
+
+async def test_fewer_are_worked_on_at_once_while_a_service_behind_has_no_place_for_them(tmp_path: Path) -> None:
+    # A loop that is late on a busy machine is to change nothing here.
+    async with (
+        serving_gateway(tmp_path, target_delay_ms=1000, queue_ms=10_000, **PATIENT) as gateway,
+        AsyncExitStack() as stack,
+    ):
+        admission = gateway.guard.admission
+        gateway.social.gates["ListGenres"] = asyncio.Event()
+        document = b'{"query": "{ genres { name } }"}'
+        waiting = [await stack.enter_async_context(connected(gateway.url)) for _ in range(12)]
+        for client in waiting:
+            await client.send(POST.replace(b"%d" % len(BODY), b"%d" % len(document)) + document)
+        await until(lambda: gateway.social.calls["ListGenres"] == 12)
+        assert admission.limit == 16
+        gateway.social.faults["GetStats"] = REFUSALS["busy"][0]
+        assert (await gateway.run(STATS))["data"] == {"stats": None}
+        await until(lambda: admission.limit == 9)  # three quarters of 12
+        gateway.social.faults.clear()
+        calls = gateway.social.calls["GetStats"]
+        (later,) = await asking(gateway, stack, 1)
+        await until(lambda: admission.waiting == 1)
+        assert gateway.social.calls["GetStats"] == calls
+        gateway.social.gates["ListGenres"].set()
+        assert (await later.answer())[0] == 200
+        assert [(await client.answer())[0] for client in waiting] == [200] * 12
+        assert await gateway.data(STATS) == {"stats": {"trackCount": 0}}
 
 
 async def test_a_request_behind_one_that_is_at_work_is_not_refused_before_that_is_answered(tmp_path: Path) -> None:

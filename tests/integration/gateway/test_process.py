@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from websockets.exceptions import ConnectionClosed
 
 from services.chassis.bus import Bus
+from services.chassis.errors import ResourceExhausted
 from services.gateway.__main__ import listen
 from services.gateway.settings import GatewaySettings
 from tests.conftest import NatsServer, free_port
@@ -120,6 +121,24 @@ async def until_status(url: str, status: int) -> None:
             except httpx.TransportError:
                 pass
             await asyncio.sleep(0.05)
+
+
+async def test_process_works_on_fewer_requests_where_a_service_behind_has_no_place(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    metrics = f"127.0.0.1:{free_port()}"
+    # Of a loop that is late on a busy machine nothing is to be seen.
+    settings = {"GATEWAY_METRICS_LISTEN": metrics, "GATEWAY_TARGET_DELAY_MS": "1000"}
+    async with (
+        running(nats_server, tmp_path, 200, **settings) as gateway,
+        httpx.AsyncClient() as http,
+        asyncio.timeout(60),
+    ):
+        gateway.behind.social.faults["GetStats"] = ResourceExhausted("512 calls", reason="SERVER_BUSY")
+        found = ""
+        while "museed_gateway_requests_at_work_limit 4.0" not in found:
+            await http.post(f"{gateway.url}/graphql", json={"query": "{ stats { trackCount } }"})
+            found = (await http.get(f"http://{metrics}/metrics")).text
 
 
 async def test_process_drains_when_it_is_told_to_end(bus: Bus, nats_server: NatsServer, tmp_path: Path) -> None:

@@ -209,3 +209,38 @@ async def test_a_place_is_left_once_and_can_be_taken_back(clock: Clock) -> None:
     first.leave()
     (waiting,) = asked(admission, 1)
     assert not waiting.is_held
+
+
+def busy(admission: Admission, clock: Clock, times: int, every_s: float = 0.06) -> list[int]:
+    """Have a service behind refuse before each look; returns the limit after each."""
+    found = []
+    for _ in range(times):
+        admission.note_busy()
+        found += look(admission, clock, 0.0, every_s=every_s)
+    return found
+
+
+async def test_services_behind_without_a_place_bring_the_limit_down_ten_times_a_second(clock: Clock) -> None:
+    admission = Admission(BOUNDS, clock)
+    asked(admission, FIRST_AT_WORK + 10)
+    assert busy(admission, clock, 8) == [12, 12, 9, 9, 6, 6, 4, 4]
+    assert busy(admission, clock, 4) == [LEAST_AT_WORK] * 4
+
+
+async def test_limit_follows_what_is_at_work_and_not_what_might_be(clock: Clock) -> None:
+    admission = Admission(BOUNDS, clock)
+    places = asked(admission, FIRST_AT_WORK)
+    for place in places[:8]:
+        place.leave()
+    assert busy(admission, clock, 1) == [6]
+    assert busy(admission, clock, 20, every_s=0.2)[-1] == LEAST_AT_WORK
+
+
+async def test_after_a_busy_service_the_limit_rests_and_rises_by_one(clock: Clock) -> None:
+    admission = Admission(BOUNDS, clock)
+    asked(admission, FIRST_AT_WORK + 90)
+    assert busy(admission, clock, 1) == [12]
+    assert look(admission, clock, *[0.0] * 6, every_s=0.1) == [12, 12, 12, 12, 13, 14]
+    clock.now += 9.4
+    admission.ask()
+    assert look(admission, clock, 0.0, every_s=0.1) == [17]

@@ -97,6 +97,21 @@ async def test_all_are_started_again_one_after_the_other_and_the_gateway_last(st
     ]
 
 
+async def test_replicas_are_started_again_one_by_one_while_one_stands_in(state: State) -> None:
+    scene = Scene(state, spec("social"), spec("retriever"), spec("social.2"), spec("retriever.2"))
+    assert (await scene.ask("social"))["granted"] == "social"
+    assert scene.said == ["add social-stand-in", "restart social", "restart social.2", "drop social-stand-in"]
+
+
+async def test_others_are_left_alone_where_a_replica_does_not_come_back(state: State) -> None:
+    async def never() -> bool:
+        return False
+
+    scene = Scene(state, spec("social", never), spec("social.2"), fault=StartError("its log says why"))
+    assert (await scene.ask("social"))["code"] == "RESTART_FAILED"
+    assert scene.said == ["add social-stand-in", "restart social", "drop social-stand-in"]
+
+
 @pytest.mark.parametrize("part", ["postgres", "social", "x"])
 async def test_what_cannot_be_started_again_is_refused(state: State, part: str) -> None:
     scene = Scene(state, spec("postgres"), spec("gateway", GATEWAY_WORKERS="1"))
