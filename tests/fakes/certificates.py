@@ -51,11 +51,15 @@ class Files:
 
 
 class Authority:
-    """Signs certificates."""
+    """Signs certificates.
 
-    def __init__(self) -> None:
+    Args:
+        name: BoringSSL finds the CA of a certificate by its name, and tries no other one that is called the same.
+    """
+
+    def __init__(self, name: str = "museed-ca") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _named("museed-ca")
+        self._name = _named(name)
         self.certificate = self._signed(self._name, self._key.public_key(), -_DAY, _DAY, is_ca=True)
 
     def _signed(

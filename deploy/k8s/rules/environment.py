@@ -10,6 +10,7 @@ from deploy.k8s.manifests import Document, Pods, named, pods_of, title, value_of
 from deploy.local.settings import LocalSettings
 from services.chassis.bus import BusSettings
 from services.chassis.settings import Settings, SettingsError
+from services.chassis.tls import TlsSettings
 from services.embedder.artifact import open_artifact
 from services.embedder.choice import MINI_FOLDER
 from services.embedder.settings import EmbedderSettings
@@ -29,7 +30,8 @@ SERVICES: dict[str, type[Settings]] = {
 _STORE = frozenset({"AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ALLOW_HTTP"})
 # Of the `museed` command as a client, beside LocalSettings.
 CLIENT = frozenset({"MUSEED_URL", "MUSEED_LOGIN", "MUSEED_PASSWORD", "MUSEED_SIGN_UP_EMAIL"})
-_OTHERS = {"gateway": frozenset({"FORWARDED_ALLOW_IPS"})}
+# Of uvicorn and of asyncpg.
+_OTHERS = {"gateway": frozenset({"FORWARDED_ALLOW_IPS"}), "social": frozenset({"PGSSLMODE", "PGSSLROOTCERT"})}
 _OTHER_CONNECTIONS = 20
 _MIGRATES = "services.social.migrate"
 # What a Secret will hold, as far as settings judge it; anything long enough stands for the rest.
@@ -69,9 +71,10 @@ def _faults(pods: Pods, container: dict[str, Any], documents: Sequence[Document]
         return
     if service == "museed":
         known = CLIENT | {f"MUSEED_{name.upper()}" for name in LocalSettings.model_fields}
+        known |= {_variable(TlsSettings, name) for name in TlsSettings.model_fields}
         yield from (f"{name} is no variable of the museed command" for name in given if name not in known)
         return
-    kinds: list[type[Settings]] = [SERVICES[service], BusSettings]
+    kinds: list[type[Settings]] = [SERVICES[service], BusSettings, TlsSettings]
     if _MIGRATES in container.get("command", []):
         kinds = [MigrationSettings]
     fields = {_variable(kind, field): (kind, field) for kind in kinds for field in kind.model_fields}

@@ -31,7 +31,11 @@ def check_secrets(documents: Sequence[Document]) -> list[str]:
     for name, key in sorted(references(documents)):
         if key not in _KNOWN.get(name, ()):
             faults.append(f"Secret {name} has no key {key}: see deploy/k8s/secrets.py")
+    issued = {one["spec"]["secretName"] for one in of_kind(documents, "Certificate")}
     for pods in pods_of(documents):
+        for volume in pods.spec.get("volumes", []):
+            if "secret" in volume and volume["secret"]["secretName"] not in issued:
+                faults.append(f"{title(pods.owner)}: no Certificate makes {volume['secret']['secretName']}")
         for container in pods.all_containers:
             for variable in variables(container).values():
                 if "value" in variable and _is_secret(variable["name"]) and "$(" not in variable["value"]:

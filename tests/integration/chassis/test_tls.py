@@ -144,7 +144,7 @@ async def test_several_addresses_are_one_peer(authority: Authority, tmp_path: Pa
 
 async def test_renewed_certificates_are_used_and_open_connections_go_on(authority: Authority, tmp_path: Path) -> None:
     """Both sides change to another CA, one after the other: only what the files hold now can have been shown."""
-    other = Authority()
+    other = Authority("the-next-ca")
     both = authority.certificate + other.certificate
     social = authority.issue(tmp_path / "social", "social").identity()
     embedder = authority.issue(tmp_path / "embedder", "embedder").identity()
