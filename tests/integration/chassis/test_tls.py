@@ -1,9 +1,9 @@
 """Servers and channels that speak mutual TLS: who is let in, whom a caller believes, and certificates that change."""
 
 import asyncio
-import subprocess
+import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,18 +14,15 @@ from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from services.chassis import health, tls
 from services.chassis.auth import Access
 from services.chassis.channel import connect
-from services.chassis.errors import PermissionDenied, Unavailable
-from services.chassis.server import LIVE, Server
+from services.chassis.errors import PermissionDenied, Unavailable, Unimplemented
+from services.chassis.server import Server
 from services.chassis.tls import Identity
-from tests.conftest import free_port
 from tests.fakes.certificates import Authority
 from tests.integration.chassis.test_server import SERVICE, Servicer
 
 _REQUEST = embedder_pb2.DescribeModelRequest()
 _METHOD = SERVICE + "DescribeModel"
 _PATIENCE_S = 60.0
-
-Answer = Callable[[], embedder_pb2.DescribeModelResponse]
 
 
 @pytest.fixture
@@ -39,8 +36,8 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def serving(identity: Identity, port: int = 0) -> AsyncIterator[Server]:
-    server = Server(f"127.0.0.1:{port}", {_METHOD: Access.PUBLIC}, identity=identity)
+async def serving(identity: Identity) -> AsyncIterator[Server]:
+    server = Server("127.0.0.1:0", {_METHOD: Access.PUBLIC}, identity=identity)
     servicer = Servicer(lambda: embedder_pb2.DescribeModelResponse(name="here"))
     embedder_pb2_grpc.add_EmbedderServiceServicer_to_server(servicer, server.grpc)
     await server.start()
@@ -128,7 +125,7 @@ def server_identity(authority: Authority, tmp_path: Path) -> Identity:
 
 
 async def test_peer_must_be_named(authority: Authority, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="who is at 127.0.0.1:1 must be said"):
+    with pytest.raises(ValueError, match=r"who is at 127\.0\.0\.1:1 must be said"):
         connect("127.0.0.1:1", identity=authority.issue(tmp_path, "social").identity())
 
 
@@ -167,3 +164,24 @@ async def test_renewed_certificates_are_used_and_open_connections_go_on(authorit
         with pytest.raises(Unavailable):
             await ask(server.port, left)
         assert await asked(channel) == "here"
+
+
+async def test_probes_hear_of_health_and_nothing_else(authority: Authority, tmp_path: Path) -> None:
+    identity = authority.issue(tmp_path, "embedder").identity((), "127.0.0.1:0")
+    async with serving(identity) as server:
+        address = f"127.0.0.1:{server.probes_port}"
+        assert await health.fault_of(address) is None
+        await server.set_serving(False)
+        assert await health.fault_of(address) == "NOT_SERVING"
+        with pytest.raises(Unimplemented):
+            await ask(server.probes_port, None)
+
+
+async def test_health_command_shows_the_process_s_own_certificate(authority: Authority, tmp_path: Path) -> None:
+    files = authority.issue(tmp_path, "embedder")
+    async with serving(files.identity(("social",))) as server:
+        command = [sys.executable, "-m", "services.chassis.health", f"127.0.0.1:{server.port}"]
+        process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **files.environment()})
+        assert await process.wait() == 0
+        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+        assert await process.wait() == 1
