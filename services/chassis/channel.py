@@ -14,6 +14,9 @@ from services.chassis.server import MAX_MESSAGE_BYTES, time_left_s
 from services.chassis.telemetry import tracing
 
 LONGEST_RECONNECT_MS = 1000
+# Until the other end of a new connection speaks, which gRPC's `min_reconnect_backoff` means; how long to wait after one
+# that was refused is told by the others. A process that waits for a core accepts late, and is there all the same.
+_CONNECT_MS = 5_000
 # A peer that is gone without a word (no power, a firewall that forgot) ends no connection. Without asking it again and
 # again, every call over that connection would run into its deadline until the kernel gives up, after 15 minutes.
 _KEEPALIVE_MS = 10_000
@@ -59,7 +62,7 @@ def connect(address: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Channel
             ("grpc.service_config", json.dumps(config)),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", LONGEST_RECONNECT_MS),
             ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
