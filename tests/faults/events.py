@@ -12,6 +12,7 @@ import nats.js.errors
 
 from services.chassis.bus import PEOPLE_EVENTS, SOCIAL_EVENTS, STREAMS, Bus, BusSettings
 from services.chassis.bus.connection import MESSAGE_ID_HEADER
+from services.chassis.bus.streams import stream_of
 from tests.faults.findings import Finding, Kind
 from tests.faults.mesh import FaultyMesh
 
@@ -81,7 +82,7 @@ async def check_events(mesh: FaultyMesh, since: datetime) -> tuple[list[Finding]
         rows = await connection.fetch(_READ)
     finally:
         await connection.close()
-    promised = [Promised(row["event_id"], row["key"], _stream_of(row["subject"]), row["at"]) for row in rows]
+    promised = [Promised(row["event_id"], row["key"], stream_of(row["subject"]), row["at"]) for row in rows]
     settings = BusSettings(
         url=f"nats://127.0.0.1:{mesh.ports.nats}", user="social", password=mesh.state.secret("nats_social")
     )
@@ -126,10 +127,6 @@ def _check_order(name: str, promised: Iterable[Promised], first: dict[str, int])
         for key, found in places.items()
         if found != sorted(found)
     ]
-
-
-def _stream_of(subject: str) -> str:
-    return next(name for name, config in STREAMS.items() if subject in (config.subjects or ()))
 
 
 async def _read(bus: Bus, name: str) -> Stream:
