@@ -14,6 +14,7 @@ from deploy.local.ingest import ingest_folder
 from tests.faults.asking import PATIENCE_S, World
 from tests.faults.calls import Calls
 from tests.faults.checker import check
+from tests.faults.durable import judge_settings, read_settings
 from tests.faults.events import check_events, record_events
 from tests.faults.final import come_to_rest, read_audio, read_final, read_neighbours
 from tests.faults.findings import Finding, Kind
@@ -80,6 +81,7 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
         guest = Calls(mesh.ports.url, "guest")
         neighbours = await read_neighbours(guest, tracks)
         history = History(folder / "history.jsonl")
+        report.findings += judge_settings(await read_settings(mesh))
         since = await record_events(mesh)
         world = World(mesh.people_url, tracks, history, neighbours)
         inflictor = Inflictor(mesh, seed)

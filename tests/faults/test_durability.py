@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-import asyncpg
-
 from deploy.local.nats import PERMISSIONS, render_config
 from deploy.local.postgres import Postgres
+from tests.faults.durable import WANTED, judge_settings
+from tests.faults.findings import Kind
 
 
 def test_nats_syncs_each_message_before_it_is_acknowledged(tmp_path: Path) -> None:
@@ -15,16 +15,13 @@ def test_nats_syncs_each_message_before_it_is_acknowledged(tmp_path: Path) -> No
     assert config["jetstream"]["store_dir"] == str(tmp_path)
 
 
-async def test_running_postgres_syncs_each_commit_whoever_connects(postgres: Postgres, database_url: str) -> None:
-    connection = await asyncpg.connect(database_url)
-    try:
-        found = {name: await connection.fetchval(f"SHOW {name}") for name in ("fsync", "synchronous_commit")}
-        found["full_page_writes"] = await connection.fetchval("SHOW full_page_writes")
-        # Nobody has a setting of their own, neither a user nor a database.
-        others = await connection.fetch("SELECT setconfig FROM pg_db_role_setting")
-    finally:
-        await connection.close()
-    assert (found, others) == ({"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}, [])
+def test_mesh_that_may_forget_is_a_finding() -> None:
+    assert judge_settings(dict(WANTED)) == []
+    for name in WANTED:
+        assert [finding.kind for finding in judge_settings({**WANTED, name: "off"})] == [Kind.LOST]
+    assert [finding.kind for finding in judge_settings({**WANTED, "synchronous_commit of social": "off"})] == [
+        Kind.LOST
+    ]
 
 
 def test_no_statement_of_ours_lets_go_of_synced_commits() -> None:
