@@ -58,8 +58,8 @@ def main() -> int:
 
 def _end_in_order() -> None:
     """Stop the mesh whichever way this is asked to end; a shell has what it starts in the background ignore Ctrl-C."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _seeds(given: argparse.Namespace) -> Iterator[int]:
