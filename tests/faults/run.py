@@ -25,7 +25,7 @@ from tests.faults.people import Person
 from tests.faults.plan import Fault, plan
 from tests.faults.plan import Kind as FaultKind
 
-PEOPLE = 4
+PEOPLE = 8
 Announce = Callable[[str], None]
 
 
