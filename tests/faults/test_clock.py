@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.faults import mesh
 from tests.faults.plan import Kind
 from tests.faults.run import kinds_here
@@ -12,6 +14,7 @@ from tests.faults.run import kinds_here
 _TELL = "import sys, time\nfor _ in sys.stdin: print(time.time(), time.monotonic(), flush=True)"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the wheel libfaketime is of Linux")
 def test_clock_of_a_process_jumps_and_returns_and_the_monotonic_one_goes_on(tmp_path: Path) -> None:
     assert mesh.clock_library() is not None, 'pip install -e ".[dev]" brings the wheel libfaketime'
     assert Kind.CLOCK in kinds_here()
