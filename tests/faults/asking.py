@@ -19,6 +19,15 @@ PATIENCE_S = 180.0
 _UNHEARD = 0.08
 _GIVEN_UP = 0.05
 
+# What somebody must have been answered in every run, however short: else nothing would be known of it.
+KINDS = frozenset(
+    {"create", "add", "rename", "remove", "delete", "like", "follow", "comment", "play", "upload", "generate", "cancel"}
+    | {"read_list", "read_lists", "read_likes", "read_follows", "read_job", "read_audio", "browse", "similar"}
+    | {"peek", "who_am_i"}
+)
+# For that, people go on so long after the last fault.
+_ENCORE_S = 120.0
+
 Ask = Callable[[], Awaitable[dict[str, Any]]]
 
 
@@ -31,6 +40,7 @@ class World:
         tracks: Ids of the library.
         history: What they note in.
         neighbours: What the index says of each track while nothing is broken.
+        lacking: Kinds of operations that nobody was answered yet.
         unanswered: Operations that nobody answered for longer than any fault lasts.
     """
 
@@ -39,9 +49,19 @@ class World:
     history: History
     neighbours: dict[str, list[str]]
     people: list["Asker"] = field(default_factory=list)
-    is_over: bool = False
+    lacking: set[str] = field(default_factory=lambda: set(KINDS))
     unanswered: list[Operation] = field(default_factory=list)
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _over_s: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything has been asked."""
+        return self._over_s is not None and (not self.lacking or time.monotonic() > self._over_s)
+
+    def end(self) -> None:
+        """Have people stop as soon as everything has been asked."""
+        self._over_s = time.monotonic() + _ENCORE_S
 
 
 class Asker:
@@ -82,6 +102,7 @@ class Asker:
             else:
                 if is_read or dice.random() >= _UNHEARD:
                     history.end(operation, Outcome.DONE, result)
+                    self._world.lacking.discard(kind)
         self.ledger.apply(operation)
         return operation.outcome == Outcome.DONE
 

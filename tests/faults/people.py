@@ -19,6 +19,8 @@ from tests.faults.calls import NOT_THERE
 from tests.faults.reading import Reader
 
 _RATE_HZ = 22_050
+# How often something that nobody has been answered yet is asked for, while there is any.
+_NEWS = 0.5
 
 
 class Person(Reader):
@@ -56,7 +58,8 @@ class Person(Reader):
             acts += [(2, self._peek), (3, self._browse), (1, self._read_likes), (1, self._read_follows)]
         if any(not one.is_public for one in own.lists.values()):
             acts.append((1, self._delete))
-        weights, choices = zip(*acts, strict=True)
+        lacking = [(weight, act) for weight, act in acts if _kind(act) in self._world.lacking]
+        weights, choices = zip(*(lacking if lacking and dice.random() < _NEWS else acts), strict=True)
         await dice.choices(choices, weights)[0]()
 
     async def _sign_up(self) -> bool:
@@ -229,6 +232,11 @@ class Person(Reader):
 
     def _some_tracks(self) -> list[str]:
         return self._dice.choices(self._world.tracks, k=self._dice.randint(1, 3))
+
+
+def _kind(act: Callable[[], Awaitable[Any]]) -> str:
+    name: str = act.__name__  # type: ignore[attr-defined]  # a method
+    return name.removeprefix("_").removesuffix("_or_not")
 
 
 def _key() -> str:

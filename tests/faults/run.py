@@ -43,6 +43,8 @@ class Report:
     # Where each fault was inflicted.
     places: Counter[str] = field(default_factory=Counter)
     events: int = 0
+    # What nobody was answered, so that nothing is known of it.
+    lacking: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     took_s: float = 0.0
     # How long somebody was without an answer at the most.
@@ -94,7 +96,7 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
                 await asyncio.sleep(0.05)
             await inflictor.run(faults, lambda fault: announce(str(fault)))
             # Whoever is still asking is answered now, if ever.
-            world.is_over = True
+            world.end()
             await asyncio.wait(living, timeout=2 * PATIENCE_S)
         history.close()
         report.findings += await come_to_rest(mesh)
@@ -110,6 +112,7 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
         report.findings.append(Finding(Kind.ENDLESS, text))
     report.faults = Counter(fault.kind for fault in inflictor.done)
     report.operations = Counter(operation.outcome for operation in history.operations)
+    report.lacking = world.lacking
     report.kinds = Counter(one.kind for one in history.operations if one.outcome == Outcome.DONE)
     report.places = Counter(f"{fault.kind} {fault.target}" for fault in inflictor.done)
     report.operations["repeated"] = sum(operation.tries - 1 for operation in history.operations)
@@ -130,7 +133,8 @@ def summary(report: Report) -> str:
         f"  {done} operations acknowledged, {report.operations['repeated']} repeated, "
         f"{report.operations[Outcome.GIVEN_UP]} given up, {report.operations[Outcome.REFUSED]} refused; "
         f"the longest took {report.longest_s:.0f} s",
-        f"  {report.events} events; answered: {dict(sorted(report.kinds.items()))}",
+        f"  {report.events} events; answered: {dict(sorted(report.kinds.items()))}"
+        + (f"; never answered: {sorted(report.lacking)}" if report.lacking else ""),
         f"  jobs: {dict(report.jobs)}; heard on the way: {dict(report.heard)}",
         f"  {broken}",
     ]
