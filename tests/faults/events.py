@@ -33,7 +33,10 @@ CREATE TRIGGER outbox_note AFTER INSERT ON outbox
 INSERT INTO promised_events (id, event_id, key, subject)
 SELECT id, event_id::text, key, subject FROM outbox WHERE kind = 'event';
 """
-_READ = "SELECT event_id, key, subject, at FROM promised_events ORDER BY id"
+_READ = """
+SELECT event_id, key, subject, at, EXISTS (SELECT FROM outbox WHERE outbox.event_id::text = promised.event_id) AS waits
+FROM promised_events AS promised ORDER BY id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Promised:
     key: str
     stream: str
     at: datetime
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,8 @@ async def record_events(mesh: FaultyMesh) -> datetime:
 
 async def check_events(mesh: FaultyMesh, since: datetime) -> tuple[list[Finding], int]:
     """Return what was promised and not told, told twice, or told and not promised; and how many were promised."""
-    connection = await asyncpg.connect(mesh.database.url(), timeout=30)
-    try:
-        rows = await connection.fetch(_READ)
-    finally:
-        await connection.close()
-    promised = [Promised(row["event_id"], row["key"], stream_of(row["subject"]), row["at"]) for row in rows]
+    # What is promised meanwhile may be told already, and need not be.
+    promised = [event for event in await _promised(mesh) if not event.waits]
     settings = BusSettings(
         url=f"nats://127.0.0.1:{mesh.ports.nats}", user="social", password=mesh.state.secret("nats_social")
     )
@@ -91,11 +91,20 @@ async def check_events(mesh: FaultyMesh, since: datetime) -> tuple[list[Finding]
         streams = {name: await _read(bus, name) for name in (SOCIAL_EVENTS, PEOPLE_EVENTS)}
     finally:
         await bus.close()
-    return judge_events(promised, streams, since), len(promised)
+    return judge_events(promised, streams, since, {event.event_id for event in await _promised(mesh)}), len(promised)
 
 
-def judge_events(promised: list[Promised], streams: dict[str, Stream], since: datetime) -> list[Finding]:
-    """Compare both; what is older than a stream can only be told of by the stream before it."""
+def judge_events(
+    promised: list[Promised], streams: dict[str, Stream], since: datetime, committed: set[str]
+) -> list[Finding]:
+    """Compare both; what is older than a stream can only be told of by the stream before it.
+
+    Args:
+        promised: What has left the outbox before the streams were read.
+        streams: Those in question, by name.
+        since: When noting began.
+        committed: Ids of all events that were noted after the streams were read.
+    """
     found = []
     window = timedelta(minutes=2)
     for name, stream in streams.items():
@@ -110,7 +119,7 @@ def judge_events(promised: list[Promised], streams: dict[str, Stream], since: da
         for event in mine:
             if event.event_id not in first and event.at > stream.made_at:
                 found.append(Finding(Kind.LOST, f"the event {event.event_id} of {event.key} is not in {name}"))
-        for event_id in first.keys() - {event.event_id for event in mine}:
+        for event_id in first.keys() - committed:
             if stream.messages[first[event_id]].at > since:
                 found.append(Finding(Kind.DOUBLED, f"the event {event_id} of {name} is of no committed transaction"))
         found += _check_order(name, mine, first)
@@ -127,6 +136,15 @@ def _check_order(name: str, promised: Iterable[Promised], first: dict[str, int])
         for key, found in places.items()
         if found != sorted(found)
     ]
+
+
+async def _promised(mesh: FaultyMesh) -> list[Promised]:
+    connection = await asyncpg.connect(mesh.database.url(), timeout=30)
+    try:
+        rows = await connection.fetch(_READ)
+    finally:
+        await connection.close()
+    return [Promised(row["event_id"], row["key"], stream_of(row["subject"]), row["at"], row["waits"]) for row in rows]
 
 
 async def _read(bus: Bus, name: str) -> Stream:

@@ -235,7 +235,7 @@ class Person(Reader):
 
 
 def _kind(act: Callable[[], Awaitable[Any]]) -> str:
-    name: str = act.__name__  # type: ignore[attr-defined]  # a method
+    name: str = act.__name__
     return name.removeprefix("_").removesuffix("_or_not")
 
 

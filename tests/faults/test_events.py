@@ -18,14 +18,19 @@ def at(seconds: float) -> datetime:
 PROMISED = [Promised(f"e{number}", "k1", PEOPLE_EVENTS, at(number)) for number in (1, 2, 3)]
 
 
-def judge(*told: tuple[str, float], made_s: float = -1.0) -> list[Kind]:
+def judge(*told: tuple[str, float], made_s: float = -1.0, later: str = "") -> list[Kind]:
     stream = Stream(at(made_s), [Told(event_id, at(seconds)) for event_id, seconds in told])
     streams = {PEOPLE_EVENTS: stream, SOCIAL_EVENTS: Stream(at(0), [])}
-    return [finding.kind for finding in judge_events(PROMISED, streams, BEGAN)]
+    committed = {later, *(event.event_id for event in PROMISED)}
+    return [finding.kind for finding in judge_events(PROMISED, streams, BEGAN, committed)]
 
 
 def test_each_told_once_in_order_is_right() -> None:
     assert judge(("before", -0.5), ("e1", 1), ("e2", 2), ("e3", 3)) == []
+
+
+def test_what_is_promised_while_streams_are_read_may_be_told() -> None:
+    assert judge(("e1", 1), ("e2", 2), ("e3", 3), ("e4", 4), later="e4") == []
 
 
 @pytest.mark.parametrize(
