@@ -35,11 +35,11 @@ def _container(documents: list[Document], name: str) -> dict[str, Any]:
     return container
 
 
-def _set(name: str, *path: str, value: Any) -> Break:
+def _set(name: str, *path: str | int, value: Any) -> Break:
     """Return what changes a part of a service's container; None takes it away."""
 
     def change(documents: list[Document]) -> None:
-        place = _container(documents, name)
+        place: Any = _container(documents, name)
         for part in path[:-1]:
             place = place[part]
         if value is None:
