@@ -11,7 +11,7 @@ import yaml
 from deploy.k8s.check import RULES, faults_of
 from deploy.k8s.manifests import FOLDER, Document, of_kind, parse, pods_of, render
 from deploy.k8s.rules.api import check_api
-from deploy.k8s.rules.pods import check_digests
+from deploy.k8s.rules.pods import check_production
 from deploy.k8s.rules.secrets import references
 from deploy.k8s.secrets import SECRETS
 from services.embedder.artifact import open_artifact
@@ -77,7 +77,7 @@ def test_door_has_no_fault() -> None:
 
 def test_local_images_are_named_by_tags(rendered: dict[str, list[Document]]) -> None:
     images = {one["image"] for pods in pods_of(rendered["local"]) for one in pods.all_containers}
-    assert len(check_digests(rendered["local"])) == len(images) == 8
+    assert len(check_production(rendered["local"])) == len(images) == 8
 
 
 def test_each_known_secret_is_used_somewhere(rendered: dict[str, list[Document]]) -> None:
