@@ -14,6 +14,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from deploy.images.release import UNRELEASED
+from deploy.k8s.check import faults_of
 from services.embedder.bulk.__main__ import read_arguments
 from services.embedder.settings import EncodingSettings
 
@@ -109,4 +111,8 @@ def test_pods_have_bounds_and_no_rights(job: Document) -> None:
         }
         assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
         assert "memory" in container["resources"]["limits"]
-        assert container["image"].rpartition(":")[2] == "0.1.0"
+        assert container["image"] == f"ghcr.io/museed/embedder-bulk@{UNRELEASED}"
+
+
+def test_it_keeps_our_own_rules(documents: list[Document]) -> None:
+    assert faults_of(documents, is_for_production=True) == []
