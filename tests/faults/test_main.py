@@ -62,7 +62,7 @@ def test_interrupted_seed_comes_again_and_the_others_do_not(
     is_cleared: list[bool] = []
 
     async def interrupted(seed: int, *rest: object) -> Report:
-        report: Report = await whole(seed, *rest)  # type: ignore[arg-type]  # as it was given
+        report: Report = await whole(seed, *rest)
         if seed == 2:
             os.kill(os.getpid(), number)
             try:
