@@ -124,7 +124,7 @@ class Samples:
 
     def _instant(self, node: VectorSelector, at: float) -> Vector:
         at -= node.offset.total_seconds() if node.offset else 0.0
-        if node.name in self.recorded:
+        if node.name is not None and node.name in self.recorded:
             return self.ask(self.recorded[node.name], at)
         found = {}
         for key, points in self._matching(node):

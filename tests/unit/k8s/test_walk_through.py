@@ -90,7 +90,7 @@ _VERBS = (
 
 
 def _verb(command: str) -> str:
-    text = command.removeprefix("kubectl ").replace("--namespace museed ", "")
+    text = re.sub("--namespace [a-z-]+ ", "", command.removeprefix("kubectl "))
     return next(verb for verb in _VERBS if text.startswith(f"{verb} "))
 
 
@@ -113,7 +113,7 @@ def test_kubectl_names_what_is_there(local: list[Document], command: str) -> Non
         made = f"create job {name} " in " ".join(COMMANDS)
         document = {"job": "Job", "cronjob": "CronJob", "deployment": "Deployment", "service": "Service"}[kind]
         assert made or named(local, document, name) is not None
-    for name in re.findall(r"secret (?:generic )?(museed-[a-z]+)", command):
+    for name in re.findall(r"secret (?:generic )?(museed-[a-z-]+)", command):
         [secret] = [one for one in SECRETS if one.name == name]
         keys = set(re.findall(r"--from-literal=([a-z-]+)=", command))
         assert not keys or keys == set(secret.make)
