@@ -43,8 +43,6 @@ class Report:
     # Where each fault was inflicted.
     places: Counter[str] = field(default_factory=Counter)
     events: int = 0
-    # What nobody was answered, so that nothing is known of it.
-    lacking: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     took_s: float = 0.0
     # How long somebody was without an answer at the most.
@@ -110,9 +108,10 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
     for operation in world.unanswered:
         text = f"{operation.actor}: {operation.kind} was not answered in {PATIENCE_S:.0f} s: {operation.heard[-5:]}"
         report.findings.append(Finding(Kind.ENDLESS, text))
+    for kind in sorted(world.lacking):
+        report.findings.append(Finding(Kind.ENDLESS, f"nobody was ever answered: {kind}"))
     report.faults = Counter(fault.kind for fault in inflictor.done)
     report.operations = Counter(operation.outcome for operation in history.operations)
-    report.lacking = world.lacking
     report.kinds = Counter(one.kind for one in history.operations if one.outcome == Outcome.DONE)
     report.places = Counter(f"{fault.kind} {fault.target}" for fault in inflictor.done)
     report.operations["repeated"] = sum(operation.tries - 1 for operation in history.operations)
@@ -133,8 +132,7 @@ def summary(report: Report) -> str:
         f"  {done} operations acknowledged, {report.operations['repeated']} repeated, "
         f"{report.operations[Outcome.GIVEN_UP]} given up, {report.operations[Outcome.REFUSED]} refused; "
         f"the longest took {report.longest_s:.0f} s",
-        f"  {report.events} events; answered: {dict(sorted(report.kinds.items()))}"
-        + (f"; never answered: {sorted(report.lacking)}" if report.lacking else ""),
+        f"  {report.events} events; answered: {dict(sorted(report.kinds.items()))}",
         f"  jobs: {dict(report.jobs)}; heard on the way: {dict(report.heard)}",
         f"  {broken}",
     ]
