@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from deploy.observability.objectives import ANSWERED, QUICK, burns
-from deploy.observability.queries import ALERT_WINDOW, largest, quantile, rate
+from deploy.observability.queries import ALERT_WINDOW, largest, news, quantile, rate
 
 PAGE, TICKET = "page", "ticket"
 _OURS = 'service=~"gateway|social|embedder|retriever"'
@@ -121,13 +121,7 @@ _QUEUES = (
     ),
     Alert(
         "JobsFail",
-        rate(
-            "museed_social_jobs_ended_total",
-            "kind, reason",
-            'outcome="failed", reason=~"INTERNAL|JOB_ABANDONED"',
-            "15m",
-        )
-        + " > 0",
+        news("museed_social_jobs_ended_total", "kind, reason", 'outcome="failed", reason=~"INTERNAL|JOB_ABANDONED"'),
         "0m",
         TICKET,
         "Jobs ({{ $labels.kind }}) end by a fault of ours: {{ $labels.reason }}.",
@@ -148,13 +142,16 @@ _QUEUES = (
     ),
     Alert(
         "WorkStands",
-        largest("museed_social_consumer_waiting_messages", where='stream="EMBED_WORK"')
+        " + ".join(
+            largest(f"museed_social_consumer_{name}_messages", where='stream="EMBED_WORK"')
+            for name in ("waiting", "in_hand")
+        )
         + " > 0 unless "
-        + rate("museed_bus_handled_total", where='stream="EMBED_WORK"', window="15m")
+        + rate("museed_bus_handled_total", where='stream="EMBED_WORK", outcome=~"acked|dead_lettered"', window="15m")
         + " > 0",
         "15m",
         PAGE,
-        "Sounds wait to be embedded, and nobody takes them.",
+        "Sounds wait to be embedded, and none of them comes to its end.",
     ),
     Alert(
         "StreamIsNearlyFull",
@@ -232,7 +229,7 @@ _RETRIEVER = (
     ),
     Alert(
         "IndexRefusesMessages",
-        "sum by (encoder_id, reason) (increase(museed_retriever_refused_messages_total[15m])) > 0",
+        news("museed_retriever_refused_messages_total", "encoder_id, reason"),
         "0m",
         TICKET,
         "Messages of the vector log were passed over: {{ $labels.reason }}.",
