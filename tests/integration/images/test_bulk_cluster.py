@@ -1,6 +1,7 @@
 """Bulk work as KubeRay starts it: a head of Ray with the wheels of the image, and the job that the manifest names."""
 
 import contextlib
+import http.client
 import importlib.metadata
 import json
 import os
@@ -107,7 +108,7 @@ class Head:
             "RAY_AUTH_TOKEN": _TOKEN,
             "RAY_USAGE_STATS_ENABLED": "0",
         }
-        with self._log.open("ab") as file:
+        with self._log.open("wb") as file:
             self._process = subprocess.Popen(
                 [self._tree.python, "-m", "ray.scripts.scripts", "start", "--head", "--block", *arguments],
                 cwd=self._tree.app, env=environment, stdout=file, stderr=file, start_new_session=True,
@@ -119,11 +120,11 @@ class Head:
         return "\n".join(f"--- {path.name}\n{path.read_text(errors='replace')[-1500:]}" for path in logs)
 
     def wait_for(self, path: str, port: int) -> None:
-        """Wait until a probe is answered."""
+        """Wait until it has started and a probe is answered; its dashboard answers before it gives up."""
         until = time.monotonic() + _PATIENCE_S
         while True:
-            with contextlib.suppress(urllib.error.URLError, OSError):
-                if self.get(path, port) == b"success":
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if self.get(path, port) == b"success" and "Ray runtime started" in self._log.read_text():
                     return
             if self._process.poll() is not None and self._starts < _MOST_STARTS:
                 self.end()
@@ -174,6 +175,7 @@ def head(tree: ImageTree, job: Document, tmp_path_factory: pytest.TempPathFactor
 def test_job_is_taken_from_who_has_the_token_alone(head: Head) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         head.get("/api/jobs/", body={"entrypoint": "true"})
+    refused.value.close()
     assert refused.value.code == 401
 
 
