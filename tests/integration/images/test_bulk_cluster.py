@@ -5,9 +5,11 @@ import http.client
 import importlib.metadata
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sysconfig
 import tempfile
@@ -88,9 +90,11 @@ class Head:
     def _start(self) -> None:
         self._starts += 1
         self._ports = {8265: free_port(), 52365: free_port()}
+        # Of a server that nobody needs here; it comes last, and Ray ends where it does not come.
+        self._last_port = free_port()
         given = {
             "temp-dir": self._folder, "num-cpus": 2, "object-store-memory": 134217728,
-            "port": 0, "ray-client-server-port": free_port(), "min-worker-port": 0, "max-worker-port": 0,
+            "port": 0, "ray-client-server-port": self._last_port, "min-worker-port": 0, "max-worker-port": 0,
             "include-dashboard": "true", "dashboard-host": "127.0.0.1",
             "dashboard-port": self._ports[8265], "dashboard-agent-listen-port": self._ports[52365],
         }  # fmt: skip
@@ -125,6 +129,8 @@ class Head:
         while True:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 if self.get(path, port) == b"success" and "Ray runtime started" in self._log.read_text():
+                    # Listens at the node's own address alone.
+                    socket.create_connection((self._address(), self._last_port), _ASK_S).close()
                     return
             if self._process.poll() is not None and self._starts < _MOST_STARTS:
                 self.end()
@@ -133,6 +139,10 @@ class Head:
             assert self._process.poll() is None, self.said()
             assert time.monotonic() < until, self.said()
             time.sleep(0.5)
+
+    def _address(self) -> str:
+        [found] = re.findall(r"--address='([0-9.]+):", self._log.read_text())
+        return str(found)
 
     def get(self, path: str, port: int = 8265, body: Any = None, token: str = "") -> bytes:
         """Ask for a path, with a body to post where there is one."""
