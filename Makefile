@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 # Passed on as it is: a path may hold quotes.
 export MUSIC
+# uv installs no bytecode: where none may be written, each process of the tests would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv

@@ -61,12 +61,12 @@ def faults(k8s: Path = K8S, *, is_released: bool = False) -> Iterator[str]:
 
 
 def used(k8s: Path = K8S) -> dict[str, str]:
-    """Return the images of base and components by name, each with its tag, empty where it has none.
+    """Return the images of base, components and bulk work by name, each with its tag, empty where it has none.
 
     What already stands there with a digest is left out.
     """
     found = {}
-    for folder in ("base", "components"):
+    for folder in ("base", "components", "bulk"):
         for path in sorted((k8s / folder).rglob("*.yaml")):
             for reference in _IMAGE.findall(path.read_text()):
                 if "@sha256:" not in reference:

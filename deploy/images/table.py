@@ -42,6 +42,7 @@ def _service(name: str, target: str, *extras: str, files_only: tuple[str, ...] =
 IMAGES = (
     _service("embedder", "cpu", "embedder", files_only=("musicnn",)),
     _service("embedder-gpu", "gpu", "muq", files_only=("musicnn",)),
+    _service("embedder-bulk", "bulk", "bulk-cluster", files_only=("musicnn",)),
     _service("retriever", "cpu", "retriever"),
     _service("retriever-gpu", "gpu", "retriever-gpu"),
     _service("retriever-milvus", "milvus", "retriever", "milvus"),

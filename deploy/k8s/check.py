@@ -4,21 +4,30 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.k8s.manifests import Document, RenderError, parse, render
+from deploy.k8s.manifests import Document, RenderError, parse, pods_of, render
 from deploy.k8s.rules.addresses import check_addresses
 from deploy.k8s.rules.api import check_api
-from deploy.k8s.rules.environment import check_connections, check_environment
+from deploy.k8s.rules.borders import check_borders, check_there
+from deploy.k8s.rules.environment import SERVICES, check_connections, check_environment, service_of
 from deploy.k8s.rules.network import check_network
-from deploy.k8s.rules.pods import check_digests, check_pods
+from deploy.k8s.rules.pods import check_pods, check_production
 from deploy.k8s.rules.secrets import check_secrets
 
-RULES = (check_api, check_pods, check_environment, check_connections, check_addresses, check_network, check_secrets)
+RULES = (check_there, check_api, check_pods, check_environment, check_secrets, check_borders)
+# Of services beside each other; what runs none of them, such as bulk work, has no edges.
+RULES_OF_A_MESH = (check_connections, check_addresses, check_network)
 
 
 def faults_of(documents: Sequence[Document], *, is_for_production: bool = False) -> list[str]:
-    """Return everything that is wrong with the manifests of a whole mesh, a sentence each."""
-    rules = (*RULES, check_digests) if is_for_production else RULES
+    """Return everything that is wrong with manifests, a sentence each."""
+    rules = [*RULES, *(RULES_OF_A_MESH if _is_mesh(documents) else ())]
+    rules += [check_production] if is_for_production else []
     return [fault for rule in rules for fault in rule(documents)]
+
+
+def _is_mesh(documents: Sequence[Document]) -> bool:
+    serving = (one for pods in pods_of(documents) if pods.is_serving for one in pods.containers)
+    return any(service_of(one) in SERVICES for one in serving)
 
 
 def main() -> None:

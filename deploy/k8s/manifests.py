@@ -63,7 +63,7 @@ class Pods:
     """What a document says about its pods.
 
     Attributes:
-        owner: The Deployment, StatefulSet, Job or CronJob.
+        owner: The Deployment, StatefulSet, Job, RayJob, …
         labels: Of its pods.
         spec: Of its pods.
     """
@@ -80,7 +80,7 @@ class Pods:
     @property
     def is_serving(self) -> bool:
         """Whether they run until they are ended."""
-        return self.owner["kind"] in ("Deployment", "StatefulSet")
+        return self.owner["kind"] in ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 
     @property
     def containers(self) -> list[dict[str, Any]]:
@@ -99,12 +99,26 @@ class Pods:
 
 def pods_of(documents: Sequence[Document]) -> Iterator[Pods]:
     """Yield every kind of pod that the documents bring."""
-    for document in of_kind(documents, "Deployment", "StatefulSet", "DaemonSet", "Job"):
-        template = document["spec"]["template"]
-        yield Pods(document, template["metadata"].get("labels", {}), template["spec"])
-    for document in of_kind(documents, "CronJob"):
-        template = document["spec"]["jobTemplate"]["spec"]["template"]
-        yield Pods(document, template["metadata"].get("labels", {}), template["spec"])
+    for document in documents:
+        for template in _templates(document):
+            yield Pods(document, template.get("metadata", {}).get("labels", {}), template["spec"])
+
+
+def _templates(document: Document) -> list[dict[str, Any]]:
+    spec = document.get("spec", {})
+    match document["kind"]:
+        case "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "ReplicationController" | "Job":
+            return [spec["template"]]
+        case "CronJob":
+            return [spec["jobTemplate"]["spec"]["template"]]
+        case "RayJob":
+            cluster = spec["rayClusterSpec"]
+            return [one["template"] for one in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
+        case "Pod":
+            return [document]
+        case "PodTemplate":
+            return [document["template"]]
+    return []
 
 
 def variables(container: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -73,6 +73,11 @@ SECRETS = (
         "components/milvus: where Milvus is, and `user:password` or an API key",
         {"uri": None, "token": None},
     ),
+    Secret(
+        "museed-bulk-music",
+        "optional, in the namespace `museed-bulk`: the store that bulk work reads music from",
+        {"endpoint": None, "region": None, "access-key-id": None, "secret-access-key": None},
+    ),
 )
 
 

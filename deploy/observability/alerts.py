@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from deploy.observability.objectives import ANSWERED, QUICK, burns
-from deploy.observability.queries import ALERT_WINDOW, largest, quantile, rate
+from deploy.observability.queries import ALERT_WINDOW, largest, news, quantile, rate
 
 PAGE, TICKET = "page", "ticket"
 _OURS = 'service=~"gateway|social|embedder|retriever"'
@@ -97,6 +97,13 @@ _EVERYBODY = (
         "{{ $labels.service }} refuses calls for want of room ({{ $labels.reason }}).",
     ),
     Alert(
+        "FilesAreNotStored",
+        f"sum by (service) (increase(museed_blob_write_failures_total[{ALERT_WINDOW}])) > 0",
+        "5m",
+        PAGE,
+        "The store of files is full or away: {{ $labels.service }} cannot write to it.",
+    ),
+    Alert(
         "LoopIsLate",
         f"{quantile(0.99, 'museed_event_loop_lag_seconds', 'service, pod', window=ALERT_WINDOW)} > 0.25",
         "10m",
@@ -121,13 +128,7 @@ _QUEUES = (
     ),
     Alert(
         "JobsFail",
-        rate(
-            "museed_social_jobs_ended_total",
-            "kind, reason",
-            'outcome="failed", reason=~"INTERNAL|JOB_ABANDONED"',
-            "15m",
-        )
-        + " > 0",
+        news("museed_social_jobs_ended_total", "kind, reason", 'outcome="failed", reason=~"INTERNAL|JOB_ABANDONED"'),
         "0m",
         TICKET,
         "Jobs ({{ $labels.kind }}) end by a fault of ours: {{ $labels.reason }}.",
@@ -148,13 +149,18 @@ _QUEUES = (
     ),
     Alert(
         "WorkStands",
-        largest("museed_social_consumer_waiting_messages", where='stream="EMBED_WORK"')
+        " + ".join(
+            largest(f"museed_social_consumer_{name}_messages", where='stream="EMBED_WORK"')
+            for name in ("waiting", "in_hand")
+        )
         + " > 0 unless "
-        + rate("museed_bus_handled_total", where='stream="EMBED_WORK"', window="15m")
+        + rate(
+            "museed_bus_handled_total", where='stream="EMBED_WORK", outcome=~"acked|dead_lettered"', window=ALERT_WINDOW
+        )
         + " > 0",
         "15m",
         PAGE,
-        "Sounds wait to be embedded, and nobody takes them.",
+        "Sounds wait to be embedded, and none of them comes to its end.",
     ),
     Alert(
         "StreamIsNearlyFull",
@@ -232,7 +238,7 @@ _RETRIEVER = (
     ),
     Alert(
         "IndexRefusesMessages",
-        "sum by (encoder_id, reason) (increase(museed_retriever_refused_messages_total[15m])) > 0",
+        news("museed_retriever_refused_messages_total", "encoder_id, reason"),
         "0m",
         TICKET,
         "Messages of the vector log were passed over: {{ $labels.reason }}.",

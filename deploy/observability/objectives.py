@@ -44,7 +44,7 @@ def bad_share(objective: Objective, window: str) -> str:
     refused = rate("museed_gateway_refused_requests_total", window=window)
     broken = known(rate("museed_gateway_requests_total", where='status=~"5.."', window=window))
     # They come with status 200.
-    failed = rate("museed_gateway_operations_total", where='outcome="failed"', window=window)
+    failed = known(rate("museed_gateway_operations_total", where='outcome="failed"', window=window))
     return f"({broken} + {failed} + {refused}) / ({rate('museed_gateway_requests_total', window=window)} + {refused})"
 
 

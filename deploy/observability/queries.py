@@ -10,6 +10,16 @@ def rate(metric: str, by: str = "", where: str = "", window: str = WINDOW) -> st
     return f"sum{_by(by)} (rate({metric}{_where(where)}[{window}]))"
 
 
+def news(counter: str, by: str, where: str = "", window: str = "15m") -> str:
+    """Return an expression that holds when a counter has grown, by some labels, or was not there before it had.
+
+    What has never happened has no series: its first time is where that begins, which no rate sees.
+    """
+    before = total(counter, by, where, f" offset {window}")
+    grown = f"sum{_by(by)} (increase({counter}{_where(where)}[{window}])) > 0"
+    return f"{grown} or {total(counter, by, where)} > 0 unless {before}"
+
+
 def quantile(share: float, histogram: str, by: str = "", where: str = "", window: str = WINDOW) -> str:
     """Return below which value a share of what a histogram saw lies, by some labels."""
     labels = ", ".join(filter(None, (by, "le")))
@@ -26,9 +36,9 @@ def largest(gauge: str, by: str = "", where: str = "") -> str:
     return f"max{_by(by)} ({gauge}{_where(where)})"
 
 
-def total(gauge: str, by: str = "", where: str = "") -> str:
+def total(gauge: str, by: str = "", where: str = "", when: str = "") -> str:
     """Return the sum of what processes tell, each of itself."""
-    return f"sum{_by(by)} ({gauge}{_where(where)})"
+    return f"sum{_by(by)} ({gauge}{_where(where)}{when})"
 
 
 def known(expression: str) -> str:

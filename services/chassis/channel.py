@@ -16,9 +16,12 @@ from services.chassis.telemetry import tracing
 from services.chassis.tls import Identity, Pem
 
 LONGEST_RECONNECT_MS = 1000
-# Of one attempt to connect, and no pause between two: that is what gRPC makes of the option. Two processes compute for
-# a handshake, on machines that may be busy.
-_CONNECT_TIMEOUT_MS, _HANDSHAKE_TIMEOUT_MS = 100, 5_000
+# Until the other end of a new connection speaks, which gRPC's `min_reconnect_backoff` means; how long to wait after one
+# that was refused is told by the others. A process that waits for a core accepts late, and is there all the same.
+_CONNECT_MS = 5_000
+# A name is resolved when a connection ends, and no sooner after the last time; gRPC's own 30 s would add to the cache
+# that a cluster's DNS has.
+_RESOLVE_MS = 5_000
 # A peer that is gone without a word (no power, a firewall that forgot) ends no connection. Without asking it again and
 # again, every call over that connection would run into its deadline until the kernel gives up, after 15 minutes.
 _KEEPALIVE_MS = 10_000
@@ -66,8 +69,10 @@ def connect(
         ("grpc.service_config", json.dumps(config)),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", LONGEST_RECONNECT_MS),
+        ("grpc.dns_min_time_between_resolutions_ms", _RESOLVE_MS),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
         ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),  # the one that counts where a ping is unanswered
@@ -76,11 +81,10 @@ def connect(
     ]
     borders = [_UnaryBorder(), _StreamBorder(), _ExchangeBorder()]
     if identity is None:
-        options.append(("grpc.min_reconnect_backoff_ms", _CONNECT_TIMEOUT_MS))
         return grpc.aio.insecure_channel(address, options=options, interceptors=borders)
     if not peer:
         raise ValueError(f"who is at {address} must be said")
-    options += [("grpc.ssl_target_name_override", peer), ("grpc.min_reconnect_backoff_ms", _HANDSHAKE_TIMEOUT_MS)]
+    options.append(("grpc.ssl_target_name_override", peer))
 
     def open_with(pem: Pem) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(pem.ca, pem.key, pem.chain)

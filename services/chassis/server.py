@@ -29,6 +29,9 @@ _STREAMS_BESIDE = 1000
 LIVE = "live"
 # Calls of health without TLS at a time, and the largest request of one.
 _PROBES, _PROBE_BYTES = 16, 4096
+# Of a connection, give or take a tenth: callers resolve a name anew when one ends, and so find replicas that were
+# added. Calls on it go on to their own ends.
+_CONNECTION_AGE_MS = 60_000
 # Until whoever watches our health has heard that it ends.
 _NOTICE_S = 0.5
 
@@ -92,7 +95,7 @@ class Server:
                 # counts calls that their callers have left until we notice, which a busy loop does late, and refuses
                 # what comes beyond (UNAVAILABLE, "Stream removed"): 600 callers of 20 ms made 15 % of 356 be refused.
                 ("grpc.max_concurrent_streams", 2 * max_concurrent_rpcs + _STREAMS_BESIDE),
-                ("grpc.max_connection_age_ms", 30 * 60 * 1000),  # lets clients find new replicas
+                ("grpc.max_connection_age_ms", _CONNECTION_AGE_MS),
                 # Channels of the mesh ask twice as rarely whether we are still there.
                 ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
                 ("grpc.keepalive_permit_without_calls", 1),

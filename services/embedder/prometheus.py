@@ -14,6 +14,8 @@ _WAIT_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 # A three-minute song takes about half a second, two hours some ten; the limit is two minutes.
 _DECODE_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _AGGREGATE_SECONDS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
+# Why a decoding process ends at work.
+_LOSSES = ("AUDIO_CORRUPT", "DECODE_LIMIT", "DECODER_LOST")
 
 
 class CountedEmbedder(EmbedderMetrics):
@@ -46,6 +48,8 @@ class CountedEmbedder(EmbedderMetrics):
         self._decode = histogram("decode_seconds", "How long a file's decoding was waited for.", _DECODE_SECONDS)
         self._decoder_starts = counter("decoder_starts_total", "Decoding processes that were started.")
         self._decoder_losses = counter("decoder_losses_total", "Decoding processes that died at work.", "reason")
+        for reason in _LOSSES:  # from the start: several at once would be where a series begins, which no rate sees
+            self._decoder_losses.labels(reason)
         self._files = counter("files_total", "Files by what became of them.", "lane", "outcome")
         self._audio = counter("embedded_audio_seconds_total", "Seconds of audio that were embedded.", "lane")
         self._refusals = counter("refusals_total", "Files that were not embedded.", "lane", "reason")

@@ -77,7 +77,8 @@ class FiguresCollector(Collector):
     def __init__(self) -> None:
         self.pools: Mapping[str, Database] = {}
         self._figures: Figures | None = None
-        self._looked_at = 0.0
+        # Before the first look: since when nobody has.
+        self._looked_at = time.monotonic()
 
     def take(self, figures: Figures) -> None:
         """Keep what was found."""
@@ -88,16 +89,14 @@ class FiguresCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what is known; before anybody has looked, of the pools alone."""
+        """Yield what is known; before anybody has looked, of the pools, and for how long nobody has."""
         yield from self._of_pools()
-        figures = self._figures
-        if figures is None:
-            return
         age = _gauge("figures_age_seconds", "Seconds since the database and NATS were last asked for these figures.")
         age.add_metric([], time.monotonic() - self._looked_at)
         yield age
-        yield from _of_waiting(figures)
-        yield from _of_streams(figures)
+        if self._figures is not None:
+            yield from _of_waiting(self._figures)
+            yield from _of_streams(self._figures)
 
     def _of_pools(self) -> Iterator[Metric]:
         in_use = _gauge("pool_connections_in_use", "Connections to the database that are borrowed.", "pool")

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,38 +25,71 @@ SERVICES = ("gateway", "social", "embedder", "retriever")
 _ENDINGS = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",)}
 
 
+@dataclass(frozen=True)
+class Counting:
+    """What counts in a process: what all have, and the service's own."""
+
+    registry: CollectorRegistry
+    rpc: chassis.CountedRpcs
+    bus: chassis.CountedMessages
+    loop: chassis.CountedLoop
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """What counts in each process of a mesh, as each service's `__main__` puts it together where its door is open."""
+
+    services: dict[str, Counting]
+    gateway: CountedGateway
+    admission: Admission
+    social: CountedSocial
+    embedder: CountedEmbedder
+    searches: CountedSearches
+    collections: Collections
+
+
 @contextlib.contextmanager
-def registries(folder: Path) -> Iterator[dict[str, CollectorRegistry]]:
-    """What each service's `__main__` puts together where its door is open."""
-    found = {service: chassis.new_registry() for service in SERVICES}
-    for registry in found.values():
-        chassis.CountedRpcs(registry)
-        chassis.CountedMessages(registry)
-        chassis.CountedLoop(registry)
-    CountedGateway(found["gateway"])
-    found["gateway"].register(GatewayCollector(Admission(Bounds(2, 0.005, 0.2)), set(), OpenSockets(())))
+def mesh(folder: Path) -> Iterator[Mesh]:
+    """Make all of it, with nothing counted yet; the folder takes no files."""
+    services = {}
+    for service in SERVICES:
+        registry = chassis.new_registry()
+        services[service] = Counting(
+            registry, chassis.CountedRpcs(registry), chassis.CountedMessages(registry), chassis.CountedLoop(registry)
+        )
+    found = {service: one.registry for service, one in services.items()}
+    gateway, admission = CountedGateway(found["gateway"]), Admission(Bounds(2, 0.005, 0.2))
+    found["gateway"].register(GatewayCollector(admission, set(), OpenSockets(())))
     social = CountedSocial(found["social"])
     pool = cast(Database, SimpleNamespace(connections_in_use=1, most_connections=2))
     social.watch({"requests": pool, "background": pool})
-    waiting = Waiting(1, 2.0)
-    social.looked(
-        Figures(
-            {"event": waiting},
-            {("GENERATION", "QUEUED"): waiting},
-            waiting,
-            {"VECTORS": (1, 2)},
-            {("a", "b"): (1, 2, 3)},
-        )
-    )
-    CountedEmbedder(found["embedder"]).model_loaded("enc", "museed-mini", "cpu", "fp32", 128)
-    CountedSearches(found["retriever"])
+    embedder = CountedEmbedder(found["embedder"])
+    embedder.model_loaded("enc", "museed-mini", "cpu", "fp32", 128)
+    searches = CountedSearches(found["retriever"])
 
     async def ready(is_ready: bool) -> None: ...
 
     collections = Collections("enc", lambda encoder_id, told: Collection(encoder_id, folder, 10, 10.0, told), ready)
     found["retriever"].register(IndexCollector(collections))
-    yield found
+    yield Mesh(services, gateway, admission, social, embedder, searches, collections)
     collections.of("enc").live.close()
+
+
+@contextlib.contextmanager
+def registries(folder: Path) -> Iterator[dict[str, CollectorRegistry]]:
+    """What each service tells once there was something to tell of."""
+    with mesh(folder) as found:
+        waiting = Waiting(1, 2.0)
+        found.social.looked(
+            Figures(
+                {"event": waiting},
+                {("GENERATION", "QUEUED"): waiting},
+                waiting,
+                {"VECTORS": (1, 2)},
+                {("a", "b"): (1, 2, 3)},
+            )
+        )
+        yield {service: one.registry for service, one in found.services.items()}
 
 
 def samples(registry: CollectorRegistry) -> dict[str, frozenset[str]]:

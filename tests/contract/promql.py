@@ -1,171 +1,66 @@
-"""Reads as much of Prometheus's language as our dashboards and alerts are written in, and refuses everything else."""
+"""Prometheus's expressions by its own grammar: what our dashboards and alerts ask for. `samples.py` answers them."""
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
-# Arguments by kind: r a range of samples, v a vector, n a number.
-FUNCTIONS = {
-    "rate": "r",
-    "increase": "r",
-    "changes": "r",
-    "histogram_quantile": "nv",
-    "vector": "n",
-    "absent": "v",
-}
-AGGREGATIONS = {"sum": "v", "min": "v", "max": "v", "avg": "v", "count": "v", "topk": "nv"}
-_LEVELS = (("or",), ("and", "unless"), ("==", "!=", "<=", ">=", "<", ">"), ("+", "-"), ("*", "/", "%"))
-_SETS = ("or", "and", "unless")
-_TOKEN = re.compile(
-    r"\s*(?:(?P<range>\[\d+[smhdw]\])|(?P<number>\d+(?:\.\d+)?(?:e-?\d+)?)|(?P<text>\"[^\"\\]*\")"
-    r"|(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)|(?P<sign>=~|!~|==|!=|<=|>=|[-+*/%<>=(){},]))"
-)
+import promql_parser
+from promql_parser import AggregateExpr, BinaryExpr, Call, MatrixSelector, NumberLiteral, ParenExpr, VectorSelector
 
-
-class NotPromQL(ValueError):
-    """The text is no expression of the part of the language that is read here."""
-
-
-@dataclass(frozen=True)
-class Matcher:
-    label: str
-    sign: str
-    value: str
+_RATE_INTERVAL = ("[$__rate_interval]", "[5m]")
 
 
 @dataclass(frozen=True)
 class Selector:
-    """Samples of a metric; `grouped` are the labels that the aggregations around it name."""
+    """Samples of a metric, with label and value of each matcher; `grouped` are the labels that aggregations name."""
 
     metric: str
-    matchers: tuple[Matcher, ...] = ()
+    matchers: tuple[tuple[str, str], ...] = ()
     grouped: frozenset[str] = frozenset()
 
 
-@dataclass
-class _Read:
-    kind: str  # r, v or n
-    selectors: list[Selector] = field(default_factory=list)
+def parse(expression: str) -> Any:  # a node of promql_parser's
+    """Read an expression of instants.
+
+    Raises:
+        ValueError: It is none.
+    """
+    found = promql_parser.parse(expression.replace(*_RATE_INTERVAL))
+    if isinstance(found, MatrixSelector):
+        raise ValueError(f"{expression!r} is a range")
+    return found
 
 
 def selectors(expression: str) -> list[Selector]:
     """Return what an expression asks for.
 
     Raises:
-        NotPromQL: It is none.
+        ValueError: It is none.
     """
-    reader = _Reader(_tokens(expression.replace("[$__rate_interval]", "[5m]")))
-    found = reader.binary(0)
-    if reader.at < len(reader.tokens):
-        raise NotPromQL(f"{reader.tokens[reader.at][1]!r} stands behind the end of {expression!r}")
-    if found.kind == "r":
-        raise NotPromQL(f"{expression!r} is a range")
-    return found.selectors
+    return list(_selectors(parse(expression), frozenset()))
 
 
-def _tokens(text: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    at = 0
-    text = text.rstrip()
-    while at < len(text):
-        token = _TOKEN.match(text, at)
-        if token is None:
-            raise NotPromQL(f"{text[at:]!r} cannot be read")
-        found.append((str(token.lastgroup), token[str(token.lastgroup)]))
-        at = token.end()
-    return found
+def _selectors(node: Any, grouped: frozenset[str]) -> Iterable[Selector]:
+    if isinstance(node, VectorSelector):
+        matchers = tuple((one.name, one.value) for one in node.matchers.matchers)
+        yield Selector(node.name or "", matchers, grouped)
+    elif isinstance(node, AggregateExpr):
+        yield from _selectors(node.expr, grouped | frozenset(node.modifier.labels if node.modifier else ()))
+    else:
+        for inner in _inside(node):
+            yield from _selectors(inner, grouped)
 
 
-class _Reader:
-    def __init__(self, tokens: Sequence[tuple[str, str]]) -> None:
-        self.tokens = tokens
-        self.at = 0
-
-    def peek(self) -> tuple[str, str]:
-        return self.tokens[self.at] if self.at < len(self.tokens) else ("end", "")
-
-    def take(self, wanted: str = "") -> tuple[str, str]:
-        token = self.peek()
-        if wanted and wanted not in token:
-            raise NotPromQL(f"{wanted} is missing before {token[1]!r}")
-        self.at += 1
-        return token
-
-    def binary(self, level: int) -> _Read:
-        if level == len(_LEVELS):
-            return self.single()
-        left = self.binary(level + 1)
-        while (sign := self.peek()[1]) in _LEVELS[level] and self.peek()[0] in ("name", "sign"):
-            self.take()
-            right = self.binary(level + 1)
-            kinds = {left.kind, right.kind}
-            if "r" in kinds or (sign in _SETS and "n" in kinds):
-                raise NotPromQL(f"{sign} cannot join these")
-            left = _Read("n" if kinds == {"n"} else "v", left.selectors + right.selectors)
-        return left
-
-    def single(self) -> _Read:
-        kind, text = self.take()
-        if kind == "number":
-            return _Read("n")
-        if text == "(":
-            inner = self.binary(0)
-            self.take(")")
-            return inner
-        if kind != "name" or text in _SETS:
-            raise NotPromQL(f"{text!r} begins nothing")
-        if text in AGGREGATIONS:
-            return self.aggregation(text)
-        if self.peek()[1] == "(":
-            if text not in FUNCTIONS:
-                raise NotPromQL(f"there is no function {text}")
-            return _Read("v", self.arguments(text, FUNCTIONS[text]))
-        return self.selector(text)
-
-    def aggregation(self, name: str) -> _Read:
-        grouped: set[str] = set()
-        if self.peek()[1] == "by":
-            self.take()
-            grouped = set(self.labels())
-        inner = self.arguments(name, AGGREGATIONS[name])
-        return _Read("v", [Selector(one.metric, one.matchers, one.grouped | grouped) for one in inner])
-
-    def labels(self) -> list[str]:
-        found: list[str] = []
-        self.take("(")
-        while self.peek()[1] != ")":
-            found.append(self.take("name")[1])
-            if self.peek()[1] != ")":
-                self.take(",")
-        self.take()
-        return found
-
-    def arguments(self, name: str, kinds: str) -> list[Selector]:
-        self.take("(")
-        found: list[Selector] = []
-        for place, kind in enumerate(kinds):
-            if place:
-                self.take(",")
-            one = self.binary(0)
-            if one.kind != kind:
-                raise NotPromQL(f"{name} cannot take this as its argument {place + 1}")
-            found += one.selectors
-        self.take(")")
-        return found
-
-    def selector(self, metric: str) -> _Read:
-        matchers: list[Matcher] = []
-        if self.peek()[1] == "{":
-            self.take()
-            while self.peek()[1] != "}":
-                label, sign = self.take("name")[1], self.take("sign")[1]
-                if sign not in ("=", "!=", "=~", "!~"):
-                    raise NotPromQL(f"{sign} matches nothing")
-                matchers.append(Matcher(label, sign, self.take("text")[1][1:-1]))
-                if self.peek()[1] != "}":
-                    self.take(",")
-            self.take()
-        is_range = self.peek()[0] == "range"
-        if is_range:
-            self.take()
-        return _Read("r" if is_range else "v", [Selector(metric, tuple(matchers))])
+def _inside(node: Any) -> Iterable[Any]:
+    """Return what a node is made of."""
+    if isinstance(node, BinaryExpr):
+        return (node.lhs, node.rhs)
+    if isinstance(node, Call):
+        return tuple(node.args)
+    if isinstance(node, MatrixSelector):
+        return (node.vector_selector,)
+    if isinstance(node, ParenExpr):
+        return (node.expr,)
+    if isinstance(node, NumberLiteral):
+        return ()
+    raise ValueError(f"{node} is nothing that is read here")

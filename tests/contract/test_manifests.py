@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.k8s.check import RULES, faults_of
+from deploy.k8s.check import RULES, RULES_OF_A_MESH, faults_of
 from deploy.k8s.manifests import FOLDER, Document, of_kind, parse, pods_of, render
-from deploy.k8s.rules.api import check_api
-from deploy.k8s.rules.pods import check_digests
+from deploy.k8s.rules.pods import check_production
 from deploy.k8s.rules.secrets import references
 from deploy.k8s.secrets import SECRETS
 from services.embedder.artifact import open_artifact
@@ -68,20 +67,27 @@ def test_rendering_has_no_fault(rendered: dict[str, list[Document]], overlay: st
 
 
 def test_each_rule_is_used() -> None:
-    assert len(RULES) == 7
+    assert len(RULES) == 6
+    assert len(RULES_OF_A_MESH) == 3
 
 
-def test_door_has_no_fault() -> None:
-    assert check_api(parse(render(FOLDER / "door"))) == []
+@pytest.mark.parametrize("folder", ["door", "bulk"])
+def test_what_stands_beside_the_mesh_has_no_fault(folder: str) -> None:
+    assert faults_of(parse(render(FOLDER / folder)), is_for_production=True) == []
 
 
 def test_local_images_are_named_by_tags(rendered: dict[str, list[Document]]) -> None:
     images = {one["image"] for pods in pods_of(rendered["local"]) for one in pods.all_containers}
-    assert len(check_digests(rendered["local"])) == len(images) == 8
+    assert sorted(check_production(rendered["local"])) == [
+        "PersistentVolume/museed-music: hostPath /museed-music",
+        *(f"{image} has no digest" for image in sorted(images)),
+    ]
+    assert len(images) == 8
 
 
 def test_each_known_secret_is_used_somewhere(rendered: dict[str, list[Document]]) -> None:
-    used = {reference for documents in rendered.values() for reference in references(documents)}
+    everything = [*rendered.values(), parse(render(FOLDER / "bulk"))]
+    used = {reference for documents in everything for reference in references(documents)}
     known = {(one.name, key) for one in SECRETS for key in one.make}
     assert used == known
 

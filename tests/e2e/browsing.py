@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Locator,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 PATIENCE_S = 120.0
 _CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -80,6 +90,24 @@ def visitor(browser: Browser, url: str, **options: Any) -> Iterator[Watched]:
         context.on("weberror", lambda error: watched.complaints.append(str(error.error)))
         yield watched
         watched.check()
+
+
+def reload_amid(page: Page) -> None:
+    """Load a page anew and wait for no more than its first byte.
+
+    Chromium refuses that in the instant in which the document is exchanged by the load before.
+    """
+
+    def reloaded() -> bool:
+        try:
+            page.reload(wait_until="commit")
+        except Error as error:
+            if "Not attached to an active page" not in error.message:
+                raise
+            return False
+        return True
+
+    eventually(page, reloaded)
 
 
 def settled(page: Page) -> None:

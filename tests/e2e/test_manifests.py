@@ -169,10 +169,6 @@ def rehearsal(tmp_path: Path, database_url: str) -> Iterator[Rehearsal]:
         made.close()
 
 
-@pytest.mark.skipif(
-    not (FOLDER.parents[1] / "services" / "social" / "Dockerfile").exists(),
-    reason="without images there is no command for the first account",
-)
 def test_from_secrets_to_the_first_playlist(rehearsal: Rehearsal) -> None:
     render_library(rehearsal.folder / "music", artists=2, tracks=2)
     containers = {name: pods.containers[0] for name, pods in rehearsal.pods.items()}

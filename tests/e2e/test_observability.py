@@ -74,7 +74,7 @@ def test_playlist_of_an_upload_is_one_trace_and_one_request_in_all_logs(
 def test_track_on_its_way_from_registration_to_the_index_is_one_trace(
     mesh: RunningMesh, spans: Spans, tmp_path: Path
 ) -> None:
-    write_track(tmp_path / "music" / "a.flac", tone(32, 310, 5, 0.7, seed=502), title="Traced", artist="Trace")
+    write_track(tmp_path / "music" / "a.flac", tone(32, 310, 5, 0.7, seed=502), title="Traced", artist="Artist 0")
     before = {row.trace_id for row in spans.named("embedder", "process EMBED_WORK")}
     assert mesh.ingest(tmp_path / "music").outcomes == {"CREATED": 1}
 

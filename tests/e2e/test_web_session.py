@@ -17,6 +17,7 @@ from tests.e2e.browsing import (
     chromium,
     eventually,
     log_in,
+    reload_amid,
     settled,
     sign_up,
     visitor,
@@ -125,7 +126,7 @@ def test_a_reload_keeps_the_session_and_trades_the_cookie_once(guest: Watched) -
     assert guest.context.cookies()[0]["value"] != before
     # Into the middle of another refresh.
     for _ in range(3):
-        page.reload(wait_until="commit")
+        reload_amid(page)
     page.reload()
     is_logged_in(page, "dora")
 
@@ -138,7 +139,7 @@ def test_tabs_that_refresh_at_once_do_not_end_the_session(guest: Watched) -> Non
         is_logged_in(page, "emil")
     for _ in range(3):
         for page in (first, second, third):
-            page.reload(wait_until="commit")
+            reload_amid(page)
         for page in (first, second, third):
             is_logged_in(page, "emil")
     # And within one tab: whoever needs a token meanwhile gets the same one.

@@ -5,9 +5,9 @@ import asyncio
 import itertools
 import json
 import shutil
+import signal
 import sys
 import traceback
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
@@ -17,6 +17,7 @@ from tests.e2e.conftest import render_library
 from tests.faults.findings import Finding, Kind
 from tests.faults.history import Outcome
 from tests.faults.run import Report, plan_of, run_seed, summary
+from tests.faults.table import render_plans, render_summary
 
 _DONE = Path(".museed/faults/done.jsonl")
 
@@ -30,11 +31,19 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=40, help="faults of a seed (40)")
     parser.add_argument("--pace", type=float, default=1.0, help="multiplies every pause and duration")
     parser.add_argument("--done", type=Path, default=_DONE, help=f"remembers what was run ({_DONE})")
-    parser.add_argument("--plan", action="store_true", help="print the plan of --seed and do nothing")
+    parser.add_argument("--plan", action="store_true", help="print the plan of --seed, or which faults --seeds hold")
+    parser.add_argument("--table", action="store_true", help="print what came of the seeds that were run")
     given = parser.parse_args()
+    if given.plan and given.seeds:
+        seeds = range(given.first, given.first + given.seeds)
+        print(render_plans({seed: plan_of(seed, given.faults, given.pace) for seed in seeds}))
+        return 0
     if given.plan:
         print(*plan_of(given.seed or given.first, given.faults, given.pace), sep="\n")
         return 0
+    if given.table:
+        return _print_table(_rows(given.done))
+    _end_in_order()
     given.done.parent.mkdir(parents=True, exist_ok=True)
     library = render_library(Path(mkdtemp(prefix="museed-faults-music-")), artists=2, tracks=3)
     try:
@@ -45,6 +54,12 @@ def main() -> int:
     finally:
         shutil.rmtree(library, ignore_errors=True)
     return _print_table(_rows(given.done))
+
+
+def _end_in_order() -> None:
+    """Stop the mesh whichever way this is asked to end; a shell has what it starts in the background ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _seeds(given: argparse.Namespace) -> Iterator[int]:
@@ -62,6 +77,9 @@ def _run(seed: int, given: argparse.Namespace, library: Path) -> None:
     print(f"seed {seed}, {len(faults)} faults, in {folder}", flush=True)
     try:
         report = asyncio.run(run_seed(seed, faults, folder, library, _say))
+    except KeyboardInterrupt:  # as if it had not been begun: it comes again
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     except Exception as error:  # a mesh that does not even start is a finding, and the next seed may say more
         traceback.print_exc()
         report = Report(seed, findings=[Finding(Kind.ENDLESS, f"the run ended with {error!r}")])
@@ -84,9 +102,11 @@ def _row(report: Report) -> dict[str, Any]:
         "seed": report.seed,
         "took_s": round(report.took_s),
         "longest_s": round(report.longest_s, 1),
-        "faults": report.faults,
+        "places": report.places,
         "operations": report.operations,
+        "kinds": report.kinds,
         "jobs": report.jobs,
+        "events": report.events,
         "heard": report.heard,
         "findings": [str(finding) for finding in report.findings],
         "broken": {kind: report.found(kind) for kind in Kind},
@@ -101,22 +121,12 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> int:
-    """Print what came of all seeds that were run, each as it was last; returns 1 where a promise was broken."""
-    faults: Counter[str] = Counter()
-    operations: Counter[str] = Counter()
-    broken: Counter[str] = Counter()
-    for row in rows:
-        faults.update(row["faults"])
-        operations.update(row["operations"])
-        broken.update(row["broken"])
-    print(f"\n{len(rows)} seeds, {faults.total()} faults, {sum(row['took_s'] for row in rows)} s")
-    for title, counts in (("fault", faults), ("operation", operations), ("broken promise", broken)):
-        print(f"\n| {title} | times |\n|---|---|")
-        print("\n".join(f"| {name} | {count} |" for name, count in sorted(counts.items())))
+    """Print what came of all seeds that were run, each as it was last; returns 1 where something was found."""
+    print(f"\n{render_summary(rows)}")
     failed = [row["seed"] for row in rows if row["findings"]]
     if failed:
         print(f"\nfailed seeds: {', '.join(map(str, failed))}")
-    return 1 if broken.total() or not operations[Outcome.DONE] else 0
+    return 1 if failed or not any(row["operations"].get(Outcome.DONE) for row in rows) else 0
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tests.faults.browsing import check_browsing
 from tests.faults.findings import Finding, Kind
-from tests.faults.history import Operation
-from tests.faults.ledger import Ledger, ledgers_of
-
-ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
+from tests.faults.history import Operation, Outcome
+from tests.faults.ledger import ENDS, Ledger, ledgers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,13 @@ class FinalJob:
 
 @dataclass(slots=True)
 class Final:
-    """Everything that is there in the end; by user id, but users by name."""
+    """Everything that is there in the end; by user id, but users by name.
+
+    Attributes:
+        audio: By upload, the digest of the bytes that its owner is sent.
+        ownerless_jobs: States of jobs that are nobody's.
+        miscounted: Of counts that are kept beside rows, those that differ from their rows.
+    """
 
     users: dict[str, str] = field(default_factory=dict)
     lists: dict[str, dict[str, FinalList]] = field(default_factory=dict)
@@ -45,6 +50,9 @@ class Final:
     jobs: dict[str, dict[str, FinalJob]] = field(default_factory=dict)
     dead_letters: int = 0
     neighbours: dict[str, list[str]] = field(default_factory=dict)
+    audio: dict[str, str] = field(default_factory=dict)
+    ownerless_jobs: dict[str, str] = field(default_factory=dict)
+    miscounted: list[str] = field(default_factory=list)
 
 
 def check(operations: list[Operation], final: Final, neighbours: dict[str, list[str]]) -> list[Finding]:
@@ -59,7 +67,13 @@ def check(operations: list[Operation], final: Final, neighbours: dict[str, list[
     found = [finding for ledger in ledgers.values() for finding in ledger.findings]
     for ledger in ledgers.values():
         found += _check_person(ledger, final)
+    found += check_browsing(operations)
     found += _check_likes(ledgers.values(), final)
+    found += _check_audio(operations, final)
+    found += [Finding(Kind.STALE, text) for text in final.miscounted]
+    for job_id, state in final.ownerless_jobs.items():
+        if state not in ENDS:
+            found.append(Finding(Kind.ENDLESS, f"the job {job_id} of nobody is {state}"))
     if final.dead_letters:
         found.append(Finding(Kind.LOST, f"{final.dead_letters} dead letters, and nothing was poison"))
     for track_id, expected in neighbours.items():
@@ -133,18 +147,43 @@ def _check_jobs(ledger: Ledger, there: dict[str, FinalJob], lists: dict[str, Fin
             found.append(Finding(Kind.ENDLESS, f"{ledger.actor}: the job {job_id} is {job.state}"))
         if job.state == "FAILED" and not job.failure_reason:
             found.append(Finding(Kind.ENDLESS, f"{ledger.actor}: the job {job_id} failed without a reason"))
-        if job.state == "SUCCEEDED" and job.playlist_id not in lists:
-            found.append(Finding(Kind.LOST, f"{ledger.actor}: the playlist {job.playlist_id} of job {job_id}"))
+        if job.state == "SUCCEEDED":
+            found += _check_made(f"{ledger.actor}: the playlist {job.playlist_id} of job {job_id}", job, lists)
+        elif job.playlist_id is not None:
+            found.append(Finding(Kind.DOUBLED, f"{ledger.actor}: {job_id} is {job.state} and made {job.playlist_id}"))
         if job_id in ledger.ended and job.state != ledger.ended[job_id]:
             found.append(Finding(Kind.LOST, f"{ledger.actor}: {job_id} ended {ledger.ended[job_id]}, is {job.state}"))
     for job_id, title in ledger.jobs.items():
         if job_id not in there:
             found.append(Finding(Kind.LOST, f"{ledger.actor}: the job {job_id} {title!r}"))
-    for title in [*ledger.jobs.values(), *ledger.maybe.get("generate", ())]:
+    asked_for = [*ledger.jobs.values(), *ledger.maybe.get("generate", ())]
+    for job_id, job in there.items():
+        if not any(title in job.request for title in asked_for):
+            found.append(Finding(Kind.DOUBLED, f"{ledger.actor}: the job {job_id} is there, and nobody asked for it"))
+    for title in asked_for:
         asked = [job_id for job_id, job in there.items() if title in job.request]
         if len(asked) > 1:
             found.append(Finding(Kind.DOUBLED, f"{ledger.actor}: {title!r} has the jobs {', '.join(asked)}"))
     return found
+
+
+def _check_made(what: str, job: FinalJob, lists: dict[str, FinalList]) -> list[Finding]:
+    made = lists.get(job.playlist_id or "")
+    if made is None or not made.track_ids:
+        return [Finding(Kind.LOST, f"{what} is not there, or empty")]
+    if len(set(made.track_ids)) < len(made.track_ids):
+        return [Finding(Kind.DOUBLED, f"{what} holds a track twice: {made.track_ids}")]
+    return []
+
+
+def _check_audio(operations: Iterable[Operation], final: Final) -> list[Finding]:
+    """Every file that was acknowledged must be there, and not only those that somebody happened to hear again."""
+    return [
+        Finding(Kind.LOST, f"{one.actor}: the audio of {upload_id} is {sent or 'not asked for'}")
+        for one in operations
+        if one.kind == "upload" and one.outcome == Outcome.DONE
+        if (sent := final.audio.get(upload_id := one.result["upload_id"])) != one.arguments["digest"]
+    ]
 
 
 def _check_likes(ledgers: Iterable[Ledger], final: Final) -> list[Finding]:

@@ -2,19 +2,24 @@
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
 
 import asyncpg
 
 from clients.python.errors import ClientError
 from tests.faults.calls import Calls, is_over_soon
 from tests.faults.checker import Final, FinalJob, FinalList
-from tests.faults.documents import SIMILAR
+from tests.faults.documents import SIMILAR, UPLOAD
 from tests.faults.findings import Finding, Kind
+from tests.faults.history import Operation, Outcome
 from tests.faults.mesh import FaultyMesh
+
+T = TypeVar("T")
 
 # After the last fault: everything is back, and what was late is done.
 REST_S = 240.0
@@ -23,6 +28,34 @@ SELECT owner_id, playlist.playlist_id, title, version, coalesce(likes, 0) AS lik
     SELECT track_id::text FROM playlist_entries AS entry
     WHERE entry.playlist_id = playlist.playlist_id ORDER BY position) AS tracks
 FROM playlists AS playlist LEFT JOIN playlist_counts USING (playlist_id)
+"""
+# What is counted beside the rows, by the rows themselves.
+_MISCOUNTED = """
+WITH rows AS (
+    SELECT user_id, username,
+        (SELECT count(*) FROM follows WHERE followee_id = user_id) AS followers,
+        (SELECT count(*) FROM follows WHERE follower_id = user_id) AS following,
+        (SELECT count(*) FROM plays WHERE plays.user_id = users.user_id AND counted) AS plays,
+        (SELECT count(*) FROM comments WHERE comments.user_id = users.user_id AND deleted_at IS NULL) AS comments,
+        (SELECT count(*) FROM likes WHERE likes.user_id = users.user_id) AS likes_given,
+        (SELECT count(*) FROM playlists WHERE owner_id = users.user_id) AS playlists,
+        (SELECT coalesce(sum(listening.plays), 0) FROM listening WHERE listening.user_id = users.user_id) AS heard
+    FROM users
+), counted AS (
+    SELECT rows.*, c.followers AS c1, c.following AS c2, c.plays AS c3, c.comments AS c4, c.likes_given AS c5,
+        c.playlists AS c6
+    FROM rows JOIN person_counts AS c USING (user_id)
+)
+SELECT username || ' has ' || array[followers, following, plays, comments, likes_given, playlists, heard]::text
+    || ' followers, followed, plays, comments, likes, playlists and heard, counted are '
+    || array[c1, c2, c3, c4, c5, c6, c3]::text
+FROM counted
+WHERE (followers, following, plays, comments, likes_given, playlists, heard) <> (c1, c2, c3, c4, c5, c6, c3)
+UNION ALL
+SELECT playlist_id || ' has ' || rows.comments || ' comments, counted are ' || coalesce(playlist_counts.comments, 0)
+FROM (SELECT playlist_id, (SELECT count(*) FROM comments WHERE comments.playlist_id = playlists.playlist_id
+    AND deleted_at IS NULL) AS comments FROM playlists) AS rows LEFT JOIN playlist_counts USING (playlist_id)
+WHERE rows.comments <> coalesce(playlist_counts.comments, 0)
 """
 _OPEN_JOBS = "SELECT count(*) FROM jobs WHERE finished_at IS NULL"
 _LEFT = """
@@ -52,17 +85,46 @@ async def read_neighbours(calls: Calls, tracks: list[str]) -> dict[str, list[str
     """Ask the index for what is like each track, until it says so."""
     found = {}
     for track_id in tracks:
-        deadline = time.monotonic() + REST_S
-        while track_id not in found:
-            try:
-                nodes = (await calls.query(SIMILAR, id=track_id))["similarTracks"]["nodes"]
-            except ClientError as error:
-                if not is_over_soon(error) or time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.2)
-            else:
-                found[track_id] = [node["trackId"] for node in nodes]
+        nodes = (await until_answered(partial(calls.query, SIMILAR, id=track_id)))["similarTracks"]["nodes"]
+        found[track_id] = [node["trackId"] for node in nodes]
     return found
+
+
+async def until_answered(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again and again, as long as that may help; each question has its own time."""
+    deadline = time.monotonic() + REST_S
+    while True:
+        try:
+            return await ask()
+        except ClientError as error:
+            if not is_over_soon(error) or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.2)
+
+
+async def read_audio(url: str, operations: Iterable[Operation]) -> dict[str, str]:
+    """Fetch every file that was acknowledged, as who sent it, and return the digests of what came; or why none did."""
+    found: dict[str, str] = {}
+    sent = [one for one in operations if one.kind == "upload" and one.outcome == Outcome.DONE]
+    for actor in sorted({one.actor for one in sent}):
+        calls = Calls(url, actor)
+        try:
+            await until_answered(calls.enter)
+            for upload_id in [one.result["upload_id"] for one in sent if one.actor == actor]:
+                found[upload_id] = await until_answered(partial(_digest, calls, upload_id))
+        finally:
+            await calls.close()
+    return found
+
+
+async def _digest(calls: Calls, upload_id: str) -> str:
+    try:
+        upload = (await calls.query(UPLOAD, id=upload_id))["upload"]
+        return "not found" if upload is None else hashlib.sha256(await calls.fetch(upload["streamUrl"])).hexdigest()
+    except ClientError as error:
+        if is_over_soon(error):
+            raise
+        return error.code
 
 
 async def read_final(mesh: FaultyMesh) -> Final:
@@ -84,6 +146,9 @@ async def read_final(mesh: FaultyMesh) -> Final:
             made = None if row["playlist_id"] is None else str(row["playlist_id"])
             job = FinalJob(row["state"], row["asked"], made, row["failure_reason"])
             found.jobs.setdefault(str(row["user_id"]), {})[str(row["job_id"])] = job
+        rows = await sql.fetch("SELECT job_id::text, state FROM jobs WHERE user_id IS NULL")
+        found.ownerless_jobs = {row["job_id"]: row["state"] for row in rows}
+        found.miscounted = [row[0] for row in await sql.fetch(_MISCOUNTED)]
         found.dead_letters = await sql.fetchval("SELECT count(*) FROM dead_letters")
     return found
 

@@ -10,6 +10,7 @@ from tests.faults.history import Operation, Outcome
 QUOTAS = frozenset(
     {"COMMENT_QUOTA_REACHED", "UPLOAD_QUOTA_REACHED", "TOO_MANY_OPEN_JOBS", "TOO_MANY_PLAYLISTS", "OUT_OF_ROOM"}
 )
+ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
 # What these make has a title, text or id of its own, so that one which nobody answered can be told from others.
 MAY_BE_GIVEN_UP = frozenset({"create", "like", "follow", "comment", "play", "upload", "generate"})
 
@@ -49,7 +50,6 @@ class Ledger:
     plays: set[str] = field(default_factory=set)
     uploads: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, str] = field(default_factory=dict)
-    cancelled: set[str] = field(default_factory=set)
     ended: dict[str, str] = field(default_factory=dict)
     maybe: dict[str, set[str]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
@@ -147,22 +147,30 @@ class Ledger:
         self.jobs[result["job_id"]] = arguments["title"]
 
     def _cancel(self, _: Operation, arguments: dict[str, Any], result: dict[str, Any]) -> None:
-        self.cancelled.add(arguments["job_id"])
+        """Whoever calls off a job is told how it ended, which may be otherwise: that is how it stays."""
+        if result["state"] not in ENDS:
+            self._found(Kind.ENDLESS, f"the job {arguments['job_id']} was called off and is {result['state']}")
+        else:
+            self._note_state(arguments["job_id"], result["state"])
 
     def _read_job(self, _: Operation, arguments: dict[str, Any], result: dict[str, Any]) -> None:
-        job_id, state = arguments["job_id"], result["state"]
+        self._note_state(arguments["job_id"], result["state"])
+
+    def _note_state(self, job_id: str, state: str | None) -> None:
         before = self.ended.get(job_id)
         if before is not None and state != before:
             self._found(Kind.STALE, f"the job {job_id} was {before} and is {state}")
         if state is None:
             self._found(Kind.LOST, f"the job {job_id} is not found")
-        elif state in ("SUCCEEDED", "FAILED", "CANCELLED"):
+        elif state in ENDS:
             self.ended[job_id] = state
 
     def _read_list(self, _: Operation, arguments: dict[str, Any], result: dict[str, Any]) -> None:
         playlist_id = arguments["playlist_id"]
         one = self.lists.get(playlist_id)
-        if one is None:
+        if result["found"] and result["playlist_id"] != playlist_id:
+            self._found(Kind.FOREIGN, f"asked for {playlist_id}, was shown {result['playlist_id']}")
+        elif one is None:
             if result["found"]:
                 self._found(Kind.STALE, f"{playlist_id} was read after it was deleted")
         elif not result["found"]:
@@ -173,6 +181,38 @@ class Ledger:
             one.tracks,
         ):
             self._found(Kind.STALE, f"{playlist_id} was read as {found}, is {(one.title, one.version, one.tracks)}")
+
+    def _browse(self, _: Operation, arguments: dict[str, Any], result: dict[str, Any]) -> None:
+        """Judged by what its owner was told: see `browsing.py`."""
+
+    def _read_lists(self, _: Operation, arguments: dict[str, Any], result: dict[str, Any]) -> None:
+        shown = {playlist_id: (title, version, count) for playlist_id, title, version, count in result["lists"]}
+        if len(shown) < len(result["lists"]):
+            self._found(Kind.DOUBLED, f"a playlist stands twice among one's own: {sorted(shown)}")
+        for playlist_id, one in self.lists.items():
+            now, known = shown.get(playlist_id), (one.title, one.version, len(one.entries))
+            if now != known and (now is not None or result["is_whole"]):
+                self._found(Kind.STALE, f"{playlist_id} stands among one's own as {now}, is {known}")
+        mine = {*self.jobs.values(), *self.maybe.get("generate", ()), *self.maybe.get("create", ())}
+        for playlist_id in shown.keys() - self.lists.keys():
+            if playlist_id in self.gone:
+                self._found(Kind.STALE, f"{playlist_id} stands among one's own after it was deleted")
+            elif shown[playlist_id][0] not in mine:
+                self._found(Kind.FOREIGN, f"{playlist_id} {shown[playlist_id][0]!r} stands among one's own")
+
+    def _read_likes(self, _: Operation, arguments: dict[str, Any], result: dict[str, Any]) -> None:
+        found = set(result["playlist_ids"])
+        if result["is_whole"]:
+            self._compare("likes", self.likes, found, self.maybe.get("like", set()))
+
+    def _read_follows(self, _: Operation, arguments: dict[str, Any], result: dict[str, Any]) -> None:
+        self._compare("follows", self.follows, set(result["user_ids"]), self.maybe.get("follow", set()))
+
+    def _compare(self, what: str, wanted: set[str], found: set[str], possible: set[str]) -> None:
+        if missing := wanted - found:
+            self._found(Kind.STALE, f"{what} does not show {sorted(missing)}")
+        if other := found - wanted - possible:
+            self._found(Kind.STALE, f"{what} shows {sorted(other)}, which were taken back or never said")
 
     def _peek(self, _: Operation, arguments: dict[str, Any], result: dict[str, Any]) -> None:
         if result["found"]:

@@ -40,6 +40,27 @@ def clock_library() -> Path | None:
     return None
 
 
+def clock_environment(file: Path) -> dict[str, str]:
+    """Return what has a process read its clock from a file; nothing where no clock can jump."""
+    if (library := clock_library()) is None:
+        return {}
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",
+        "NO_FAKE_STAT": "1",
+        "FAKE_SLEEP": "0",
+    }
+
+
+def write_clock(file: Path, offset_s: float) -> None:
+    """Say how far from the right time the clock is that is read from a file."""
+    file.write_text(f"{offset_s:+.0f}")
+
+
 class FaultyMesh(Mesh):
     """A mesh whose processes find each other over links, and read their clocks from files.
 
@@ -56,7 +77,6 @@ class FaultyMesh(Mesh):
         super().__init__(settings, state, announce)
         self.state = state
         self.links = {f"{caller}-{called}": Link(self._server(called), dice) for caller, called in EDGES}
-        self._clock_library = clock_library()
 
     @property
     def database(self) -> Postgres:
@@ -91,7 +111,7 @@ class FaultyMesh(Mesh):
 
     def set_clock(self, name: str, offset_s: float) -> None:
         """Have a service's clock jump to so many seconds from the right time."""
-        (self.state / f"clock-{name}").write_text(f"{offset_s:+.0f}")
+        write_clock(self.state / f"clock-{name}", offset_s)
 
     async def open_links(self) -> None:
         """Listen on every link; before `start`."""
@@ -135,19 +155,8 @@ class FaultyMesh(Mesh):
         return {**changed, **self._clock(name)}
 
     def _clock(self, name: str) -> dict[str, str]:
-        if self._clock_library is None:
-            return {}
         self.set_clock(name, 0)
-        return {
-            "LD_PRELOAD": str(self._clock_library),
-            "FAKETIME_TIMESTAMP_FILE": str(self.state / f"clock-{name}"),
-            "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
-            "NO_FAKE_STAT": "1",
-            "FAKE_SLEEP": "0",
-        }
+        return clock_environment(self.state / f"clock-{name}")
 
     def _server(self, called: str) -> Address:
         if called == "postgres":

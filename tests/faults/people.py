@@ -4,10 +4,8 @@ import asyncio
 import hashlib
 import io
 import random
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -16,57 +14,17 @@ from uuid_utils.compat import uuid7
 
 from clients.python.errors import ClientError
 from tests.faults import documents as ask_for
-from tests.faults.calls import NOT_THERE, Calls, is_over_soon
-from tests.faults.history import History, Operation, Outcome
-from tests.faults.ledger import MAY_BE_GIVEN_UP, Ledger, List
+from tests.faults.asking import shown
+from tests.faults.calls import NOT_THERE
+from tests.faults.reading import Reader
 
-# Longer than any fault and what follows from it.
-PATIENCE_S = 180.0
-# Of answers these were not heard: the same is asked once more.
-_UNHEARD = 0.08
-_GIVEN_UP = 0.05
 _RATE_HZ = 22_050
-
-Ask = Callable[[], Awaitable[dict[str, Any]]]
-
-
-@dataclass
-class World:
-    """What the people of one run share.
-
-    Attributes:
-        url: Where they find the gateway.
-        tracks: Ids of the library.
-        history: What they note in.
-        neighbours: What the index says of each track while nothing is broken.
-        unanswered: Operations that nobody answered for longer than any fault lasts.
-    """
-
-    url: str
-    tracks: Sequence[str]
-    history: History
-    neighbours: dict[str, list[str]]
-    people: list["Person"] = field(default_factory=list)
-    is_over: bool = False
-    unanswered: list[Operation] = field(default_factory=list)
-    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+# How often something that nobody has been answered yet is asked for, while there is any.
+_NEWS = 0.5
 
 
-class Person:
-    """One person, who does one thing after the other; nobody else changes what is theirs.
-
-    Args:
-        world: Where.
-        name: Username.
-        dice: Decide what is done.
-    """
-
-    def __init__(self, world: World, name: str, dice: random.Random) -> None:
-        self._world = world
-        self._dice = dice
-        self._calls = Calls(world.url, name)
-        self.ledger = Ledger(name, world.neighbours)
-        self.digests: dict[str, str] = {}
+class Person(Reader):
+    """One person, who does one thing after the other; nobody else changes what is theirs."""
 
     async def live(self) -> None:
         """Sign up, and do one thing after the other until the world is over."""
@@ -90,42 +48,19 @@ class Person:
             (1, self._who_am_i),
         ]
         if own.lists:
-            acts += [(3, self._add), (2, self._rename), (1, self._remove), (5, self._read_list)]
+            acts += [(3, self._add), (2, self._rename), (1, self._remove), (5, self._read_list), (2, self._read_lists)]
         if own.jobs:
             acts += [(2, self._read_job), (1, self._cancel)]
         if own.uploads:
             acts.append((1, self._read_audio))
         if len(self._world.people) > 1:
-            acts += [(2, self._follow_or_not), (3, self._like_or_not), (1, self._comment), (2, self._peek)]
+            acts += [(2, self._follow_or_not), (3, self._like_or_not), (1, self._comment)]
+            acts += [(2, self._peek), (3, self._browse), (1, self._read_likes), (1, self._read_follows)]
         if any(not one.is_public for one in own.lists.values()):
             acts.append((1, self._delete))
-        weights, choices = zip(*acts, strict=True)
+        lacking = [(weight, act) for weight, act in acts if _kind(act) in self._world.lacking]
+        weights, choices = zip(*(lacking if lacking and dice.random() < _NEWS else acts), strict=True)
         await dice.choices(choices, weights)[0]()
-
-    async def _ask(self, kind: str, arguments: dict[str, Any], ask: Ask, *, is_read: bool = False) -> bool:
-        """Ask until there is an answer, note what it was, and return whether it was done."""
-        history, dice = self._world.history, self._dice
-        operation = history.begin(self.ledger.actor, kind, arguments)
-        deadline = time.monotonic() + PATIENCE_S
-        while operation.outcome == Outcome.OPEN:
-            operation.tries += 1
-            try:
-                result = await ask()
-            except ClientError as error:
-                operation.heard.append(error.code)
-                is_late = time.monotonic() > deadline
-                if not is_over_soon(error):
-                    history.end(operation, Outcome.REFUSED, {"code": error.code, "message": str(error)})
-                elif is_late or is_read or (kind in MAY_BE_GIVEN_UP and dice.random() < _GIVEN_UP):
-                    if is_late and not is_read:
-                        self._world.unanswered.append(operation)
-                    history.end(operation, Outcome.GIVEN_UP)
-                await asyncio.sleep(0.05 + dice.random() * 0.3)
-            else:
-                if is_read or dice.random() >= _UNHEARD:
-                    history.end(operation, Outcome.DONE, result)
-        self.ledger.apply(operation)
-        return operation.outcome == Outcome.DONE
 
     async def _sign_up(self) -> bool:
         account = {
@@ -148,7 +83,7 @@ class Person:
 
         async def ask() -> dict[str, Any]:
             input_ = {"title": title, "trackIds": tracks, "visibility": visibility, "idempotencyKey": key}
-            return _shown((await self._calls.mutate(ask_for.CREATE, **input_))["playlist"])
+            return shown((await self._calls.mutate(ask_for.CREATE, **input_))["playlist"])
 
         await self._ask("create", {"title": title, "is_public": is_public, "track_ids": tracks}, ask)
 
@@ -271,17 +206,6 @@ class Person:
             (upload_id,) = set(self.ledger.uploads) - before
             self.digests[upload_id] = digest
 
-    async def _read_audio(self) -> None:
-        upload_id = self._dice.choice(list(self.digests))
-
-        async def ask() -> dict[str, Any]:
-            found = (await self._calls.query(ask_for.UPLOAD, id=upload_id))["upload"]
-            if found is None:
-                return {"digest": "not found"}
-            return {"digest": hashlib.sha256(await self._calls.fetch(found["streamUrl"])).hexdigest()}
-
-        await self._ask("read_audio", {"upload_id": upload_id, "digest": self.digests[upload_id]}, ask, is_read=True)
-
     async def _generate(self) -> None:
         title, key = _key(), _key()
         has_own_song = self.digests and self._dice.random() < 0.6
@@ -299,91 +223,24 @@ class Person:
 
     async def _cancel(self) -> None:
         job_id = self._dice.choice(list(self.ledger.jobs))
+
+        async def ask() -> dict[str, Any]:
+            return {"state": (await self._calls.mutate(ask_for.CANCEL, jobId=job_id))["job"]["state"]}
+
         if job_id not in self.ledger.ended:
-            await self._ask("cancel", {"job_id": job_id}, lambda: self._calls.mutate(ask_for.CANCEL, jobId=job_id))
-
-    async def _read_list(self) -> None:
-        known = [*self.ledger.lists, *self.ledger.gone]
-        playlist_id = self._dice.choice(known)
-        await self._ask(
-            "read_list", {"playlist_id": playlist_id}, lambda: self._read(playlist_id, _shown), is_read=True
-        )
-
-    async def _read(self, playlist_id: str, show: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-        try:
-            found = (await self._calls.query(ask_for.READ, id=playlist_id))["playlist"]
-        except ClientError as error:
-            if error.code not in NOT_THERE:
-                raise
-            found = None
-        return {"found": False} if found is None else show(found)
-
-    async def _read_job(self) -> None:
-        job_id = self._dice.choice(list(self.ledger.jobs))
-
-        async def ask() -> dict[str, Any]:
-            found = (await self._calls.query(ask_for.JOB, id=job_id))["job"]
-            return {"state": None if found is None else found["state"]}
-
-        await self._ask("read_job", {"job_id": job_id}, ask, is_read=True)
-
-    async def _peek(self) -> None:
-        """Ask for what is somebody else's alone."""
-        other = self._other().ledger
-        things = [("playlist", key) for key, one in other.lists.items() if not one.is_public]
-        things += [("upload", key) for key in other.uploads] + [("job", key) for key in other.jobs]
-        if not things:
-            return
-        what, thing_id = self._dice.choice(things)
-
-        async def ask() -> dict[str, Any]:
-            try:
-                found = await self._calls.query(f"query($id: ID!) {{ {what}(id: $id) {{ id }} }}", id=thing_id)
-            except ClientError as error:
-                if error.code not in NOT_THERE:
-                    raise
-                return {"found": False}
-            return {"found": found[what] is not None}
-
-        await self._ask("peek", {"of": other.actor, "what": what, "id": thing_id}, ask, is_read=True)
-
-    async def _similar(self) -> None:
-        track_id = self._dice.choice(self._world.tracks)
-
-        async def ask() -> dict[str, Any]:
-            found = (await self._calls.query(ask_for.SIMILAR, id=track_id))["similarTracks"]["nodes"]
-            return {"track_ids": [track["trackId"] for track in found]}
-
-        await self._ask("similar", {"track_id": track_id}, ask, is_read=True)
-
-    async def _who_am_i(self) -> None:
-        async def ask() -> dict[str, Any]:
-            found = (await self._calls.query(ask_for.ME))["me"]
-            if found is None:
-                raise ClientError("taken for a guest", "LOGIN_REQUIRED", is_transient=True)
-            return {"user_id": found["user"]["userId"]}
-
-        await self._ask("who_am_i", {}, ask, is_read=True)
-
-    def _own(self) -> tuple[str, List]:
-        return self._dice.choice(list(self.ledger.lists.items()))
-
-    def _other(self) -> "Person":
-        return self._dice.choice([other for other in self._world.people if other is not self])
+            await self._ask("cancel", {"job_id": job_id}, ask)
 
     def _some_tracks(self) -> list[str]:
         return self._dice.choices(self._world.tracks, k=self._dice.randint(1, 3))
 
 
+def _kind(act: Callable[[], Awaitable[Any]]) -> str:
+    name: str = act.__name__
+    return name.removeprefix("_").removesuffix("_or_not")
+
+
 def _key() -> str:
     return str(uuid7())
-
-
-def _shown(found: dict[str, Any]) -> dict[str, Any]:
-    entries = [[entry["entryId"], entry["trackId"]] for entry in found["entries"]["nodes"]]
-    tracks = [track_id for _, track_id in entries]
-    shown = {"playlist_id": found["playlistId"], "title": found["title"], "version": found["version"]}
-    return {**shown, "found": True, "entries": entries, "track_ids": tracks}
 
 
 def _song(dice: random.Random) -> bytes:

@@ -67,8 +67,9 @@ TARGETS: dict[Kind, tuple[str, ...]] = {
     Kind.STRAND: LINKS,
     Kind.SLOW_READER: READERS,
     Kind.WIPE: ("nats",),
-    Kind.TEAR: ("nats", "retriever", "gateway"),
-    Kind.FULL: SERVICES,
+    Kind.TEAR: ("nats", "nats", "retriever", "gateway"),
+    # Uploads are written by the gateway, and by nobody else.
+    Kind.FULL: ("gateway", "gateway", "gateway", *SERVICES),
     Kind.CLOCK: SERVICES,
 }
 # How often one of a kind comes, beside the others; at least one of each comes in a long plan.
@@ -81,7 +82,7 @@ LASTS_S: dict[Kind, float] = {
     Kind.CUT: 3.0,
     Kind.SILENCE: 4.0,
     Kind.SLOW_READER: 4.0,
-    Kind.FULL: 3.0,
+    Kind.FULL: 6.0,
     Kind.CLOCK: 4.0,
 }
 _LONGEST_GAP_S = 4.0

@@ -11,18 +11,21 @@ from pathlib import Path
 from deploy.local import account
 from deploy.local.client import GatewayClient
 from deploy.local.ingest import ingest_folder
+from tests.faults.asking import PATIENCE_S, World
 from tests.faults.calls import Calls
 from tests.faults.checker import check
-from tests.faults.final import come_to_rest, read_final, read_neighbours
+from tests.faults.durable import judge_settings, read_settings
+from tests.faults.events import check_events, record_events
+from tests.faults.final import come_to_rest, read_audio, read_final, read_neighbours
 from tests.faults.findings import Finding, Kind
 from tests.faults.history import History, Outcome
 from tests.faults.inflict import Inflictor
 from tests.faults.mesh import FaultyMesh, clock_library, faulty_mesh
-from tests.faults.people import PATIENCE_S, Person, World
+from tests.faults.people import Person
 from tests.faults.plan import Fault, plan
 from tests.faults.plan import Kind as FaultKind
 
-PEOPLE = 4
+PEOPLE = 8
 Announce = Callable[[str], None]
 
 
@@ -35,6 +38,11 @@ class Report:
     operations: Counter[str] = field(default_factory=Counter)
     jobs: Counter[str] = field(default_factory=Counter)
     heard: Counter[str] = field(default_factory=Counter)
+    # Of what was answered, how often each was asked.
+    kinds: Counter[str] = field(default_factory=Counter)
+    # Where each fault was inflicted.
+    places: Counter[str] = field(default_factory=Counter)
+    events: int = 0
     findings: list[Finding] = field(default_factory=list)
     took_s: float = 0.0
     # How long somebody was without an answer at the most.
@@ -73,6 +81,8 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
         guest = Calls(mesh.ports.url, "guest")
         neighbours = await read_neighbours(guest, tracks)
         history = History(folder / "history.jsonl")
+        report.findings += judge_settings(await read_settings(mesh))
+        since = await record_events(mesh)
         world = World(mesh.people_url, tracks, history, neighbours)
         inflictor = Inflictor(mesh, seed)
         people = [
@@ -84,19 +94,26 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
                 await asyncio.sleep(0.05)
             await inflictor.run(faults, lambda fault: announce(str(fault)))
             # Whoever is still asking is answered now, if ever.
-            world.is_over = True
+            world.end()
             await asyncio.wait(living, timeout=2 * PATIENCE_S)
         history.close()
         report.findings += await come_to_rest(mesh)
         final = await read_final(mesh)
+        final.audio = await read_audio(mesh.ports.url, history.operations)
         final.neighbours = await read_neighbours(guest, tracks)
         await guest.close()
+        found, report.events = await check_events(mesh, since)
+        report.findings += found
     report.findings += check(history.operations, final, neighbours)
     for operation in world.unanswered:
         text = f"{operation.actor}: {operation.kind} was not answered in {PATIENCE_S:.0f} s: {operation.heard[-5:]}"
         report.findings.append(Finding(Kind.ENDLESS, text))
+    for kind in sorted(world.lacking):
+        report.findings.append(Finding(Kind.ENDLESS, f"nobody was ever answered: {kind}"))
     report.faults = Counter(fault.kind for fault in inflictor.done)
     report.operations = Counter(operation.outcome for operation in history.operations)
+    report.kinds = Counter(one.kind for one in history.operations if one.outcome == Outcome.DONE)
+    report.places = Counter(f"{fault.kind} {fault.target}" for fault in inflictor.done)
     report.operations["repeated"] = sum(operation.tries - 1 for operation in history.operations)
     report.heard = Counter(code for operation in history.operations for code in operation.heard)
     report.jobs = Counter(job.failure_reason or job.state for jobs in final.jobs.values() for job in jobs.values())
@@ -115,6 +132,7 @@ def summary(report: Report) -> str:
         f"  {done} operations acknowledged, {report.operations['repeated']} repeated, "
         f"{report.operations[Outcome.GIVEN_UP]} given up, {report.operations[Outcome.REFUSED]} refused; "
         f"the longest took {report.longest_s:.0f} s",
+        f"  {report.events} events; answered: {dict(sorted(report.kinds.items()))}",
         f"  jobs: {dict(report.jobs)}; heard on the way: {dict(report.heard)}",
         f"  {broken}",
     ]

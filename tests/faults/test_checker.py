@@ -37,18 +37,25 @@ def story() -> Story:
     made.told("follow", user_id="u2")
     made.told("comment", playlist_id="p9", text="words", result={"comment_id": "c1"})
     made.told("play", play_id="h1", track_id="t1", result={"outcome": "COUNTED"})
-    made.told("upload", name="a.flac", result={"upload_id": "a1"})
+    made.told("upload", name="a.flac", digest="d1", result={"upload_id": "a1"})
     made.told("generate", title="Made", result={"job_id": "j1"})
     made.told("read_job", job_id="j1", result={"state": "SUCCEEDED"})
     made.told("read_list", playlist_id="p1", result=shown())
     made.told("similar", track_id="t1", result={"track_ids": ["t2", "t3"]})
     made.told("who_am_i", result={"user_id": "u1"})
+    made.told("read_lists", result=own())
+    made.told("read_likes", result={"playlist_ids": ["p9"], "is_whole": True})
+    made.told("read_follows", result={"user_ids": ["u2"]})
     made.told("peek", of="bea", what="playlist", id="p7", result={"found": False})
     return made
 
 
 def shown(**other: Any) -> dict[str, Any]:
-    return {"found": True, "title": "Two", "version": 4, "track_ids": ["t3", "t2"], **other}
+    return {"found": True, "playlist_id": "p1", "title": "Two", "version": 4, "track_ids": ["t3", "t2"], **other}
+
+
+def own(*rows: list[Any]) -> dict[str, Any]:
+    return {"lists": list(rows) or [["p2", "Made", 1, 1], ["p1", "Two", 4, 2]], "is_whole": True}
 
 
 def final() -> Final:
@@ -62,6 +69,8 @@ def final() -> Final:
         uploads={"u1": [("a1", "a.flac")]},
         jobs={"u1": {"j1": FinalJob("SUCCEEDED", '{"title": "Made"}', "p2")}},
         neighbours=NEIGHBOURS,
+        audio={"a1": "d1"},
+        ownerless_jobs={"j9": "SUCCEEDED"},
     )
 
 
@@ -91,10 +100,24 @@ BROKEN: dict[str, tuple[Change, Kind]] = {
     "play twice": (lambda there: there.plays["u1"].append("h1"), Kind.DOUBLED),
     "upload": (lambda there: there.uploads["u1"].clear(), Kind.LOST),
     "upload twice": (lambda there: there.uploads["u1"].append(("a2", "a.flac")), Kind.DOUBLED),
+    "upload's bytes": (lambda there: there.audio.update(a1="d2"), Kind.LOST),
+    "upload's file": (lambda there: there.audio.clear(), Kind.LOST),
     "job": (lambda there: there.jobs["u1"].clear(), Kind.LOST),
     "job without an end": (lambda there: there.jobs["u1"].update(j1=FinalJob("QUEUED", "Made", "p2")), Kind.ENDLESS),
     "failed without a reason": (lambda there: there.jobs["u1"].update(j1=FinalJob("FAILED", "", "p2")), Kind.ENDLESS),
     "job twice": (lambda there: there.jobs["u1"].update(j2=FinalJob("CANCELLED", "Made")), Kind.DOUBLED),
+    "job of nobody without an end": (lambda there: there.ownerless_jobs.update(j9="SEARCHING"), Kind.ENDLESS),
+    "job of nobody's wish": (lambda there: there.jobs["u1"].update(j2=FinalJob("CANCELLED", "x")), Kind.DOUBLED),
+    "job called off with a list": (
+        lambda there: there.jobs["u1"].update(j1=FinalJob("CANCELLED", "Made", "p2")),
+        Kind.DOUBLED,
+    ),
+    "empty list of a job": (lambda there: there.lists["u1"].update(p2=FinalList("Made", 1, [])), Kind.LOST),
+    "track twice in a list of a job": (
+        lambda there: there.lists["u1"].update(p2=FinalList("Made", 1, ["t1", "t1"])),
+        Kind.DOUBLED,
+    ),
+    "count": (lambda there: there.miscounted.append("ann has 2 plays, counted is 3"), Kind.STALE),
     "list of a job": (lambda there: there.lists["u1"].pop("p2"), Kind.LOST),
     "dead letter": (lambda there: setattr(there, "dead_letters", 1), Kind.LOST),
     "index": (lambda there: setattr(there, "neighbours", {"t1": ["t3", "t2"]}), Kind.STALE),
@@ -114,6 +137,41 @@ TOLD: dict[str, tuple[Callable[[Story], object], Kind]] = {
     "not raised": (lambda one: one.told("rename", playlist_id="p1", title="X", result={"version": 4}), Kind.LOST),
     "old page": (lambda one: one.told("read_list", playlist_id="p1", result=shown(version=3)), Kind.STALE),
     "no page": (lambda one: one.told("read_list", playlist_id="p1", result={"found": False}), Kind.STALE),
+    "page of another list": (
+        lambda one: one.told("read_list", playlist_id="p1", result=shown(playlist_id="p7")),
+        Kind.FOREIGN,
+    ),
+    "old own lists": (lambda one: one.told("read_lists", result=own(["p1", "Two", 3, 2])), Kind.STALE),
+    "no own lists": (lambda one: one.told("read_lists", result={"lists": [], "is_whole": True}), Kind.STALE),
+    "list twice": (
+        lambda one: one.told("read_lists", result=own(["p1", "Two", 4, 2], ["p1", "Two", 4, 2])),
+        Kind.DOUBLED,
+    ),
+    "somebody else's list": (
+        lambda one: one.told("read_lists", result=own(["p1", "Two", 4, 2], ["p7", "Bea's", 1, 1])),
+        Kind.FOREIGN,
+    ),
+    "deleted list": (
+        lambda one: one.told("delete", playlist_id="p1").told("read_lists", result=own()),
+        Kind.STALE,
+    ),
+    "old likes": (
+        lambda one: one.told("read_likes", result={"playlist_ids": [], "is_whole": True}),
+        Kind.STALE,
+    ),
+    "likes of somebody else": (
+        lambda one: one.told("read_likes", result={"playlist_ids": ["p9", "p8"], "is_whole": True}),
+        Kind.STALE,
+    ),
+    "old follows": (lambda one: one.told("read_follows", result={"user_ids": []}), Kind.STALE),
+    "called off and goes on": (
+        lambda one: one.told("cancel", job_id="j2", result={"state": "SEARCHING"}),
+        Kind.ENDLESS,
+    ),
+    "called off and ended otherwise": (
+        lambda one: one.told("cancel", job_id="j1", result={"state": "CANCELLED"}),
+        Kind.STALE,
+    ),
     "deleted": (
         lambda one: one.told("delete", playlist_id="p1").told("read_list", playlist_id="p1", result=shown()),
         Kind.STALE,
@@ -172,6 +230,12 @@ def test_play_that_was_sent_twice_counts_once() -> None:
     there = final()
     there.plays["u1"].append("h2")
     assert kinds(told, there) == []
+
+
+def test_page_that_goes_on_need_not_show_all() -> None:
+    told = story().told("read_lists", result={"lists": [["p2", "Made", 1, 1]], "is_whole": False})
+    told.told("read_likes", result={"playlist_ids": [], "is_whole": False})
+    assert kinds(told, final()) == []
 
 
 def test_history_is_read_as_it_was_written(tmp_path: Path) -> None:

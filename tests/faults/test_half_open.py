@@ -58,6 +58,23 @@ async def test_channel_leaves_a_peer_that_is_gone_without_a_word(
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
+@pytest.mark.parametrize("addresses", ["one", "two"])
+async def test_channel_waits_for_a_peer_that_is_slow_to_take_it(link: Link, addresses: str) -> None:
+    assert isinstance(link.address, tuple)
+    target = f"127.0.0.1:{link.address[1]}"
+    link.silence()
+    async with connect(target if addresses == "one" else f"ipv4:{target},127.0.0.1:1") as channel:
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        asked = asyncio.ensure_future(check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S))
+        await asyncio.sleep(1.5)  # longer than until it comes again
+        link.heal()
+        assert (await asked).status == health_pb2.HealthCheckResponse.SERVING
+
+
 async def test_pool_leaves_a_database_that_is_gone_without_a_word(
     postgres: Postgres, database_url: str, tmp_path: Path
 ) -> None:

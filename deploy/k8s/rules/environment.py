@@ -4,22 +4,22 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from deploy.k8s.manifests import Document, Pods, named, pods_of, title, value_of, variables
 from deploy.local.settings import LocalSettings
 from services.chassis.bus import BusSettings
 from services.chassis.settings import Settings, SettingsError
+from services.chassis.telemetry.settings import OtlpSettings
 from services.chassis.tls import TlsSettings
 from services.embedder.artifact import open_artifact
 from services.embedder.choice import MINI_FOLDER
-from services.embedder.settings import EmbedderSettings
+from services.embedder.settings import EmbedderSettings, EncodingSettings
 from services.gateway.settings import GatewaySettings
 from services.retriever.settings import RetrieverSettings
 from services.social.migrating import MigrationSettings
 from services.social.settings import SocialSettings
 
-OURS = "ghcr.io/museed/"
 SERVICES: dict[str, type[Settings]] = {
     "social": SocialSettings,
     "embedder": EmbedderSettings,
@@ -32,6 +32,11 @@ _STORE = frozenset({"AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_
 CLIENT = frozenset({"MUSEED_URL", "MUSEED_LOGIN", "MUSEED_PASSWORD", "MUSEED_SIGN_UP_EMAIL"})
 # Of uvicorn and of asyncpg.
 _OTHERS = {"gateway": frozenset({"FORWARDED_ALLOW_IPS"}), "social": frozenset({"PGSSLMODE", "PGSSLROOTCERT"})}
+# Of OpenTelemetry's SDK, which reads them itself; the others of OTEL_* are OtlpSettings.
+_OTEL = frozenset(
+    {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_RESOURCE_ATTRIBUTES"}
+)
+_RAY = frozenset({"RAY_USAGE_STATS_ENABLED"})
 _OTHER_CONNECTIONS = 20
 _MIGRATES = "services.social.migrate"
 # What a Secret will hold, as far as settings judge it; anything long enough stands for the rest.
@@ -39,18 +44,27 @@ _STAND_INS = {"blob_store_url": "s3://museed", "database_url": "postgresql://mus
 _STAND_IN = "x" * 64
 
 
+SECRET_VARIABLES = frozenset(
+    f"{kind.model_config['env_prefix']}{name}".upper()
+    for kind in SERVICES.values()
+    for name, field in kind.model_fields.items()
+    if field.annotation is SecretStr
+)
+
+
 def service_of(container: dict[str, Any]) -> str | None:
-    """Return which of our images a container runs, without its kind of machine; None for other people's."""
-    image = container["image"].partition("@")[0]
-    if not image.startswith(OURS):
-        return None
-    return str(image.removeprefix(OURS).partition(":")[0].partition("-")[0])
+    """Return which of our images a container runs, wherever it is pulled from; None for other people's."""
+    service = _image_name(container).partition("-")[0]
+    return service if service in {*SERVICES, "museed"} else None
 
 
 def _kind_of(container: dict[str, Any]) -> str:
-    """Return which build of a service's image a container runs: "gpu", "milvus", or "" for the plain one."""
-    name = container["image"].partition("@")[0].removeprefix(OURS).partition(":")[0]
-    return str(name.partition("-")[2])
+    """Return which build of a service's image a container runs: "gpu", "milvus", "bulk", or "" for the plain one."""
+    return _image_name(container).partition("-")[2]
+
+
+def _image_name(container: dict[str, Any]) -> str:
+    return str(container["image"].partition("@")[0].rpartition("/")[2].partition(":")[0])
 
 
 def check_environment(documents: Sequence[Document]) -> list[str]:
@@ -65,6 +79,8 @@ def check_environment(documents: Sequence[Document]) -> list[str]:
 
 def _faults(pods: Pods, container: dict[str, Any], documents: Sequence[Document]) -> Iterator[str]:
     service, given = service_of(container), variables(container)
+    if container.get("envFrom"):
+        yield "envFrom: which variables come of it is not said"
     if len(given) != len(container.get("env", [])):
         yield "a variable stands twice"
     if service is None:
@@ -77,9 +93,12 @@ def _faults(pods: Pods, container: dict[str, Any], documents: Sequence[Document]
     kinds: list[type[Settings]] = [SERVICES[service], BusSettings, TlsSettings]
     if _MIGRATES in container.get("command", []):
         kinds = [MigrationSettings]
+    if _kind_of(container) == "bulk":
+        kinds = [EncodingSettings]
     fields = {_variable(kind, field): (kind, field) for kind in kinds for field in kind.model_fields}
     for name in given:
-        if name not in fields and not _is_known_elsewhere(service, name):
+        is_of_ray = _kind_of(container) == "bulk" and name in _RAY
+        if name not in fields and not is_of_ray and not _is_known_elsewhere(service, name):
             yield f"{name} is no setting of {service}"
     for name, (kind, field) in fields.items():
         if kind.model_fields[field].is_required() and name not in given:
@@ -94,7 +113,8 @@ def _build_faults(container: dict[str, Any], values: dict[str, str | None]) -> I
     build, gpus = _kind_of(container), "nvidia.com/gpu" in container.get("resources", {}).get("limits", {})
     if (values.get("RETRIEVER_ENGINE") == "milvus") != (build == "milvus"):
         yield f"{container['image']} with RETRIEVER_ENGINE={values.get('RETRIEVER_ENGINE')}"
-    if (build == "gpu") != gpus:
+    # Of bulk work one node hears nothing itself, and CPUs may do it, too.
+    if build != "bulk" and (build == "gpu") != gpus:
         yield f"{container['image']} {'has a GPU' if gpus else 'has no GPU'}"
     if values.get("RETRIEVER_INDEX") == "gpu-flat" and build != "gpu":
         yield f"{container['image']} with RETRIEVER_INDEX=gpu-flat"
@@ -122,12 +142,17 @@ def _window_seconds() -> float:
     return open_artifact(MINI_FOLDER).manifest.window_seconds
 
 
+def _shown(value: str | None) -> str:
+    return "" if value is None else f"={value}"
+
+
 def _variable(kind: type[Settings], field: str) -> str:
     return f"{kind.model_config.get('env_prefix', '')}{field}".upper()
 
 
 def _is_known_elsewhere(service: str, name: str) -> bool:
-    return name in _STORE or name.startswith("OTEL_") or name in _OTHERS.get(service, ())
+    otel = _OTEL | {_variable(OtlpSettings, field) for field in OtlpSettings.model_fields}
+    return name in _STORE | otel | _OTHERS.get(service, frozenset())
 
 
 def _value_faults(
@@ -150,6 +175,9 @@ def _value_faults(
     except ValidationError as error:
         for fault in error.errors(include_input=False, include_url=False):
             if fault["type"] != "missing":
-                yield f"{_variable(kind, '_'.join(map(str, fault['loc'])))}: {fault['msg']}"
+                name = _variable(kind, "_".join(map(str, fault["loc"])))
+                # Of what is secret the name is enough.
+                value = None if name in SECRET_VARIABLES else value_of(given.get(name), documents)
+                yield f"{name}{_shown(value)}: {fault['msg']}"
     except SettingsError as error:
         yield str(error)

@@ -24,22 +24,25 @@ class Edge(NamedTuple):
     port: int
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
+    """Pods that are alike: what they are called, by what policies find them, and where they listen."""
+
     name: str
     labels: dict[str, str]
     ports: frozenset[int]
 
 
-def _places(documents: Sequence[Document]) -> list[_Place]:
-    found = [_Place(pods.name, pods.labels, frozenset(pods.ports().values())) for pods in pods_of(documents)]
+def places_of(documents: Sequence[Document]) -> list[Place]:
+    """Return all kinds of pods, those of PostgreSQL's operator among them."""
+    found = [Place(pods.name, pods.labels, frozenset(pods.ports().values())) for pods in pods_of(documents)]
     if named(documents, "Cluster", "museed-postgres"):
-        found.append(_Place(POSTGRES, _POSTGRES_LABELS, _POSTGRES_PORTS))
+        found.append(Place(POSTGRES, _POSTGRES_LABELS, _POSTGRES_PORTS))
     return found
 
 
 def allowed_edges(documents: Sequence[Document]) -> set[Edge]:
     """Return which pods may open connections to which, as a cluster reads the policies: both sides must agree."""
-    policies, places = of_kind(documents, "NetworkPolicy"), _places(documents)
+    policies, places = of_kind(documents, "NetworkPolicy"), places_of(documents)
     return {
         Edge(source.name, target.name, port)
         for source in places
@@ -49,32 +52,59 @@ def allowed_edges(documents: Sequence[Document]) -> set[Edge]:
     }
 
 
-def _may(policies: Sequence[Document], way: str, subject: _Place, peer: _Place, port: int) -> bool:
-    applying = [one for one in policies if way in one["spec"]["policyTypes"] and _selects(one, subject)]
+def _may(policies: Sequence[Document], way: str, subject: Place, peer: Place, port: int) -> bool:
+    applying = [one for one in policies if way in types_of(one) and selects(one, subject)]
     if not applying:
         return True
     rules = [rule for one in applying for rule in one["spec"].get(way.lower(), [])]
     return any(_has_port(rule, port) and _has_peer(rule, way, peer) for rule in rules)
 
 
-def _selects(policy: Document, place: _Place) -> bool:
-    return _matches(policy["spec"]["podSelector"], place.labels)
+def types_of(policy: Document) -> list[str]:
+    """Return which ways a policy is about; by default whatever it has rules for."""
+    spec = policy["spec"]
+    return list(spec.get("policyTypes") or ["Ingress", *(["Egress"] if "egress" in spec else [])])
+
+
+def selects(policy: Document, place: Place) -> bool:
+    """Say whether a policy is about these pods."""
+    return _matches(policy["spec"].get("podSelector", {}), place.labels)
 
 
 def _matches(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    return bool(selector.get("matchLabels", {}).items() <= labels.items())
+    wanted = selector.get("matchExpressions", [])
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(_holds(one, labels) for one in wanted)
+
+
+def _holds(wanted: dict[str, Any], labels: dict[str, str]) -> bool:
+    found = labels.get(wanted["key"])
+    match wanted["operator"]:
+        case "In":
+            return found in wanted["values"]
+        case "NotIn":
+            return found not in wanted["values"]
+        case "Exists":
+            return found is not None
+    return found is None
 
 
 def _has_port(rule: dict[str, Any], port: int) -> bool:
-    return any(one["port"] == port for one in rule.get("ports", [{"port": port}]))
+    ports = rule.get("ports")
+    return not ports or any(_first(one) <= port <= one.get("endPort", _first(one)) for one in ports)
 
 
-def _has_peer(rule: dict[str, Any], way: str, peer: _Place) -> bool:
+def _first(port: dict[str, Any]) -> int:
+    """Return a port by its number; one without is all of them, a name is none: rules here read numbers."""
+    number = port.get("port", 0)
+    return number if isinstance(number, int) else -1
+
+
+def _has_peer(rule: dict[str, Any], way: str, peer: Place) -> bool:
     peers = rule.get("from" if way == "Ingress" else "to")
-    if peers is None:
+    if not peers:
         return True
     here = (one for one in peers if "namespaceSelector" not in one and "ipBlock" not in one)
-    return any(_matches(one["podSelector"], peer.labels) for one in here)
+    return any(_matches(one.get("podSelector", {}), peer.labels) for one in here)
 
 
 def real_edges(documents: Sequence[Document]) -> set[Edge]:
@@ -107,13 +137,14 @@ def real_edges(documents: Sequence[Document]) -> set[Edge]:
 def outward_ports(documents: Sequence[Document]) -> dict[str, set[int]]:
     """Return by pods' names the ports that they may reach anywhere."""
     found: dict[str, set[int]] = {}
-    for place in _places(documents):
+    for place in places_of(documents):
         for policy in of_kind(documents, "NetworkPolicy"):
-            if "Egress" not in policy["spec"]["policyTypes"] or not _selects(policy, place):
+            if "Egress" not in types_of(policy) or not selects(policy, place):
                 continue
             for rule in policy["spec"].get("egress", []):
-                if "to" not in rule:
-                    found.setdefault(place.name, set()).update(one["port"] for one in rule.get("ports", [{"port": 0}]))
+                if not rule.get("to") or any("ipBlock" in one for one in rule["to"]):
+                    ports = rule.get("ports") or [{"port": 0}]
+                    found.setdefault(place.name, set()).update(_first(one) for one in ports)
     return found
 
 
@@ -129,7 +160,11 @@ def _real_outward_ports(documents: Sequence[Document]) -> dict[str, set[int]]:
 
 
 def check_network(documents: Sequence[Document]) -> list[str]:
-    """Return what is wrong with the policies, a sentence each."""
+    """Return what is wrong with the policies of a mesh, a sentence each."""
+    ports = {pods.name: pods.ports() for pods in pods_of(documents)}
+    missing = [name for name in SERVICES if name not in ports]
+    if missing:
+        return [f"there is no {name}" for name in missing]
     allowed, real = allowed_edges(documents), real_edges(documents)
     faults = [f"{one.source} may reach {one.target}:{one.port}, and never does" for one in sorted(allowed - real)]
     faults += [f"{one.source} cannot reach {one.target}:{one.port}" for one in sorted(real - allowed)]
@@ -137,12 +172,8 @@ def check_network(documents: Sequence[Document]) -> list[str]:
     outward, real_outward = outward_ports(documents), _real_outward_ports(documents)
     for name in sorted(outward.keys() | real_outward.keys()):
         if outward.get(name) != real_outward.get(name):
-            ports, wanted = sorted(outward.get(name, ())), sorted(real_outward.get(name, ()))
-            faults.append(f"{name} may reach ports {ports} anywhere, and needs {wanted}")
-    for place in _places(documents):
-        policies = of_kind(documents, "NetworkPolicy")
-        if not _may(policies, "Egress", place, _Place("dns", {}, frozenset()), 53) and not _has_names(policies, place):
-            faults.append(f"{place.name} cannot resolve names")
+            found, wanted = sorted(outward.get(name, ())), sorted(real_outward.get(name, ()))
+            faults.append(f"{name} may reach ports {found} anywhere, and needs {wanted}")
     return faults
 
 
@@ -159,12 +190,3 @@ def _caller_faults(documents: Sequence[Document], real: set[Edge]) -> list[str]:
         if given != wanted:
             faults.append(f"{pods.name} lets {given} in (TLS_CALLERS), and is called by {wanted}")
     return faults
-
-
-def _has_names(policies: Sequence[Document], place: _Place) -> bool:
-    for policy in policies:
-        if _selects(policy, place):
-            for rule in policy["spec"].get("egress", []):
-                if {one["port"] for one in rule.get("ports", [])} == {53}:
-                    return True
-    return False

@@ -1,6 +1,7 @@
 """Rules about pods: what they may use and do, how they are asked, and how they end."""
 
 import inspect
+import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -28,37 +29,77 @@ def _faults(pods: Pods, documents: Sequence[Document]) -> Iterator[str]:
         for fault in _container_faults(container):
             yield f"{container['name']}: {fault}"
     for volume in pods.spec.get("volumes", []):
-        if "emptyDir" in volume and "sizeLimit" not in volume["emptyDir"]:
-            yield f"volume {volume['name']}: an emptyDir without sizeLimit fills the node"
-        if "hostPath" in volume:
-            yield f"volume {volume['name']}: hostPath"
+        yield from (f"volume {volume['name']}: {fault}" for fault in _volume_faults(volume))
     if pods.is_serving:
         yield from _serving_faults(pods, documents)
+    if pods.owner["kind"] == "RayJob":
+        for container in pods.containers:
+            for probe in _PROBES[1:]:
+                if probe not in container:
+                    yield f"{container['name']}: no {probe}: KubeRay would ask by wget, which is not there"
+
+
+def _told(field: str, value: object) -> str:
+    return f"{field} is {'not set' if value is None else json.dumps(value)}"
 
 
 def _rights(pods: Pods) -> Iterator[str]:
     spec, context = pods.spec, pods.spec.get("securityContext", {})
     if spec.get("automountServiceAccountToken") is not False:
-        yield "has a token of its service account"
-    if not spec.get("serviceAccountName"):
-        yield "runs as the default service account"
-    if context.get("runAsNonRoot") is not True or not context.get("runAsUser"):
-        yield "may run as root"
-    if context.get("seccompProfile", {}).get("type") != "RuntimeDefault":
-        yield "has no seccomp profile"
+        field = _told("automountServiceAccountToken", spec.get("automountServiceAccountToken"))
+        yield f"{field}: has a token of its service account"
+    if spec.get("serviceAccountName") in (None, "", "default"):
+        yield f"{_told('serviceAccountName', spec.get('serviceAccountName'))}: runs as the default service account"
+    if context.get("runAsNonRoot") is not True:
+        yield f"{_told('securityContext.runAsNonRoot', context.get('runAsNonRoot'))}: may run as root"
+    for name in ("runAsUser", "runAsGroup"):
+        if not context.get(name):
+            yield f"{_told(f'securityContext.{name}', context.get(name))}: may run as root"
+    if context.get("fsGroup") == 0 or 0 in context.get("supplementalGroups", []):
+        yield "securityContext: volumes belong to root's group"
+    seccomp = context.get("seccompProfile", {}).get("type")
+    if seccomp != "RuntimeDefault":
+        yield f"{_told('securityContext.seccompProfile.type', seccomp)}: has no seccomp profile"
     for name in ("hostNetwork", "hostPID", "hostIPC"):
         if spec.get(name):
-            yield f"shares its node's {name}"
+            yield f"{_told(name, spec[name])}: shares its node's"
+    if context.get("sysctls"):
+        yield f"{_told('securityContext.sysctls', context['sysctls'])}: changes its node's kernel"
+
+
+def _volume_faults(volume: dict[str, Any]) -> Iterator[str]:
+    if "emptyDir" in volume and "sizeLimit" not in (volume["emptyDir"] or {}):
+        yield "an emptyDir without sizeLimit fills the node"
+    if "hostPath" in volume:
+        yield f"hostPath {volume['hostPath'].get('path')}"
+    for source in volume.get("projected", {}).get("sources", []):
+        if "serviceAccountToken" in source:
+            yield "a token of its service account"
+
+
+# What a container may take back of what its pod has given up.
+_KEPT = ("runAsUser", "runAsGroup", "runAsNonRoot", "seccompProfile", "procMount", "seLinuxOptions", "appArmorProfile")
 
 
 def _container_faults(container: dict[str, Any]) -> Iterator[str]:
     context, resources = container.get("securityContext", {}), container.get("resources", {})
     if context.get("readOnlyRootFilesystem") is not True:
-        yield "its root can be written"
-    if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
-        yield "may get more rights"
-    if context.get("capabilities", {}).get("drop") != ["ALL"] or context.get("capabilities", {}).get("add"):
-        yield "has capabilities"
+        field = _told("securityContext.readOnlyRootFilesystem", context.get("readOnlyRootFilesystem"))
+        yield f"{field}: its root can be written"
+    if context.get("allowPrivilegeEscalation") is not False:
+        field = _told("securityContext.allowPrivilegeEscalation", context.get("allowPrivilegeEscalation"))
+        yield f"{field}: may get more rights"
+    if context.get("privileged"):
+        yield "securityContext.privileged is true: may do what its node may"
+    capabilities = context.get("capabilities")
+    if capabilities != {"drop": ["ALL"]}:
+        yield f"{_told('securityContext.capabilities', capabilities)}: has capabilities"
+    for name in _KEPT:
+        if name in context:
+            yield f"{_told(f'securityContext.{name}', context[name])}: the pod says that"
+    for port in container.get("ports", []):
+        if port.get("hostPort"):
+            yield f"port {port['containerPort']}: {_told('hostPort', port['hostPort'])}: takes a port of its node"
     for wanted in ("requests.cpu", "requests.memory", "limits.memory"):
         kind, _, name = wanted.partition(".")
         if name not in resources.get(kind, {}):
@@ -78,18 +119,26 @@ def image_faults(image: str) -> Iterator[str]:
         yield f"{image} is another image each day"
 
 
-def check_digests(documents: Sequence[Document]) -> list[str]:
-    """Return the images that are named by a tag alone; for what goes into production."""
+def check_production(documents: Sequence[Document]) -> list[str]:
+    """Return images that are named by a tag alone, and volumes that are folders of a node: none go into production."""
     images = {one["image"] for pods in pods_of(documents) for one in pods.all_containers}
     images |= {one["image"] for catalog in of_kind(documents, "ImageCatalog") for one in catalog["spec"]["images"]}
-    return [f"{image} has no digest" for image in sorted(images) if not _DIGEST.search(image)]
+    faults = [f"{image} has no digest" for image in sorted(images) if not _DIGEST.search(image)]
+    for volume in of_kind(documents, "PersistentVolume"):
+        if "hostPath" in volume["spec"]:
+            faults.append(f"{title(volume)}: hostPath {volume['spec']['hostPath'].get('path')}")
+    return faults
 
 
 def _serving_faults(pods: Pods, documents: Sequence[Document]) -> Iterator[str]:
+    if pods.owner["spec"].get("strategy", {}).get("type") == "Recreate" and pods.owner["spec"].get("replicas") != 1:
+        yield "strategy.type is Recreate: nobody serves meanwhile"
     for container in pods.containers:
         for probe in _PROBES:
             if probe not in container:
                 yield f"{container['name']}: no {probe}"
+            elif not container[probe].keys() & {"grpc", "httpGet", "tcpSocket", "exec"}:
+                yield f"{container['name']}: {probe} asks nothing"
     if not _is_spread(pods) and pods.owner["spec"].get("replicas") != 1:
         yield "is not spread over nodes and zones"
     budgets = of_kind(documents, "PodDisruptionBudget")

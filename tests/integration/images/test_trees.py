@@ -22,14 +22,17 @@ json.dump(failed, sys.stdout)
 """
 # Chosen by settings that need what the image lacks, and imported then.
 LEFT_OUT: dict[str, dict[str, str]] = {
-    "embedder": dict.fromkeys(
-        [
-            "services.embedder.exact_convolutions",
-            "services.embedder.mini_network",
-            "services.embedder.torch_encoder",
-        ],
-        "torch",
-    ),
+    "embedder": {
+        "services.embedder.bulk.workers": "ray",
+        **dict.fromkeys(
+            [
+                "services.embedder.exact_convolutions",
+                "services.embedder.mini_network",
+                "services.embedder.torch_encoder",
+            ],
+            "torch",
+        ),
+    },
     "retriever": {},
     "social": {},
     "gateway": {},
@@ -49,3 +52,6 @@ def test_command_needs_no_service_beside(tmp_path: Path) -> None:
     done = tree.run("-m", "deploy.local.cli", "--help")
     assert done.returncode == 0, done.stderr
     assert "ingest" in done.stdout
+    imported = tree.run("-c", IMPORT_ALL, "deploy")
+    assert imported.returncode == 0, imported.stderr
+    assert json.loads(imported.stdout) == {}

@@ -138,8 +138,11 @@ async def test_a_life_with_sigterm_and_kill(process: Process, log: Log, social: 
     assert event(lines, "log_caught_up")["entry_count"] == 10
     assert event(lines, "snapshot_saved")["sequence"] == 10
     assert lines[-1]["event"] == "stopped"
-    # Closing the connection to NATS is told like losing it.
-    assert {line["event"] for line in lines if line["level"] in ("WARNING", "ERROR")} <= {"bus_disconnected"}
+    # Closing the connection to NATS is told like losing it. Where the first question to social takes longer than its
+    # 2 s, as on busy cores, that is told as well, and when it is over.
+    warned = [line["event"] for line in lines if line["level"] in ("WARNING", "ERROR")]
+    assert set(warned) <= {"bus_disconnected", "encoders_stale"}
+    assert warned.count("encoders_stale") == sum(line["event"] == "encoders_fresh" for line in lines)
 
     await log.put("t10", 10)
     await process.start()

@@ -18,6 +18,7 @@ from museed.embedder.v1 import events_pb2 as embedder_events_pb2
 from museed.social.v1 import catalog_pb2
 from services.chassis.bus import Bus
 from services.chassis.channel import connect
+from services.social import __main__ as social_process
 from services.social.__main__ import running
 from services.social.domain import passwords
 from services.social.domain.ids import new_id
@@ -120,6 +121,15 @@ def known_types() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(asyncpg.Connection, "_introspect_types", introspect)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def known_migrations() -> Iterator[None]:
+    """Read the migrations once, not in each social process."""
+    with pytest.MonkeyPatch.context() as patched:
+        known = read_migrations()
+        patched.setattr(social_process, "read_migrations", lambda: known)
         yield
 
 

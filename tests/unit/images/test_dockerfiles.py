@@ -16,7 +16,13 @@ from tests.fixtures.known_variables import known
 HADOLINT = str(Path(sysconfig.get_path("scripts")) / "hadolint")
 DOCKERFILES = sorted({image.dockerfile for image in IMAGES})
 # Beside the chassis: what of the code each image has.
-OWN = {"museed": ["clients", "deploy/local", "services/gateway", "services/social"]}
+OWN = {
+    "museed": [
+        *("clients", "deploy/local", "services/gateway", "services/social"),
+        # How a recording is known again, and nothing else of the embedder.
+        *(f"services/embedder/{name}.py" for name in ("__init__", "audio_hash", "ogg_audio")),
+    ]
+}
 
 every_image = pytest.mark.parametrize("image", IMAGES, ids=lambda image: str(image.name))
 
@@ -25,6 +31,13 @@ every_image = pytest.mark.parametrize("image", IMAGES, ids=lambda image: str(ima
 def kept() -> frozenset[str]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
     return kept_by_dockerignore(listed.stdout.split("\0")[:-1])
+
+
+def module_of(image: Image) -> str:
+    service = image.dockerfile.split("/")[1]
+    return {"museed": "deploy.local.cli", "embedder-bulk": "services.embedder.bulk"}.get(
+        image.name, f"services.{service}"
+    )
 
 
 def last(image: Image, keyword: str) -> str:
@@ -81,16 +94,16 @@ def test_base_is_one_argument_that_a_release_sets(image: Image) -> None:
 def test_process_is_nobody_and_gets_its_signals(image: Image) -> None:
     assert last(image, "USER") == f"{USER_ID}:{USER_ID}"
     assert last(image, "STOPSIGNAL") == "SIGTERM"
-    module = "deploy.local.cli" if image.name == "museed" else f"services.{image.dockerfile.split('/')[1]}"
-    assert json.loads(last(image, "ENTRYPOINT")) == ["python", "-m", module]
+    assert json.loads(last(image, "ENTRYPOINT")) == ["python", "-m", module_of(image)]
     assert [word for word, _ in lineage(image) if word == "CMD"] == []
 
 
 @every_image
 def test_health_is_asked_where_it_listens(image: Image) -> None:
     health = last(image, "HEALTHCHECK")
-    if image.name == "museed":
+    if image.name in ("museed", "embedder-bulk"):
         assert health == "NONE"
+        assert [rest for word, rest in lineage(image) if word == "EXPOSE"] == []
         return
     service = image.dockerfile.split("/")[1]
     port = environment(image)[f"{service.upper()}_LISTEN"].rpartition(":")[2]
@@ -125,6 +138,8 @@ def test_wheels_are_those_of_its_list_and_nothing_is_compiled(image: Image) -> N
     known_stages = stages(ROOT / image.dockerfile)
     [wheels] = [rest.split()[0] for word, rest in lineage(image) if word == "COPY" and "/opt/museed" in rest]
     stage = known_stages[wheels.removeprefix("--from=")]
+    # Those of the GPU and Ray: one stage behind the other, so that what both have is fetched once.
+    assert stage.base == ("gpu-wheels" if image.name == "embedder-bulk" else "tools")
     copied = [rest for word, rest in stage.instructions if word == "COPY"]
     assert copied == [f"requirements/images/{image.name}.txt /build/"]
     [installed] = [rest for word, rest in stage.instructions if word == "RUN"]
@@ -155,7 +170,9 @@ def test_code_is_its_own_and_the_chassis(image: Image, kept: frozenset[str]) -> 
     files = copied_files(image, kept)
     service = image.dockerfile.split("/")[1]
     own = OWN.get(image.name, [f"services/{service}"])
-    owned = tuple(f"/app/{folder}/" for folder in [*own, "services/chassis", "protos/gen"])
+    owned = tuple(
+        f"/app/{path}" if path.endswith(".py") else f"/app/{path}/" for path in [*own, "services/chassis", "protos/gen"]
+    )
     others = sorted(place for place in files if not place.startswith(owned))
     allowed = {
         "embedder": r"/app/(services/__init__\.py|models/museed-mini/(manifest\.json|weights\.safetensors))",
@@ -164,6 +181,20 @@ def test_code_is_its_own_and_the_chassis(image: Image, kept: frozenset[str]) -> 
     }.get(image.name.partition("-")[0], r"/app/services/__init__\.py")
     assert [place for place in others if not re.fullmatch(allowed, place)] == []
     assert [place for place in files if place.endswith((".md", "Dockerfile", ".pyc"))] == []
+
+
+def test_login_shells_find_what_bulk_work_runs(tmp_path: Path) -> None:
+    code = stages(ROOT / "services" / "embedder" / "Dockerfile")["code"]
+    [line] = [rest for word, rest in code.instructions if word == "RUN"]
+    written = line.partition("mkdir /build && ")[2].replace("/build", str(tmp_path))
+    subprocess.run(["sh", "-euc", written], check=True)
+    told = subprocess.run(
+        ["sh", "-euc", f"PATH=/usr/bin:/bin; . {tmp_path / 'museed.sh'}; echo $PATH"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert told.stdout == "/opt/museed/bin:/usr/bin:/bin\n"
+    copied = [rest for word, rest in lineage(BY_NAME["embedder-bulk"]) if word == "COPY"]
+    assert "--from=code /build/museed.sh /etc/profile.d/" in copied
 
 
 def test_all_that_git_has_of_a_service_is_copied(kept: frozenset[str]) -> None:

@@ -57,12 +57,16 @@ def needed(path: Path) -> Iterator[str]:
 
 
 def files_of(image: Image) -> list[Path]:
-    return [
-        Path(str(file.locate()))
-        for pin in read(image.requirements)
-        for file in importlib.metadata.distribution(pin.name).files or ()
-        if ".so" in file.name
-    ]
+    """Return its libraries, without those of Ray's dashboard, which are not installed here."""
+    found = []
+    for pin in read(image.requirements):
+        try:
+            files = importlib.metadata.distribution(pin.name).files or ()
+        except importlib.metadata.PackageNotFoundError:
+            assert image.name == "embedder-bulk"
+            continue
+        found += [Path(str(file.locate())) for file in files if ".so" in file.name]
+    return found
 
 
 def lacking(files: list[Path]) -> dict[str, str]:
@@ -73,7 +77,9 @@ def lacking(files: list[Path]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "image", [image for image in IMAGES if image.name != "retriever-gpu"], ids=lambda image: str(image.name)
+    "image",
+    [image for image in IMAGES if image.name != "retriever-gpu"],
+    ids=lambda image: str(image.name),
 )
 def test_libraries_are_in_the_image(image: Image) -> None:
     found = lacking([path for path in files_of(image) if not path.name.startswith(PLUGINS)])

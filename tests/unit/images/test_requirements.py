@@ -12,10 +12,14 @@ from deploy.images.table import BY_NAME, IMAGES, Image
 
 # What one image alone has, or some.
 OWNERS = {
-    "torch": {"embedder-gpu"},
-    "muq": {"embedder-gpu"},
-    "onnxruntime": {"embedder", "embedder-gpu"},
-    "musicnn": {"embedder", "embedder-gpu"},
+    "torch": {"embedder-gpu", "embedder-bulk"},
+    "muq": {"embedder-gpu", "embedder-bulk"},
+    "onnxruntime": {"embedder", "embedder-gpu", "embedder-bulk"},
+    "musicnn": {"embedder", "embedder-gpu", "embedder-bulk"},
+    "ray": {"embedder-bulk"},
+    # Of Ray's dashboard, through which a cluster is given its work.
+    "aiohttp-cors": {"embedder-bulk"},
+    "pyarrow": {"embedder-bulk", "retriever-milvus"},
     "faiss-cpu": {"retriever", "retriever-milvus"},
     "faiss-gpu": {"retriever-gpu"},
     "pymilvus": {"retriever-milvus"},
@@ -38,6 +42,11 @@ def test_list_of_an_image_is_what_lock_and_extras_say(name: str) -> None:
 def test_package_is_in_its_owners_images_alone(package: str) -> None:
     having = {image.name for image in IMAGES if package in {pin.name for pin in read(image.requirements)}}
     assert having == OWNERS[package]
+
+
+def test_bulk_work_is_heard_by_the_very_packages_of_the_service() -> None:
+    bulk, service = (set(read(BY_NAME[name].requirements)) for name in ("embedder-bulk", "embedder-gpu"))
+    assert service < bulk
 
 
 @pytest.fixture

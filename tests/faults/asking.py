@@ -1,0 +1,121 @@
+"""One person's way of asking: again and again under the same key, until there is an answer to note."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from clients.python.errors import ClientError
+from tests.faults.calls import Calls, is_over_soon
+from tests.faults.history import History, Operation, Outcome
+from tests.faults.ledger import MAY_BE_GIVEN_UP, Ledger, List
+
+# Longer than any fault and what follows from it.
+PATIENCE_S = 180.0
+# Of answers these were not heard: the same is asked once more.
+_UNHEARD = 0.08
+_GIVEN_UP = 0.05
+
+# What somebody must have been answered in every run, however short: else nothing would be known of it.
+KINDS = frozenset(
+    {"create", "add", "rename", "remove", "delete", "like", "follow", "comment", "play", "upload", "generate", "cancel"}
+    | {"read_list", "read_lists", "read_likes", "read_follows", "read_job", "read_audio", "browse", "similar"}
+    | {"peek", "who_am_i"}
+)
+# For that, people go on so long after the last fault.
+_ENCORE_S = 120.0
+
+Ask = Callable[[], Awaitable[dict[str, Any]]]
+
+
+@dataclass
+class World:
+    """What the people of one run share.
+
+    Attributes:
+        url: Where they find the gateway.
+        tracks: Ids of the library.
+        history: What they note in.
+        neighbours: What the index says of each track while nothing is broken.
+        lacking: Kinds of operations that nobody was answered yet.
+        unanswered: Operations that nobody answered for longer than any fault lasts.
+    """
+
+    url: str
+    tracks: Sequence[str]
+    history: History
+    neighbours: dict[str, list[str]]
+    people: list["Asker"] = field(default_factory=list)
+    lacking: set[str] = field(default_factory=lambda: set(KINDS))
+    unanswered: list[Operation] = field(default_factory=list)
+    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _over_s: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything has been asked."""
+        return self._over_s is not None and (not self.lacking or time.monotonic() > self._over_s)
+
+    def end(self) -> None:
+        """Have people stop as soon as everything has been asked."""
+        self._over_s = time.monotonic() + _ENCORE_S
+
+
+class Asker:
+    """Somebody with a log-in and a ledger.
+
+    Args:
+        world: Where.
+        name: Username.
+        dice: Decide what is done.
+    """
+
+    def __init__(self, world: World, name: str, dice: random.Random) -> None:
+        self._world = world
+        self._dice = dice
+        self._calls = Calls(world.url, name)
+        self.ledger = Ledger(name, world.neighbours)
+        self.digests: dict[str, str] = {}
+
+    async def _ask(self, kind: str, arguments: dict[str, Any], ask: Ask, *, is_read: bool = False) -> bool:
+        """Ask until there is an answer, note what it was, and return whether it was done."""
+        history, dice = self._world.history, self._dice
+        operation = history.begin(self.ledger.actor, kind, arguments)
+        deadline = time.monotonic() + PATIENCE_S
+        while operation.outcome == Outcome.OPEN:
+            operation.tries += 1
+            try:
+                result = await ask()
+            except ClientError as error:
+                operation.heard.append(error.code)
+                is_late = time.monotonic() > deadline
+                if not is_over_soon(error):
+                    history.end(operation, Outcome.REFUSED, {"code": error.code, "message": str(error)})
+                elif is_late or is_read or (kind in MAY_BE_GIVEN_UP and dice.random() < _GIVEN_UP):
+                    if is_late and not is_read:
+                        self._world.unanswered.append(operation)
+                    history.end(operation, Outcome.GIVEN_UP)
+                await asyncio.sleep(0.05 + dice.random() * 0.3)
+            else:
+                if is_read or dice.random() >= _UNHEARD:
+                    history.end(operation, Outcome.DONE, result)
+                    self._world.lacking.discard(kind)
+        self.ledger.apply(operation)
+        return operation.outcome == Outcome.DONE
+
+    def _own(self) -> tuple[str, List]:
+        return self._dice.choice(list(self.ledger.lists.items()))
+
+    def _other(self) -> "Asker":
+        return self._dice.choice([other for other in self._world.people if other is not self])
+
+
+def shown(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what is compared of a playlist's page."""
+    entries = [[entry["entryId"], entry["trackId"]] for entry in found["entries"]["nodes"]]
+    tracks = [track_id for _, track_id in entries]
+    page = {"playlist_id": found["playlistId"], "title": found["title"], "version": found["version"]}
+    return {**page, "found": True, "entries": entries, "track_ids": tracks}

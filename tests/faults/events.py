@@ -1,0 +1,158 @@
+"""Compares events that transactions promised with those that NATS holds in the end."""
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import nats.js.errors
+
+from services.chassis.bus import PEOPLE_EVENTS, SOCIAL_EVENTS, Bus, BusSettings
+from services.chassis.bus.connection import MESSAGE_ID_HEADER
+from services.chassis.bus.streams import stream_of
+from tests.faults.findings import Finding, Kind
+from tests.faults.mesh import FaultyMesh
+
+# What is committed is noted by the database itself, in the same transaction; the outbox forgets what it has told.
+_RECORD = """
+CREATE TABLE promised_events (
+    id bigint PRIMARY KEY, event_id text NOT NULL, key text NOT NULL, subject text NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE FUNCTION note_promised_event() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    INSERT INTO public.promised_events (id, event_id, key, subject)
+    VALUES (NEW.id, NEW.event_id::text, NEW.key, NEW.subject);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER outbox_note AFTER INSERT ON outbox
+    FOR EACH ROW WHEN (NEW.kind = 'event') EXECUTE FUNCTION note_promised_event();
+INSERT INTO promised_events (id, event_id, key, subject)
+SELECT id, event_id::text, key, subject FROM outbox WHERE kind = 'event';
+"""
+_READ = """
+SELECT event_id, key, subject, at, EXISTS (SELECT FROM outbox WHERE outbox.event_id::text = promised.event_id) AS waits
+FROM promised_events AS promised ORDER BY id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """An event of a transaction that was committed; in the order in which they were written."""
+
+    event_id: str
+    key: str
+    stream: str
+    at: datetime
+    waits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A message of a stream, in the stream's order."""
+
+    event_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream as it is in the end; what was told before it was made is gone with the store that was wiped."""
+
+    made_at: datetime
+    messages: list[Told]
+
+
+async def record_events(mesh: FaultyMesh) -> datetime:
+    """Have every event noted that is committed from now on, and return since when."""
+    connection = await asyncpg.connect(mesh.database.url(), timeout=30)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE outbox IN SHARE ROW EXCLUSIVE MODE")
+            since: datetime = await connection.fetchval("SELECT clock_timestamp()")
+            await connection.execute(_RECORD)
+        return since
+    finally:
+        await connection.close()
+
+
+async def check_events(mesh: FaultyMesh, since: datetime) -> tuple[list[Finding], int]:
+    """Return what was promised and not told, told twice, or told and not promised; and how many were promised."""
+    # What is promised meanwhile may be told already, and need not be.
+    promised = [event for event in await _promised(mesh) if not event.waits]
+    settings = BusSettings(
+        url=f"nats://127.0.0.1:{mesh.ports.nats}", user="social", password=mesh.state.secret("nats_social")
+    )
+    bus = await Bus.connect(settings, "social")
+    try:
+        streams = {name: await _read(bus, name) for name in (SOCIAL_EVENTS, PEOPLE_EVENTS)}
+    finally:
+        await bus.close()
+    return judge_events(promised, streams, since, {event.event_id for event in await _promised(mesh)}), len(promised)
+
+
+def judge_events(
+    promised: list[Promised], streams: dict[str, Stream], since: datetime, committed: set[str]
+) -> list[Finding]:
+    """Compare both; what is older than a stream can only be told of by the stream before it.
+
+    Args:
+        promised: What has left the outbox before the streams were read.
+        streams: Those in question, by name.
+        since: When noting began.
+        committed: Ids of all events that were noted after the streams were read.
+    """
+    found = []
+    window = timedelta(minutes=2)
+    for name, stream in streams.items():
+        mine = [event for event in promised if event.stream == name]
+        first: dict[str, int] = {}
+        for place, message in enumerate(stream.messages):
+            if message.event_id in first:
+                if message.at - stream.messages[first[message.event_id]].at < window:
+                    found.append(Finding(Kind.DOUBLED, f"the event {message.event_id} is in {name} twice"))
+            else:
+                first[message.event_id] = place
+        for event in mine:
+            if event.event_id not in first and event.at > stream.made_at:
+                found.append(Finding(Kind.LOST, f"the event {event.event_id} of {event.key} is not in {name}"))
+        for event_id in first.keys() - committed:
+            if stream.messages[first[event_id]].at > since:
+                found.append(Finding(Kind.DOUBLED, f"the event {event_id} of {name} is of no committed transaction"))
+        found += _check_order(name, mine, first)
+    return found
+
+
+def _check_order(name: str, promised: Iterable[Promised], first: dict[str, int]) -> list[Finding]:
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for event in promised:
+        if event.event_id in first:
+            places[event.key].append(first[event.event_id])
+    return [
+        Finding(Kind.STALE, f"the events of {key} are in {name} in another order than they were committed in")
+        for key, found in places.items()
+        if found != sorted(found)
+    ]
+
+
+async def _promised(mesh: FaultyMesh) -> list[Promised]:
+    connection = await asyncpg.connect(mesh.database.url(), timeout=30)
+    try:
+        rows = await connection.fetch(_READ)
+    finally:
+        await connection.close()
+    return [Promised(row["event_id"], row["key"], stream_of(row["subject"]), row["at"], row["waits"]) for row in rows]
+
+
+async def _read(bus: Bus, name: str) -> Stream:
+    info = await bus.jetstream.stream_info(name)
+    assert info.created is not None
+    messages = []
+    for sequence in range(info.state.first_seq, info.state.last_seq + 1):
+        with contextlib.suppress(nats.js.errors.NotFoundError):
+            message: Any = await bus.jetstream.get_msg(name, sequence)
+            messages.append(Told(message.headers[MESSAGE_ID_HEADER], message.time.astimezone(UTC)))
+    return Stream(info.created, messages)
