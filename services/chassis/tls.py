@@ -170,7 +170,8 @@ class Identity:
             last = found
             return _configuration(found)
 
-        return grpc.dynamic_ssl_server_credentials(_configuration(last), renewed, True)
+        # The stubs of grpc know nothing of None, which its documentation has for "no change".
+        return grpc.dynamic_ssl_server_credentials(_configuration(last), renewed, True)  # type: ignore[arg-type]
 
     def client_context(self) -> ssl.SSLContext:
         """Return how this process connects to what does not speak gRPC; renewed by itself, except for the CA's end.

@@ -72,7 +72,8 @@ def _volume_faults(spec: dict[str, Any], known: Collection[str]) -> Iterator[str
 def _container_faults(container: dict[str, Any]) -> Iterator[str]:
     for variable in variables(container).values():
         name, value = variable["name"], str(variable.get("value", ""))
-        is_secret = name in SECRET_VARIABLES or _SECRET_NAME.search(name)
+        is_path = name.endswith("_FILE") and value.startswith("/")
+        is_secret = name in SECRET_VARIABLES or (_SECRET_NAME.search(name) and not is_path)
         if (is_secret and value and not _REFERENCE.fullmatch(value)) or _has_secret(value):
             yield f"{name} stands in the manifest"
     for word in (*container.get("command", []), *container.get("args", [])):
