@@ -1,9 +1,12 @@
-"""PostgreSQL over TLS: by asyncpg's own variables social believes the server that the CA signed, and no other."""
+"""PostgreSQL over TLS: by asyncpg's own variables social believes the server that the CA signed, and no other.
+
+The server at hand is built without TLS, so a door of the test's does the server's side of it.
+"""
 
 import asyncio
 import ssl
-import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -13,84 +16,104 @@ from deploy.local.postgres import Postgres
 from services.social import migrate
 from services.social.store.database import Database
 from services.social.store.locks import LaneLocks
-from tests.conftest import free_port
 from tests.fakes.certificates import Authority, Files
 
-_PATIENCE_S = 60.0
-_IS_ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 
-@pytest.fixture(scope="module")
-def certificates(memory_folder: Path) -> Files:
-    return Authority().issue(memory_folder / "tls-postgres-ca", "localhost")
+class Door:
+    """Takes connections with TLS, and passes on what is said over them; all others are closed."""
+
+    def __init__(self, files: Files, socket: Path) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(files.certificate, files.key)
+        self._socket = socket
+        self.taken = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection until either side ends it."""
+        with suppress(OSError, asyncio.IncompleteReadError):
+            if await reader.readexactly(len(_SSL_REQUEST)) == _SSL_REQUEST:
+                writer.write(b"S")
+                await writer.start_tls(self._context)
+                self.taken += 1
+                behind_reader, behind_writer = await asyncio.open_unix_connection(self._socket)
+                await asyncio.gather(_passed(reader, behind_writer), _passed(behind_reader, writer))
+        writer.close()
 
 
-@pytest.fixture(scope="module")
-def address(memory_folder: Path, certificates: Files) -> Iterator[str]:
-    """A server of its own that listens on a port: there is no TLS on a unix socket."""
-    server = Postgres.at(memory_folder / "tls-postgres" / "data", password="test")
-    server.initialise()
-    port = free_port()
-    options = {"listen_addresses": "127.0.0.1", "port": port, "fsync": "off", "ssl": "on"}
-    for name, path in (("ssl_cert_file", certificates.certificate), ("ssl_key_file", certificates.key)):
-        copy = server.data_folder / path.name
-        copy.write_bytes(path.read_bytes())
-        server._own(copy)
-        copy.chmod(0o600)
-        options[name] = str(copy)
-    command = [*server.command(), *(part for name, value in options.items() for part in ("-c", f"{name}={value}"))]
-    with (server.data_folder.parent / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, user=server.user, group=server.user, extra_groups=[], stdout=log, stderr=log, cwd="/"
-        )
-    try:
-        asyncio.run(_until_there(url := f"postgresql://postgres:test@localhost:{port}/postgres"))
-        yield url
-    finally:
-        process.terminate()
-        process.wait(_PATIENCE_S)
-
-
-async def _until_there(url: str) -> None:
-    async with asyncio.timeout(_PATIENCE_S):
-        while True:
-            try:
-                connection = await asyncpg.connect(url)
-            except (OSError, asyncpg.PostgresError):
-                await asyncio.sleep(0.05)
-                continue
-            await connection.close()
-            return
+async def _passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while said := await reader.read(65_536):
+            writer.write(said)
+            await writer.drain()
+    writer.close()
 
 
 @pytest.fixture
+def certificates(tmp_path: Path) -> Files:
+    return Authority().issue(tmp_path / "postgres", "localhost")
+
+
+@pytest.fixture
+async def door(postgres: Postgres, certificates: Files) -> AsyncIterator[tuple[Door, str]]:
+    [socket] = postgres.socket_folder.glob(".s.PGSQL.*[0-9]")
+    made = Door(certificates, socket)
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield made, f"postgresql://postgres:{postgres.password}@localhost:{port}/postgres"
+    finally:
+        server.close()
+
+
+@pytest.fixture(autouse=True)
 def _verified(monkeypatch: pytest.MonkeyPatch, certificates: Files) -> None:
     monkeypatch.setenv("PGSSLMODE", "verify-full")
     monkeypatch.setenv("PGSSLROOTCERT", str(certificates.ca))
 
 
-@pytest.mark.usefixtures("_verified")
-async def test_pools_and_migrations_are_encrypted(address: str) -> None:
+async def test_pools_migrations_and_locks_are_encrypted(door: tuple[Door, str]) -> None:
+    made, address = door
     database = await Database.connect(address, size=1, statement_timeout_ms=10_000)
-    try:
-        async with database.connection() as connection:
-            assert await connection.fetchval(_IS_ENCRYPTED) is True
-    finally:
-        await database.close()
-    connection = await migrate.connect(address)
-    assert await connection.fetchval(_IS_ENCRYPTED) is True
-    await connection.close()
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    await database.close()
+    pooled = made.taken
+    assert pooled > 0
+    migrating = await migrate.connect(address)
     locks = LaneLocks(address)
-    assert await (await locks._connected()).fetchval(_IS_ENCRYPTED) is True
+    assert await (await locks._connected()).fetchval("SELECT 1") == 1
+    assert made.taken == pooled + 2
+    await migrating.close()
     await locks.close()
 
 
-@pytest.mark.usefixtures("_verified")
 async def test_another_name_or_ca_is_not_believed(
-    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    door: tuple[Door, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    made, address = door
     with pytest.raises(ssl.SSLCertVerificationError, match="IP address mismatch"):
         await asyncpg.connect(address.replace("localhost", "127.0.0.1"))
     monkeypatch.setenv("PGSSLROOTCERT", str(Authority("another-ca").issue(tmp_path, "localhost").ca))
     with pytest.raises(ssl.SSLCertVerificationError, match="certificate verify failed"):
         await asyncpg.connect(address)
+    assert made.taken == 0
+
+
+async def test_server_without_tls_is_told_nothing() -> None:
+    heard: list[bytes] = []
+
+    async def decline(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(100))
+        writer.write(b"N")
+        heard.append(await reader.read(100))
+        writer.close()
+
+    server = await asyncio.start_server(decline, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(ConnectionError, match="rejected SSL upgrade"):
+        await asyncpg.connect(f"postgresql://postgres:password@localhost:{port}/postgres")
+    assert heard[0] == _SSL_REQUEST
+    server.close()
+    assert heard[1:] in ([], [b""])
