@@ -170,7 +170,7 @@ class Identity:
             last = found
             return _configuration(found)
 
-        return grpc.dynamic_ssl_server_credentials(_configuration(last), renewed, True)
+        return grpc.dynamic_ssl_server_credentials(_configuration(last), renewed, True)  # type: ignore[arg-type]  # None is allowed
 
     def client_context(self) -> ssl.SSLContext:
         """Return how this process connects to what does not speak gRPC; renewed by itself, except for the CA's end.
