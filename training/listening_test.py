@@ -17,8 +17,8 @@ from services.embedder.choice import MINI_FOLDER
 from services.embedder.errors import ArtifactInvalid, AudioError, EncoderUnavailable
 from training.catalogue import LABELS_FILE, Track
 from training.errors import TrainingError
-from training.evaluate import REFERENCE, STOPPED, Encoders, describe_encoders
 from training.evaluation.collection import Collection, Embedding
+from training.evaluation.command import REFERENCE, STOPPED, Encoders, describe_encoders
 from training.evaluation.labels import read_labels
 from training.evaluation.store import VectorStore
 from training.listening.excerpts import SUFFIX, write_excerpt

@@ -17,9 +17,9 @@ from services.embedder.errors import ArtifactInvalid, EncoderUnavailable
 from services.embedder.model import Float32Array, unit
 from training.catalogue import Split, Track
 from training.errors import TrainingError
-from training.evaluate import STOPPED, describe_encoders
 from training.evaluation.baselines import JOINED
 from training.evaluation.collection import Embedding
+from training.evaluation.command import STOPPED, describe_encoders
 from training.evaluation.store import VectorStore
 from training.manifest import Entry, list_music
 

@@ -13,6 +13,7 @@ from deploy.local.nats import PERMISSIONS
 FOLDER = Path(__file__).parent
 CLUSTER_FILE = FOLDER / "base" / "nats.conf"
 SINGLE_FILE = FOLDER / "overlays" / "local" / "nats.conf"
+TLS_FOLDER = FOLDER / "components" / "tls"
 NODES = 3
 CLUSTER_USER = "cluster"
 # NATS reads a name after a dollar from its environment only where it stands outside of quotes.
@@ -35,12 +36,24 @@ def _user(name: str) -> dict[str, object]:
     }
 
 
-def render(nodes: int, file_store_gib: int) -> str:
+def _tls(*, comes_first: bool) -> dict[str, object]:
+    """Describe who the server is, and that it wants a certificate of each caller.
+
+    Args:
+        comes_first: Nothing is said before the handshake, so that nobody can talk a client out of it.
+    """
+    folder = "/etc/museed/tls"
+    files = {"cert_file": f"{folder}/tls.crt", "key_file": f"{folder}/tls.key", "ca_file": f"{folder}/ca.crt"}
+    return {**files, "verify": True, "timeout": 5, **({"handshake_first": True} if comes_first else {})}
+
+
+def render(nodes: int, file_store_gib: int, *, has_tls: bool = False) -> str:
     """Render the configuration of every node.
 
     Args:
         nodes: 1 has no cluster.
         file_store_gib: Most that JetStream keeps on a node; less than its volume holds.
+        has_tls: Whether clients and nodes show certificates.
     """
     config: dict[str, object] = {
         "server_name": "$POD_NAME",
@@ -61,17 +74,27 @@ def render(nodes: int, file_store_gib: int) -> str:
     }
     if nodes > 1:
         who = {"user": CLUSTER_USER, "password": f"${password_variable(CLUSTER_USER)}"}
-        config["cluster"] = {
+        cluster: dict[str, object] = {
             "name": "museed",
             "port": 6222,
             "authorization": who,
             # Whole addresses: a password inside of one is no variable.
             "routes": [f"$NATS_ROUTE_{number}" for number in range(nodes)],
         }
+        if has_tls:
+            cluster["tls"] = _tls(comes_first=False)
+        config["cluster"] = cluster
+    if has_tls:
+        config["tls"] = _tls(comes_first=True)
     return _VARIABLE.sub(r"\1", json.dumps(config, indent=2)) + "\n"
 
 
-FILES = {CLUSTER_FILE: (NODES, 45), SINGLE_FILE: (1, 45)}
+FILES = {
+    CLUSTER_FILE: (NODES, 45, False),
+    SINGLE_FILE: (1, 45, False),
+    TLS_FOLDER / "nats-cluster.conf": (NODES, 45, True),
+    TLS_FOLDER / "nats-single.conf": (1, 45, True),
+}
 
 
 def main() -> None:
@@ -81,8 +104,8 @@ def main() -> None:
         "--check", action="store_true", help="Write nothing; fail where a file is not what it would be."
     )
     only_checks = parser.parse_args().check
-    for path, (nodes, file_store_gib) in FILES.items():
-        text = render(nodes, file_store_gib)
+    for path, (nodes, file_store_gib, has_tls) in FILES.items():
+        text = render(nodes, file_store_gib, has_tls=has_tls)
         if not only_checks:
             path.write_text(text)
         elif not path.is_file() or path.read_text() != text:

@@ -75,7 +75,7 @@ async def observed(where: str, console: Console) -> AsyncIterator[dict[str, str]
 async def _draw(trees: SpanTrees, console: Console) -> None:
     while True:
         for tree in trees.ready():
-            console.print(tree, soft_wrap=True)
+            console.print(tree)
         await asyncio.sleep(_LOOK_INTERVAL_S)
 
 
@@ -106,4 +106,5 @@ def rows(request: trace_service_pb2.ExportTraceServiceRequest) -> Iterator[SpanR
                     began_ns=span.start_time_unix_nano,
                     ended_ns=span.end_time_unix_nano,
                     fault=span.status.message or "failed" if span.status.code == Status.STATUS_CODE_ERROR else "",
+                    process=told.get("service.instance.id", ""),
                 )

@@ -12,6 +12,7 @@ from museed.social.v1 import accounts_pb2, accounts_pb2_grpc
 from services.chassis.channel import connect
 from services.chassis.errors import AlreadyExists, DomainError
 from services.chassis.settings import load
+from services.chassis.tls import TlsSettings, open_identity
 
 _TIMEOUT_S = 20.0
 _ADMIN = "admin"
@@ -45,7 +46,7 @@ async def made(social: str, who: Credentials) -> str:
     Raises:
         DomainError: Social is away, the account is refused, or has another password.
     """
-    async with connect(social) as channel:
+    async with connect(social, identity=open_identity(load(TlsSettings)), peer="social") as channel:
         accounts = accounts_pb2_grpc.AccountServiceStub(channel)
         request = accounts_pb2.SignUpRequest(
             username=who.username, nickname=who.username, email=who.sign_up_email or "", password=who.password

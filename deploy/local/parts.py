@@ -183,6 +183,8 @@ class Parts:
             f"{service}_LISTEN": f"{LOOPBACK}:{port}",
             f"{service}_METRICS_LISTEN": self._ports.metrics_listen(name),
         }
+        if self._more:  # spans are taken: whose they are
+            environment["OTEL_RESOURCE_ATTRIBUTES"] = f"service.instance.id={name}"
         if service == "RETRIEVER":  # each has a folder of its own
             environment["RETRIEVER_SNAPSHOT_FOLDER"] = str(self._state / snapshots)
         return replace(spec, name=name, environment=environment, is_ready=self._healthy(port))

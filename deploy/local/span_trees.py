@@ -32,6 +32,7 @@ class SpanRow:
         began_ns: Unix time.
         ended_ns: Unix time.
         fault: The reason of a failure; empty without one.
+        process: Which of the service's processes, by the name of its log; empty where that is not told.
     """
 
     trace_id: str
@@ -42,11 +43,17 @@ class SpanRow:
     began_ns: int
     ended_ns: int
     fault: str = ""
+    process: str = ""
 
     @property
     def ms(self) -> float:
         """How long it took."""
         return (self.ended_ns - self.began_ns) / 1e6
+
+    @property
+    def where(self) -> str:
+        """The process, as far as that is told."""
+        return self.process or self.service
 
 
 @dataclass(slots=True)
@@ -135,7 +142,7 @@ def _line(span: SpanRow, began_ns: int, same: Sequence[SpanRow] = (), there: Spa
     line = Text(span.name.rpartition("museed.")[2], style="bold")
     if same:
         line.append(f" × {len(same)}", style="not bold")
-    line.append(f"  {span.service}{f' → {there.service}' if there else ''}", style="not bold cyan")
+    line.append(f"  {span.where}{f' → {there.where}' if there else ''}", style="not bold cyan")
     taken_ms = sum(one.ms for one in same) if same else span.ms
     line.append(f"  {taken_ms:.1f} ms{f' ({there.ms:.1f} there)' if there else ''}", style="not bold")
     line.append(f"  +{(span.began_ns - began_ns) / 1e6:.1f}", style="not bold dim")

@@ -97,6 +97,13 @@ _EVERYBODY = (
         "{{ $labels.service }} refuses calls for want of room ({{ $labels.reason }}).",
     ),
     Alert(
+        "FilesAreNotStored",
+        f"sum by (service) (increase(museed_blob_write_failures_total[{ALERT_WINDOW}])) > 0",
+        "5m",
+        PAGE,
+        "The store of files is full or away: {{ $labels.service }} cannot write to it.",
+    ),
+    Alert(
         "LoopIsLate",
         f"{quantile(0.99, 'museed_event_loop_lag_seconds', 'service, pod', window=ALERT_WINDOW)} > 0.25",
         "10m",
@@ -147,7 +154,9 @@ _QUEUES = (
             for name in ("waiting", "in_hand")
         )
         + " > 0 unless "
-        + rate("museed_bus_handled_total", where='stream="EMBED_WORK", outcome=~"acked|dead_lettered"', window="15m")
+        + rate(
+            "museed_bus_handled_total", where='stream="EMBED_WORK", outcome=~"acked|dead_lettered"', window=ALERT_WINDOW
+        )
         + " > 0",
         "15m",
         PAGE,

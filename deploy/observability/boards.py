@@ -400,6 +400,7 @@ MESH = Board(
                     [(f"topk(10, {quantile(0.95, 'museed_rpc_duration_seconds', 'method')})", "{{method}}")],
                 ),
                 Panel("Being answered", "short", [(total("museed_rpc_in_flight", "service"), "{{service}}")]),
+                _rates("Files that were not stored", "museed_blob_write_failures_total", "service", note="None."),
             ),
         ),
         (

@@ -28,6 +28,8 @@ CHUNK_BYTES = 1024 * 1024
 # Held for each stream that is being stored; parts of an S3 upload have at least so many.
 _BUFFER_BYTES = 5 * 1024 * 1024
 _RETRY_AFTER_MS = 2000
+# Of this process: a full store is the matter of the machine, whoever writes.
+_write_failures = 0
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -274,11 +276,18 @@ def telling_write_errors() -> Iterator[None]:
     except AlreadyExistsError:
         raise
     except (OSError, BaseError) as error:
+        global _write_failures
+        _write_failures += 1
         cause = str(error).partition("\n")[0]
         logger.warning("blob_store_unavailable", extra={"error": cause})
         raise Unavailable(
             "files cannot be stored for the moment", reason="BLOB_STORE_UNAVAILABLE", retry_after_ms=_RETRY_AFTER_MS
         ) from error
+
+
+def write_failures() -> int:
+    """Return how often a store has taken nothing from this process."""
+    return _write_failures
 
 
 def _sync(root: Path, path: Path) -> None:

@@ -19,6 +19,7 @@ from services.chassis.messages import Messages, reading
 from services.chassis.places import Places
 from services.chassis.telemetry import tracing
 from services.chassis.telemetry.metrics import RpcMetrics
+from services.chassis.tls import caller_names
 from services.chassis.tokens import TokenVerifier
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class BorderInterceptor(grpc.aio.ServerInterceptor):
         metrics: Counts calls.
         max_message_bytes: Largest message of a request.
         larger_messages: The same, of single RPCs.
+        callers: Names of certificates that may call the RPCs in `access`; empty: whoever gets this far.
     """
 
     def __init__(
@@ -102,7 +104,9 @@ class BorderInterceptor(grpc.aio.ServerInterceptor):
         metrics: RpcMetrics,
         max_message_bytes: int,
         larger_messages: Mapping[str, int],
+        callers: frozenset[str] = frozenset(),
     ) -> None:
+        self._callers = callers
         self._access = access
         self._verifier = verifier
         self._metrics = metrics
@@ -220,6 +224,8 @@ class BorderInterceptor(grpc.aio.ServerInterceptor):
                 refusal: DomainError | None = None
                 try:
                     try:
+                        if self._callers:
+                            self._check_caller(context)
                         await self._admit(method, _text(metadata.get("authorization")))
                     except DomainError:
                         await self._hear(messages)
@@ -253,6 +259,13 @@ class BorderInterceptor(grpc.aio.ServerInterceptor):
             self._metrics.ended(method, code, reason, time.monotonic() - began)
         if refusal is not None:
             await _refuse(context, refusal)
+
+    def _check_caller(self, context: Context) -> None:
+        """Refuse a process of the mesh that has no business here, whatever token it passes on."""
+        names = caller_names(context.auth_context())
+        if not names & self._callers:
+            shown = ", ".join(sorted(names)) or "nobody"
+            raise PermissionDenied(f"{shown} may not call this process", reason="CALLER_REFUSED")
 
     async def _admit(self, method: str, authorization: str | None) -> None:
         access = self._access.get(method)

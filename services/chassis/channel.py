@@ -10,8 +10,10 @@ from grpc_status import rpc_status
 
 from services.chassis import auth, telemetry
 from services.chassis.errors import BY_CODE, Code, DeadlineExceeded, DomainError, Internal
+from services.chassis.renewed_channel import RenewedChannel
 from services.chassis.server import MAX_MESSAGE_BYTES, time_left_s
 from services.chassis.telemetry import tracing
+from services.chassis.tls import Identity, Pem
 
 LONGEST_RECONNECT_MS = 1000
 # Until the other end of a new connection speaks, which gRPC's `min_reconnect_backoff` means; how long to wait after one
@@ -26,7 +28,9 @@ _KEEPALIVE_MS = 10_000
 _KEEPALIVE_TIMEOUT_MS = 5_000
 
 
-def connect(address: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Channel:
+def connect(
+    address: str, *, idempotent: Sequence[str] = (), identity: Identity | None = None, peer: str = ""
+) -> grpc.aio.Channel:
     """Open a channel to a service of the mesh.
 
     Calls without a timeout are a fault of the program and raise ValueError. A timeout is cut to what the caller of the
@@ -40,6 +44,8 @@ def connect(address: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Channel
         address: gRPC target, for example "127.0.0.1:7401", "dns:///retriever.museed:7403" or
             "ipv4:127.0.0.1:7401,127.0.0.1:7411".
         idempotent: Full method names, "/package.Service/Method", that are tried up to four times while UNAVAILABLE.
+        identity: Who this process is; None speaks without TLS.
+        peer: Whom its certificate must name, at whichever of the addresses: "social". Needed with an identity.
     """
     names = [dict(zip(("service", "method"), method.lstrip("/").split("/"), strict=True)) for method in idempotent]
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
@@ -59,24 +65,32 @@ def connect(address: str, *, idempotent: Sequence[str] = ()) -> grpc.aio.Channel
                 },
             }
         ]
-    return grpc.aio.insecure_channel(
-        address,
-        options=[
-            ("grpc.service_config", json.dumps(config)),
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", LONGEST_RECONNECT_MS),
-            ("grpc.dns_min_time_between_resolutions_ms", _RESOLVE_MS),
-            ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-            ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
-            ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),  # the one that counts where a ping is unanswered
-            ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.max_pings_without_data", 0),
-        ],
-        interceptors=[_UnaryBorder(), _StreamBorder(), _ExchangeBorder()],
-    )
+    options: list[tuple[str, str | int]] = [
+        ("grpc.service_config", json.dumps(config)),
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", LONGEST_RECONNECT_MS),
+        ("grpc.dns_min_time_between_resolutions_ms", _RESOLVE_MS),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),  # the one that counts where a ping is unanswered
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+    borders = [_UnaryBorder(), _StreamBorder(), _ExchangeBorder()]
+    if identity is None:
+        return grpc.aio.insecure_channel(address, options=options, interceptors=borders)
+    if not peer:
+        raise ValueError(f"who is at {address} must be said")
+    options.append(("grpc.ssl_target_name_override", peer))
+
+    def open_with(pem: Pem) -> grpc.aio.Channel:
+        credentials = grpc.ssl_channel_credentials(pem.ca, pem.key, pem.chain)
+        return grpc.aio.secure_channel(address, credentials, options=options, interceptors=borders)
+
+    return RenewedChannel(identity, open_with)
 
 
 def _prepare(details: grpc.aio.ClientCallDetails, span: tracing.Span) -> grpc.aio.ClientCallDetails:

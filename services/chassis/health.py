@@ -1,5 +1,6 @@
 """Asks a process whether it serves, for whoever runs containers: `python -m services.chassis.health 127.0.0.1:7401`.
 
+Where the environment says that the mesh speaks TLS, it shows the process's own certificate, and expects the same name.
 Ends with status 0 if it does, and with 1 and a line if it does not. An address that begins with http:// is asked by
 GET, and 200 means yes; all others are asked by gRPC health.
 """
@@ -14,18 +15,21 @@ from grpc_health.v1 import health_pb2
 
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError
+from services.chassis.settings import load
+from services.chassis.tls import Identity, TlsSettings, open_identity
 
 _CHECK = "/grpc.health.v1.Health/Check"
 _TIMEOUT_S = 5.0
 
 
-async def fault_of(address: str) -> str | None:
+async def fault_of(address: str, identity: Identity | None = None) -> str | None:
     """Return why a process does not serve, or None where it does.
 
     Args:
         address: gRPC target, for example "127.0.0.1:7401".
+        identity: Who that process is; None asks without TLS.
     """
-    async with connect(address) as channel:
+    async with connect(address, identity=identity, peer="" if identity is None else identity.name) as channel:
         check = channel.unary_unary(
             _CHECK,
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -60,7 +64,10 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise SystemExit("give one address: host:port, or http://host:port/path")
     [address] = arguments
-    fault = http_fault_of(address) if address.startswith("http://") else asyncio.run(fault_of(address))
+    if address.startswith("http://"):
+        fault = http_fault_of(address)
+    else:
+        fault = asyncio.run(fault_of(address, open_identity(load(TlsSettings))))
     if fault is not None:
         raise SystemExit(f"{address}: {fault}")
 

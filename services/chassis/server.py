@@ -16,6 +16,7 @@ from services.chassis import auth
 from services.chassis.border import BorderInterceptor, limit_time, time_left_s
 from services.chassis.errors import DomainError
 from services.chassis.telemetry.metrics import RpcMetrics
+from services.chassis.tls import Identity
 from services.chassis.tokens import TokenVerifier
 
 __all__ = ["MAX_MESSAGE_BYTES", "Server", "limit_time", "run", "settle_heap", "time_left_s", "wait_for_signal"]
@@ -26,6 +27,8 @@ MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 _STREAMS_BESIDE = 1000
 # Whether the process answers, asked like the health of a service: it does while it restores what it needs to serve.
 LIVE = "live"
+# Calls of health without TLS at a time, and the largest request of one.
+_PROBES, _PROBE_BYTES = 16, 4096
 # Of a connection, give or take a tenth: callers resolve a name anew when one ends, and so find replicas that were
 # added. Calls on it go on to their own ends.
 _CONNECTION_AGE_MS = 60_000
@@ -60,6 +63,7 @@ class Server:
         metrics: Counts calls; None counts nothing.
         max_message_bytes: Largest message of a request; a larger one is refused with MESSAGE_TOO_LARGE.
         larger_messages: The same of single RPCs, by full method name, where they need more.
+        identity: Who this process is; callers must show a certificate then. None speaks without TLS.
     """
 
     def __init__(
@@ -71,10 +75,12 @@ class Server:
         metrics: RpcMetrics | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         larger_messages: Mapping[str, int] | None = None,
+        identity: Identity | None = None,
     ) -> None:
         larger = larger_messages or {}
+        callers = identity.callers if identity is not None else frozenset[str]()
         border = BorderInterceptor(
-            access, verifier, max_concurrent_rpcs, metrics or RpcMetrics(), max_message_bytes, larger
+            access, verifier, max_concurrent_rpcs, metrics or RpcMetrics(), max_message_bytes, larger, callers
         )
         self.grpc = grpc.aio.server(
             # And no `maximum_concurrent_rpcs`: it counts every call, also those that anybody may hold before we are
@@ -96,26 +102,41 @@ class Server:
             ],
         )
         self._address = address
+        self._identity = identity
+        self._probes: grpc.aio.Server | None = None
         self._services = sorted({method.split("/")[1] for method in access})
         self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         reflection.enable_server_reflection([*self._services, health.SERVICE_NAME], self.grpc)
-        self.port = 0
+        self.port = self.probes_port = 0
 
     async def start(self) -> None:
         """Listen; health says NOT_SERVING until `set_serving(True)`.
 
         Raises:
-            SystemExit: The address is taken; the text names it.
+            SystemExit: An address is taken; the text names it.
         """
         await self.set_serving(False)
         await self._health.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
-        try:
-            self.port = self.grpc.add_insecure_port(self._address)
-        except RuntimeError as error:
-            raise SystemExit(f"cannot listen on {self._address}: is the port taken by another process?") from error
+        if self._identity is None:
+            self.port = _bound(self._address, self.grpc.add_insecure_port)
+        else:
+            credentials = self._identity.server_credentials()
+            self.port = _bound(self._address, lambda address: self.grpc.add_secure_port(address, credentials))
+            await self._start_probes(self._identity.probes_listen)
         await self.grpc.start()
         logger.info("listening", extra={"address": self._address, "port": self.port})
+
+    async def _start_probes(self, address: str) -> None:
+        """Answer health without TLS, for an orchestrator that has no certificate: nothing else is served there."""
+        if not address:
+            return
+        border = BorderInterceptor({}, None, _PROBES, RpcMetrics(), _PROBE_BYTES, {})
+        options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", _PROBE_BYTES)]
+        self._probes = grpc.aio.server(interceptors=[border], options=options, maximum_concurrent_rpcs=_PROBES)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probes)
+        self.probes_port = _bound(address, self._probes.add_insecure_port)
+        await self._probes.start()
 
     async def set_serving(self, is_serving: bool) -> None:
         """Say by gRPC health whether this process should get calls."""
@@ -129,6 +150,15 @@ class Server:
         if self._health.watchers:
             await asyncio.sleep(_NOTICE_S)
         await self.grpc.stop(grace_s)
+        if self._probes is not None:
+            await self._probes.stop(0)
+
+
+def _bound(address: str, bind: Callable[[str], int]) -> int:
+    try:
+        return bind(address)
+    except RuntimeError as error:
+        raise SystemExit(f"cannot listen on {address}: is the port taken by another process?") from error
 
 
 def settle_heap() -> None:

@@ -12,6 +12,7 @@ from services.chassis.bus import Bus, BusSettings, WorkConsumer
 from services.chassis.errors import DomainError
 from services.chassis.server import Server, run, settle_heap, wait_for_signal
 from services.chassis.telemetry import Metrics
+from services.chassis.tls import Identity, TlsSettings, open_identity
 from services.chassis.tokens import Revocations, TokenVerifier
 from services.embedder.batcher import Batcher
 from services.embedder.clients import IDEMPOTENT, Accounts, Work
@@ -54,6 +55,7 @@ class Embedder:
         process_metrics: Of every process.
         metrics: Of the embedder.
         words: What knows words; None where no text model is loaded.
+        identity: Who this process is; None speaks without TLS.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class Embedder:
         process_metrics: Metrics,
         metrics: EmbedderMetrics,
         words: Words | None = None,
+        identity: Identity | None = None,
     ) -> None:
         self._settings = chosen
+        self._identity = identity
         self._process_metrics = process_metrics
         self._metrics = metrics
         manifest = encoder.manifest
@@ -78,11 +82,13 @@ class Embedder:
         self._batcher = make_batcher(chosen, encoder, metrics)
         self._decoders = decoders
         self._tracks = TrackEmbedder(encoder, self._batcher, self._decoders, chosen.seconds_in_flight, metrics)
-        self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
+        self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT, identity=identity, peer="social")
         accounts = Accounts(self._social)
         self._revocations = Revocations(accounts.fetch_revoked_sessions)
         verifier = TokenVerifier(accounts.fetch_jwks, self._revocations)
-        self.server = Server(chosen.listen, ACCESS, verifier, chosen.max_concurrent_calls, process_metrics.rpc)
+        self.server = Server(
+            chosen.listen, ACCESS, verifier, chosen.max_concurrent_calls, process_metrics.rpc, identity=identity
+        )
         intake = Intake(encoder, self._tracks, self._blobs, self._spool, chosen.upload_limits)
         self._text: TextEmbedder | None = None
         self._axis_batcher: Batcher | None = None
@@ -120,7 +126,7 @@ class Embedder:
             settle_heap()
 
     async def _consume(self) -> None:
-        bus = await Bus.connect(self._bus_settings, "embedder", self._process_metrics.bus)
+        bus = await Bus.connect(self._bus_settings, "embedder", self._process_metrics.bus, self._identity)
         encoder_id, chosen = self._encoder.manifest.encoder_id, self._settings
         work = EmbedWork(
             encoder_id,
@@ -212,6 +218,7 @@ async def main() -> None:
     """Serve until SIGTERM: then not ready, drain, close."""
     chosen = settings.load(EmbedderSettings)
     bus_settings = settings.load(BusSettings)
+    identity = open_identity(settings.load(TlsSettings))
     telemetry.configure_logging("embedder", chosen.log_level)
     async with telemetry.told("embedder", chosen.metrics_listen, "EMBEDDER_METRICS_LISTEN") as process_metrics:
         metrics = embedder_metrics(process_metrics.registry)
@@ -220,7 +227,7 @@ async def main() -> None:
             asyncio.to_thread(prepare_encoder, chosen), start_decoders(chosen, metrics)
         )
         words = await asyncio.to_thread(prepare_words, chosen, encoder)
-        await _serve(Embedder(chosen, bus_settings, encoder, decoders, process_metrics, metrics, words))
+        await _serve(Embedder(chosen, bus_settings, encoder, decoders, process_metrics, metrics, words, identity))
     logger.info("stopped")
 
 

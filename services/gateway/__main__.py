@@ -18,6 +18,7 @@ from services.chassis.server import run, settle_heap, wait_for_signal
 from services.chassis.settings import load
 from services.chassis.telemetry import Metrics, configure_logging, told
 from services.chassis.telemetry.metrics import BusMetrics
+from services.chassis.tls import Identity, TlsSettings, open_identity
 from services.gateway.app import make_app
 from services.gateway.auth import Authenticator
 from services.gateway.budget import Budgets
@@ -107,10 +108,14 @@ def listen(settings: GatewaySettings) -> socket.socket:
 
 
 async def follow(
-    bus_settings: BusSettings, streams: Streams, health: Health, metrics: BusMetrics | None = None
+    bus_settings: BusSettings,
+    streams: Streams,
+    health: Health,
+    metrics: BusMetrics | None = None,
+    identity: Identity | None = None,
 ) -> None:
     """Connect to NATS, waiting for it, and read what social tells for ever."""
-    bus = await Bus.connect(bus_settings, "gateway", metrics)
+    bus = await Bus.connect(bus_settings, "gateway", metrics, identity)
     health.bus = bus
     try:
         await streams.run(bus)
@@ -120,7 +125,7 @@ async def follow(
 
 async def main() -> None:
     """Serve until SIGTERM or SIGINT, then drain; with several workers, keep them."""
-    settings, bus_settings = load(GatewaySettings), load(BusSettings)
+    settings, bus_settings, identity = load(GatewaySettings), load(BusSettings), open_identity(load(TlsSettings))
     configure_logging("gateway", settings.log_level)
     place = Place.of(sys.argv[1:])
     if place is None and settings.workers > 1:
@@ -129,7 +134,8 @@ async def main() -> None:
         listener = listen(settings) if place is None else place.listener()
         metrics_listen = settings.metrics_listen_of(0 if place is None else place.number)
         async with told("gateway", metrics_listen, "GATEWAY_METRICS_LISTEN") as metrics:
-            await _serve(settings, bus_settings, metrics, listener, None if place is None else place.tether())
+            tether = None if place is None else place.tether()
+            await _serve(settings, bus_settings, identity, metrics, listener, tether)
     logger.info("stopped")
 
 
@@ -144,11 +150,12 @@ def _counts(metrics: Metrics) -> GatewayCounts:
 async def _serve(
     settings: GatewaySettings,
     bus_settings: BusSettings,
+    identity: Identity | None,
     metrics: Metrics,
     listener: socket.socket,
     tether: Tether | None,
 ) -> None:
-    upstream = Upstream(settings.social_address, settings.retriever_address)
+    upstream = Upstream(settings.social_address, settings.retriever_address, identity)
     health = Health(upstream)
     key = settings.url_signing_key.get_secret_value().encode()
     authenticator = Authenticator(upstream)
@@ -184,7 +191,7 @@ async def _serve(
     async with asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(parts.authenticator.revocations.run()),
-            tasks.create_task(follow(bus_settings, streams, health, metrics.bus)),
+            tasks.create_task(follow(bus_settings, streams, health, metrics.bus, identity)),
             tasks.create_task(parts.live.sockets.run()),
             tasks.create_task(sweeper.run()),
             tasks.create_task(metrics.watch_loop()),

@@ -34,6 +34,8 @@ _ROUTES = frozenset(
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 # What follows these are secrets: those of stream tokens, and links of playlists that are listed nowhere.
 _SECRET_PATHS = frozenset({"stream", "p"})
+# A request line may have 64 KiB, of which each byte can be six in JSON.
+_LONGEST_SHOWN = 200
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 
 
@@ -49,7 +51,9 @@ def error_response(error: DomainError) -> JSONResponse:
 def shown_path(path: str) -> str:
     """Return a path as the log may have it: without what opens something to whoever reads it."""
     first, _, rest = path.lstrip("/").partition("/")
-    return f"/{first}/…" if first in _SECRET_PATHS and rest else path
+    if first in _SECRET_PATHS and rest:
+        return f"/{first}/…"
+    return path if len(path) <= _LONGEST_SHOWN else f"{path[:_LONGEST_SHOWN]}…"
 
 
 class Border:
@@ -127,13 +131,13 @@ def _http_span(scope: Scope) -> tracing.Span:
     if not tracing.is_on() or scope["type"] != "http":
         return tracing.NOTHING
     headers = Headers(scope=scope)
-    theirs = {name: found for name in tracing.TRACE_HEADERS if (found := headers.get(name))}
+    theirs = headers.get("traceparent")  # and not `tracestate`, which may be kilobytes of theirs in a span of ours
     method, route = _method_of(scope), _route_of(scope)
     return tracing.span(
         f"{method} {route}",
         tracing.Kind.SERVER,
         parent={},
-        links=[theirs] if theirs else (),
+        links=[{"traceparent": theirs}] if theirs else (),
         http__request__method=method,
         http__route=route,
     )

@@ -44,6 +44,7 @@ from museed.social.v1 import (
 )
 from services.chassis.channel import connect
 from services.chassis.errors import DomainError
+from services.chassis.tls import Identity
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -88,15 +89,17 @@ class Upstream:
     Args:
         social_address: gRPC target of social.
         retriever_address: gRPC target of the retriever.
+        identity: Who this process is; None speaks without TLS.
 
     Attributes:
         on_busy: Called when one of them has no place for a call.
     """
 
-    def __init__(self, social_address: str, retriever_address: str) -> None:
+    def __init__(self, social_address: str, retriever_address: str, identity: Identity | None = None) -> None:
+        addresses = {"social": social_address, "retriever": retriever_address}
         self._channels = {
-            "social": connect(social_address, idempotent=_idempotent("museed.social.v1")),
-            "retriever": connect(retriever_address, idempotent=_idempotent("museed.retriever.v1")),
+            name: connect(address, idempotent=_idempotent(f"museed.{name}.v1"), identity=identity, peer=name)
+            for name, address in addresses.items()
         }
         self.on_busy: Callable[[], None] = lambda: None
         social, retriever = self._channels.values()

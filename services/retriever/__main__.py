@@ -11,6 +11,7 @@ from services.chassis.blobs import open_blob_store
 from services.chassis.bus import Bus, BusSettings
 from services.chassis.server import Server, run, settle_heap, wait_for_signal
 from services.chassis.telemetry import Metrics
+from services.chassis.tls import Identity, TlsSettings, open_identity
 from services.chassis.tokens import Revocations, TokenVerifier
 from services.retriever.clients import IDEMPOTENT, Accounts, Encoders
 from services.retriever.index import kinds
@@ -53,12 +54,19 @@ class Retriever:
         NoGpu: The chosen kind of index needs one, and there is none.
     """
 
-    def __init__(self, chosen: RetrieverSettings, bus_settings: BusSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        chosen: RetrieverSettings,
+        bus_settings: BusSettings,
+        metrics: Metrics,
+        identity: Identity | None = None,
+    ) -> None:
+        self._identity = identity
         self._bus_settings = bus_settings
         self._metrics = metrics
         kinds.check(chosen.index)
         self._lock = FolderLock(chosen.snapshot_folder, "RETRIEVER_SNAPSHOT_FOLDER")
-        self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT)
+        self._social = channel.connect(chosen.social_address, idempotent=IDEMPOTENT, identity=identity, peer="social")
         accounts = Accounts(self._social)
         self._encoders = Encoders(self._social)
         self._revocations = Revocations(accounts.fetch_revoked_sessions)
@@ -70,6 +78,7 @@ class Retriever:
             metrics.rpc,
             _MAX_MESSAGE_BYTES,
             {_MATCH_REFERENCE: _MAX_REFERENCE_BYTES},
+            identity,
         )
         threads.use_in_this_process(chosen.search_threads)
         choice = IndexChoice(chosen.index, chosen.recall, chosen.merge_after_changes)
@@ -122,7 +131,7 @@ class Retriever:
 
     async def serve(self) -> None:
         """Restore the indexes, follow the log and what social keeps, until cancelled; saves what changed."""
-        bus = await Bus.connect(self._bus_settings, "retriever", self._metrics.bus)
+        bus = await Bus.connect(self._bus_settings, "retriever", self._metrics.bus, self._identity)
         settle_heap()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -155,9 +164,10 @@ async def main() -> None:
     """Serve until SIGTERM: then not ready, drain, snapshot, close."""
     chosen = settings.load(RetrieverSettings)
     bus_settings = settings.load(BusSettings)
+    identity = open_identity(settings.load(TlsSettings))
     telemetry.configure_logging("retriever", chosen.log_level)
     async with telemetry.told("retriever", chosen.metrics_listen, "RETRIEVER_METRICS_LISTEN") as metrics:
-        await _serve(Retriever(chosen, bus_settings, metrics))
+        await _serve(Retriever(chosen, bus_settings, metrics, identity))
     logger.info("stopped")
 
 

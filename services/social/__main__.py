@@ -9,6 +9,7 @@ from services.chassis import server
 from services.chassis.bus import BusSettings
 from services.chassis.settings import load
 from services.chassis.telemetry import Metrics, configure_logging, told
+from services.chassis.tls import Identity, TlsSettings, open_identity
 from services.chassis.tokens import Revocations, TokenVerifier
 from services.social.domain.tokens import TokenIssuer
 from services.social.migrate import migrate, read_migrations
@@ -33,7 +34,10 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(
-    settings: SocialSettings, bus_settings: BusSettings, process_metrics: Metrics | None = None
+    settings: SocialSettings,
+    bus_settings: BusSettings,
+    process_metrics: Metrics | None = None,
+    identity: Identity | None = None,
 ) -> AsyncIterator[Running]:
     """Migrate the database and serve inside of an `async with`; drains at its end. NATS may come later.
 
@@ -41,6 +45,7 @@ async def running(
         settings: Of this service.
         bus_settings: Where NATS is.
         process_metrics: Of this process; None counts nothing.
+        identity: Who this process is; None speaks without TLS.
 
     Yields:
         The server, which says SERVING.
@@ -48,10 +53,10 @@ async def running(
     metrics = process_metrics or Metrics()
     await migrate(settings.database_url.get_secret_value(), read_migrations())
     async with contextlib.AsyncExitStack() as stack:
-        tools = await stack.enter_async_context(opened(settings, bus_settings, metrics))
+        tools = await stack.enter_async_context(opened(settings, bus_settings, metrics, identity))
         revocations = _revocations(tools)
         verifier = TokenVerifier(_own_keys(tools.issuer), revocations)
-        grpc_server = server.Server(settings.listen, ACCESS, verifier, metrics=metrics.rpc)
+        grpc_server = server.Server(settings.listen, ACCESS, verifier, metrics=metrics.rpc, identity=identity)
         parts = [wire(tools) for wire in PARTS]
         for part in parts:
             tools.job_kinds.update(part.job_kinds)
@@ -103,10 +108,11 @@ async def _ended(background: "asyncio.Task[None]") -> None:
 async def main() -> None:
     """Serve until SIGTERM or SIGINT; a fault in the background ends the process, whose supervisor starts it anew."""
     settings = load(SocialSettings)
+    identity = open_identity(load(TlsSettings))
     configure_logging("social", settings.log_level)
     async with (
         told("social", settings.metrics_listen, "SOCIAL_METRICS_LISTEN") as metrics,
-        running(settings, load(BusSettings), metrics) as service,
+        running(settings, load(BusSettings), metrics, identity) as service,
     ):
         server.settle_heap()
         signalled = asyncio.create_task(server.wait_for_signal())

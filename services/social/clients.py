@@ -9,6 +9,7 @@ import grpc
 from museed.retriever.v1 import retriever_pb2, retriever_pb2_grpc
 from services.chassis import channel
 from services.chassis.errors import FailedPrecondition
+from services.chassis.tls import Identity
 from services.social.domain.catalog import ReadPoint
 from services.social.domain.ids import EncoderId, TrackId, UserId
 from services.social.domain.playlists import ChosenTrack
@@ -30,10 +31,12 @@ _MISMATCH = "ENCODER_MISMATCH"
 _READS = ("BuildPlaylist", "BuildPath", "ExtendPlaylist", "DescribeIndex", "Search")
 
 
-def connect_retriever(address: str) -> grpc.aio.Channel:
+def connect_retriever(address: str, identity: Identity | None = None) -> grpc.aio.Channel:
     """Open a channel to the retriever."""
     service = "/museed.retriever.v1.RetrieverService"
-    return channel.connect(address, idempotent=[f"{service}/{method}" for method in _READS])
+    return channel.connect(
+        address, idempotent=[f"{service}/{method}" for method in _READS], identity=identity, peer="retriever"
+    )
 
 
 @dataclass(frozen=True, slots=True)

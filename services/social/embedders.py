@@ -9,6 +9,7 @@ import grpc
 from museed.embedder.v1 import embedder_pb2, embedder_pb2_grpc
 from services.chassis import channel
 from services.chassis.errors import DomainError, FailedPrecondition, InvalidArgument, Unimplemented
+from services.chassis.tls import Identity
 from services.social.domain.catalog import Descriptors
 from services.social.domain.encoders import Encoder
 from services.social.domain.ids import EncoderId
@@ -20,10 +21,12 @@ _DESCRIBE_TIMEOUT_S = 5.0
 _MISMATCH = "ENCODER_MISMATCH"
 
 
-def connect_embedder(address: str) -> grpc.aio.Channel:
+def connect_embedder(address: str, identity: Identity | None = None) -> grpc.aio.Channel:
     """Open a channel to an embedder; one that is away says so at once when it is asked what it serves."""
     service = "/museed.embedder.v1.EmbedderService"
-    return channel.connect(address, idempotent=[f"{service}/EmbedBlob", f"{service}/EmbedText"])
+    return channel.connect(
+        address, idempotent=[f"{service}/EmbedBlob", f"{service}/EmbedText"], identity=identity, peer="embedder"
+    )
 
 
 @dataclass(frozen=True, slots=True)

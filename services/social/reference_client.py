@@ -8,6 +8,7 @@ import grpc
 from museed.retriever.v1 import reference_pb2, reference_pb2_grpc
 from services.chassis import channel
 from services.chassis.errors import FailedPrecondition
+from services.chassis.tls import Identity
 from services.social.domain.ids import EncoderId, JobId, TrackId, UserId, new_id
 from services.social.domain.references import Heard, Match, MatchedSegment, Matches, Stretch
 from services.social.domain.rules import TrackFilter
@@ -24,9 +25,9 @@ class WindowsUnreadable(Exception):
     """The blob of the recording's windows is missing or damaged."""
 
 
-def connect_references(address: str) -> grpc.aio.Channel:
+def connect_references(address: str, identity: Identity | None = None) -> grpc.aio.Channel:
     """Open a channel to the retriever's references."""
-    return channel.connect(address, idempotent=[_MATCH])
+    return channel.connect(address, idempotent=[_MATCH], identity=identity, peer="retriever")
 
 
 class ReferenceClient:

@@ -9,6 +9,7 @@ from museed.retriever.v1 import profiles_pb2, profiles_pb2_grpc, retriever_pb2
 from services.chassis import channel
 from services.chassis.errors import Code, DomainError
 from services.chassis.server import time_left_s
+from services.chassis.tls import Identity
 from services.social.domain.ids import JobId, TrackId, UserId, new_id
 from services.social.domain.rules import MOST_BLOCKED
 from services.social.domain.tokens import TokenIssuer
@@ -24,9 +25,14 @@ _MOST_PEOPLE = 100
 _AWAY = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.UNIMPLEMENTED, Code.RESOURCE_EXHAUSTED)
 
 
-def connect_tastes(address: str) -> grpc.aio.Channel:
+def connect_tastes(address: str, identity: Identity | None = None) -> grpc.aio.Channel:
     """Open a channel to the retriever's profiles."""
-    return channel.connect(address, idempotent=[f"{_SERVICE}/FindProfiles", f"{_SERVICE}/RecommendTracks"])
+    return channel.connect(
+        address,
+        idempotent=[f"{_SERVICE}/FindProfiles", f"{_SERVICE}/RecommendTracks"],
+        identity=identity,
+        peer="retriever",
+    )
 
 
 class TasteClient:

@@ -9,6 +9,8 @@ from typing import Any, cast
 import pytest
 
 from deploy.observability.alerts import ALERTS, Alert
+from services.chassis import blobs
+from services.chassis.errors import Unavailable
 from services.retriever import metrics as retriever_metrics
 from services.social import prometheus as social_prometheus
 from services.social.metrics import Waiting
@@ -80,6 +82,12 @@ def died(watched: Watched) -> None:
         watched.mesh.embedder.decoder_lost("DECODER_LOST")
 
 
+def not_stored(watched: Watched, number: int) -> None:
+    if number % 4 == 0:
+        with pytest.raises(Unavailable), blobs.telling_write_errors():
+            raise OSError(28, "No space left on device")
+
+
 def restarted(watched: Watched, number: int) -> None:
     if number % 8 == 0:
         watched.starts["embedder"] += 1
@@ -107,6 +115,7 @@ WRONG: dict[str, Callable[[Watched, int], None]] = {
     "ProcessRestarts": restarted,
     "CallsFail": often(call("social", "UNAVAILABLE", "DATABASE_UNAVAILABLE"), 1),
     "CallsAreRefused": often(call("retriever", "RESOURCE_EXHAUSTED", "SERVER_BUSY"), 2 * USUAL),
+    "FilesAreNotStored": not_stored,
     "LoopIsLate": often(lambda one: one.services["gateway"].loop.lagged(0.5)),
     "OutboxWaits": figured(outbox={"event": Waiting(3, 61.0)}),
     "JobsWait": figured(jobs={("GENERATION", "EMBEDDING"): Waiting(1, 601.0)}),

@@ -1,5 +1,6 @@
 """The job that hears a huge catalogue: what kubectl renders is what KubeRay, Kubernetes and our command take."""
 
+import copy
 import json
 import shlex
 import subprocess
@@ -116,3 +117,50 @@ def test_pods_have_bounds_and_no_rights(job: Document) -> None:
 
 def test_it_keeps_our_own_rules(documents: list[Document]) -> None:
     assert faults_of(documents, is_for_production=True) == []
+
+
+_WORKER: dict[str, tuple[tuple[str | int, ...], object, str]] = {
+    "no limit": (("resources", "limits"), {}, "has no limits.memory"),
+    "no probe": (("readinessProbe",), None, "no readinessProbe: KubeRay would ask by wget, which is not there"),
+    "a root to write to": (
+        ("securityContext", "readOnlyRootFilesystem"),
+        False,
+        "securityContext.readOnlyRootFilesystem is false: its root can be written",
+    ),
+    "a user of its own": (("securityContext", "runAsUser"), 0, "securityContext.runAsUser is 0: the pod says that"),
+    "a setting of another process": (
+        ("env", 0, "name"),
+        "EMBEDDER_LISTEN",
+        "EMBEDDER_LISTEN is no setting of embedder",
+    ),
+    "a bad value": (
+        ("env", 1, "value"),
+        "many",
+        "EMBEDDER_BULK_FILES=many: Input should be a valid integer, unable to parse string as an integer",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", _WORKER)
+def test_a_fault_of_its_pods_is_told(documents: list[Document], case: str) -> None:
+    changed = copy.deepcopy(documents)
+    (job,) = [one for one in changed if one["kind"] == "RayJob"]
+    place: Any = containers(job)[1]
+    path, value, told = _WORKER[case]
+    for part in path[:-1]:
+        place = place[part]
+    if value is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    assert faults_of(changed, is_for_production=True) == [f"RayJob/bulk: ray-worker: {told}"]
+
+
+def test_image_by_a_tag_is_refused(documents: list[Document]) -> None:
+    changed = copy.deepcopy(documents)
+    (job,) = [one for one in changed if one["kind"] == "RayJob"]
+    containers(job)[0]["image"] = "ghcr.io/museed/embedder-bulk:latest"
+    assert faults_of(changed, is_for_production=True) == [
+        "RayJob/bulk: ray-head: ghcr.io/museed/embedder-bulk:latest is another image each day",
+        "ghcr.io/museed/embedder-bulk:latest has no digest",
+    ]

@@ -97,7 +97,9 @@ def _probe_faults(
     hosts = found.get("GATEWAY_ALLOWED_HOSTS", "*").split(",")
     for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
         probe = container.get(kind, {})
-        if "grpc" in probe and probe["grpc"]["port"] != ports.get("grpc"):
+        # A kubelet has no certificate.
+        asked = "probes" if "TLS_CA_FILE" in found else "grpc"
+        if "grpc" in probe and probe["grpc"]["port"] != ports.get(asked):
             yield f"{pods.name}: {kind} asks port {probe['grpc']['port']}"
         if "httpGet" in probe:
             if probe["httpGet"]["port"] not in ports:

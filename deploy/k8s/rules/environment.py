@@ -11,6 +11,7 @@ from deploy.local.settings import LocalSettings
 from services.chassis.bus import BusSettings
 from services.chassis.settings import Settings, SettingsError
 from services.chassis.telemetry.settings import OtlpSettings
+from services.chassis.tls import TlsSettings
 from services.embedder.artifact import open_artifact
 from services.embedder.choice import MINI_FOLDER
 from services.embedder.settings import EmbedderSettings, EncodingSettings
@@ -29,7 +30,8 @@ SERVICES: dict[str, type[Settings]] = {
 _STORE = frozenset({"AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ALLOW_HTTP"})
 # Of the `museed` command as a client, beside LocalSettings.
 CLIENT = frozenset({"MUSEED_URL", "MUSEED_LOGIN", "MUSEED_PASSWORD", "MUSEED_SIGN_UP_EMAIL"})
-_OTHERS = {"gateway": frozenset({"FORWARDED_ALLOW_IPS"})}
+# Of uvicorn and of asyncpg.
+_OTHERS = {"gateway": frozenset({"FORWARDED_ALLOW_IPS"}), "social": frozenset({"PGSSLMODE", "PGSSLROOTCERT"})}
 # Of OpenTelemetry's SDK, which reads them itself; the others of OTEL_* are OtlpSettings.
 _OTEL = frozenset(
     {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_RESOURCE_ATTRIBUTES"}
@@ -85,9 +87,10 @@ def _faults(pods: Pods, container: dict[str, Any], documents: Sequence[Document]
         return
     if service == "museed":
         known = CLIENT | {f"MUSEED_{name.upper()}" for name in LocalSettings.model_fields}
+        known |= {_variable(TlsSettings, name) for name in TlsSettings.model_fields}
         yield from (f"{name} is no variable of the museed command" for name in given if name not in known)
         return
-    kinds: list[type[Settings]] = [SERVICES[service], BusSettings]
+    kinds: list[type[Settings]] = [SERVICES[service], BusSettings, TlsSettings]
     if _MIGRATES in container.get("command", []):
         kinds = [MigrationSettings]
     if _kind_of(container) == "bulk":

@@ -168,9 +168,25 @@ def check_network(documents: Sequence[Document]) -> list[str]:
     allowed, real = allowed_edges(documents), real_edges(documents)
     faults = [f"{one.source} may reach {one.target}:{one.port}, and never does" for one in sorted(allowed - real)]
     faults += [f"{one.source} cannot reach {one.target}:{one.port}" for one in sorted(real - allowed)]
+    faults += _caller_faults(documents, real)
     outward, real_outward = outward_ports(documents), _real_outward_ports(documents)
     for name in sorted(outward.keys() | real_outward.keys()):
         if outward.get(name) != real_outward.get(name):
             found, wanted = sorted(outward.get(name, ())), sorted(real_outward.get(name, ()))
             faults.append(f"{name} may reach ports {found} anywhere, and needs {wanted}")
+    return faults
+
+
+def _caller_faults(documents: Sequence[Document], real: set[Edge]) -> list[str]:
+    """Return processes with TLS that would let in others than those that call them, or a part of these."""
+    faults = []
+    for pods in pods_of(documents):
+        found = variables(pods.containers[0])
+        port = pods.ports().get("grpc")
+        if "TLS_CA_FILE" not in found or port is None:
+            continue
+        wanted = sorted(edge.source for edge in real if (edge.target, edge.port) == (pods.name, port))
+        given = sorted(filter(None, (value_of(found.get("TLS_CALLERS"), documents) or "").split(",")))
+        if given != wanted:
+            faults.append(f"{pods.name} lets {given} in (TLS_CALLERS), and is called by {wanted}")
     return faults

@@ -20,11 +20,14 @@ from services.chassis.errors import Unavailable
 from services.chassis.settings import Settings, settings_config
 from services.chassis.telemetry import REQUEST_ID_HEADER, request_id, tracing
 from services.chassis.telemetry.metrics import BusMetrics
+from services.chassis.tls import Identity
 
 logger = logging.getLogger(__name__)
 
 MESSAGE_ID_HEADER = "Nats-Msg-Id"
 _REQUEST_TIMEOUT_S = 5.0
+# What the servers are called in their certificates.
+_NATS = "nats"
 _CANCEL_INTERVAL_S = 0.1
 # What the server fills in by itself is not compared with what was asked for.
 _COMPARED = (
@@ -70,7 +73,9 @@ class Bus:
         self.jetstream: JetStreamContext = client.jetstream(timeout=_REQUEST_TIMEOUT_S)
 
     @classmethod
-    async def connect(cls, settings: BusSettings, name: str, metrics: BusMetrics | None = None) -> Self:
+    async def connect(
+        cls, settings: BusSettings, name: str, metrics: BusMetrics | None = None, identity: Identity | None = None
+    ) -> Self:
         """Connect, waiting for a server that is not there yet.
 
         Args:
@@ -78,6 +83,8 @@ class Bus:
             name: Shown in NATS's own monitoring; also makes the inbox prefix, so that users cannot read each other's
                 replies.
             metrics: Counts messages; None counts nothing.
+            identity: Who this process is; None speaks without TLS. With one, nothing is said before the handshake: a
+                server that asks for no TLS would be told the password.
         """
         told = RareErrors()
 
@@ -104,6 +111,9 @@ class Bus:
             max_outstanding_pings=2,
             # Little is buffered while NATS is away: the outbox is the buffer.
             pending_size=8 * 1024 * 1024,
+            tls=None if identity is None else identity.client_context(),
+            tls_hostname=None if identity is None else _NATS,
+            tls_handshake_first=identity is not None,
             error_cb=on_error,
             disconnected_cb=on_disconnected,
             reconnected_cb=on_reconnected,

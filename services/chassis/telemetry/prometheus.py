@@ -1,5 +1,7 @@
 """The metrics of a process in Prometheus's own form."""
 
+from collections.abc import Iterable, Iterator
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -9,7 +11,10 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from services.chassis import blobs
 from services.chassis.telemetry.metrics import BusMetrics, LoopMetrics, RpcMetrics
 
 # From a call that reads one row to one that waits for a long upload.
@@ -28,7 +33,17 @@ def new_registry() -> CollectorRegistry:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
+    registry.register(_BlobCollector())
     return registry
+
+
+class _BlobCollector(Collector):
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        text = "Files that the blob store did not take: it is full, or away."
+        yield CounterMetricFamily("museed_blob_write_failures", text, blobs.write_failures())
 
 
 class CountedRpcs(RpcMetrics):

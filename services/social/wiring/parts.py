@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from services.chassis.blobs import BlobStore
 from services.chassis.bus import BusSettings
 from services.chassis.telemetry import Metrics
+from services.chassis.tls import Identity
 from services.social.clients import RetrieverClient
 from services.social.domain.jobs import Kind
 from services.social.domain.passwords import PasswordHasher
@@ -56,6 +57,7 @@ class Tools:
     Attributes:
         settings: Of this service.
         bus_settings: Where NATS is.
+        identity: Who this process is; None speaks without TLS.
         metrics: Of this process.
         database: For requests.
         background: The same database for loops, by connections of their own: requests never wait for them.
@@ -77,6 +79,7 @@ class Tools:
 
     settings: SocialSettings
     bus_settings: BusSettings
+    identity: Identity | None
     metrics: Metrics
     database: Database
     background: Database

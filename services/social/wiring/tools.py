@@ -10,6 +10,7 @@ from typing import TypeVar
 from services.chassis.blobs import open_blob_store
 from services.chassis.bus import BusSettings
 from services.chassis.telemetry import Metrics
+from services.chassis.tls import Identity
 from services.social.clients import RetrieverClient, connect_retriever
 from services.social.domain.passwords import PasswordHasher
 from services.social.domain.tokens import TokenIssuer, new_signing_key
@@ -32,7 +33,9 @@ T = TypeVar("T")
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: SocialSettings, bus_settings: BusSettings, metrics: Metrics) -> AsyncIterator[Tools]:
+async def opened(
+    settings: SocialSettings, bus_settings: BusSettings, metrics: Metrics, identity: Identity | None = None
+) -> AsyncIterator[Tools]:
     """Open everything inside of an `async with`; the database is migrated already, and waited for where it dies.
 
     Yields:
@@ -65,18 +68,23 @@ async def opened(settings: SocialSettings, bus_settings: BusSettings, metrics: M
         counts.watch({"requests": database, "background": background})
         issuer = await _once_there(lambda: _issuer(database))
         addresses = filter(None, (settings.embedder_address, settings.second_embedder_address))
-        channels = [await stack.enter_async_context(connect_embedder(address)) for address in addresses]
+        channels = [await stack.enter_async_context(connect_embedder(address, identity)) for address in addresses]
         embedders = Embedders([EmbedderClient(channel) for channel in channels])
-        retriever = RetrieverClient(await stack.enter_async_context(connect_retriever(settings.retriever_address)))
-        references = ReferenceClient(
-            await stack.enter_async_context(connect_references(settings.retriever_address)), issuer, now
+        retriever = RetrieverClient(
+            await stack.enter_async_context(connect_retriever(settings.retriever_address, identity))
         )
-        tastes = TasteClient(await stack.enter_async_context(connect_tastes(settings.retriever_address)), issuer, now)
+        references = ReferenceClient(
+            await stack.enter_async_context(connect_references(settings.retriever_address, identity)), issuer, now
+        )
+        tastes = TasteClient(
+            await stack.enter_async_context(connect_tastes(settings.retriever_address, identity)), issuer, now
+        )
         hasher = PasswordHasher(settings.password_concurrency, settings.password_queue_size)
         stack.callback(hasher.close)
         yield Tools(
             settings=settings,
             bus_settings=bus_settings,
+            identity=identity,
             metrics=metrics,
             database=database,
             background=background,

@@ -24,7 +24,7 @@ def wire(tools: Tools) -> Wired:
 
 
 async def _on_bus(tools: Tools, events: EmbedderEvents) -> None:
-    bus = tools.door.bus = await Bus.connect(tools.bus_settings, "social", tools.metrics.bus)
+    bus = tools.door.bus = await Bus.connect(tools.bus_settings, "social", tools.metrics.bus, tools.identity)
     try:
         keeper = StreamKeeper(tools.background, bus, tools.settings.work_lost_after_s)
         locks = LaneLocks(tools.settings.database_url.get_secret_value())

@@ -1,12 +1,15 @@
 """Bulk work as KubeRay starts it: a head of Ray with the wheels of the image, and the job that the manifest names."""
 
 import contextlib
+import http.client
 import importlib.metadata
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sysconfig
 import tempfile
@@ -87,9 +90,11 @@ class Head:
     def _start(self) -> None:
         self._starts += 1
         self._ports = {8265: free_port(), 52365: free_port()}
+        # Of a server that nobody needs here; it comes last, and Ray ends where it does not come.
+        self._last_port = free_port()
         given = {
             "temp-dir": self._folder, "num-cpus": 2, "object-store-memory": 134217728,
-            "port": 0, "ray-client-server-port": free_port(), "min-worker-port": 0, "max-worker-port": 0,
+            "port": 0, "ray-client-server-port": self._last_port, "min-worker-port": 0, "max-worker-port": 0,
             "include-dashboard": "true", "dashboard-host": "127.0.0.1",
             "dashboard-port": self._ports[8265], "dashboard-agent-listen-port": self._ports[52365],
         }  # fmt: skip
@@ -107,7 +112,7 @@ class Head:
             "RAY_AUTH_TOKEN": _TOKEN,
             "RAY_USAGE_STATS_ENABLED": "0",
         }
-        with self._log.open("ab") as file:
+        with self._log.open("wb") as file:
             self._process = subprocess.Popen(
                 [self._tree.python, "-m", "ray.scripts.scripts", "start", "--head", "--block", *arguments],
                 cwd=self._tree.app, env=environment, stdout=file, stderr=file, start_new_session=True,
@@ -119,11 +124,13 @@ class Head:
         return "\n".join(f"--- {path.name}\n{path.read_text(errors='replace')[-1500:]}" for path in logs)
 
     def wait_for(self, path: str, port: int) -> None:
-        """Wait until a probe is answered."""
+        """Wait until it has started and a probe is answered; its dashboard answers before it gives up."""
         until = time.monotonic() + _PATIENCE_S
         while True:
-            with contextlib.suppress(urllib.error.URLError, OSError):
-                if self.get(path, port) == b"success":
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if self.get(path, port) == b"success" and "Ray runtime started" in self._log.read_text():
+                    # Listens at the node's own address alone.
+                    socket.create_connection((self._address(), self._last_port), _ASK_S).close()
                     return
             if self._process.poll() is not None and self._starts < _MOST_STARTS:
                 self.end()
@@ -132,6 +139,10 @@ class Head:
             assert self._process.poll() is None, self.said()
             assert time.monotonic() < until, self.said()
             time.sleep(0.5)
+
+    def _address(self) -> str:
+        [found] = re.findall(r"--address='([0-9.]+):", self._log.read_text())
+        return str(found)
 
     def get(self, path: str, port: int = 8265, body: Any = None, token: str = "") -> bytes:
         """Ask for a path, with a body to post where there is one."""
@@ -174,6 +185,7 @@ def head(tree: ImageTree, job: Document, tmp_path_factory: pytest.TempPathFactor
 def test_job_is_taken_from_who_has_the_token_alone(head: Head) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         head.get("/api/jobs/", body={"entrypoint": "true"})
+    refused.value.close()
     assert refused.value.code == 401
 
 

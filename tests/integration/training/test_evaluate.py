@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from services.embedder.choice import load_encoder
 from tests.fakes.killing_task import kill_at_three
 from tests.fakes.lingering_task import LINGERS_S, PREFIX, linger
-from training import evaluate
 from training.catalogue import Track
+from training.evaluation import command as evaluate
 from training.evaluation import sections
 from training.evaluation.baselines import JoinedMusicnn, MfccEncoder, untrained_mini
 from training.evaluation.collection import Embedding

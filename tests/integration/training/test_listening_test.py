@@ -17,7 +17,7 @@ import soundfile
 import uvicorn
 
 from training import listening_test
-from training.evaluate import describe_encoders
+from training.evaluation.command import describe_encoders
 from training.evaluation.embedding import TrackVectors
 from training.evaluation.store import VectorStore, file_key
 from training.listening.server import make_app

@@ -19,8 +19,8 @@ from tests.fakes.encoder import MANIFEST, FakeEncoder, vector_of
 from tests.fakes.mini import sounds, write_mini
 from tests.integration.training.test_training import save_tiny_muq
 from tests.unit.training.networks import TINY
-from training import evaluate
 from training.aggregator_config import load_aggregator_config
+from training.evaluation import command as evaluate
 from training.evaluation import strategy_cell
 from training.evaluation.clips import middle_clip
 from training.evaluation.strategies import Folders, _taught, aggregate_clips

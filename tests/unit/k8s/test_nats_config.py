@@ -10,13 +10,19 @@ import pytest
 
 from deploy.k8s import nats_config, secrets
 from deploy.local.nats import PERMISSIONS
+from tests.fakes.certificates import Authority
 
 _SERVER = Path(sysconfig.get_path("scripts", vars={"base": sys.prefix})) / "nats-server"
 
 
-@pytest.mark.parametrize("path", nats_config.FILES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", nats_config.FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_committed_file_is_what_is_rendered(path: Path) -> None:
-    assert path.read_text() == nats_config.render(*nats_config.FILES[path])
+    assert path.read_text() == _rendered(path)
+
+
+def _rendered(path: Path) -> str:
+    nodes, file_store_gib, has_tls = nats_config.FILES[path]
+    return nats_config.render(nodes, file_store_gib, has_tls=has_tls)
 
 
 def _environment(password: str | None = None) -> dict[str, str]:
@@ -34,9 +40,12 @@ def _judge(path: Path, environment: dict[str, str]) -> "subprocess.CompletedProc
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("path", nats_config.FILES, ids=lambda path: path.parent.name)
-def test_server_takes_it(path: Path) -> None:
-    done = _judge(path, _environment())
+@pytest.mark.parametrize("path", nats_config.FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_server_takes_it(path: Path, tmp_path: Path) -> None:
+    Authority().issue(tmp_path, "nats")
+    config = tmp_path / "nats.conf"
+    config.write_text(path.read_text().replace("/etc/museed/tls", str(tmp_path)))
+    done = _judge(config, _environment())
     assert done.returncode == 0, done.stderr
     assert "configuration file" in done.stderr
 

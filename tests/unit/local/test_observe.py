@@ -18,11 +18,12 @@ from deploy.local.observe import CONSOLE, endpoint_of, observed
 from deploy.local.state import StateError
 
 
-def export(service: str, *spans: Span) -> trace_service_pb2.ExportTraceServiceRequest:
-    name = KeyValue(key="service.name", value=AnyValue(string_value=service))
+def export(service: str, *spans: Span, process: str = "") -> trace_service_pb2.ExportTraceServiceRequest:
+    told = {"service.name": service} | ({"service.instance.id": process} if process else {})
+    attributes = [KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in told.items()]
     scopes = [ScopeSpans(spans=spans)]
     return trace_service_pb2.ExportTraceServiceRequest(
-        resource_spans=[ResourceSpans(resource=Resource(attributes=[name]), scope_spans=scopes)]
+        resource_spans=[ResourceSpans(resource=Resource(attributes=attributes), scope_spans=scopes)]
     )
 
 
@@ -65,19 +66,26 @@ async def test_collector_elsewhere_gets_the_spans() -> None:
         assert variables == {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"}
 
 
-async def test_request_is_drawn_on_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("width", "last"),
+    [
+        (100, ["    └── social.v1.A/Get  social.2  0.0 ms  +0.0  TRACK_NOT_FOUND"]),
+        (50, ["    └── social.v1.A/Get  social.2  0.0 ms  +0.0", "        TRACK_NOT_FOUND"]),  # and it is not cut off
+    ],
+)
+async def test_request_is_drawn_on_the_console(monkeypatch: pytest.MonkeyPatch, width: int, last: list[str]) -> None:
     monkeypatch.setattr(span_trees, "QUIET_S", 0.0)
     shown = StringIO()
     trace, root, child = b"t" * 16, b"r" * 8, b"c" * 8
     failed = Status(code=Status.STATUS_CODE_ERROR, message="TRACK_NOT_FOUND")
-    async with observed(CONSOLE, Console(file=shown, width=100)) as variables:
+    async with observed(CONSOLE, Console(file=shown, width=width)) as variables:
         place = variables["OTEL_EXPORTER_OTLP_ENDPOINT"].removeprefix("http://")
         async with grpc.aio.insecure_channel(place) as channel:
             stub = trace_service_pb2_grpc.TraceServiceStub(channel)  # type: ignore[no-untyped-call]
             below = Span(
                 trace_id=trace, span_id=child, parent_span_id=root, name="museed.social.v1.A/Get", status=failed
             )
-            await stub.Export(export("social", below), timeout=30)
+            await stub.Export(export("social", below, process="social.2"), timeout=30)
             door = Span(trace_id=trace, span_id=root, name="POST /graphql")
             await stub.Export(export("gateway", door), timeout=30)
         async with asyncio.timeout(60):
@@ -87,5 +95,5 @@ async def test_request_is_drawn_on_the_console(monkeypatch: pytest.MonkeyPatch) 
     assert lines == [
         f"trace {trace.hex()}",
         "└── POST /graphql  gateway  0.0 ms  +0.0",
-        "    └── social.v1.A/Get  social  0.0 ms  +0.0  TRACK_NOT_FOUND",
+        *last,
     ]

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from services.embedder.artifact import Manifest
 from services.embedder.model import unit
-from training import evaluate
 from training.catalogue import Split, Track
+from training.evaluation import command as evaluate
 from training.evaluation import sections
 from training.evaluation.collection import Collection, Embedding
 from training.evaluation.embedding import TrackVectors
