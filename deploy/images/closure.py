@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from deploy.images.installed import installed
 from deploy.images.table import ROOT
 
 
@@ -60,7 +61,7 @@ def closure(extras: Iterable[str], files_only: Iterable[str] = ()) -> Closure:
 
 def _asked_by(name: str, extras: frozenset[str]) -> list[Requirement]:
     found = []
-    for line in importlib.metadata.requires(name) or ():
+    for line in installed(name).requires or ():
         requirement = Requirement(line)
         marker = requirement.marker
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in (extras or {""})):

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from deploy.images.dockerfile import copied_files, kept_by_dockerignore
+from deploy.images.installed import installed
 from deploy.images.requirements import Pin, read
 from deploy.images.table import IMAGES, ROOT, Image
 
@@ -41,7 +42,7 @@ def installed_bytes(distribution: importlib.metadata.Distribution) -> int:
 
 def _is_ours(pin: Pin) -> bool:
     try:
-        return importlib.metadata.version(pin.name) == pin.version
+        return installed(pin.name).version == pin.version
     except importlib.metadata.PackageNotFoundError:
         return False
 
@@ -63,7 +64,7 @@ def on_disk(pins: Iterable[Pin]) -> dict[tuple[str, str], int]:
     found = {}
     for pin in pins:
         key = (pin.name, pin.version)
-        found[key] = installed_bytes(importlib.metadata.distribution(pin.name)) if _is_ours(pin) else kept[key]
+        found[key] = installed_bytes(installed(pin.name)) if _is_ours(pin) else kept[key]
     return found
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.images.installed import installed
 from deploy.images.requirements import read
 from deploy.images.table import IMAGES, Image
 
@@ -61,7 +62,7 @@ def files_of(image: Image) -> list[Path]:
     found = []
     for pin in read(image.requirements):
         try:
-            files = importlib.metadata.distribution(pin.name).files or ()
+            files = installed(pin.name).files or ()
         except importlib.metadata.PackageNotFoundError:
             assert image.name == "embedder-bulk"
             continue
