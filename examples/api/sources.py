@@ -58,6 +58,8 @@ UNSEEN: dict[str, str] = {
     **dict.fromkeys(("MAIL_AWAY", "MAIL_REFUSED"), "mails are sent after their request was answered"),
     **dict.fromkeys(("TOO_LONG", "TRACK_MISMATCH"), "a message of the vector log, which the log tells of"),
     **dict.fromkeys(("MESSAGE_MALFORMED", "MESSAGE_TOO_LARGE"), "the gateway writes the messages, and bounds them"),
+    "CALLER_REFUSED": "TLS_CALLERS lets in who calls; a rule holds it to the connections that the services open",
+    "MEDIA_UNAVAILABLE": "told by bulk work, in what it left out",
     "PROFILE_OF_ANOTHER": "workers ask for the person that they work for",
     "UPLOAD_MALFORMED": "the stream of an upload to the embedder; social names a blob",
     "WINDOWS_AMBIGUOUS": "social names the windows by their digest alone",
