@@ -185,6 +185,7 @@ async def test_what_is_news_is_applied_in_the_trace_that_caused_it(live: LiveInd
     async def on_ready(is_ready: bool) -> None: ...
 
     consumer = LogConsumer(live, on_ready)
+    consumer.expect(None, is_filling=False)
     with recorded_spans() as spans:
         with tracing.span("cause"):
             cause = tracing.parent_header()
