@@ -57,7 +57,10 @@ class Ingest:
 
     async def embedded(self, *names: str) -> list[str]:
         """Register tracks and answer for the embedder; return their ids once they are indexed."""
+        before = len(await self.work())
         tracks = await self.register(*(registration(name) for name in names))
+        # Work is only for what waits for it: a result that overtakes it would leave the queue empty.
+        await self.until_work(before + len(tracks))
         for name, track in zip(names, tracks, strict=True):
             await publish_embedded(self.embedder, track.track_id, sha(f"audio {name}"))
         for track in tracks:
