@@ -104,10 +104,19 @@ class Restarts:
             before = set(keeper.children())
             keeper.send_signal(signal.SIGHUP)
             async with asyncio.timeout(_LONGEST_WORKER_S * len(before)):
-                while before & set(keeper.children()):  # noqa: ASYNC110  # psutil tells nobody
-                    await asyncio.sleep(_INTERVAL_S)
+                await _until_replaced(keeper, before)
         except (psutil.Error, TimeoutError) as error:
             raise StartError(f"not all workers of the gateway were replaced; its log: {process.log}") from error
+
+
+async def _until_replaced(keeper: psutil.Process, before: set[psutil.Process]) -> None:
+    """Wait until none of these is left; raises TimeoutError where one of those that come does not stay."""
+    came: set[psutil.Process] = set()
+    while before & (found := set(keeper.children())):
+        if came - found:
+            raise TimeoutError
+        came |= found - before
+        await asyncio.sleep(_INTERVAL_S)
 
 
 async def _comes_back(spec: Spec) -> bool:

@@ -31,20 +31,26 @@ class Place:
         number: From 0; another process in its place has the same.
         listener_descriptor: Of the listening socket, inherited.
         tether_descriptor: Of the line to its keeper, inherited.
+        is_successor: Whether somebody still serves in this place, and leaves it when this one does.
     """
 
     number: int
     listener_descriptor: int
     tether_descriptor: int
+    is_successor: bool
 
     @classmethod
     def of(cls, arguments: Sequence[str]) -> "Place | None":
         """Read a command line; without arguments the process is nobody's worker."""
-        return cls(*map(int, arguments)) if arguments else None
+        if not arguments:
+            return None
+        number, listener, tether, is_successor = map(int, arguments)
+        return cls(number, listener, tether, bool(is_successor))
 
     def arguments(self) -> list[str]:
         """Write it."""
-        return [str(self.number), str(self.listener_descriptor), str(self.tether_descriptor)]
+        found = (self.number, self.listener_descriptor, self.tether_descriptor, self.is_successor)
+        return [str(int(each)) for each in found]
 
     def listener(self) -> socket.socket:
         """Return the listening socket, which all workers share."""
@@ -91,11 +97,11 @@ class Worker:
         self._line = line
 
     @classmethod
-    async def start(cls, number: int, listener: socket.socket) -> "Worker":
+    async def start(cls, number: int, listener: socket.socket, *, is_successor: bool = False) -> "Worker":
         """Start a process that serves a listening socket."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        place = Place(number, listener.fileno(), theirs.fileno())
+        place = Place(number, listener.fileno(), theirs.fileno(), is_successor)
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -157,7 +163,7 @@ class Workers:
             loop.add_signal_handler(number, to_end.set)
         loop.add_signal_handler(signal.SIGHUP, to_replace.set)
         try:
-            if not all(await asyncio.gather(*(self._start(number) for number in range(self._count)))):
+            if not all(await asyncio.gather(*(self._start(number, is_first=True) for number in range(self._count)))):
                 raise SystemExit("the gateway's workers do not start: see their log lines")
             logger.info("workers_serve", extra={"workers": self._count})
             async with asyncio.TaskGroup() as tasks:
@@ -170,9 +176,10 @@ class Workers:
         finally:
             await self._drain()
 
-    async def _start(self, number: int) -> bool:
+    async def _start(self, number: int, *, is_first: bool = False) -> bool:
         """Put a worker in a place; says whether it serves."""
-        worker = self._workers[number] = await Worker.start(number, self._listener)
+        # Whoever was there before the one that died may still drain.
+        worker = self._workers[number] = await Worker.start(number, self._listener, is_successor=not is_first)
         return await worker.until_ready()
 
     async def _keep(self, number: int) -> None:
@@ -200,7 +207,7 @@ class Workers:
 
     async def _replace(self, number: int) -> None:
         """Let another worker take the place of one that serves, and let that one drain."""
-        new = await Worker.start(number, self._listener)
+        new = await Worker.start(number, self._listener, is_successor=True)
         if not await new.until_ready():
             logger.error("worker_not_replaced", extra={"worker": number})
             new.kill()

@@ -46,6 +46,7 @@ FEED = "subscription($after: String) { feed(after: $after) { cursor activity { p
 RESTART_PATIENCE_S = 900.0
 # A person may have 100 in a day.
 MOST_UPLOADS = 90
+MOST_PEOPLE = 40
 
 
 async def until(is_so: Callable[[], object]) -> None:
@@ -85,7 +86,10 @@ async def gateway_of_two(mesh: RunningMesh, log: Path) -> AsyncIterator[tuple[st
 
 
 class Load:
-    """Somebody who asks at a constant rate, whatever comes back, and asks nothing a second time.
+    """People who ask at a constant rate, whatever comes back, and nothing a second time unless they are told to.
+
+    What is refused because the machine cannot do more now was not begun, and says when to come again: people do, as the
+    shipped clients. So many at most wait for answers, and who waits asks nothing else.
 
     Args:
         http: Connections that are kept.
@@ -98,10 +102,12 @@ class Load:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._per_s = per_s
         self._kinds: list[Callable[[], Awaitable[None]]] = [self._create, self._search, self._rename, self._similar]
+        self._places = asyncio.Semaphore(MOST_PEOPLE)
         self.made: list[str] = []
         self.jobs: list[str] = []
         self.failed: list[str] = []
         self.done = 0
+        self.refused = 0
         self.is_over = False
 
     async def run(self) -> None:
@@ -111,6 +117,7 @@ class Load:
             for number in itertools.count():
                 if self.is_over:
                     return
+                await self._places.acquire()
                 is_song = number % (2 * self._per_s) == 0 and len(self.jobs) < MOST_UPLOADS
                 asking = self._generate(number) if is_song else self._kinds[number % len(self._kinds)]()
                 tasks.create_task(self._ask(asking))
@@ -126,11 +133,13 @@ class Load:
             await asking
         except Exception as error:  # each is a request that failed
             self.failed.append(repr(error))
+        finally:
+            self._places.release()
         self.done += 1
 
     async def _search(self) -> None:
         found = (await self.graphql(SEARCH))["searchTracks"]["nodes"][0]
-        part = await self._http.get(found["streamUrl"], headers={"Range": "bytes=0-999"})
+        part = await self._sent("GET", found["streamUrl"], headers={"Range": "bytes=0-999"})
         assert (part.status_code, len(part.content)) == (206, 1000)
 
     async def _similar(self) -> None:
@@ -152,7 +161,7 @@ class Load:
     async def _generate(self, number: int) -> None:
         body = io.BytesIO()
         soundfile.write(body, tone(4, 220, 3, 2, seed=number), RATE_HZ, format="FLAC")
-        uploaded = await self._http.post("/uploads", content=body.getvalue(), headers=self._headers)
+        uploaded = await self._sent("POST", "/uploads", content=body.getvalue(), headers=self._headers)
         assert uploaded.status_code == 201, uploaded.text
         wanted = {"seeds": [{"uploadId": uploaded.json()["uploadId"]}], "length": 3, "visibility": "PRIVATE"}
         asked = (await self.graphql(GENERATE, {"input": wanted}))["generatePlaylist"]
@@ -160,11 +169,21 @@ class Load:
 
     async def graphql(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
         body = {"query": query, "variables": variables or {}}
-        answer = await self._http.post("/graphql", json=body, headers=self._headers)
+        answer = await self._sent("POST", "/graphql", json=body, headers=self._headers)
         found: dict[str, Any] = answer.json()
         assert (answer.status_code, "errors" in found) == (200, False), answer.text
         data: dict[str, Any] = found["data"]
         return data
+
+    async def _sent(self, method: str, url: str, **what: Any) -> httpx.Response:
+        while True:
+            answer = await self._http.request(method, url, **what)
+            if answer.status_code != 503:
+                return answer
+            refusal = answer.json()["errors"][0]["extensions"]
+            assert refusal["reason"] == "GATEWAY_BUSY", answer.text
+            self.refused += 1
+            await asyncio.sleep(refusal["retryAfterMs"] / 1000)
 
     async def ended_jobs(self) -> list[dict[str, Any]]:
         """Wait for the ends of all jobs; returns the jobs."""

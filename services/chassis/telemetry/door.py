@@ -1,6 +1,7 @@
 """The HTTP door where Prometheus reads the metrics of a process: few at a time, and none of them for long."""
 
 import contextlib
+import errno
 import logging
 import socket
 import threading
@@ -20,6 +21,8 @@ MAX_CONNECTIONS = 8
 EXCHANGE_S = 5.0
 # How long a new connection waits for the end of the one that gives way to it.
 _GIVE_WAY_S = 1.0
+# How often an address is tried that is still another's.
+_TRY_S = 0.2
 
 
 class _Handler(WSGIRequestHandler):
@@ -94,32 +97,59 @@ class Door:
         setting: Name of the variable that says so.
         registry: What is served.
         clock: Monotonic seconds.
+        waits: Take the address when whoever has it leaves it, instead of raising.
 
     Raises:
         SystemExit: The address is taken, or not ours; the text names it.
     """
 
     def __init__(
-        self, listen: str, setting: str, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic
+        self,
+        listen: str,
+        setting: str,
+        registry: CollectorRegistry,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        waits: bool = False,
     ) -> None:
         host, _, port = listen.rpartition(":")
-        host = host.strip("[]")
+        self._host, self._port = host.strip("[]"), int(port)
+        self._registry, self._clock = registry, clock
+        self._is_closed = threading.Event()
+        self._binding = threading.Lock()
+        self._server: _Server | None = None
         try:
-            found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            family, *_, address = found[0]
-            self._server = _Server((cast(str, address[0]), int(port)), family, clock)
+            self._server = self._bound()
         except (OSError, OverflowError) as error:
-            raise SystemExit(
-                f"{setting}: cannot serve metrics on {listen} ({error}): is the port taken by another process?"
-            ) from error
-        self._server.set_app(make_wsgi_app(registry))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+            if not (waits and isinstance(error, OSError) and error.errno == errno.EADDRINUSE):
+                raise SystemExit(
+                    f"{setting}: cannot serve metrics on {listen} ({error}): is the port taken by another process?"
+                ) from error
+        self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
         self._thread.start()
-        self.address = f"{host}:{self._server.server_port}"
+        self.address = f"{self._host}:{self._server.server_port if self._server else self._port}"
 
     def close(self) -> None:
         """Serve no more; waits for the thread."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._server.cut_all()
+        with self._binding:
+            self._is_closed.set()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server.cut_all()
         self._thread.join()
+
+    def _bound(self) -> _Server:
+        found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = found[0]
+        server = _Server((cast(str, address[0]), self._port), family, self._clock)
+        server.set_app(make_wsgi_app(self._registry))
+        return server
+
+    def _serve(self) -> None:
+        while self._server is None and not self._is_closed.wait(_TRY_S):
+            with self._binding, contextlib.suppress(OSError):
+                if not self._is_closed.is_set():
+                    self._server = self._bound()
+        if self._server is not None:
+            self._server.serve_forever()

@@ -67,12 +67,13 @@ class Metrics:
         self._door: Door | None = None
 
     @classmethod
-    def open(cls, listen: str, setting: str) -> Self:
+    def open(cls, listen: str, setting: str, *, waits: bool = False) -> Self:
         """Serve `/metrics` from a thread of its own.
 
         Args:
             listen: "host:port", port 0 picks a free one; empty counts and serves nothing.
             setting: Name of the variable that says so.
+            waits: Take an address that another process has when that leaves it.
 
         Raises:
             SystemExit: The address is taken; the text names it.
@@ -85,7 +86,7 @@ class Metrics:
             found.rpc = prometheus.CountedRpcs(found.registry)
             found.bus = prometheus.CountedMessages(found.registry)
             found.loop = prometheus.CountedLoop(found.registry)
-            found._door = door.Door(listen, setting, found.registry)
+            found._door = door.Door(listen, setting, found.registry, waits=waits)
             found.address = found._door.address
         return found
 

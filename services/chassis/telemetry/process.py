@@ -9,13 +9,14 @@ from services.chassis.telemetry.settings import OtlpSettings
 
 
 @contextlib.asynccontextmanager
-async def told(service: str, metrics_listen: str, setting: str) -> AsyncIterator[Metrics]:
+async def told(service: str, metrics_listen: str, setting: str, *, waits: bool = False) -> AsyncIterator[Metrics]:
     """Serve metrics and send spans to a collector, each where the settings say so; at the end, what is left is sent.
 
     Args:
         service: Name of the process, for example "embedder".
         metrics_listen: "host:port" of `/metrics`; empty for none.
         setting: Name of the variable that says so.
+        waits: Take an address that another process has when that leaves it.
 
     Yields:
         The metrics of the process.
@@ -24,7 +25,7 @@ async def told(service: str, metrics_listen: str, setting: str) -> AsyncIterator
         SystemExit: The address is taken, or a variable of OpenTelemetry's cannot be meant.
     """
     otlp = load(OtlpSettings)
-    metrics = Metrics.open(metrics_listen, setting)
+    metrics = Metrics.open(metrics_listen, setting, waits=waits)
     try:
         if not otlp.is_on:
             yield metrics

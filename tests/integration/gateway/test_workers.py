@@ -15,7 +15,7 @@ import psutil
 from websockets.exceptions import ConnectionClosed
 
 from services.chassis.bus import PEOPLE_EVENTS, Bus
-from tests.conftest import NatsServer
+from tests.conftest import NatsServer, free_port
 from tests.integration.gateway.live_steps import ANN, do, event, let_see
 from tests.integration.gateway.socket_client import SocketClient, initialised
 from tests.integration.gateway.test_process import Running, run_to_end, running
@@ -54,6 +54,15 @@ async def ask(gateway: Running, count: int) -> int:
             return bool(answer.json()["data"] == {"stats": {"trackCount": 0}})
 
     return sum(await asyncio.gather(*(one() for _ in range(count))))
+
+
+async def told_by(address: str) -> bool:
+    """Wait until the metrics of a worker that has just come are told."""
+    async with asyncio.timeout(60), httpx.AsyncClient() as http:
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                return "museed_" in (await http.get(f"http://{address}/metrics")).raise_for_status().text
+            await asyncio.sleep(0.05)
 
 
 async def until_heard(bus: Bus, readers: int) -> None:
@@ -110,7 +119,9 @@ async def followers(gateway: Running, count: int) -> AsyncIterator[list[Follower
 async def test_workers_share_a_port_are_replaced_and_no_follower_misses_anything(
     bus: Bus, nats_server: NatsServer, tmp_path: Path
 ) -> None:
-    async with running(nats_server, tmp_path, GATEWAY_WORKERS="2") as gateway:
+    # A worker's door of metrics is at its place's port: on an address of their own nobody else has the second.
+    metrics = f"127.0.0.3:{free_port()}"
+    async with running(nats_server, tmp_path, GATEWAY_WORKERS="2", GATEWAY_METRICS_LISTEN=metrics) as gateway:
         let_see(gateway.behind.social)
         await until_workers(gateway, set())
         await until_heard(bus, 2)
@@ -150,6 +161,7 @@ async def test_workers_share_a_port_are_replaced_and_no_follower_misses_anything
             await until_seen()
             assert {code for one in everybody for code in one.closes} <= {1006, 1012}
             assert 1012 in {code for one in everybody for code in one.closes}
+        assert await told_by(metrics)
         gateway.process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(gateway.process.wait(), 60) == 0
     records = [json.loads(line) for line in gateway.lines]

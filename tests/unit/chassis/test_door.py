@@ -1,12 +1,14 @@
 """The door of the metrics: readers that say nothing, however many."""
 
+import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from services.chassis.telemetry import door
 from services.chassis.telemetry.door import EXCHANGE_S, MAX_CONNECTIONS, Door
@@ -99,6 +101,33 @@ def test_closing_cuts_who_still_says_nothing() -> None:
     httpx.get(f"http://{one.address}/metrics").raise_for_status()
     one.close()
     assert b"200 OK" not in end_of(silent)
+
+
+def test_a_successor_serves_as_soon_as_the_address_is_left() -> None:
+    one = Door("127.0.0.1:0", "TEST_METRICS_LISTEN", new_registry())
+    with pytest.raises(SystemExit, match="TEST_METRICS_LISTEN: cannot serve metrics"):
+        Door(one.address, "TEST_METRICS_LISTEN", CollectorRegistry())
+    registry = CollectorRegistry()
+    Gauge("successor", "Is served", registry=registry)
+    two = Door(one.address, "TEST_METRICS_LISTEN", registry, waits=True)
+    assert (two.address, is_read(one.address)) == (one.address, True)
+    one.close()
+    deadline = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(httpx.ConnectError):
+            assert "successor" in httpx.get(f"http://{two.address}/metrics", timeout=30).raise_for_status().text
+            break
+        assert time.monotonic() < deadline
+    two.close()
+
+
+def test_a_successor_that_never_served_is_closed() -> None:
+    one = Door("127.0.0.1:0", "TEST_METRICS_LISTEN", new_registry())
+    Door(one.address, "TEST_METRICS_LISTEN", CollectorRegistry(), waits=True).close()
+    assert is_read(one.address)
+    one.close()
+    with pytest.raises(httpx.ConnectError):
+        is_read(one.address)
 
 
 def test_connection_is_closed_where_no_other_gives_way(

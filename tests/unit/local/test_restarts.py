@@ -148,3 +148,37 @@ async def test_a_service_that_does_not_come_back_is_told(state: State) -> None:
     scene = Scene(state, spec("social", never), fault=StartError("its log says why"))
     answer = await scene.ask("social")
     assert (answer["code"], answer["message"]) == ("RESTART_FAILED", "its log says why")
+
+
+class Keeper:
+    """A process whose children are others at each look."""
+
+    def __init__(self, *looks: set[str]) -> None:
+        self._looks = list(looks)
+
+    def children(self) -> list[str]:
+        return sorted(self._looks.pop(0))
+
+    @property
+    def looks_left(self) -> int:
+        return len(self._looks)
+
+
+@pytest.mark.parametrize(
+    "looks", [[{"c", "d"}], [{"a", "b"}, {"a", "b", "c"}, {"b", "c"}, {"b", "c", "d"}, {"c", "d"}]]
+)
+async def test_workers_are_replaced_when_none_of_those_before_is_left(
+    looks: list[set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restarts, "_INTERVAL_S", 0.0)
+    keeper = Keeper(*looks)
+    await restarts._until_replaced(cast(Any, keeper), cast(Any, {"a", "b"}))
+    assert keeper.looks_left == 0
+
+
+async def test_a_worker_that_does_not_stay_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restarts, "_INTERVAL_S", 0.0)
+    keeper = Keeper({"a", "b"}, {"a", "b", "c"}, {"a", "b"}, {"a", "b"})
+    with pytest.raises(TimeoutError):
+        await restarts._until_replaced(cast(Any, keeper), cast(Any, {"a", "b"}))
+    assert keeper.looks_left == 1
