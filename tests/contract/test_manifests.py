@@ -1,12 +1,9 @@
 """Every overlay with every combination of components: rendered, validated, judged."""
 
 import itertools
-import shutil
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-import yaml
 
 from deploy.k8s.check import RULES, RULES_OF_A_MESH, faults_of
 from deploy.k8s.manifests import FOLDER, Document, of_kind, parse, pods_of, render
@@ -15,6 +12,7 @@ from deploy.k8s.rules.secrets import references
 from deploy.k8s.secrets import SECRETS
 from services.embedder.artifact import open_artifact
 from services.embedder.choice import MINI_FOLDER
+from tests.kustomizations import copied_manifests, overlay_with
 
 COMPONENTS = sorted(path.parent.name for path in (FOLDER / "components").glob("*/kustomization.yaml"))
 OVERLAYS = sorted(path.parent.name for path in (FOLDER / "overlays").glob("*/kustomization.yaml"))
@@ -26,27 +24,11 @@ def _name(overlay: str, subset: tuple[str, ...]) -> str:
     return "-".join((overlay, *subset))
 
 
-def _add_components(folder: Path, subset: tuple[str, ...]) -> None:
-    path = folder / "kustomization.yaml"
-    wanted = yaml.safe_load(path.read_text())
-    # As README.md says: before those of the overlay itself.
-    wanted["components"] = [f"../../components/{name}" for name in subset] + wanted.get("components", [])
-    if not wanted["components"]:
-        del wanted["components"]
-    path.write_text(yaml.safe_dump(wanted))
-
-
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Document]]:
     """Render all of them once, two at a time: each takes a quarter of a second of a core."""
-    tree = tmp_path_factory.mktemp("k8s") / "k8s"
-    shutil.copytree(FOLDER, tree, ignore=shutil.ignore_patterns("*.py", "__pycache__", "*.md", "schemas"))
-    folders = {}
-    for overlay, subset in CHOICES:
-        name = _name(overlay, subset)
-        folders[name] = tree / "overlays" / f"of-{name}"
-        shutil.copytree(tree / "overlays" / overlay, folders[name])
-        _add_components(folders[name], subset)
+    tree = copied_manifests(tmp_path_factory.mktemp("k8s") / "k8s")
+    folders = {_name(overlay, subset): overlay_with(tree, overlay, subset) for overlay, subset in CHOICES}
     with ThreadPoolExecutor(2) as threads:
         texts = dict(zip(folders, threads.map(render, folders.values()), strict=True))
     return {name: parse(text) for name, text in texts.items()}

@@ -1,16 +1,18 @@
 """Every process of overlays/local with the very environment and arguments of the manifests, asked by their probes.
 
-There is no cluster: names become ports of the loopback, volumes folders, and the blob store a folder, too.
+There is no cluster: names become ports of the loopback, volumes folders, and the blob store a folder, too. With
+components/tls a CA of the test's signs what the Certificates ask for; the PostgreSQL of a wheel speaks no TLS.
 """
 
 import functools
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,18 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from deploy.k8s import secrets
-from deploy.k8s.manifests import FOLDER, Document, Pods, parse, pods_of, render, value_of
+from deploy.k8s.manifests import Document, Pods, named, of_kind, parse, pods_of, render, value_of
 from tests.conftest import free_port
 from tests.e2e.conftest import render_library
 from tests.e2e.waiting import PATIENCE_S, eventually
+from tests.fakes.certificates import Authority
+from tests.kustomizations import copied_manifests, overlay_with
 
 _SERVICES = ("social", "embedder", "retriever", "gateway")
 _COMMANDS = {"ghcr.io/museed/museed": "deploy.local.cli", **{f"ghcr.io/museed/{n}": f"services.{n}" for n in _SERVICES}}
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 _ASK_S = 5.0
+_CERTIFICATES = "/etc/museed/tls"
 
 
 class Rehearsal:
@@ -36,11 +41,16 @@ class Rehearsal:
     Args:
         folder: For what they write.
         database_url: Of an empty database.
+        components: That are added to the overlay.
     """
 
-    def __init__(self, folder: Path, database_url: str) -> None:
+    def __init__(self, folder: Path, database_url: str, components: Sequence[str] = ()) -> None:
         self.folder = folder
-        self.documents: list[Document] = parse(render(FOLDER / "overlays" / "local"))
+        overlay = overlay_with(copied_manifests(folder / "k8s"), "local", components)
+        self.documents: list[Document] = parse(render(overlay))
+        self.has_tls = "tls" in components
+        self.authority = Authority()
+        self.issue_certificates()
         self.pods: dict[str, Pods] = {pods.name: pods for pods in pods_of(self.documents)}
         self.ports = {
             (pods.name, number): free_port() for pods in self.pods.values() for number in pods.ports().values()
@@ -50,12 +60,27 @@ class Rehearsal:
         self._secrets["museed-blobs"]["url"] = (folder / "blobs").as_uri()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
+    def issue_certificates(self) -> None:
+        """Do what cert-manager does: lay a new certificate where each Secret is mounted."""
+        for document in of_kind(self.documents, "Certificate"):
+            wanted = document["spec"]
+            if not wanted.get("isCA"):
+                folder = self.certificates(wanted["secretName"])
+                self.authority.issue(folder, *wanted["dnsNames"], usages=wanted["usages"])
+
+    def certificates(self, secret: str) -> Path:
+        """Return where the files of a Secret of cert-manager's are."""
+        return self.folder / "certificates" / secret
+
     def _here(self, owner: str, text: str) -> str:
         """Return what stands for an address or a path of the cluster on this machine."""
         for (name, number), port in self.ports.items():
             text = text.replace(f"{name}.museed:{number}", f"localhost:{port}")
             if name == owner:
                 text = text.replace(f"0.0.0.0:{number}", f"127.0.0.1:{port}")
+        if text.startswith(f"{_CERTIFICATES}/"):
+            [secret] = [volume["secret"] for volume in self.pods[owner].spec["volumes"] if volume["name"] == "tls"]
+            return f"{self.certificates(secret['secretName'])}{text.removeprefix(_CERTIFICATES)}"
         for path in ("/music", "/var/lib/museed", "/var/cache/museed", "/tmp"):
             if text == path or text.startswith(f"{path}/"):
                 place = self.folder / ("music" if path == "/music" else owner + path.replace("/", "-"))
@@ -72,7 +97,7 @@ class Rehearsal:
             source = variable.get("valueFrom", {}).get("secretKeyRef")
             if source and (source["name"] in self._secrets or not source.get("optional")):
                 value = self._secrets[source["name"]][source["key"]]
-            if value is not None:
+            if value is not None and not variable["name"].startswith("PGSSL"):
                 found[variable["name"]] = self._here(owner, value)
         return found
 
@@ -94,18 +119,33 @@ class Rehearsal:
         return process
 
     def start_nats(self) -> None:
-        """Start NATS with the overlay's configuration, whose folder is one of this machine."""
+        """Start NATS by its command and its configuration, whose folders are some of this machine."""
         [container] = self.pods["nats"].containers
-        config = self.folder / "nats.conf"
-        text = (FOLDER / "overlays" / "local" / "nats.conf").read_text()
-        config.write_text(text.replace('"/data"', f'"{self.folder / "nats"}"'))
-        options = ("--addr", "127.0.0.1", "--pid", str(self.folder / "nats.pid"))
-        ports = ("--port", str(self.ports["nats", 4222]), "--http_port", str(self.ports["nats", 8222]))
-        server = Path(sysconfig.get_path("scripts", vars={"base": sys.prefix})) / "nats-server"
-        environment = {**self.environment("nats", container), "POD_NAME": "nats-0"}
+        for volume in self.pods["nats"].spec["volumes"]:
+            if config := named(self.documents, "ConfigMap", volume.get("configMap", {}).get("name", "")):
+                for name, text in config["data"].items():
+                    text = text.replace('"/data"', f'"{self.folder / "nats"}"')
+                    text = text.replace(_CERTIFICATES, str(self.certificates("museed-tls-nats")))
+                    (self.folder / name).write_text(text)
+        scripts = sysconfig.get_path("scripts", vars={"base": sys.prefix})
+        command = [
+            f"{self.folder}/{Path(word).name}" if word.startswith("/") else word for word in container["command"]
+        ]
+        options = ["--addr", "127.0.0.1", "--pid", f"{self.folder}/nats.pid"]
+        ports = ["--port", str(self.ports["nats", 4222]), "--http_port", str(self.ports["nats", 8222])]
+        environment = {
+            **self.environment("nats", container),
+            "PATH": f"{scripts}:{os.environ['PATH']}",
+            "POD_NAME": "nats-0",
+            "NATS_PLAIN_CONFIG": f"{self.folder}/nats.conf",
+            "NATS_CONFIG_FOLDER": str(self.folder),
+            "NATS_CERTIFICATE": str(self.certificates("museed-tls-nats") / "tls.crt"),
+            "NATS_PID_FILE": f"{self.folder}/nats.pid",
+            "NATS_LOOK_INTERVAL_S": "0.2",
+        }
         with self.log("nats").open("wb") as log:
             self._running["nats"] = subprocess.Popen(
-                [str(server), "--config", str(config), *options, *ports], env=environment, stdout=log, stderr=log
+                [*command, *options, *ports], env=environment, stdout=log, stderr=log, start_new_session=True
             )
 
     def log(self, name: str) -> Path:
@@ -127,11 +167,14 @@ class Rehearsal:
         [container] = self.pods[name].containers
         assert self._running[name].poll() is None, self.log(name).read_text()[-3000:]
         asked = container[probe]
-        return self._grpc(name, asked["grpc"]) if "grpc" in asked else self._http(name, asked["httpGet"])
+        if "grpc" in asked:
+            return self.is_healthy(name, asked["grpc"]["port"], asked["grpc"].get("service", ""))
+        return self._http(name, asked["httpGet"])
 
-    def _grpc(self, name: str, asked: dict[str, Any]) -> bool:
-        with grpc.insecure_channel(f"127.0.0.1:{self.ports[name, asked['port']]}") as channel:
-            request = health_pb2.HealthCheckRequest(service=asked.get("service", ""))
+    def is_healthy(self, name: str, number: int, service: str = "") -> bool:
+        """Ask for the health of a service at a port, without TLS; False where nobody says that it serves."""
+        with grpc.insecure_channel(f"127.0.0.1:{self.ports[name, number]}") as channel:
+            request = health_pb2.HealthCheckRequest(service=service)
             check = channel.unary_unary(
                 "/grpc.health.v1.Health/Check",
                 request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -155,14 +198,16 @@ class Rehearsal:
 
     def close(self) -> None:
         """Kill what still runs."""
-        for process in self._running.values():
+        for name, process in self._running.items():
+            if name == "nats":  # it has a child that looks at its certificate
+                os.killpg(process.pid, signal.SIGKILL)
             process.kill()
             process.wait()
 
 
-@pytest.fixture
-def rehearsal(tmp_path: Path, database_url: str) -> Iterator[Rehearsal]:
-    made = Rehearsal(tmp_path, database_url)
+@pytest.fixture(params=[(), ("tls",)], ids=["plain", "tls"])
+def rehearsal(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) -> Iterator[Rehearsal]:
+    made = Rehearsal(tmp_path, database_url, request.param)
     try:
         yield made
     finally:
@@ -190,3 +235,5 @@ def test_from_secrets_to_the_first_playlist(rehearsal: Rehearsal) -> None:
     playlist = {"name": "playlist", "args": ["playlist", "--seed", "/music/artist-0/0.flac", "--length", "3"]}
     made = rehearsal.run("ingest", {**containers["ingest"], **playlist})
     assert [title for title in ("Piece 0-1", "Piece 1-0", "Piece 1-1") if title not in made] == []
+    are_open = {name: rehearsal.is_healthy(name, rehearsal.pods[name].ports()["grpc"]) for name in _SERVICES[:3]}
+    assert are_open == dict.fromkeys(_SERVICES[:3], not rehearsal.has_tls)

@@ -2,6 +2,7 @@
 
 import datetime
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from services.chassis.tls import Identity
 
+USAGES = {"server auth": ExtendedKeyUsageOID.SERVER_AUTH, "client auth": ExtendedKeyUsageOID.CLIENT_AUTH}
 _DAY = datetime.timedelta(days=1)
 
 
@@ -69,6 +71,7 @@ class Authority:
         begins_in: datetime.timedelta,
         ends_in: datetime.timedelta,
         names: tuple[str, ...] = (),
+        usages: Sequence[x509.ObjectIdentifier] = (),
         *,
         is_ca: bool = False,
     ) -> bytes:
@@ -79,20 +82,32 @@ class Authority:
         made = made.add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         if names:
             made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False)
+        if usages:
+            made = made.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         return made.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
-    def issue(self, folder: Path, *names: str, is_expired: bool = False, ca: bytes | None = None) -> Files:
+    def issue(
+        self,
+        folder: Path,
+        *names: str,
+        usages: Sequence[str] = (),
+        is_expired: bool = False,
+        ca: bytes | None = None,
+    ) -> Files:
         """Lay a certificate into a folder, in the place of the one that lies there.
 
         Args:
             folder: Made if it is not there.
             names: DNS names.
+            usages: As cert-manager calls them, of `USAGES`; without any it may be used for everything.
             is_expired: Whether it ended an hour ago.
             ca: The CA's certificates that lie beside it; None means its own.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         ends_in = -_DAY / 24 if is_expired else _DAY
-        chain = self._signed(_named(names[0]), key.public_key(), -_DAY, ends_in, names)
+        chain = self._signed(
+            _named(names[0]), key.public_key(), -_DAY, ends_in, names, [USAGES[usage] for usage in usages]
+        )
         files = Files(folder)
         folder.mkdir(parents=True, exist_ok=True)
         _replace(files.certificate, chain)
