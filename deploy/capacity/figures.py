@@ -70,6 +70,7 @@ def _price(name: str, what: str, value: tuple[float, float, float]) -> Figure:
 
 _EMBEDDER, _RETRIEVER = "services/embedder/README.md", "services/retriever/README.md"
 _GATEWAY, _SOCIAL = "services/gateway/README.md", "services/social/README.md"
+_LOCAL = "deploy/local/README.md"
 _STREAMS = "services/chassis/README.md"
 _WEIGHED = "python -m benchmarks.storage"
 _POPULATION = "of 100,000 people, `python -m benchmarks.social`"
@@ -158,6 +159,8 @@ SERVING = (
               "moved between 160 and 300/s"),
     _measured("social_core_ms", "core-milliseconds of social and PostgreSQL for a read, at most", (9.9, 13.4, 24.3),
               _SOCIAL, "feed; of who follows 5,000; 5,000 who did little | 13.4"),
+    _measured("mesh_core_ms", "core-milliseconds of all processes for a request of the mix of `benchmarks.load`",
+              (28, 30, 32), _LOCAL, "28 ms of a core"),
     _measured("gateway_bytes", "memory of a gateway worker under load", 155e6, _GATEWAY, "| 148 MiB | 148 MiB |"),
     _assumed("social_calls_per_request", "reads of social for a request", (1, 2, 3), "a page of 25 tracks has 3 calls"),
 )  # fmt: skip

@@ -80,6 +80,13 @@ _EVERYBODY = (
         "{{ $labels.service }} was started again more than twice within a quarter of an hour.",
     ),
     Alert(
+        "CertificateEnds",
+        "min by (service, pod) (museed_tls_certificate_left_seconds) < 1209600",
+        "1h",
+        TICKET,
+        "The certificate of {{ $labels.pod }} ends in {{ $value | humanizeDuration }}, and has not been renewed.",
+    ),
+    Alert(
         "CallsFail",
         rate("museed_rpc_handled_total", "service", _FAILED, ALERT_WINDOW)
         + " / "

@@ -40,6 +40,7 @@ class Revocations:
         self.interval_s = interval_s
         self._ended: frozenset[str] = frozenset()
         self._is_read = False
+        self._is_away = False
         self._failed_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
 
@@ -73,10 +74,13 @@ class Revocations:
     async def _read(self) -> None:
         try:
             self._ended = frozenset(await self._fetch())
-            self._is_read = True
+            self._is_read, self._is_away = True, False
         except DomainError as error:
             self._failed_at = time.monotonic()
-            logger.warning("revocations_stale", extra={"reason": error.reason})
+            if not self._is_away:  # told once, however long it lasts
+                event = "revocations_stale" if self._is_read else "revocations_wait"
+                logger.log(logging.WARNING if self._is_read else logging.INFO, event, extra={"reason": error.reason})
+            self._is_away = True
         finally:
             self._reading = None
 

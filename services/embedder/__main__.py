@@ -220,7 +220,9 @@ async def main() -> None:
     bus_settings = settings.load(BusSettings)
     identity = open_identity(settings.load(TlsSettings))
     telemetry.configure_logging("embedder", chosen.log_level)
-    async with telemetry.told("embedder", chosen.metrics_listen, "EMBEDDER_METRICS_LISTEN") as process_metrics:
+    async with telemetry.told(
+        "embedder", chosen.metrics_listen, "EMBEDDER_METRICS_LISTEN", identity
+    ) as process_metrics:
         metrics = embedder_metrics(process_metrics.registry)
         # Both take a second or more, on different cores.
         encoder, decoders = await asyncio.gather(

@@ -134,7 +134,7 @@ async def main() -> None:
         listener = listen(settings) if place is None else place.listener()
         metrics_listen = settings.metrics_listen_of(0 if place is None else place.number)
         waits = place is not None and place.is_successor
-        async with told("gateway", metrics_listen, "GATEWAY_METRICS_LISTEN", waits=waits) as metrics:
+        async with told("gateway", metrics_listen, "GATEWAY_METRICS_LISTEN", identity, waits=waits) as metrics:
             tether = None if place is None else place.tether()
             await _serve(settings, bus_settings, identity, metrics, listener, tether)
     logger.info("stopped")

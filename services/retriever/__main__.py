@@ -166,7 +166,7 @@ async def main() -> None:
     bus_settings = settings.load(BusSettings)
     identity = open_identity(settings.load(TlsSettings))
     telemetry.configure_logging("retriever", chosen.log_level)
-    async with telemetry.told("retriever", chosen.metrics_listen, "RETRIEVER_METRICS_LISTEN") as metrics:
+    async with telemetry.told("retriever", chosen.metrics_listen, "RETRIEVER_METRICS_LISTEN", identity) as metrics:
         await _serve(Retriever(chosen, bus_settings, metrics, identity))
     logger.info("stopped")
 

@@ -111,7 +111,7 @@ async def main() -> None:
     identity = open_identity(load(TlsSettings))
     configure_logging("social", settings.log_level)
     async with (
-        told("social", settings.metrics_listen, "SOCIAL_METRICS_LISTEN") as metrics,
+        told("social", settings.metrics_listen, "SOCIAL_METRICS_LISTEN", identity) as metrics,
         running(settings, load(BusSettings), metrics, identity) as service,
     ):
         server.settle_heap()

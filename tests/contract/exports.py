@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
 from services.chassis.telemetry import prometheus as chassis
+from services.chassis.tls import Identity, Pem
 from services.embedder.prometheus import CountedEmbedder
 from services.gateway.admission import Admission, Bounds
 from services.gateway.metrics import CountedGateway, GatewayCollector
@@ -23,6 +25,24 @@ from services.social.store.database import Database
 
 SERVICES = ("gateway", "social", "embedder", "retriever")
 _ENDINGS = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",)}
+
+
+class Certificate:
+    """Who a process is, by a certificate that ends so many days from a time that stands still."""
+
+    NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __init__(self) -> None:
+        self._expires_at = self.NOW
+        self.renew(90)
+
+    def renew(self, days: float) -> None:
+        """Get another one."""
+        self._expires_at = self.NOW + timedelta(days=days)
+
+    def pem(self) -> Pem:
+        """Return what its files hold."""
+        return Pem(b"", b"", b"", ("social",), self._expires_at)
 
 
 @dataclass(frozen=True)
@@ -46,14 +66,17 @@ class Mesh:
     embedder: CountedEmbedder
     searches: CountedSearches
     collections: Collections
+    certificates: dict[str, Certificate]
 
 
 @contextlib.contextmanager
 def mesh(folder: Path) -> Iterator[Mesh]:
     """Make all of it, with nothing counted yet; the folder takes no files."""
-    services = {}
+    services, certificates = {}, {service: Certificate() for service in SERVICES}
     for service in SERVICES:
         registry = chassis.new_registry()
+        identity = cast(Identity, certificates[service])
+        registry.register(chassis.CertificateCollector(identity, lambda: Certificate.NOW))
         services[service] = Counting(
             registry, chassis.CountedRpcs(registry), chassis.CountedMessages(registry), chassis.CountedLoop(registry)
         )
@@ -71,7 +94,7 @@ def mesh(folder: Path) -> Iterator[Mesh]:
 
     collections = Collections("enc", lambda encoder_id, told: Collection(encoder_id, folder, 10, 10.0, told), ready)
     found["retriever"].register(IndexCollector(collections))
-    yield Mesh(services, gateway, admission, social, embedder, searches, collections)
+    yield Mesh(services, gateway, admission, social, embedder, searches, collections, certificates)
     collections.of("enc").live.close()
 
 

@@ -100,6 +100,7 @@ class WorkConsumer:
         self._max_attempts = max_attempts
         self._on_dead_letter = on_dead_letter
         self._stopping = asyncio.Event()
+        self._is_waiting = False
         self._config = ConsumerConfig(
             durable_name=durable,
             filter_subject=subject,
@@ -126,9 +127,12 @@ class WorkConsumer:
                 await self._bus.jetstream.add_consumer(self._stream, self._config)
                 subscription = await self._bus.jetstream.pull_subscribe_bind(self._durable, stream=self._stream)
             except (nats.errors.Error, TimeoutError) as error:
-                logger.info("consumer_waits", extra={"stream": self._stream, "error": repr(error)})
+                if not self._is_waiting:  # each of the tasks tries once a second, for as long as it takes
+                    logger.info("consumer_waits", extra={"stream": self._stream, "error": repr(error)})
+                self._is_waiting = True
                 await self._pause(_RECOVERY_DELAY_S)
                 continue
+            self._is_waiting = False
             try:
                 await self._drain(subscription)
             finally:

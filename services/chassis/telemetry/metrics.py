@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from services.chassis.telemetry.door import Door
+    from services.chassis.tls import Identity
 
 _LAG_INTERVAL_S = 0.25
 
@@ -89,6 +90,13 @@ class Metrics:
             found._door = door.Door(listen, setting, found.registry, waits=waits)
             found.address = found._door.address
         return found
+
+    def watch_certificate(self, identity: "Identity | None") -> None:
+        """Tell when this process's certificate ends, where it has one."""
+        if self.registry is not None and identity is not None:
+            from services.chassis.telemetry.prometheus import CertificateCollector
+
+            self.registry.register(CertificateCollector(identity))
 
     async def watch_loop(self) -> None:
         """Look at the event loop's lag for ever; waits only, while nothing is counted."""

@@ -6,16 +6,20 @@ from collections.abc import AsyncIterator
 from services.chassis.settings import load
 from services.chassis.telemetry.metrics import Metrics
 from services.chassis.telemetry.settings import OtlpSettings
+from services.chassis.tls import Identity
 
 
 @contextlib.asynccontextmanager
-async def told(service: str, metrics_listen: str, setting: str, *, waits: bool = False) -> AsyncIterator[Metrics]:
+async def told(
+    service: str, metrics_listen: str, setting: str, identity: Identity | None = None, *, waits: bool = False
+) -> AsyncIterator[Metrics]:
     """Serve metrics and send spans to a collector, each where the settings say so; at the end, what is left is sent.
 
     Args:
         service: Name of the process, for example "embedder".
         metrics_listen: "host:port" of `/metrics`; empty for none.
         setting: Name of the variable that says so.
+        identity: Whose certificate is told of.
         waits: Take an address that another process has when that leaves it.
 
     Yields:
@@ -26,6 +30,7 @@ async def told(service: str, metrics_listen: str, setting: str, *, waits: bool =
     """
     otlp = load(OtlpSettings)
     metrics = Metrics.open(metrics_listen, setting, waits=waits)
+    metrics.watch_certificate(identity)
     try:
         if not otlp.is_on:
             yield metrics

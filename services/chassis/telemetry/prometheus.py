@@ -1,6 +1,7 @@
 """The metrics of a process in Prometheus's own form."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 
 from prometheus_client import (
     CollectorRegistry,
@@ -11,11 +12,12 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from services.chassis import blobs
 from services.chassis.telemetry.metrics import BusMetrics, LoopMetrics, RpcMetrics
+from services.chassis.tls import Identity
 
 # From a call that reads one row to one that waits for a long upload.
 _RPC_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
@@ -44,6 +46,28 @@ class _BlobCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         text = "Files that the blob store did not take: it is full, or away."
         yield CounterMetricFamily("museed_blob_write_failures", text, blobs.write_failures())
+
+
+class CertificateCollector(Collector):
+    """For how long the certificate that this process shows is still valid; less than nothing when it has ended.
+
+    Args:
+        identity: Of this process.
+        now: The time, in UTC.
+    """
+
+    def __init__(self, identity: Identity, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._identity = identity
+        self._now = now
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is told before somebody asks."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Look at what the files hold now."""
+        left_s = (self._identity.pem().expires_at - self._now()).total_seconds()
+        yield GaugeMetricFamily("museed_tls_certificate_left_seconds", "Until this process's certificate ends.", left_s)
 
 
 class CountedRpcs(RpcMetrics):

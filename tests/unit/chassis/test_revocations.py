@@ -1,6 +1,7 @@
 """Which sessions ended: asked often enough, and before the first of them is believed."""
 
 import asyncio
+import logging
 
 import pytest
 
@@ -51,6 +52,28 @@ async def test_no_session_is_believed_while_the_list_was_never_read(monkeypatch:
     # Once it was read, the last list stays while social is away.
     social.is_away = True
     assert (await verifier.verify(signer.token(sid="session-1"))).session_id == "session-1"
+
+
+async def test_social_that_is_away_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    social = Social()
+    revocations = Revocations(social.fetch, interval_s=0.0)
+    told = []
+
+    async def until_asked(times: int) -> None:
+        wanted = social.asked + times
+        async with asyncio.timeout(60):
+            while social.asked < wanted:
+                await asyncio.sleep(0)
+
+    running = asyncio.create_task(revocations.run())
+    for is_away in (True, False, True, False):
+        social.is_away = is_away
+        await until_asked(4)
+        told.append([record.message for record in caplog.records])
+        caplog.clear()
+    running.cancel()
+    assert told == [["revocations_wait"], [], ["revocations_stale"], []]
 
 
 async def test_list_is_asked_for_twice_within_the_five_seconds_of_the_promise(monkeypatch: pytest.MonkeyPatch) -> None:

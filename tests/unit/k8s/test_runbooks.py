@@ -20,6 +20,8 @@ ON_ONE_MACHINE = sorted({one for one in _QUOTED if one.startswith("museed ")})
 _MADE_BY_OPERATOR = {"cnpg.io/cluster": "Cluster"}
 _KINDS = {
     "pods": "",
+    # Of components/tls.
+    "certificates": "",
     "cluster": "Cluster",
     "deployments": "Deployment",
     "statefulsets": "StatefulSet",
