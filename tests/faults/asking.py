@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ _GIVEN_UP = 0.05
 KINDS = frozenset(
     {"create", "add", "rename", "remove", "delete", "like", "follow", "comment", "play", "upload", "generate", "cancel"}
     | {"read_list", "read_lists", "read_likes", "read_follows", "read_job", "read_audio", "browse", "similar"}
-    | {"peek", "who_am_i"}
+    | {"peek", "who_am_i", "register", "retag", "read_track"}
 )
 # For that, people go on so long after the last fault.
 _ENCORE_S = 120.0
@@ -37,7 +37,7 @@ class World:
 
     Attributes:
         url: Where they find the gateway.
-        tracks: Ids of the library.
+        tracks: Ids of the library; those that come later, too.
         history: What they note in.
         neighbours: What the index says of each track while nothing is broken.
         lacking: Kinds of operations that nobody was answered yet.
@@ -45,7 +45,7 @@ class World:
     """
 
     url: str
-    tracks: Sequence[str]
+    tracks: list[str]
     history: History
     neighbours: dict[str, list[str]]
     people: list["Asker"] = field(default_factory=list)
@@ -71,13 +71,14 @@ class Asker:
         world: Where.
         name: Username.
         dice: Decide what is done.
+        password: Theirs, where it is not everybody's.
     """
 
-    def __init__(self, world: World, name: str, dice: random.Random) -> None:
+    def __init__(self, world: World, name: str, dice: random.Random, password: str = "") -> None:
         self._world = world
         self._dice = dice
-        self._calls = Calls(world.url, name)
-        self.ledger = Ledger(name, world.neighbours)
+        self._calls = Calls(world.url, name, password)
+        self.ledger = Ledger(name)
         self.digests: dict[str, str] = {}
 
     async def _ask(self, kind: str, arguments: dict[str, Any], ask: Ask, *, is_read: bool = False) -> bool:

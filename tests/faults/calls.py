@@ -38,11 +38,12 @@ class Calls:
     Args:
         url: Where people find the gateway.
         username: Whose.
+        password: Theirs; without one what everybody here takes.
     """
 
-    def __init__(self, url: str, username: str) -> None:
+    def __init__(self, url: str, username: str, password: str = "") -> None:
         self.username = username
-        self.password = f"password of {username}"
+        self.password = password or f"password of {username}"
         self._token = ""
         self._http = httpx.AsyncClient(base_url=url, timeout=PATIENCE_S)
 

@@ -8,6 +8,7 @@ from tests.faults.browsing import check_browsing
 from tests.faults.findings import Finding, Kind
 from tests.faults.history import Operation, Outcome
 from tests.faults.ledger import ENDS, Ledger, ledgers_of
+from tests.faults.library import FinalTrack, check_library
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Final:
     Attributes:
         audio: By upload, the digest of the bytes that its owner is sent.
         ownerless_jobs: States of jobs that are nobody's.
+        tracks: The library, by id.
+        neighbours: By track, what the index says of it.
         miscounted: Of counts that are kept beside rows, those that differ from their rows.
     """
 
@@ -49,6 +52,7 @@ class Final:
     uploads: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     jobs: dict[str, dict[str, FinalJob]] = field(default_factory=dict)
     dead_letters: int = 0
+    tracks: dict[str, FinalTrack] = field(default_factory=dict)
     neighbours: dict[str, list[str]] = field(default_factory=dict)
     audio: dict[str, str] = field(default_factory=dict)
     ownerless_jobs: dict[str, str] = field(default_factory=dict)
@@ -63,7 +67,7 @@ def check(operations: list[Operation], final: Final, neighbours: dict[str, list[
         final: What is there after everything has come to rest.
         neighbours: By track, what the index said before any fault.
     """
-    ledgers = ledgers_of(operations, neighbours)
+    ledgers = ledgers_of(operations)
     found = [finding for ledger in ledgers.values() for finding in ledger.findings]
     for ledger in ledgers.values():
         found += _check_person(ledger, final)
@@ -76,10 +80,7 @@ def check(operations: list[Operation], final: Final, neighbours: dict[str, list[
             found.append(Finding(Kind.ENDLESS, f"the job {job_id} of nobody is {state}"))
     if final.dead_letters:
         found.append(Finding(Kind.LOST, f"{final.dead_letters} dead letters, and nothing was poison"))
-    for track_id, expected in neighbours.items():
-        if (now := final.neighbours.get(track_id)) != expected:
-            found.append(Finding(Kind.STALE, f"in the end the neighbours of {track_id} are {now}, not {expected}"))
-    return found
+    return found + check_library(operations, final.tracks, neighbours, final.neighbours)
 
 
 def _check_person(ledger: Ledger, final: Final) -> list[Finding]:

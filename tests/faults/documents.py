@@ -35,4 +35,6 @@ OWN_LIKES = "{ likedPlaylists(first: 100) { pageInfo { hasNextPage } nodes { pla
 FOLLOWED = "query($id: ID!) { user(id: $id) { following(first: 100) { nodes { userId } } } }"
 JOB = "query($id: ID!) { job(id: $id) { state } }"
 UPLOAD = "query($id: ID!) { upload(id: $id) { streamUrl } }"
+TRACK = "query($id: ID!) { track(id: $id) { embeddingState title failureReason } }"
+REGISTER = mutation("registerTracks", "tracks { trackId outcome reason }")
 SIMILAR = "query($id: ID!) { similarTracks(trackId: $id, first: 5) { nodes { trackId } } }"

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -83,14 +83,8 @@ async def check_events(mesh: FaultyMesh, since: datetime) -> tuple[list[Finding]
     """Return what was promised and not told, told twice, or told and not promised; and how many were promised."""
     # What is promised meanwhile may be told already, and need not be.
     promised = [event for event in await _promised(mesh) if not event.waits]
-    settings = BusSettings(
-        url=f"nats://127.0.0.1:{mesh.ports.nats}", user="social", password=mesh.state.secret("nats_social")
-    )
-    bus = await Bus.connect(settings, "social")
-    try:
+    async with social_bus(mesh) as bus:
         streams = {name: await _read(bus, name) for name in (SOCIAL_EVENTS, PEOPLE_EVENTS)}
-    finally:
-        await bus.close()
     return judge_events(promised, streams, since, {event.event_id for event in await _promised(mesh)}), len(promised)
 
 
@@ -145,6 +139,19 @@ async def _promised(mesh: FaultyMesh) -> list[Promised]:
     finally:
         await connection.close()
     return [Promised(row["event_id"], row["key"], stream_of(row["subject"]), row["at"], row["waits"]) for row in rows]
+
+
+@contextlib.asynccontextmanager
+async def social_bus(mesh: FaultyMesh) -> AsyncIterator[Bus]:
+    """Connect to the mesh's NATS itself, over no link, as who may read all of it."""
+    settings = BusSettings(
+        url=f"nats://127.0.0.1:{mesh.ports.nats}", user="social", password=mesh.state.secret("nats_social")
+    )
+    bus = await Bus.connect(settings, "social")
+    try:
+        yield bus
+    finally:
+        await bus.close()
 
 
 async def _read(bus: Bus, name: str) -> Stream:

@@ -10,13 +10,18 @@ from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
+import nats.errors
+import numpy as np
 
 from clients.python.errors import ClientError
+from services.chassis.bus import EMBED_WORK
 from tests.faults.calls import Calls, is_over_soon
 from tests.faults.checker import Final, FinalJob, FinalList
 from tests.faults.documents import SIMILAR, UPLOAD
+from tests.faults.events import social_bus
 from tests.faults.findings import Finding, Kind
 from tests.faults.history import Operation, Outcome
+from tests.faults.library import FinalTrack
 from tests.faults.mesh import FaultyMesh
 
 T = TypeVar("T")
@@ -60,7 +65,14 @@ WHERE rows.comments <> coalesce(playlist_counts.comments, 0)
 _OPEN_JOBS = "SELECT count(*) FROM jobs WHERE finished_at IS NULL"
 _LEFT = """
 SELECT (SELECT count(*) FROM outbox) AS outbox, (SELECT count(*) FROM signals) AS signals,
-    (SELECT count(*) FROM track_embeddings WHERE state <> 'INDEXED') AS unindexed
+    (SELECT count(*) FROM track_embeddings WHERE state NOT IN ('INDEXED', 'FAILED')) AS unindexed,
+    (SELECT count(*) FROM embedding_work) AS embedding_work
+"""
+_TRACKS = """
+SELECT track.track_id::text, convert_from(relative_path, 'UTF8') AS path, title, coalesce(state, 'UNKNOWN') AS state,
+    coalesce(failure_reason, '') AS failure_reason, coalesce(vector, ''::bytea) AS vector
+FROM tracks AS track LEFT JOIN track_embeddings AS progress USING (track_id)
+    LEFT JOIN embeddings ON embeddings.encoder_id = progress.encoder_id AND embeddings.audio_hash = track.audio_hash
 """
 
 
@@ -69,25 +81,48 @@ async def come_to_rest(mesh: FaultyMesh) -> list[Finding]:
     deadline = time.monotonic() + REST_S
     left = "not every process works"
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError, asyncpg.PostgresError, TimeoutError, StopIteration):
+        with contextlib.suppress(OSError, asyncpg.PostgresError, nats.errors.Error, TimeoutError, StopIteration):
             if await mesh.is_whole():
                 async with _sql(mesh) as sql:
                     row = {"jobs": await sql.fetchval(_OPEN_JOBS), **dict(await sql.fetchrow(_LEFT) or {})}
-                left = ", ".join(f"{count} rows of {name}" for name, count in row.items() if count)
+                if not any(row.values()):
+                    row = await _queued(mesh)
+                left = ", ".join(f"{count} {name}" for name, count in row.items() if count)
                 if not left:
                     return []
         await asyncio.sleep(0.2)
     # Jobs are told of one by one.
-    return [] if left.endswith("rows of jobs") else [Finding(Kind.ENDLESS, f"at rest after {REST_S:.0f} s: {left}")]
+    return [] if left.endswith(" jobs") else [Finding(Kind.ENDLESS, f"at rest after {REST_S:.0f} s: {left}")]
 
 
-async def read_neighbours(calls: Calls, tracks: list[str]) -> dict[str, list[str]]:
+async def _queued(mesh: FaultyMesh) -> dict[str, int]:
+    """Return how much work NATS still holds: what nobody took, and what somebody took and did not end."""
+    async with social_bus(mesh) as bus:
+        found = await bus.jetstream.consumers_info(EMBED_WORK)
+        stream = await bus.jetstream.stream_info(EMBED_WORK)
+    return {
+        "messages in EMBED_WORK": stream.state.messages,
+        "messages pending": sum(one.num_pending or 0 for one in found),
+        "messages to be acknowledged": sum(one.num_ack_pending or 0 for one in found),
+    }
+
+
+async def read_neighbours(calls: Calls, tracks: Iterable[str]) -> dict[str, list[str]]:
     """Ask the index for what is like each track, until it says so."""
     found = {}
     for track_id in tracks:
-        nodes = (await until_answered(partial(calls.query, SIMILAR, id=track_id)))["similarTracks"]["nodes"]
-        found[track_id] = [node["trackId"] for node in nodes]
+        found[track_id] = await until_answered(partial(_nearest, calls, track_id))
     return found
+
+
+async def _nearest(calls: Calls, track_id: str) -> list[str]:
+    try:
+        nodes = (await calls.query(SIMILAR, id=track_id))["similarTracks"]["nodes"]
+    except ClientError as error:
+        if is_over_soon(error):
+            raise
+        return []  # as if nothing sounded like it, which is not so
+    return [node["trackId"] for node in nodes]
 
 
 async def until_answered(ask: Callable[[], Awaitable[T]]) -> T:
@@ -148,6 +183,11 @@ async def read_final(mesh: FaultyMesh) -> Final:
             found.jobs.setdefault(str(row["user_id"]), {})[str(row["job_id"])] = job
         rows = await sql.fetch("SELECT job_id::text, state FROM jobs WHERE user_id IS NULL")
         found.ownerless_jobs = {row["job_id"]: row["state"] for row in rows}
+        for row in await sql.fetch(_TRACKS):
+            vector = tuple(np.frombuffer(row["vector"], dtype="<f4").tolist())
+            found.tracks[row["track_id"]] = FinalTrack(
+                row["path"], row["title"], row["state"], vector, row["failure_reason"]
+            )
         found.miscounted = [row[0] for row in await sql.fetch(_MISCOUNTED)]
         found.dead_letters = await sql.fetchval("SELECT count(*) FROM dead_letters")
     return found

@@ -12,7 +12,9 @@ QUOTAS = frozenset(
 )
 ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
 # What these make has a title, text or id of its own, so that one which nobody answered can be told from others.
-MAY_BE_GIVEN_UP = frozenset({"create", "like", "follow", "comment", "play", "upload", "generate"})
+MAY_BE_GIVEN_UP = frozenset(
+    {"create", "like", "follow", "comment", "play", "upload", "generate"} | {"register", "retag"}
+)
 
 
 @dataclass(slots=True)
@@ -36,11 +38,9 @@ class Ledger:
 
     Attributes:
         maybe: By kind of operation, what was given up: a title, a text, a name or an id.
-        neighbours: What the index said of a track before any fault.
     """
 
     actor: str
-    neighbours: dict[str, list[str]] = field(default_factory=dict)
     user_id: str = ""
     lists: dict[str, List] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
@@ -227,15 +227,15 @@ class Ledger:
             self._found(Kind.LOST, f"the audio of {arguments['upload_id']} is other bytes: {result}")
 
     def _similar(self, _: Operation, arguments: dict[str, Any], result: dict[str, Any]) -> None:
-        expected = self.neighbours.get(arguments["track_id"])
-        if expected is not None and result["track_ids"] != expected:
-            self._found(Kind.STALE, f"neighbours of {arguments['track_id']} were {result['track_ids']}, are {expected}")
+        """Judged by vectors, as all that concerns the library: see `library.py`."""
+
+    _register = _retag = _read_track = _similar
 
 
-def ledgers_of(operations: list[Operation], neighbours: dict[str, list[str]]) -> dict[str, Ledger]:
+def ledgers_of(operations: list[Operation]) -> dict[str, Ledger]:
     """Return what everybody of a history was told, by name."""
     found: dict[str, Ledger] = {}
     for operation in operations:
-        ledger = found.setdefault(operation.actor, Ledger(operation.actor, neighbours))
+        ledger = found.setdefault(operation.actor, Ledger(operation.actor))
         ledger.apply(operation)
     return found

@@ -98,7 +98,8 @@ class Reader(Asker):
         await self._ask("peek", {"of": other.actor, "what": what, "id": thing_id}, ask, is_read=True)
 
     async def _similar(self) -> None:
-        track_id = self._dice.choice(self._world.tracks)
+        # Of one that came later the index need not know yet.
+        track_id = self._dice.choice(list(self._world.neighbours))
 
         async def ask() -> dict[str, Any]:
             found = (await self._calls.query(ask_for.SIMILAR, id=track_id))["similarTracks"]["nodes"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from deploy.local import account
 from deploy.local.client import GatewayClient
 from deploy.local.ingest import ingest_folder
+from deploy.local.ingest_calls import register_root
 from tests.faults.asking import PATIENCE_S, World
 from tests.faults.calls import Calls
 from tests.faults.checker import check
@@ -20,6 +21,7 @@ from tests.faults.final import come_to_rest, read_audio, read_final, read_neighb
 from tests.faults.findings import Finding, Kind
 from tests.faults.history import History, Outcome
 from tests.faults.inflict import Inflictor
+from tests.faults.librarian import Librarian, Shelf
 from tests.faults.mesh import FaultyMesh, clock_library, faulty_mesh
 from tests.faults.people import Person
 from tests.faults.plan import Fault, plan
@@ -77,19 +79,23 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
     began = time.monotonic()
     report = Report(seed)
     async with faulty_mesh(folder / "state", announce, random.Random(seed)) as mesh:
-        tracks = await _ingest(mesh, library)
+        tracks, root_id = await _ingest(mesh, library, shelf := folder / "shelf")
         guest = Calls(mesh.ports.url, "guest")
         neighbours = await read_neighbours(guest, tracks)
         history = History(folder / "history.jsonl")
         report.findings += judge_settings(await read_settings(mesh))
         since = await record_events(mesh)
-        world = World(mesh.people_url, tracks, history, neighbours)
+        world = World(mesh.people_url, [*tracks], history, neighbours)
+        operator = mesh.state.secret("operator")
+        dice = random.Random(f"{seed} librarian")
+        librarian = Librarian(world, account.OPERATOR, operator, Shelf(root_id, shelf), dice)
+        await librarian.enter()
         inflictor = Inflictor(mesh, seed)
         people = [
             Person(world, f"person-{seed}-{number}", random.Random(f"{seed} {number}")) for number in range(PEOPLE)
         ]
         async with asyncio.TaskGroup() as tasks:
-            living = [tasks.create_task(person.live()) for person in people]
+            living = [tasks.create_task(life) for life in (librarian.live(), *(person.live() for person in people))]
             while len(world.people) < PEOPLE and not any(task.done() for task in living):
                 await asyncio.sleep(0.05)
             await inflictor.run(faults, lambda fault: announce(str(fault)))
@@ -100,7 +106,7 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
         report.findings += await come_to_rest(mesh)
         final = await read_final(mesh)
         final.audio = await read_audio(mesh.ports.url, history.operations)
-        final.neighbours = await read_neighbours(guest, tracks)
+        final.neighbours = await read_neighbours(guest, final.tracks)
         await guest.close()
         found, report.events = await check_events(mesh, since)
         report.findings += found
@@ -139,12 +145,16 @@ def summary(report: Report) -> str:
     return "\n".join([*lines, *(f"  {finding}" for finding in report.findings)])
 
 
-async def _ingest(mesh: FaultyMesh, library: Path) -> list[str]:
-    def ingest() -> list[str]:
+async def _ingest(mesh: FaultyMesh, library: Path, shelf: Path) -> tuple[list[str], str]:
+    """Bring the music in and return its tracks' ids, with the root of an empty folder for what comes later."""
+
+    def ingest() -> tuple[list[str], str]:
+        shelf.mkdir()
         with GatewayClient(mesh.ports.url, account.operator(mesh.state)) as client:
             ingest_folder(client, library, _Silent())
             found = client.query("{ searchTracks(first: 50) { nodes { trackId } } }")
-        return [node["trackId"] for node in found["searchTracks"]["nodes"]]
+            root_id = register_root(client, str(shelf))
+        return [node["trackId"] for node in found["searchTracks"]["nodes"]], root_id
 
     return await asyncio.to_thread(ingest)
 

@@ -9,8 +9,9 @@ import pytest
 from tests.faults.checker import Final, FinalJob, FinalList, check
 from tests.faults.findings import Kind
 from tests.faults.history import History, Operation, Outcome, read_history
+from tests.faults.library import FinalTrack
 
-NEIGHBOURS = {"t1": ["t2", "t3"]}
+NEIGHBOURS = {"t1": ["t2", "t3"], "t2": ["t1", "t3"], "t3": ["t2", "t1"]}
 
 
 class Story:
@@ -68,6 +69,11 @@ def final() -> Final:
         plays={"u1": ["h1"]},
         uploads={"u1": [("a1", "a.flac")]},
         jobs={"u1": {"j1": FinalJob("SUCCEEDED", '{"title": "Made"}', "p2")}},
+        tracks={
+            "t1": FinalTrack("1.flac", "One", "INDEXED", (1.0, 0.0)),
+            "t2": FinalTrack("2.flac", "Two", "INDEXED", (0.9, 0.3)),
+            "t3": FinalTrack("3.flac", "Three", "INDEXED", (0.0, 1.0)),
+        },
         neighbours=NEIGHBOURS,
         audio={"a1": "d1"},
         ownerless_jobs={"j9": "SUCCEEDED"},
@@ -120,7 +126,7 @@ BROKEN: dict[str, tuple[Change, Kind]] = {
     "count": (lambda there: there.miscounted.append("ann has 2 plays, counted is 3"), Kind.STALE),
     "list of a job": (lambda there: there.lists["u1"].pop("p2"), Kind.LOST),
     "dead letter": (lambda there: setattr(there, "dead_letters", 1), Kind.LOST),
-    "index": (lambda there: setattr(there, "neighbours", {"t1": ["t3", "t2"]}), Kind.STALE),
+    "index": (lambda there: setattr(there, "neighbours", NEIGHBOURS | {"t1": ["t3", "t2"]}), Kind.STALE),
 }
 
 
