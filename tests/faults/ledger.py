@@ -12,9 +12,7 @@ QUOTAS = frozenset(
 )
 ENDS = ("SUCCEEDED", "FAILED", "CANCELLED")
 # What these make has a title, text or id of its own, so that one which nobody answered can be told from others.
-MAY_BE_GIVEN_UP = frozenset(
-    {"create", "like", "follow", "comment", "play", "upload", "generate"} | {"register", "retag"}
-)
+MAY_BE_GIVEN_UP = frozenset({"create", "like", "follow", "comment", "play", "upload", "generate", "register"})
 
 
 @dataclass(slots=True)
