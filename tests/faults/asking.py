@@ -18,6 +18,10 @@ PATIENCE_S = 180.0
 # Of answers these were not heard: the same is asked once more.
 _UNHEARD = 0.08
 _GIVEN_UP = 0.05
+# Of reads these are asked again until they are answered, as changes are; the others once.
+_INSISTED_ON = 0.3
+# Who is in haste asks for something else after so long: a mesh of which one service is away is still asked for all.
+HASTE_S = 1.0
 
 # What somebody must have been answered in every run, however short: else nothing would be known of it.
 KINDS = frozenset(
@@ -40,7 +44,7 @@ class World:
         tracks: Ids of the library; those that come later, too.
         history: What they note in.
         neighbours: What the index says of each track while nothing is broken.
-        lacking: Kinds of operations that nobody was answered yet.
+        lacking: Kinds of operations that nobody was answered yet; after the last fault, of those since then.
         unanswered: Operations that nobody answered for longer than any fault lasts.
     """
 
@@ -60,7 +64,8 @@ class World:
         return self._over_s is not None and (not self.lacking or time.monotonic() > self._over_s)
 
     def end(self) -> None:
-        """Have people stop as soon as everything has been asked."""
+        """Have people stop as soon as everything has been asked once more."""
+        self.lacking = set(KINDS)
         self._over_s = time.monotonic() + _ENCORE_S
 
 
@@ -72,36 +77,47 @@ class Asker:
         name: Username.
         dice: Decide what is done.
         password: Theirs, where it is not everybody's.
+        is_hasty: Whether they give up soon what may be given up.
     """
 
-    def __init__(self, world: World, name: str, dice: random.Random, password: str = "") -> None:
+    def __init__(
+        self, world: World, name: str, dice: random.Random, password: str = "", *, is_hasty: bool = False
+    ) -> None:
         self._world = world
         self._dice = dice
+        self._is_hasty = is_hasty
+        self._asked = 0
         self._calls = Calls(world.url, name, password)
         self.ledger = Ledger(name)
         self.digests: dict[str, str] = {}
 
     async def _ask(self, kind: str, arguments: dict[str, Any], ask: Ask, *, is_read: bool = False) -> bool:
         """Ask until there is an answer, note what it was, and return whether it was done."""
-        history, dice = self._world.history, self._dice
+        history, number = self._world.history, self._asked
+        self._asked += 1
+        # Not those that decide what comes next: how often something must be asked is chance.
+        luck = random.Random(f"{self.ledger.actor} {number}")
+        is_hasty = self._is_hasty and (is_read or kind in MAY_BE_GIVEN_UP)
+        asks_once = is_hasty or (is_read and luck.random() >= _INSISTED_ON)
         operation = history.begin(self.ledger.actor, kind, arguments)
         deadline = time.monotonic() + PATIENCE_S
         while operation.outcome == Outcome.OPEN:
             operation.tries += 1
             try:
-                result = await ask()
+                result = await (_within(HASTE_S, ask) if is_hasty else ask())
             except ClientError as error:
                 operation.heard.append(error.code)
                 is_late = time.monotonic() > deadline
                 if not is_over_soon(error):
                     history.end(operation, Outcome.REFUSED, {"code": error.code, "message": str(error)})
-                elif is_late or is_read or (kind in MAY_BE_GIVEN_UP and dice.random() < _GIVEN_UP):
-                    if is_late and not is_read:
-                        self._world.unanswered.append(operation)
+                elif asks_once or (kind in MAY_BE_GIVEN_UP and luck.random() < _GIVEN_UP):
                     history.end(operation, Outcome.GIVEN_UP)
-                await asyncio.sleep(0.05 + dice.random() * 0.3)
+                elif is_late:
+                    self._world.unanswered.append(operation)
+                    history.end(operation, Outcome.GIVEN_UP)
+                await asyncio.sleep(0.05 + luck.random() * 0.3)
             else:
-                if is_read or dice.random() >= _UNHEARD:
+                if is_read or luck.random() >= _UNHEARD:
                     history.end(operation, Outcome.DONE, result)
                     self._world.lacking.discard(kind)
         self.ledger.apply(operation)
@@ -112,6 +128,13 @@ class Asker:
 
     def _other(self) -> "Asker":
         return self._dice.choice([other for other in self._world.people if other is not self])
+
+
+async def _within(seconds: float, ask: Ask) -> dict[str, Any]:
+    try:
+        return await asyncio.wait_for(ask(), seconds)
+    except TimeoutError as error:
+        raise ClientError(f"no answer in {seconds:.0f} s", "NO_ANSWER", is_transient=True) from error
 
 
 def shown(found: dict[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,14 @@ _CHANGES = ("create", "add", "rename", "remove")
 def check_browsing(operations: list[Operation]) -> list[Finding]:
     """Return every page that was older than acknowledged when it was asked for, or was never so."""
     acknowledged = _acknowledged(operations)
-    found = []
+    pages: defaultdict[str, list[Operation]] = defaultdict(list)
     for operation in operations:
         if operation.kind == "browse" and operation.outcome == Outcome.DONE:
-            found += _judge(operation, acknowledged[operation.arguments["playlist_id"]])
+            pages[operation.arguments["playlist_id"]].append(operation)
+    found = []
+    for playlist_id, shown in pages.items():
+        for operation in shown:
+            found += _judge(operation, acknowledged[playlist_id]) or _judge_by_others(operation, shown)
     return found
 
 
@@ -49,4 +53,21 @@ def _judge(operation: Operation, states: Iterable[tuple[float, Shown]]) -> list[
         return [Finding(Kind.STALE, f"{text} was read as {now}, was {before[-1]} before")]
     if any(state != now for _, state in states if state[1] == now[1]):
         return [Finding(Kind.STALE, f"{text} was read as {now}, which its version never was")]
+    return []
+
+
+def _judge_by_others(operation: Operation, pages: Iterable[Operation]) -> list[Finding]:
+    """What anybody was shown before stays, acknowledged or not."""
+    seen = [
+        (page.result["version"], page.actor)
+        for page in pages
+        if page.result["found"] and page.ended_s < operation.began_s
+    ]
+    version, reader = max(seen, default=(0, ""))
+    text = f"{operation.actor}: {operation.arguments['playlist_id']} of {operation.arguments['of']}"
+    if not operation.result["found"]:
+        return [Finding(Kind.STALE, f"{text} was not found after {reader} read it")] if seen else []
+    if operation.result["version"] < version:
+        now = operation.result["version"]
+        return [Finding(Kind.STALE, f"{text} was read in version {now} after {reader} read version {version}")]
     return []

@@ -1,7 +1,7 @@
 """Compares what everybody was told with what is there in the end."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 
 from tests.faults.browsing import check_browsing
@@ -19,6 +19,7 @@ class FinalList:
     version: int
     track_ids: list[str]
     likes: int = 0
+    is_public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +93,21 @@ def _check_person(ledger: Ledger, final: Final) -> list[Finding]:
     found = _check_lists(ledger, final.lists.get(user_id, {}), final.jobs.get(user_id, {}))
     found += _check_jobs(ledger, final.jobs.get(user_id, {}), final.lists.get(user_id, {}))
     comments, uploads = final.comments.get(user_id, []), final.uploads.get(user_id, [])
-    for what, wanted, there, possible in (
-        ("like", ledger.likes, final.likes.get(user_id, []), maybe.get("like", set())),
-        ("follow", ledger.follows, final.follows.get(user_id, []), maybe.get("follow", set())),
-        ("play", ledger.plays, final.plays.get(user_id, []), maybe.get("play", set())),
-        ("comment", set(ledger.comments.values()), [text for _, text in comments], maybe.get("comment", set())),
-        ("upload", set(ledger.uploads.values()), [name for _, name in uploads], maybe.get("upload", set())),
+    for what, wanted, there in (
+        ("like", ledger.likes, final.likes.get(user_id, [])),
+        ("follow", ledger.follows, final.follows.get(user_id, [])),
+        ("play", ledger.plays, final.plays.get(user_id, [])),
+        ("comment", set(ledger.comments.values()), [text for _, text in comments]),
+        ("upload", set(ledger.uploads.values()), [name for _, name in uploads]),
     ):
-        found += _check_set(f"{ledger.actor}: {what}", wanted, there, possible)
+        found += _check_set(f"{ledger.actor}: {what}", wanted, there, maybe.get(what, {}).keys())
     for what, ids, rows in (("comment", ledger.comments, comments), ("upload", ledger.uploads, uploads)):
         for one in set(ids) - {row_id for row_id, _ in rows}:
             found.append(Finding(Kind.LOST, f"{ledger.actor}: the {what} {one}"))
     return found
 
 
-def _check_set(what: str, wanted: set[str], there: list[str], possible: set[str]) -> list[Finding]:
+def _check_set(what: str, wanted: set[str], there: list[str], possible: Set[str]) -> list[Finding]:
     found = [Finding(Kind.LOST, f"{what} {one}") for one in sorted(wanted - set(there))]
     for one, count in Counter(there).items():
         if count > 1:
@@ -122,23 +123,29 @@ def _check_lists(ledger: Ledger, there: dict[str, FinalList], jobs: dict[str, Fi
         now = there.get(playlist_id)
         if now is None:
             found.append(Finding(Kind.LOST, f"{ledger.actor}: the playlist {playlist_id} {one.title!r}"))
-        elif (now.title, now.version, now.track_ids) != (one.title, one.version, one.tracks):
+        elif (rows := _rows(now)) != (known := (one.title, one.is_public, one.version, one.tracks)):
             kind = Kind.DOUBLED if now.version > one.version else Kind.LOST
-            known = (one.title, one.version, one.tracks)
-            text = f"{ledger.actor}: {playlist_id} is {(now.title, now.version, now.track_ids)}, should be {known}"
-            found.append(Finding(kind, text))
+            found.append(Finding(kind, f"{ledger.actor}: {playlist_id} is {rows}, should be {known}"))
     made = {job.playlist_id for job in jobs.values()}
-    possible = ledger.maybe.get("create", set())
+    possible = ledger.maybe.get("create", {})
     for playlist_id, now in there.items():
         if playlist_id in ledger.gone:
             found.append(Finding(Kind.LOST, f"{ledger.actor}: the deletion of {playlist_id}"))
         elif playlist_id not in ledger.lists and playlist_id not in made and now.title not in possible:
             text = f"{ledger.actor}: {playlist_id} {now.title!r} is there, and nobody was told so"
             found.append(Finding(Kind.DOUBLED, text))
+        elif playlist_id not in ledger.lists and (asked := possible.get(now.title)) is not None:
+            whole = (now.title, asked["is_public"], 1, asked["track_ids"])
+            if _rows(now) != whole:
+                found.append(Finding(Kind.LOST, f"{ledger.actor}: {playlist_id} is {_rows(now)}, half of {whole}"))
     for title, count in Counter(now.title for now in there.values()).items():
         if count > 1:
             found.append(Finding(Kind.DOUBLED, f"{ledger.actor}: {title!r} is there {count} times"))
     return found
+
+
+def _rows(one: FinalList) -> tuple[str, bool, int, list[str]]:
+    return one.title, one.is_public, one.version, one.track_ids
 
 
 def _check_jobs(ledger: Ledger, there: dict[str, FinalJob], lists: dict[str, FinalList]) -> list[Finding]:

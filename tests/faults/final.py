@@ -29,7 +29,7 @@ T = TypeVar("T")
 # After the last fault: everything is back, and what was late is done.
 REST_S = 240.0
 _LISTS = """
-SELECT owner_id, playlist.playlist_id, title, version, coalesce(likes, 0) AS likes, ARRAY(
+SELECT owner_id, playlist.playlist_id, title, version, coalesce(likes, 0) AS likes, visibility, ARRAY(
     SELECT track_id::text FROM playlist_entries AS entry
     WHERE entry.playlist_id = playlist.playlist_id ORDER BY position) AS tracks
 FROM playlists AS playlist LEFT JOIN playlist_counts USING (playlist_id)
@@ -168,7 +168,9 @@ async def read_final(mesh: FaultyMesh) -> Final:
     async with _sql(mesh) as sql:
         found.users = {row["username"]: str(row["user_id"]) for row in await sql.fetch("SELECT * FROM users")}
         for row in await sql.fetch(_LISTS):
-            one = FinalList(row["title"], row["version"], list(row["tracks"]), row["likes"])
+            one = FinalList(
+                row["title"], row["version"], list(row["tracks"]), row["likes"], row["visibility"] == "PUBLIC"
+            )
             found.lists.setdefault(str(row["owner_id"]), {})[str(row["playlist_id"])] = one
         found.likes = await _column(sql, "SELECT user_id, playlist_id FROM likes")
         found.follows = await _column(sql, "SELECT follower_id, followee_id FROM follows")

@@ -1,5 +1,6 @@
 """One person's side: what must be there after all they were told is done, and whether each answer agrees with it."""
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +36,7 @@ class Ledger:
     """What one person was told.
 
     Attributes:
-        maybe: By kind of operation, what was given up: a title, a text, a name or an id.
+        maybe: By kind of operation, what was given up, with what was asked: by title, text, name or id.
     """
 
     actor: str
@@ -49,7 +50,7 @@ class Ledger:
     uploads: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, str] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
-    maybe: dict[str, set[str]] = field(default_factory=dict)
+    maybe: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     def apply(self, operation: Operation) -> None:
@@ -65,13 +66,13 @@ class Ledger:
 
     def may_touch(self, kind: str, target: str) -> bool:
         """Whether it is known what asking for this would change."""
-        return target not in self.maybe.get(kind, set())
+        return target not in self.maybe.get(kind, {})
 
     def _give_up(self, operation: Operation) -> None:
         arguments = operation.arguments
         name = next((arguments[key] for key in ("title", "text", "name", "play_id") if key in arguments), None)
         target = name or next(iter(arguments.values()), "")
-        self.maybe.setdefault(operation.kind, set()).add(str(target))
+        self.maybe.setdefault(operation.kind, {})[str(target)] = arguments
 
     def _found(self, kind: Kind, text: str) -> None:
         self.findings.append(Finding(kind, f"{self.actor}: {text}"))
@@ -201,12 +202,12 @@ class Ledger:
     def _read_likes(self, _: Operation, arguments: dict[str, Any], result: dict[str, Any]) -> None:
         found = set(result["playlist_ids"])
         if result["is_whole"]:
-            self._compare("likes", self.likes, found, self.maybe.get("like", set()))
+            self._compare("likes", self.likes, found, self.maybe.get("like", {}).keys())
 
     def _read_follows(self, _: Operation, arguments: dict[str, Any], result: dict[str, Any]) -> None:
-        self._compare("follows", self.follows, set(result["user_ids"]), self.maybe.get("follow", set()))
+        self._compare("follows", self.follows, set(result["user_ids"]), self.maybe.get("follow", {}).keys())
 
-    def _compare(self, what: str, wanted: set[str], found: set[str], possible: set[str]) -> None:
+    def _compare(self, what: str, wanted: set[str], found: set[str], possible: Set[str]) -> None:
         if missing := wanted - found:
             self._found(Kind.STALE, f"{what} does not show {sorted(missing)}")
         if other := found - wanted - possible:

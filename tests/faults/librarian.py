@@ -16,12 +16,12 @@ from tests.faults import documents as ask_for
 from tests.faults.asking import Asker, World
 
 # So many that an index of them all is looked through in a moment.
-_MOST_FILES = 60
+_MOST_FILES = 80
 _SECONDS = 31.0
 # Of files, those that sound like one of before; and of turns, those that give a file other tags.
 _TWINS = 0.2
 _RETAGS = 0.2
-_LONGEST_PAUSE_S = 4.0
+_LONGEST_PAUSE_S = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Shelf:
 
 
 class Librarian(Asker):
-    """Registers one or two new files every few seconds, and looks how far they are.
+    """Registers one or two new files every second or two, and looks how far they are.
 
     Args:
         world: Where; what is registered may be asked for by everybody at once, before anything has heard it.
@@ -57,7 +57,7 @@ class Librarian(Asker):
         try:
             while not self._world.is_over:
                 await self._act()
-                await asyncio.sleep(self._dice.uniform(0.2, _LONGEST_PAUSE_S))
+                await asyncio.sleep(self._dice.uniform(0.1, _LONGEST_PAUSE_S))
         finally:
             await self._calls.close()
 

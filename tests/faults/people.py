@@ -14,13 +14,17 @@ from uuid_utils.compat import uuid7
 
 from clients.python.errors import ClientError
 from tests.faults import documents as ask_for
-from tests.faults.asking import shown
+from tests.faults.asking import KINDS, shown
 from tests.faults.calls import NOT_THERE
+from tests.faults.ledger import MAY_BE_GIVEN_UP
 from tests.faults.reading import Reader
+from tests.faults.table import is_read
 
 _RATE_HZ = 22_050
 # How often something that nobody has been answered yet is asked for, while there is any.
 _NEWS = 0.5
+# What leaves nothing behind that is not known for sure, or may be told from all else.
+_IN_HASTE = {kind for kind in KINDS if kind in MAY_BE_GIVEN_UP or is_read(kind)}
 
 
 class Person(Reader):
@@ -38,7 +42,15 @@ class Person(Reader):
             await self._calls.close()
 
     async def _act(self) -> None:
-        own, dice = self.ledger, self._dice
+        dice = self._dice
+        acts = [(weight, act) for weight, act in self._acts() if not self._is_hasty or _kind(act) in _IN_HASTE]
+        lacking = [(weight, act) for weight, act in acts if _kind(act) in self._world.lacking]
+        weights, choices = zip(*(lacking if lacking and dice.random() < _NEWS else acts), strict=True)
+        await dice.choices(choices, weights)[0]()
+
+    def _acts(self) -> list[tuple[int, Callable[[], Awaitable[Any]]]]:
+        """What may be done now, each with how often it is."""
+        own = self.ledger
         acts: list[tuple[int, Callable[[], Awaitable[Any]]]] = [
             (3, self._create),
             (2, self._play),
@@ -58,9 +70,7 @@ class Person(Reader):
             acts += [(2, self._peek), (3, self._browse), (1, self._read_likes), (1, self._read_follows)]
         if any(not one.is_public for one in own.lists.values()):
             acts.append((1, self._delete))
-        lacking = [(weight, act) for weight, act in acts if _kind(act) in self._world.lacking]
-        weights, choices = zip(*(lacking if lacking and dice.random() < _NEWS else acts), strict=True)
-        await dice.choices(choices, weights)[0]()
+        return acts
 
     async def _sign_up(self) -> bool:
         account = {
@@ -152,6 +162,8 @@ class Person(Reader):
         public = [key for other in self._world.people for key, one in other.ledger.lists.items() if one.is_public]
         if public and self.ledger.may_touch("like", playlist_id := self._dice.choice(public)):
             is_liked = playlist_id in self.ledger.likes
+            if is_liked and self._is_hasty:
+                return
             document = ask_for.UNLIKE if is_liked else ask_for.LIKE
             arguments = {"playlist_id": playlist_id}
             await self._ask(
@@ -164,6 +176,8 @@ class Person(Reader):
         user_id = self._other().ledger.user_id
         if self.ledger.may_touch("follow", user_id):
             is_followed = user_id in self.ledger.follows
+            if is_followed and self._is_hasty:
+                return
             document = ask_for.UNFOLLOW if is_followed else ask_for.FOLLOW
             await self._ask(
                 "unfollow" if is_followed else "follow",

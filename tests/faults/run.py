@@ -28,6 +28,8 @@ from tests.faults.plan import Fault, plan
 from tests.faults.plan import Kind as FaultKind
 
 PEOPLE = 8
+# Of them these give up after a second, and go on with something else.
+IN_HASTE = 2
 Announce = Callable[[str], None]
 
 
@@ -92,7 +94,13 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
         await librarian.enter()
         inflictor = Inflictor(mesh, seed)
         people = [
-            Person(world, f"person-{seed}-{number}", random.Random(f"{seed} {number}")) for number in range(PEOPLE)
+            Person(
+                world,
+                f"person-{seed}-{number}",
+                random.Random(f"{seed} {number}"),
+                is_hasty=number >= PEOPLE - IN_HASTE,
+            )
+            for number in range(PEOPLE)
         ]
         async with asyncio.TaskGroup() as tasks:
             living = [tasks.create_task(life) for life in (librarian.live(), *(person.live() for person in people))]

@@ -35,6 +35,18 @@ def test_page_as_it_was_or_newer_is_right(began_s: float, page: dict[str, Any]) 
     assert check_browsing(story(began_s, **page)) == []
 
 
+def test_page_that_somebody_saw_stays_though_nobody_acknowledged_it() -> None:
+    told_first = story(5.5, **NEW)
+    again = told("bea's friend", "browse", 6.8, 7, {**told_first[2].result, **NEW}, of="bea", playlist_id="p1")
+    assert check_browsing([*told_first, again]) == []
+    for page in ({"title": "One", "version": 1}, {"found": False}):
+        old = told("bea's friend", "browse", 6.8, 7, {**told_first[2].result, **page}, of="bea", playlist_id="p1")
+        assert [finding.kind for finding in check_browsing([*told_first, old])] == [Kind.STALE]
+        # Asked for while the first was not answered yet.
+        old.began_s = 6.2
+        assert check_browsing([*told_first, old]) == []
+
+
 @pytest.mark.parametrize(
     ("began_s", "page", "kind"),
     [

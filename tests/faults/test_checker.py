@@ -62,7 +62,7 @@ def own(*rows: list[Any]) -> dict[str, Any]:
 def final() -> Final:
     return Final(
         users={"ann": "u1"},
-        lists={"u1": {"p1": FinalList("Two", 4, ["t3", "t2"]), "p2": FinalList("Made", 1, ["t1"])}},
+        lists={"u1": {"p1": FinalList("Two", 4, ["t3", "t2"], is_public=True), "p2": FinalList("Made", 1, ["t1"])}},
         likes={"u1": ["p9"]},
         follows={"u1": ["u2"]},
         comments={"u1": [("c1", "words")]},
@@ -92,8 +92,12 @@ Change = Callable[[Final], object]
 BROKEN: dict[str, tuple[Change, Kind]] = {
     "account": (lambda there: there.users.clear(), Kind.LOST),
     "playlist": (lambda there: there.lists["u1"].pop("p1"), Kind.LOST),
-    "change": (lambda there: there.lists["u1"].update(p1=FinalList("Two", 3, ["t3", "t2"])), Kind.LOST),
-    "change twice": (lambda there: there.lists["u1"].update(p1=FinalList("Two", 5, ["t3", "t3", "t2"])), Kind.DOUBLED),
+    "change": (lambda there: there.lists["u1"].update(p1=FinalList("Two", 3, ["t3", "t2"], is_public=True)), Kind.LOST),
+    "change twice": (
+        lambda there: there.lists["u1"].update(p1=FinalList("Two", 5, ["t3", "t3", "t2"], is_public=True)),
+        Kind.DOUBLED,
+    ),
+    "visibility": (lambda there: there.lists["u1"].update(p1=FinalList("Two", 4, ["t3", "t2"])), Kind.LOST),
     "playlist twice": (lambda there: there.lists["u1"].update(p3=FinalList("Three", 1, [])), Kind.DOUBLED),
     "made list twice": (lambda there: there.lists["u1"].update(p3=FinalList("Made", 1, ["t1"])), Kind.DOUBLED),
     "like": (lambda there: there.likes["u1"].clear(), Kind.LOST),
@@ -220,6 +224,19 @@ def test_what_was_given_up_may_be_there_once_or_not() -> None:
     there.lists["u1"]["p5"] = FinalList("Four", 1, [])
     there.jobs["u1"]["j6"] = FinalJob("CANCELLED", '{"title": "Five"}')
     assert kinds(told, there) == [Kind.DOUBLED, Kind.DOUBLED]
+
+
+def test_what_was_given_up_is_there_as_a_whole() -> None:
+    told = story().told("create", Outcome.GIVEN_UP, title="Four", is_public=True, track_ids=["t1"])
+    there = final()
+    for one, found in (
+        (FinalList("Four", 1, ["t1"], is_public=True), []),
+        (FinalList("Four", 1, [], is_public=True), [Kind.LOST]),
+        (FinalList("Four", 1, ["t1"]), [Kind.LOST]),
+        (FinalList("Four", 2, ["t1"], is_public=True), [Kind.LOST]),
+    ):
+        there.lists["u1"]["p4"] = one
+        assert kinds(told, there) == found
 
 
 def test_quota_is_no_finding_and_leaves_nothing() -> None:
