@@ -106,7 +106,7 @@ class Asker:
             try:
                 result = await (_within(HASTE_S, ask) if is_hasty else ask())
             except ClientError as error:
-                operation.heard.append(error.code)
+                operation.heard += [*self._calls.take_lost(), error.code]
                 is_late = time.monotonic() > deadline
                 if not is_over_soon(error):
                     history.end(operation, Outcome.REFUSED, {"code": error.code, "message": str(error)})
@@ -117,6 +117,7 @@ class Asker:
                     history.end(operation, Outcome.GIVEN_UP)
                 await asyncio.sleep(0.05 + luck.random() * 0.3)
             else:
+                operation.heard += self._calls.take_lost()
                 if is_read or luck.random() >= _UNHEARD:
                     history.end(operation, Outcome.DONE, result)
                     self._world.lacking.discard(kind)

@@ -22,6 +22,7 @@ BUSY = frozenset(
 )
 # A clock that jumped: the log-in does not hold any more, or not yet.
 LOG_IN_AGAIN = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID", "SESSION_REVOKED", "UNAUTHENTICATED", "LOGIN_REQUIRED"})
+WITH_THE_CLOCK = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID"})
 NOT_THERE = frozenset(
     {"NOT_FOUND", "PLAYLIST_NOT_FOUND", "UPLOAD_NOT_FOUND", "JOB_NOT_FOUND", "FORBIDDEN", "PERMISSION_DENIED"}
 )
@@ -39,12 +40,14 @@ class Calls:
         url: Where people find the gateway.
         username: Whose.
         password: Theirs; without one what everybody here takes.
+
     """
 
     def __init__(self, url: str, username: str, password: str = "") -> None:
         self.username = username
         self.password = password or f"password of {username}"
         self._token = ""
+        self._lost: list[str] = []
         self._http = httpx.AsyncClient(base_url=url, timeout=PATIENCE_S)
 
     async def close(self) -> None:
@@ -54,6 +57,11 @@ class Calls:
     def keep(self, token: str) -> None:
         """Call under this token from now on."""
         self._token = token
+
+    def take_lost(self) -> list[str]:
+        """Return why log-ins did not hold any more since this was asked last."""
+        lost, self._lost = self._lost, []
+        return lost
 
     async def query(self, document: str, **variables: Any) -> dict[str, Any]:
         """Run a document and return its data.
@@ -118,6 +126,7 @@ class Calls:
         except ClientError as error:
             if error.code not in LOG_IN_AGAIN or not self._token:
                 raise
+            self._lost.append(error.code)
             await self.enter()
         try:
             return await call()

@@ -1,10 +1,12 @@
 """Compares what everybody was told with what is there in the end."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 
 from tests.faults.browsing import check_browsing
+from tests.faults.calls import LOG_IN_AGAIN, WITH_THE_CLOCK
 from tests.faults.findings import Finding, Kind
 from tests.faults.history import Operation, Outcome
 from tests.faults.ledger import ENDS, Ledger, ledgers_of
@@ -60,19 +62,23 @@ class Final:
     miscounted: list[str] = field(default_factory=list)
 
 
-def check(operations: list[Operation], final: Final, neighbours: dict[str, list[str]]) -> list[Finding]:
+def check(
+    operations: list[Operation], final: Final, neighbours: dict[str, list[str]], *, do_clocks_jump: bool = False
+) -> list[Finding]:
     """Return every broken promise.
 
     Args:
         operations: All of a run, in the order in which they began.
         final: What is there after everything has come to rest.
         neighbours: By track, what the index said before any fault.
+        do_clocks_jump: Whether log-ins may have ended for that.
     """
     ledgers = ledgers_of(operations)
     found = [finding for ledger in ledgers.values() for finding in ledger.findings]
     for ledger in ledgers.values():
         found += _check_person(ledger, final)
     found += check_browsing(operations)
+    found += _check_heard(operations, do_clocks_jump=do_clocks_jump)
     found += _check_likes(ledgers.values(), final)
     found += _check_audio(operations, final)
     found += [Finding(Kind.STALE, text) for text in final.miscounted]
@@ -153,8 +159,9 @@ def _check_jobs(ledger: Ledger, there: dict[str, FinalJob], lists: dict[str, Fin
     for job_id, job in there.items():
         if job.state not in ENDS:
             found.append(Finding(Kind.ENDLESS, f"{ledger.actor}: the job {job_id} is {job.state}"))
-        if job.state == "FAILED" and not job.failure_reason:
-            found.append(Finding(Kind.ENDLESS, f"{ledger.actor}: the job {job_id} failed without a reason"))
+        if job.state == "FAILED":
+            reason = job.failure_reason or "for no reason"
+            found.append(Finding(Kind.LOST, f"{ledger.actor}: the job {job_id} failed: {reason}"))
         if job.state == "SUCCEEDED":
             found += _check_made(f"{ledger.actor}: the playlist {job.playlist_id} of job {job_id}", job, lists)
         elif job.playlist_id is not None:
@@ -181,7 +188,24 @@ def _check_made(what: str, job: FinalJob, lists: dict[str, FinalList]) -> list[F
         return [Finding(Kind.LOST, f"{what} is not there, or empty")]
     if len(set(made.track_ids)) < len(made.track_ids):
         return [Finding(Kind.DOUBLED, f"{what} holds a track twice: {made.track_ids}")]
+    asked = json.loads(job.request)
+    wanted = (asked["title"], False, 1, asked["recipe"]["length"])
+    if (found := (made.title, made.is_public, made.version, len(made.track_ids))) != wanted:
+        return [Finding(Kind.LOST, f"{what} is {found}, was asked for as {wanted}")]
     return []
+
+
+def _check_heard(operations: Iterable[Operation], *, do_clocks_jump: bool) -> list[Finding]:
+    """What nobody may be told on the way, though asking again helped."""
+    found = []
+    for one in operations:
+        for code in one.heard:
+            what = f"{one.actor}: {one.kind} {one.arguments} was answered {code}"
+            if code == "INTERNAL":
+                found.append(Finding(Kind.REFUSED, what))
+            elif code in LOG_IN_AGAIN and not (do_clocks_jump and code in WITH_THE_CLOCK):
+                found.append(Finding(Kind.LOST, f"{what}: nobody logged out"))
+    return found
 
 
 def _check_audio(operations: Iterable[Operation], final: Final) -> list[Finding]:

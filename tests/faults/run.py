@@ -40,6 +40,7 @@ class Report:
     seed: int
     faults: Counter[str] = field(default_factory=Counter)
     operations: Counter[str] = field(default_factory=Counter)
+    # By state, with the reason of what failed.
     jobs: Counter[str] = field(default_factory=Counter)
     heard: Counter[str] = field(default_factory=Counter)
     # Of what was answered, how often each was asked.
@@ -118,7 +119,8 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
         await guest.close()
         found, report.events = await check_events(mesh, since)
         report.findings += found
-    report.findings += check(history.operations, final, neighbours)
+    do_clocks_jump = any(fault.kind == FaultKind.CLOCK for fault in faults)
+    report.findings += check(history.operations, final, neighbours, do_clocks_jump=do_clocks_jump)
     for operation in world.unanswered:
         text = f"{operation.actor}: {operation.kind} was not answered in {PATIENCE_S:.0f} s: {operation.heard[-5:]}"
         report.findings.append(Finding(Kind.ENDLESS, text))
@@ -130,7 +132,9 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
     report.places = Counter(f"{fault.kind} {fault.target}" for fault in inflictor.done)
     report.operations["repeated"] = sum(operation.tries - 1 for operation in history.operations)
     report.heard = Counter(code for operation in history.operations for code in operation.heard)
-    report.jobs = Counter(job.failure_reason or job.state for jobs in final.jobs.values() for job in jobs.values())
+    report.jobs = Counter(
+        f"{job.state} {job.failure_reason}".strip() for jobs in final.jobs.values() for job in jobs.values()
+    )
     report.longest_s = max(one.ended_s - one.began_s for one in history.operations)
     report.took_s = time.monotonic() - began
     return report

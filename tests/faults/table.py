@@ -45,6 +45,10 @@ def render_summary(rows: Sequence[Mapping[str, Any]]) -> str:
         "| answered | times |",
         "|---|---|",
         *(f"| {kind.replace('_', ' ')} | {count:,} |" for kind, count in sorted(kinds.items())),
+        "",
+        "| jobs in the end | number |",
+        "|---|---|",
+        *(f"| {state} | {count:,} |" for state, count in sorted(jobs.items())),
     ]
     return "\n".join(lines)
 

@@ -39,12 +39,21 @@ def test_page_that_somebody_saw_stays_though_nobody_acknowledged_it() -> None:
     told_first = story(5.5, **NEW)
     again = told("bea's friend", "browse", 6.8, 7, {**told_first[2].result, **NEW}, of="bea", playlist_id="p1")
     assert check_browsing([*told_first, again]) == []
-    for page in ({"title": "One", "version": 1}, {"found": False}):
-        old = told("bea's friend", "browse", 6.8, 7, {**told_first[2].result, **page}, of="bea", playlist_id="p1")
-        assert [finding.kind for finding in check_browsing([*told_first, old])] == [Kind.STALE]
-        # Asked for while the first was not answered yet.
-        old.began_s = 6.2
-        assert check_browsing([*told_first, old]) == []
+    page = {"title": "One", "version": 1}
+    old = told("bea's friend", "browse", 6.8, 7, {**told_first[2].result, **page}, of="bea", playlist_id="p1")
+    assert [finding.kind for finding in check_browsing([*told_first, old])] == [Kind.STALE]
+    # Asked for while the first was not answered yet.
+    old.began_s = 6.2
+    assert check_browsing([*told_first, old]) == []
+
+
+def test_list_that_somebody_saw_is_found_though_nobody_acknowledged_it() -> None:
+    page = {"found": True, "playlist_id": "p1", "title": "One", "version": 1, "track_ids": ["t1"]}
+    seen = told("ann", "browse", 1, 2, page, of="bea", playlist_id="p1")
+    gone = told("cid", "browse", 3, 4, {"found": False}, of="bea", playlist_id="p1")
+    assert [finding.kind for finding in check_browsing([seen, gone])] == [Kind.STALE]
+    gone.began_s = 1.5
+    assert check_browsing([seen, gone]) == []
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def final() -> Final:
         comments={"u1": [("c1", "words")]},
         plays={"u1": ["h1"]},
         uploads={"u1": [("a1", "a.flac")]},
-        jobs={"u1": {"j1": FinalJob("SUCCEEDED", '{"title": "Made"}', "p2")}},
+        jobs={"u1": {"j1": FinalJob("SUCCEEDED", '{"title": "Made", "recipe": {"length": 1}}', "p2")}},
         tracks={
             "t1": FinalTrack("1.flac", "One", "INDEXED", (1.0, 0.0)),
             "t2": FinalTrack("2.flac", "Two", "INDEXED", (0.9, 0.3)),
@@ -114,13 +114,31 @@ BROKEN: dict[str, tuple[Change, Kind]] = {
     "upload's file": (lambda there: there.audio.clear(), Kind.LOST),
     "job": (lambda there: there.jobs["u1"].clear(), Kind.LOST),
     "job without an end": (lambda there: there.jobs["u1"].update(j1=FinalJob("QUEUED", "Made", "p2")), Kind.ENDLESS),
-    "failed without a reason": (lambda there: there.jobs["u1"].update(j1=FinalJob("FAILED", "", "p2")), Kind.ENDLESS),
+    "failed": (lambda there: there.jobs["u1"].update(j1=FinalJob("FAILED", "Made", None, "INTERNAL_ERROR")), Kind.LOST),
+    "given up": (
+        lambda there: there.jobs["u1"].update(j1=FinalJob("FAILED", "Made", None, "JOB_ABANDONED")),
+        Kind.LOST,
+    ),
     "job twice": (lambda there: there.jobs["u1"].update(j2=FinalJob("CANCELLED", "Made")), Kind.DOUBLED),
     "job of nobody without an end": (lambda there: there.ownerless_jobs.update(j9="SEARCHING"), Kind.ENDLESS),
     "job of nobody's wish": (lambda there: there.jobs["u1"].update(j2=FinalJob("CANCELLED", "x")), Kind.DOUBLED),
     "job called off with a list": (
         lambda there: there.jobs["u1"].update(j1=FinalJob("CANCELLED", "Made", "p2")),
         Kind.DOUBLED,
+    ),
+    "short list of a job": (
+        lambda there: there.jobs["u1"].update(
+            j1=FinalJob("SUCCEEDED", '{"title": "Made", "recipe": {"length": 2}}', "p2")
+        ),
+        Kind.LOST,
+    ),
+    "list of a job called otherwise": (
+        lambda there: there.lists["u1"].update(p2=FinalList("Mad", 1, ["t1"])),
+        Kind.LOST,
+    ),
+    "list of a job for everybody": (
+        lambda there: there.lists["u1"].update(p2=FinalList("Made", 1, ["t1"], is_public=True)),
+        Kind.LOST,
     ),
     "empty list of a job": (lambda there: there.lists["u1"].update(p2=FinalList("Made", 1, [])), Kind.LOST),
     "track twice in a list of a job": (
@@ -237,6 +255,23 @@ def test_what_was_given_up_is_there_as_a_whole() -> None:
     ):
         there.lists["u1"]["p4"] = one
         assert kinds(told, there) == found
+
+
+@pytest.mark.parametrize(
+    ("heard", "do_clocks_jump", "found"),
+    [
+        (["UNAVAILABLE", "NO_ANSWER"], False, []),
+        (["UNAVAILABLE", "INTERNAL"], False, [Kind.REFUSED]),
+        (["TOKEN_EXPIRED"], False, [Kind.LOST]),
+        (["TOKEN_EXPIRED", "TOKEN_INVALID"], True, []),
+        (["SESSION_REVOKED", "LOGIN_REQUIRED"], True, [Kind.LOST, Kind.LOST]),
+    ],
+)
+def test_what_nobody_may_be_told_on_the_way_is_found(heard: list[str], do_clocks_jump: bool, found: list[Kind]) -> None:
+    told = story()
+    told.operations[3].heard = heard
+    findings = check(told.operations, final(), NEIGHBOURS, do_clocks_jump=do_clocks_jump)
+    assert [finding.kind for finding in findings] == found
 
 
 def test_quota_is_no_finding_and_leaves_nothing() -> None:
