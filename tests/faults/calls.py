@@ -22,7 +22,6 @@ BUSY = frozenset(
 )
 # A clock that jumped: the log-in does not hold any more, or not yet.
 LOG_IN_AGAIN = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID", "SESSION_REVOKED", "UNAUTHENTICATED", "LOGIN_REQUIRED"})
-WITH_THE_CLOCK = frozenset({"TOKEN_EXPIRED", "TOKEN_INVALID"})
 NOT_THERE = frozenset(
     {"NOT_FOUND", "PLAYLIST_NOT_FOUND", "UPLOAD_NOT_FOUND", "JOB_NOT_FOUND", "FORBIDDEN", "PERMISSION_DENIED"}
 )

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 
 from tests.faults.browsing import check_browsing
-from tests.faults.calls import LOG_IN_AGAIN, WITH_THE_CLOCK
 from tests.faults.findings import Finding, Kind
+from tests.faults.heard import check_heard
 from tests.faults.history import Operation, Outcome
 from tests.faults.ledger import ENDS, Ledger, ledgers_of
 from tests.faults.library import FinalTrack, check_library
@@ -78,7 +78,7 @@ def check(
     for ledger in ledgers.values():
         found += _check_person(ledger, final)
     found += check_browsing(operations)
-    found += _check_heard(operations, do_clocks_jump=do_clocks_jump)
+    found += check_heard(operations, do_clocks_jump=do_clocks_jump)
     found += _check_likes(ledgers.values(), final)
     found += _check_audio(operations, final)
     found += [Finding(Kind.STALE, text) for text in final.miscounted]
@@ -193,19 +193,6 @@ def _check_made(what: str, job: FinalJob, lists: dict[str, FinalList]) -> list[F
     if (found := (made.title, made.is_public, made.version, len(made.track_ids))) != wanted:
         return [Finding(Kind.LOST, f"{what} is {found}, was asked for as {wanted}")]
     return []
-
-
-def _check_heard(operations: Iterable[Operation], *, do_clocks_jump: bool) -> list[Finding]:
-    """What nobody may be told on the way, though asking again helped."""
-    found = []
-    for one in operations:
-        for code in one.heard:
-            what = f"{one.actor}: {one.kind} {one.arguments} was answered {code}"
-            if code == "INTERNAL":
-                found.append(Finding(Kind.REFUSED, what))
-            elif code in LOG_IN_AGAIN and not (do_clocks_jump and code in WITH_THE_CLOCK):
-                found.append(Finding(Kind.LOST, f"{what}: nobody logged out"))
-    return found
 
 
 def _check_audio(operations: Iterable[Operation], final: Final) -> list[Finding]:

@@ -20,7 +20,7 @@ from tests.faults.mesh import FaultyMesh
 _RECORD = """
 CREATE TABLE promised_events (
     id bigint PRIMARY KEY, event_id text NOT NULL, key text NOT NULL, subject text NOT NULL,
-    at timestamptz NOT NULL DEFAULT clock_timestamp()
+    at timestamptz NOT NULL DEFAULT clock_timestamp(), left_at timestamptz
 );
 CREATE FUNCTION note_promised_event() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
@@ -30,24 +30,40 @@ BEGIN
 END $$;
 CREATE TRIGGER outbox_note AFTER INSERT ON outbox
     FOR EACH ROW WHEN (NEW.kind = 'event') EXECUTE FUNCTION note_promised_event();
+CREATE FUNCTION note_left_event() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    UPDATE public.promised_events SET left_at = clock_timestamp() WHERE id = OLD.id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER outbox_left AFTER DELETE ON outbox
+    FOR EACH ROW WHEN (OLD.kind = 'event') EXECUTE FUNCTION note_left_event();
 INSERT INTO promised_events (id, event_id, key, subject)
 SELECT id, event_id::text, key, subject FROM outbox WHERE kind = 'event';
 """
 _READ = """
-SELECT event_id, key, subject, at, EXISTS (SELECT FROM outbox WHERE outbox.event_id::text = promised.event_id) AS waits
+SELECT event_id, key, subject, at, left_at
 FROM promised_events AS promised ORDER BY id
 """
 
 
+# Between an event's confirmation and its leaving the outbox the store may be wiped; making a stream anew takes longer.
+_IN_FLIGHT = timedelta(seconds=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Promised:
-    """An event of a transaction that was committed; in the order in which they were written."""
+    """An event of a transaction that was committed; in the order in which they were written.
+
+    Attributes:
+        at: When it was written.
+        left_at: When it left the outbox, for good; None while it waits there.
+    """
 
     event_id: str
     key: str
     stream: str
     at: datetime
-    waits: bool = False
+    left_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +96,20 @@ async def record_events(mesh: FaultyMesh) -> datetime:
 
 
 async def check_events(mesh: FaultyMesh, since: datetime) -> tuple[list[Finding], int]:
-    """Return what was promised and not told, told twice, or told and not promised; and how many were promised."""
+    """Return what was promised and not told, told twice, or told and not promised; and how many had to be there."""
     # What is promised meanwhile may be told already, and need not be.
-    promised = [event for event in await _promised(mesh) if not event.waits]
+    promised = [event for event in await _promised(mesh) if event.left_at is not None]
     async with social_bus(mesh) as bus:
         streams = {name: await _read(bus, name) for name in (SOCIAL_EVENTS, PEOPLE_EVENTS)}
-    return judge_events(promised, streams, since, {event.event_id for event in await _promised(mesh)}), len(promised)
+    committed = {event.event_id for event in await _promised(mesh)}
+    due = sum(len(_due(name, stream, promised)) for name, stream in streams.items())
+    return judge_events(promised, streams, since, committed), due
 
 
 def judge_events(
     promised: list[Promised], streams: dict[str, Stream], since: datetime, committed: set[str]
 ) -> list[Finding]:
-    """Compare both; what is older than a stream can only be told of by the stream before it.
+    """Compare both; what had left the outbox before a stream was made can only be told of by the stream before it.
 
     Args:
         promised: What has left the outbox before the streams were read.
@@ -110,14 +128,23 @@ def judge_events(
                     found.append(Finding(Kind.DOUBLED, f"the event {message.event_id} is in {name} twice"))
             else:
                 first[message.event_id] = place
-        for event in mine:
-            if event.event_id not in first and event.at > stream.made_at:
+        for event in _due(name, stream, promised):
+            if event.event_id not in first:
                 found.append(Finding(Kind.LOST, f"the event {event.event_id} of {event.key} is not in {name}"))
         for event_id in first.keys() - committed:
             if stream.messages[first[event_id]].at > since:
                 found.append(Finding(Kind.DOUBLED, f"the event {event_id} of {name} is of no committed transaction"))
         found += _check_order(name, mine, first)
     return found
+
+
+def _due(name: str, stream: Stream, promised: Iterable[Promised]) -> list[Promised]:
+    """Return what a stream must hold: all that was still to be told when it was made, or came since."""
+    return [
+        event
+        for event in promised
+        if event.stream == name and event.left_at is not None and event.left_at > stream.made_at + _IN_FLIGHT
+    ]
 
 
 def _check_order(name: str, promised: Iterable[Promised], first: dict[str, int]) -> list[Finding]:
@@ -138,7 +165,7 @@ async def _promised(mesh: FaultyMesh) -> list[Promised]:
         rows = await connection.fetch(_READ)
     finally:
         await connection.close()
-    return [Promised(row["event_id"], row["key"], stream_of(row["subject"]), row["at"], row["waits"]) for row in rows]
+    return [Promised(row["event_id"], row["key"], stream_of(row["subject"]), row["at"], row["left_at"]) for row in rows]
 
 
 @contextlib.asynccontextmanager

@@ -257,23 +257,6 @@ def test_what_was_given_up_is_there_as_a_whole() -> None:
         assert kinds(told, there) == found
 
 
-@pytest.mark.parametrize(
-    ("heard", "do_clocks_jump", "found"),
-    [
-        (["UNAVAILABLE", "NO_ANSWER"], False, []),
-        (["UNAVAILABLE", "INTERNAL"], False, [Kind.REFUSED]),
-        (["TOKEN_EXPIRED"], False, [Kind.LOST]),
-        (["TOKEN_EXPIRED", "TOKEN_INVALID"], True, []),
-        (["SESSION_REVOKED", "LOGIN_REQUIRED"], True, [Kind.LOST, Kind.LOST]),
-    ],
-)
-def test_what_nobody_may_be_told_on_the_way_is_found(heard: list[str], do_clocks_jump: bool, found: list[Kind]) -> None:
-    told = story()
-    told.operations[3].heard = heard
-    findings = check(told.operations, final(), NEIGHBOURS, do_clocks_jump=do_clocks_jump)
-    assert [finding.kind for finding in findings] == found
-
-
 def test_quota_is_no_finding_and_leaves_nothing() -> None:
     refused = {"code": "COMMENT_QUOTA_REACHED"}
     told = story().told("comment", Outcome.REFUSED, playlist_id="p9", text="more", result=refused)
