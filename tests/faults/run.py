@@ -23,6 +23,7 @@ from tests.faults.history import History, Outcome
 from tests.faults.inflict import Inflictor
 from tests.faults.librarian import Librarian, Shelf
 from tests.faults.mesh import FaultyMesh, clock_library, faulty_mesh
+from tests.faults.pages import check_pages, read_pages
 from tests.faults.people import Person
 from tests.faults.plan import Fault, plan
 from tests.faults.plan import Kind as FaultKind
@@ -116,10 +117,12 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
         final = await read_final(mesh)
         final.audio = await read_audio(mesh.ports.url, history.operations)
         final.neighbours = await read_neighbours(guest, final.tracks)
+        pages = await read_pages(mesh.ports.url, history.operations, final)
         await guest.close()
         found, report.events = await check_events(mesh, since)
         report.findings += found
     do_clocks_jump = any(fault.kind == FaultKind.CLOCK for fault in faults)
+    report.findings += check_pages(pages, final)
     report.findings += check(history.operations, final, neighbours, do_clocks_jump=do_clocks_jump)
     for operation in world.unanswered:
         text = f"{operation.actor}: {operation.kind} was not answered in {PATIENCE_S:.0f} s: {operation.heard[-5:]}"

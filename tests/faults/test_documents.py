@@ -7,7 +7,9 @@ from graphql import GraphQLSchema, build_schema, parse, validate
 
 from tests.faults import documents
 
-DOCUMENTS = {name: text for name, text in vars(documents).items() if name.isupper() and name != "LIST"}
+DOCUMENTS = {
+    name: text for name, text in vars(documents).items() if name.isupper() and name not in ("LIST", "COMMENTS")
+}
 
 
 @pytest.fixture(scope="module")
