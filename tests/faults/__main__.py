@@ -13,10 +13,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from tests.e2e.conftest import render_library
 from tests.faults.findings import Finding, Kind
 from tests.faults.history import Outcome
-from tests.faults.run import Report, plan_of, run_seed, summary
+from tests.faults.run import Report, plan_of, render_music, run_seed, summary
 from tests.faults.table import render_plans, render_summary
 
 _DONE = Path(".museed/faults/done.jsonl")
@@ -45,7 +44,7 @@ def main() -> int:
         return _print_table(_rows(given.done))
     _end_in_order()
     given.done.parent.mkdir(parents=True, exist_ok=True)
-    library = render_library(Path(mkdtemp(prefix="museed-faults-music-")), artists=2, tracks=3)
+    library = render_music(Path(mkdtemp(prefix="museed-faults-music-")))
     try:
         for seed in _seeds(given):
             _run(seed, given, library)

@@ -30,7 +30,7 @@ KINDS = frozenset(
     | {"peek", "who_am_i", "register", "retag", "read_track"}
 )
 # For that, people go on so long after the last fault.
-_ENCORE_S = 120.0
+_ENCORE_S = 180.0
 
 Ask = Callable[[], Awaitable[dict[str, Any]]]
 

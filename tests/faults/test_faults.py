@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import render_library
-from tests.faults.run import plan_of, run_seed, summary
+from tests.faults.run import plan_of, render_music, run_seed, summary
 
 
 async def run(seed: int, count: int, pace: float, folder: Path, music: Path) -> None:
-    library = render_library(music, artists=2, tracks=2)
+    library = render_music(music)
     report = await run_seed(seed, plan_of(seed, count, pace), folder, library, print)
     print(summary(report))
     assert report.findings == [], summary(report)

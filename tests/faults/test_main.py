@@ -35,7 +35,7 @@ def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[tuple
         )
 
     monkeypatch.setattr(faults, "run_seed", run_seed)
-    monkeypatch.setattr(faults, "render_library", lambda folder, **_: folder)
+    monkeypatch.setattr(faults, "render_music", lambda folder: folder)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
