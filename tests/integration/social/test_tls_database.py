@@ -28,10 +28,29 @@ class Door:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(files.certificate, files.key)
         self._socket = socket
+        self._serving: set[asyncio.Task[None]] = set()
         self.taken = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until either side ends it."""
+        task = asyncio.ensure_future(self._pass_on(reader, writer))
+        self._serving.add(task)
+        try:
+            await task
+        finally:
+            self._serving.discard(task)
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async def close(self) -> None:
+        """End all connections, and wait for that: what is collected later is an error of some other test."""
+        while self._serving:
+            for task in self._serving:
+                task.cancel()
+            await asyncio.sleep(0.01)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
             if await reader.readexactly(len(_SSL_REQUEST)) == _SSL_REQUEST:
                 writer.write(b"S")
@@ -39,7 +58,6 @@ class Door:
                 self.taken += 1
                 behind_reader, behind_writer = await asyncio.open_unix_connection(self._socket)
                 await asyncio.gather(_passed(reader, behind_writer), _passed(behind_reader, writer))
-        writer.close()
 
 
 async def _passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,6 +83,7 @@ async def door(postgres: Postgres, certificates: Files) -> AsyncIterator[tuple[D
         yield made, f"postgresql://postgres:{postgres.password}@localhost:{port}/postgres"
     finally:
         server.close()
+        await made.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Every command of README.md, and of RUNBOOKS.md's restore: kubectl and `museed` know it, and what it names is there."""
+"""Every command of README.md, and of a restore: kubectl and `museed` know it, and what it names is there."""
 
 import importlib
 import itertools
@@ -145,7 +145,7 @@ def test_a_restore_stops_who_writes_and_empties_what_would_be_believed(local: li
     serving = {(one["kind"].lower(), one["metadata"]["name"]) for one in local if one["kind"] in _SERVING}
     assert stopped == serving - {("statefulset", "postgres"), ("statefulset", "blobs")}
     [emptied] = [command for command in _of("kubectl") if " delete pvc " in command]
-    claimed = {one["metadata"]["name"] for one in local if one["spec"].get("volumeClaimTemplates")}
+    claimed = {one["metadata"]["name"] for one in local if one.get("spec", {}).get("volumeClaimTemplates")}
     assert set(emptied.rpartition("(")[2].removesuffix(')"').split(",")) == claimed - {"postgres", "blobs"}
 
 
