@@ -13,6 +13,7 @@ Usage: python -m benchmarks.load [--replicas 2] [--seconds 10] [--people 300] [-
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -106,6 +107,7 @@ def steps(bench: Bench, times: Sequence[float]) -> Iterator[Step]:
 def restarted(bench: Bench, peak: float) -> tuple[Step, str]:
     """Ask at half of the peak while every process is replaced; returns what came of it, and what was said."""
     done = bench.mesh.folder.parent / "restarted"
+    before = _processes(bench.mesh.folder)
     command = [sys.executable, "-m", "deploy.local.cli", "restart", "--state", str(bench.mesh.folder)]
     bench.followers.taken()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as restart:
@@ -115,9 +117,20 @@ def restarted(bench: Bench, peak: float) -> tuple[Step, str]:
         took = time.monotonic() - began
         done.touch()
         load = waiting.result()
+    after = _processes(bench.mesh.folder)
+    if kept := sorted(name for name, started in before.items() if after.get(name) == started):
+        raise SystemExit(f"not everything was started again: {', '.join(kept)} ({said})")
+    if restart.returncode or took > _RESTART_S:
+        raise SystemExit(f"the restart failed, or took longer than the load: {took:.0f} s ({said})")
     jobs = ends_of(bench.world, load)
     step = Step("restart", load, Used(), Load(1.0), Used(), bench.followers.taken(), bench.parts.memory_mib(), jobs)
     return step, f"{said} ({took:.0f} s)"
+
+
+def _processes(folder: Path) -> dict[str, object]:
+    """Return what runs of the services, each with when it was started; the gateway's keeper stays."""
+    found: dict[str, object] = json.loads((folder / "processes.json").read_text())
+    return {name: started for name, started in found.items() if name not in ("postgres", "nats", "gateway")}
 
 
 def ends_of(world: World, load: Load) -> Counter[str]:
@@ -200,7 +213,7 @@ def ceiling(loads: ProcessPoolExecutor, world: World, seconds: float) -> float:
     """Return how many requests of the mix a second the generator sends to a server that answers without reading."""
     alone = replace(world, uploads=[b"x}"])
     with serving("echo") as echo:
-        return loads.submit(in_turn, replace(alone, port=echo.port), 1, _CALLERS, seconds).result().goodput
+        return loads.submit(in_turn, replace(alone, port=echo.port), 1, _CALLERS, seconds).result().total.sent / seconds
 
 
 def main() -> None:

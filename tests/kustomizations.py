@@ -17,7 +17,7 @@ def copied_manifests(tree: Path) -> Path:
 
 def overlay_with(tree: Path, overlay: str, components: Sequence[str]) -> Path:
     """Lay an overlay with these components beside it; returns its folder."""
-    folder = tree / "overlays" / "-".join(("of", overlay, *components))
+    folder = tree / "overlays" / "-".join(("of", overlay, *(Path(name).name for name in components)))
     shutil.copytree(tree / "overlays" / overlay, folder)
     path = folder / "kustomization.yaml"
     wanted = yaml.safe_load(path.read_text())

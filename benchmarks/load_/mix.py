@@ -188,3 +188,10 @@ SHARES = {
     "playlist": 18.0, "search": 14.0, "feed": 14.0, "listen": 13.0, "play": 13.0, "home": 8.0, "like": 8.0,
     "generate": 4.0, "follow": 3.0, "similar": 3.0, "create": 1.5, "upload": 0.5,
 }  # fmt: skip
+
+# What stands in a good answer, beside that it has no error: a page that is null is none.
+MUST = {
+    "playlist": b'"entries":', "search": b'"nodes":', "feed": b'"nodes":', "play": b'"playId":', "home": b'"nodes":',
+    "like": b'"likeCount":', "generate": b'"jobId":', FROM_UPLOAD: b'"jobId":', "follow": b'"userId":',
+    "similar": b'"edges":', "create": b'"playlistId":', "upload": b'"uploadId":',
+}  # fmt: skip

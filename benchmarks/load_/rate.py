@@ -14,14 +14,15 @@ import numpy as np
 import uvloop
 
 from benchmarks.gateway_.sender import Answer, Connections
-from benchmarks.load_.mix import FROM_UPLOAD, SHARES, Mix, Request
+from benchmarks.load_.mix import FROM_UPLOAD, MUST, SHARES, Mix, Request
 from benchmarks.load_.world import World
 
 _LONGEST_S = 30.0
 # A gateway that ends closes what rests for longer than 2.5 s.
 _IDLE_S = 2.0
 _GOOD = (b"200", b"201", b"206")
-_REFUSED = (b"503", b"429")
+# For want of room, told before anything was done, or by a service behind; all else that is not served has failed.
+_BUSY = frozenset({"GATEWAY_BUSY", "SERVER_BUSY", "OVERLOADED", "EMBEDDER_BUSY"})
 _CODE = re.compile(rb'"code":\s*"([A-Z_]+)"')
 # What says more, where a code is only gRPC's.
 _REASON = re.compile(rb'"reason":\s*"([A-Z_]+)"')
@@ -38,9 +39,9 @@ class Heard:
         sent: How many there were.
         in_time: Served while requests were sent.
         served_s: Latencies of what was served.
-        refused_s: Of what was refused with a hint when to try again.
+        refused_s: Of what was refused for want of room, with a hint when to try again.
         codes: Of all that was not served.
-        failed: What was neither served nor refused with a hint.
+        failed: What was neither served nor refused so.
     """
 
     sent: int = 0
@@ -50,17 +51,17 @@ class Heard:
     codes: Counter[str] = field(default_factory=Counter)
     failed: int = 0
 
-    def take(self, answer: Answer, *, is_in_time: bool) -> bool:
-        """Note an answer; says whether it was served."""
+    def take(self, answer: Answer, must: bytes, *, is_in_time: bool) -> bool:
+        """Note an answer; says whether it was served: well, without an error, and with what was asked for in it."""
         codes: set[str] = set()
         if b'"code"' in answer.body:
             codes = {found.decode() for found in _REASON.findall(answer.body) or _CODE.findall(answer.body)}
-        if answer.status in _GOOD and not codes:
+        if answer.status in _GOOD and not codes and b'"errors":' not in answer.body and must in answer.body:
             self.in_time += is_in_time
             self.served_s.append(answer.seconds)
             return True
         self.codes.update(codes or {answer.status.decode() or _NO_ANSWER})
-        if answer.status in _REFUSED or _HINT.search(answer.body):
+        if codes and codes <= _BUSY and _HINT.search(answer.body):
             self.refused_s.append(answer.seconds)
         else:
             self.failed += 1
@@ -137,7 +138,7 @@ class _Sending:
         heard.sent += 1
 
         def told(answer: Answer) -> None:
-            if heard.take(answer, is_in_time=time.perf_counter() < self._ends):
+            if heard.take(answer, MUST.get(request.operation, b""), is_in_time=time.perf_counter() < self._ends):
                 further = request.then(answer.body)
                 if further is not None:
                     self.send(further, time.perf_counter())

@@ -15,6 +15,8 @@ CLUSTER_FILE = FOLDER / "base" / "nats.conf"
 SINGLE_FILE = FOLDER / "overlays" / "local" / "nats.conf"
 TLS_FOLDER = FOLDER / "components" / "tls"
 NODES = 3
+# What JetStream keeps on each node, of volumes of 50 GiB.
+FILE_STORE_GIB = 45
 CLUSTER_USER = "cluster"
 # NATS reads a name after a dollar from its environment only where it stands outside of quotes.
 _VARIABLE = re.compile(r'"(\$[A-Z0-9_]+)"')
@@ -90,10 +92,10 @@ def render(nodes: int, file_store_gib: int, *, has_tls: bool = False) -> str:
 
 
 FILES = {
-    CLUSTER_FILE: (NODES, 45, False),
-    SINGLE_FILE: (1, 45, False),
-    TLS_FOLDER / "nats-cluster.conf": (NODES, 45, True),
-    TLS_FOLDER / "nats-single.conf": (1, 45, True),
+    CLUSTER_FILE: (NODES, FILE_STORE_GIB, False),
+    SINGLE_FILE: (1, FILE_STORE_GIB, False),
+    TLS_FOLDER / "nats-cluster.conf": (NODES, FILE_STORE_GIB, True),
+    TLS_FOLDER / "nats-single.conf": (1, FILE_STORE_GIB, True),
 }
 
 

@@ -83,7 +83,9 @@ class Requests:
         except Refused as refusal:
             answer |= {"code": refusal.code, "message": str(refusal)}
         self._state.write_json(self._kind.answer, answer)
-        (self._state / self._kind.request).unlink(missing_ok=True)
+        # Whoever asked may have given up meanwhile, and somebody else have asked.
+        if (self._state.read_json(self._kind.request) or {}).get("request_id") == answer["request_id"]:
+            (self._state / self._kind.request).unlink(missing_ok=True)
 
 
 def ask(state: State, choice: str, kind: Kind = SWITCH) -> str:

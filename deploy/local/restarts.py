@@ -55,6 +55,8 @@ class Restarts:
         self._add = add
         self._drop = drop
         self._requests = Requests(state, RESTART)
+        # By name: those whose service did not come back; they go when it has.
+        self._staying: dict[str, asyncio.Task[None]] = {}
 
     async def follow(self) -> None:
         """Serve requests for ever."""
@@ -81,19 +83,43 @@ class Restarts:
         return ", ".join(done)
 
     async def _service(self, processes: Sequence[SupervisedProcess]) -> None:
-        stand_in = await self._add(self._stand_in(processes[0].spec))
+        stand_in = await self._standing_in(processes[0].spec)
         try:
             await asyncio.sleep(_FOUND_S)
             for process in processes:
+                if not await _comes_back(stand_in.spec):
+                    raise StartError(
+                        f"{stand_in.spec.name} does not serve, so nothing was ended; its log: {stand_in.log}"
+                    )
                 try:
                     await process.restart()
                 except StartError:  # tried again meanwhile
                     if not await _comes_back(process.spec):
                         raise
                 await asyncio.sleep(_FOUND_S)
-        finally:
-            await self._drop(stand_in)
-            await asyncio.to_thread(shutil.rmtree, self._state / STAND_IN_SNAPSHOTS, ignore_errors=True)
+        except StartError:
+            leaving = asyncio.create_task(self._leave_when_back(stand_in, processes))
+            self._staying[stand_in.spec.name] = leaving
+            raise
+        await self._leave(stand_in)
+
+    async def _standing_in(self, spec: Spec) -> SupervisedProcess:
+        """Start who stands in, or take the one that stayed since an earlier attempt failed."""
+        wanted = self._stand_in(spec)
+        if leaving := self._staying.pop(wanted.name, None):
+            leaving.cancel()
+        found = next((one for one in self._running if one.spec.name == wanted.name), None)
+        return found or await self._add(wanted)
+
+    async def _leave_when_back(self, stand_in: SupervisedProcess, processes: Sequence[SupervisedProcess]) -> None:
+        for process in processes:
+            while not await process.spec.is_ready():  # noqa: ASYNC110  # processes tell nobody
+                await asyncio.sleep(_INTERVAL_S)
+        await self._leave(stand_in)
+
+    async def _leave(self, stand_in: SupervisedProcess) -> None:
+        await self._drop(stand_in)
+        await asyncio.to_thread(shutil.rmtree, self._state / STAND_IN_SNAPSHOTS, ignore_errors=True)
 
     async def _gateway(self, process: SupervisedProcess) -> None:
         if process.spec.environment["GATEWAY_WORKERS"] == "1":  # nobody keeps its port meanwhile

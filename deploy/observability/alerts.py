@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+from deploy.k8s.nats_config import FILE_STORE_GIB
 from deploy.observability.objectives import ANSWERED, QUICK, burns
 from deploy.observability.queries import ALERT_WINDOW, largest, news, quantile, rate
 
 PAGE, TICKET = "page", "ticket"
 _OURS = 'service=~"gateway|social|embedder|retriever"'
 _FAILED = 'code=~"INTERNAL|UNKNOWN|DEADLINE_EXCEEDED|UNAVAILABLE"'
+# Four fifths of what a server of NATS keeps.
+_MOST_STREAM_BYTES = FILE_STORE_GIB * 1024**3 * 4 // 5
 # What waits for long by nature: a switch waits for a whole library.
 _SHORT_JOBS = 'kind!="ENCODER_SWITCH"'
 
@@ -177,6 +180,13 @@ _QUEUES = (
         "EMBED_WORK refuses more than 1,000,000 messages; what comes beyond waits in the outbox.",
     ),
     Alert(
+        "LogsFillTheirDisk",
+        f"sum({largest('museed_social_stream_bytes', 'stream')}) > {_MOST_STREAM_BYTES}",
+        "15m",
+        TICKET,
+        "The streams of NATS hold {{ $value | humanize1024 }}B, more than four fifths of what a server keeps.",
+    ),
+    Alert(
         "BusAway",
         f"{largest('museed_social_nats_answers')} == 0",
         "2m",
@@ -191,7 +201,22 @@ _QUEUES = (
         "Messages of {{ $labels.service }} to {{ $labels.stream }} are not confirmed.",
     ),
 )
+# Told by PostgreSQL's pods: CloudNativePG's own queries, and those of its Barman Cloud plugin.
 _DATABASE = (
+    Alert(
+        "LogIsNotArchived",
+        "cnpg_pg_stat_archiver_last_failed_time > cnpg_pg_stat_archiver_last_archived_time",
+        "10m",
+        PAGE,
+        "PostgreSQL's write-ahead log does not reach the bucket of the backups, and stays on its disk.",
+    ),
+    Alert(
+        "BackupIsOld",
+        "time() - max(barman_cloud_cloudnative_pg_io_last_available_backup_timestamp) > 129600",
+        "15m",
+        TICKET,
+        "The last backup of PostgreSQL is {{ $value | humanizeDuration }} old.",
+    ),
     Alert(
         "DatabaseAway",
         "min(museed_social_figures_age_seconds) > 120",

@@ -8,10 +8,19 @@ import ctypes
 import os
 import resource
 import signal
+import struct
 import sys
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
+_LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446
+_LANDLOCK_VERSION = 1
+# Rights to files that a version of it knows of: all but what comes later.
+_LANDLOCK_RIGHTS = ((1, (1 << 13) - 1), (2, (1 << 14) - 1), (3, (1 << 15) - 1), (5, (1 << 16) - 1))
+# Execute, read a file, read a folder.
+_LANDLOCK_READ = 0b1101
+# To bind, to connect; abstract sockets, signals.
+_LANDLOCK_TCP, _LANDLOCK_SCOPES = 0b11, 0b11
 _OPEN_FILES = 32
 _OOM_SCORE = "500"
 _MIB = 1024 * 1024
@@ -40,6 +49,7 @@ def enter(parent_pid: int, niceness: int, memory_mib: int, file_bytes: int = 0, 
     die_with(parent_pid)
     give_way(niceness)
     limit_once(memory_mib, file_bytes)
+    reach_nothing()
     if cpu_s is not None:
         limit_cpu(cpu_s)
 
@@ -82,6 +92,41 @@ def limit_once(memory_mib: int, file_bytes: int = 0) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(kind, (limit, limit))
+
+
+def reach_nothing() -> None:
+    """Open no file any more but those of Python and its libraries, nor a TCP connection; read and signal no process.
+
+    By Landlock, see landlock(7): a process below it may not look into one that is not, its parent's environment and
+    memory included. A kernel, or a container, without it leaves that to the limits above.
+    """
+    version = landlock_version()
+    if version < 1:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    rights = [bits for since, bits in _LANDLOCK_RIGHTS if since <= version]
+    # So many words of it does a kernel of that version know: files, connections, signals.
+    words = [rights[-1], *([_LANDLOCK_TCP] if version >= 4 else []), *([_LANDLOCK_SCOPES] if version >= 6 else [])]
+    rules = _landlock(libc, _LANDLOCK_CREATE_RULESET, struct.pack(f"={len(words)}Q", *words), 8 * len(words), 0)
+    for folder in {sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64"}:
+        with contextlib.suppress(FileNotFoundError):
+            place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+            _landlock(libc, _LANDLOCK_ADD_RULE, rules, 1, struct.pack("=Qi", _LANDLOCK_READ, place), 0)
+            os.close(place)
+    _landlock(libc, _LANDLOCK_RESTRICT_SELF, rules, 0)
+    os.close(rules)
+
+
+def landlock_version() -> int:
+    """Return which version of Landlock the kernel has; less than 1 for none."""
+    return int(ctypes.CDLL(None).syscall(_LANDLOCK_CREATE_RULESET, None, 0, _LANDLOCK_VERSION))
+
+
+def _landlock(libc: ctypes.CDLL, *arguments: int | bytes) -> int:
+    found = int(libc.syscall(*arguments))
+    if found < 0:
+        raise OSError(ctypes.get_errno(), "landlock")
+    return found
 
 
 def limit_cpu(allowance_s: float) -> None:

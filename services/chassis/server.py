@@ -1,6 +1,7 @@
 """The gRPC server of every process: health, reflection, the border of every call, and a clean end."""
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import signal
@@ -191,6 +192,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     async def call() -> None:
         await main()
 
+    faulthandler.register(signal.SIGUSR1)  # writes what each thread is at
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(call())

@@ -196,7 +196,14 @@ class Workers:
                 delay_s = _FIRST_DELAY_S
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+            if self._workers[number] is worker:  # nobody has taken its place meanwhile
+                await self._start_again(number)
+
+    async def _start_again(self, number: int) -> None:
+        try:
             await self._start(number)
+        except OSError as error:  # no room now; the one that ended is still in this place, and so it is tried again
+            logger.error("worker_not_started", extra={"worker": number, "error": str(error)})
 
     async def _replace_when(self, asked: asyncio.Event) -> None:
         while True:
@@ -207,7 +214,11 @@ class Workers:
 
     async def _replace(self, number: int) -> None:
         """Let another worker take the place of one that serves, and let that one drain."""
-        new = await Worker.start(number, self._listener, is_successor=True)
+        try:
+            new = await Worker.start(number, self._listener, is_successor=True)
+        except OSError as error:  # no room now: the one before serves on
+            logger.error("worker_not_replaced", extra={"worker": number, "error": str(error)})
+            return
         if not await new.until_ready():
             logger.error("worker_not_replaced", extra={"worker": number})
             new.kill()

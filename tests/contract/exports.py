@@ -24,6 +24,12 @@ from services.social.prometheus import CountedSocial
 from services.social.store.database import Database
 
 SERVICES = ("gateway", "social", "embedder", "retriever")
+# Seconds since the epoch, -1 or 0 for never: the default queries of CloudNativePG 1.28, its Barman Cloud plugin 0.11.
+OF_POSTGRES = (
+    "cnpg_pg_stat_archiver_last_failed_time",
+    "cnpg_pg_stat_archiver_last_archived_time",
+    "barman_cloud_cloudnative_pg_io_last_available_backup_timestamp",
+)
 _ENDINGS = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",)}
 
 

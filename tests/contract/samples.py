@@ -133,8 +133,11 @@ class Samples:
                 found[key | {(_NAME, node.name or "")}] = last[1]
         return found
 
-    def _call(self, node: Call, at: float) -> Vector:
-        name, first = node.func.name, node.args[0]
+    def _call(self, node: Call, at: float) -> Vector | float:
+        name = node.func.name
+        if name == "time":
+            return at
+        first = node.args[0]
         if name == "vector":
             return {frozenset(): self._number(first)}
         if name == "absent":

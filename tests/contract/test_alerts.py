@@ -105,6 +105,10 @@ def no_figures(watched: Watched, number: int) -> None:
     watched.figures = None
 
 
+def not_archived(watched: Watched, number: int) -> None:
+    watched.archived_at, watched.failed_at = BEGAN_AT, watched.at
+
+
 WRONG: dict[str, Callable[[Watched, int], None]] = {
     "GatewayFailsFast": often(lambda one: one.gateway.ran("query", "failed", 0.1), 1),
     "GatewayFailsSlowly": often(lambda one: one.gateway.ran("mutation", "failed", 0.1), 1),
@@ -125,8 +129,11 @@ WRONG: dict[str, Callable[[Watched, int], None]] = {
     "WorkWaits": figured(work=Waiting(1, 21_601.0)),
     "WorkStands": stood,
     "StreamIsNearlyFull": figured(streams={"EMBED_WORK": (900_001, 1)}),
+    "LogsFillTheirDisk": figured(streams={"VECTORS": (7_000_000, 38_000_000_000), "PROFILES": (1, 654_705_665)}),
     "BusAway": figured(streams=None),
     "BusDoesNotConfirm": often(lambda one: one.services["social"].bus.published("SOCIAL_EVENTS", "unconfirmed"), 1),
+    "LogIsNotArchived": not_archived,
+    "BackupIsOld": once(lambda watched: setattr(watched, "saved_at", watched.at - 36 * 3600 - 1)),
     "DatabaseAway": no_figures,
     "PoolIsUsedUp": once(used_up),
     "PoolIsWaitedFor": often(lambda one: one.social.waited("requests", 0.9)),

@@ -21,7 +21,7 @@ from services.gateway.settings import GatewaySettings
 from services.retriever.settings import RetrieverSettings
 from services.social.domain.jobs import Kind
 from services.social.settings import SocialSettings
-from tests.contract.exports import SERVICES, bounds, registries, samples
+from tests.contract.exports import OF_POSTGRES, SERVICES, bounds, registries, samples
 from tests.contract.promql import Selector, selectors
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +67,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Col
 def wrong_with(selector: Selector, exported: dict[str, CollectorRegistry]) -> list[str]:
     known = RECORDED | {
         "up": frozenset(),
+        **dict.fromkeys(OF_POSTGRES, frozenset[str]()),
         **{name: one for each in exported.values() for name, one in samples(each).items()},
     }
     if selector.metric not in known:

@@ -11,7 +11,7 @@ from deploy.observability import write
 from deploy.observability.alerts import Alert
 from deploy.observability.objectives import OBJECTIVES, WINDOWS, bad_share, series
 from services.social.metrics import Figures, Waiting
-from tests.contract.exports import SERVICES, Mesh
+from tests.contract.exports import OF_POSTGRES, SERVICES, Mesh
 from tests.contract.samples import Samples, Vector
 
 RECORDED = {series(objective, window): bad_share(objective, window) for objective in OBJECTIVES for window in WINDOWS}
@@ -45,6 +45,8 @@ class Watched:
         self.loop_lag_s = 0.001
         self.works = True
         self.tracks_more = 0.0  # in a second retriever
+        # Of PostgreSQL, as CloudNativePG tells it; its replicas archive nothing.
+        self.archived_at = self.failed_at = self.saved_at = BEGAN_AT
         self._wanted = wanted
 
     def step(self, happens: Callable[["Watched", int], None], number: int) -> None:
@@ -67,6 +69,11 @@ class Watched:
             for name, labels, value in self._told("retriever")
         ]
         self.samples.take(self.at, {"service": "retriever", "pod": "retriever-1"}, second)
+        self.samples.take(self.at, {"service": "postgres", "pod": "museed-postgres-1"}, self._told_by_postgres())
+
+    def _told_by_postgres(self) -> list[tuple[str, dict[str, str], float]]:
+        times = (self.failed_at, self.archived_at, self.saved_at)
+        return [(name, {}, at) for name, at in zip(OF_POSTGRES, times, strict=True)]
 
     def _told(self, service: str) -> Iterator[tuple[str, dict[str, str], float]]:
         for collector in collectors(self.mesh.services[service].registry, self._wanted):
@@ -94,6 +101,7 @@ class Watched:
             counting.services["embedder"].bus.handled("EMBED_WORK", "acked", 1.0)
         self.index.consumer.heard_at = self.at
         self.index.live.is_caught_up = True
+        self.archived_at = self.at
 
 
 def collectors(registry: CollectorRegistry, wanted: set[str]) -> Iterator[Collector]:

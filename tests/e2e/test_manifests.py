@@ -196,6 +196,12 @@ class Rehearsal:
         except (urllib.error.URLError, OSError):
             return False
 
+    def metrics(self, name: str) -> str:
+        """Return what a container tells Prometheus."""
+        port = self.ports[name, self.pods[name].ports()["metrics"]]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_ASK_S) as answer:
+            return str(answer.read().decode())
+
     def close(self) -> None:
         """Kill what still runs."""
         for name, process in self._running.items():
@@ -235,5 +241,8 @@ def test_from_secrets_to_the_first_playlist(rehearsal: Rehearsal) -> None:
     playlist = {"name": "playlist", "args": ["playlist", "--seed", "/music/artist-0/0.flac", "--length", "3"]}
     made = rehearsal.run("ingest", {**containers["ingest"], **playlist})
     assert [title for title in ("Piece 0-1", "Piece 1-0", "Piece 1-1") if title not in made] == []
+    metrics = {name: rehearsal.metrics(name) for name in _SERVICES}
+    told = {name: "museed_tls_certificate_left_seconds" in text for name, text in metrics.items()}
+    assert told == dict.fromkeys(_SERVICES, rehearsal.has_tls)
     are_open = {name: rehearsal.is_healthy(name, rehearsal.pods[name].ports()["grpc"]) for name in _SERVICES[:3]}
     assert are_open == dict.fromkeys(_SERVICES[:3], not rehearsal.has_tls)

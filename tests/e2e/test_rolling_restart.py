@@ -180,7 +180,8 @@ class Load:
             answer = await self._http.request(method, url, **what)
             if answer.status_code != 503:
                 return answer
-            refusal = answer.json()["errors"][0]["extensions"]
+            told = answer.json()
+            refusal = told["errors"][0]["extensions"] if "errors" in told else told["error"]
             assert refusal["reason"] == "GATEWAY_BUSY", answer.text
             self.refused += 1
             await asyncio.sleep(refusal["retryAfterMs"] / 1000)

@@ -85,6 +85,8 @@ def _faults(pods: Pods, container: dict[str, Any], documents: Sequence[Document]
         yield "a variable stands twice"
     if service is None:
         return
+    if "*" in (value_of(given.get("FORWARDED_ALLOW_IPS"), documents) or ""):
+        yield "FORWARDED_ALLOW_IPS believes everybody: name the networks of the proxies"
     if service == "museed":
         known = CLIENT | {f"MUSEED_{name.upper()}" for name in LocalSettings.model_fields}
         known |= {_variable(TlsSettings, name) for name in TlsSettings.model_fields}

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import logging
 import socket
 import threading
@@ -23,6 +24,8 @@ EXCHANGE_S = 5.0
 _GIVE_WAY_S = 1.0
 # How often an address is tried that is still another's.
 _TRY_S = 0.2
+# After so many tries it is told that the address is not left.
+_TOLD_AFTER = 600
 
 
 class _Handler(WSGIRequestHandler):
@@ -125,9 +128,9 @@ class Door:
                 raise SystemExit(
                     f"{setting}: cannot serve metrics on {listen} ({error}): is the port taken by another process?"
                 ) from error
+        self.address = f"{self._host}:{self._server.server_port if self._server else self._port}"
         self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
         self._thread.start()
-        self.address = f"{self._host}:{self._server.server_port if self._server else self._port}"
 
     def close(self) -> None:
         """Serve no more; waits for the thread."""
@@ -147,7 +150,10 @@ class Door:
         return server
 
     def _serve(self) -> None:
+        tries = itertools.count(1)
         while self._server is None and not self._is_closed.wait(_TRY_S):
+            if next(tries) == _TOLD_AFTER:
+                logger.warning("metrics_not_served", extra={"address": self.address})
             with self._binding, contextlib.suppress(OSError):
                 if not self._is_closed.is_set():
                     self._server = self._bound()

@@ -36,6 +36,14 @@ from tests.unit.k8s.breaks import (
 _OF_SOCIAL = "Deployment/social: "
 _ZEROS = f"@sha256:{'0' * 64}"
 CASES: dict[str, tuple[Break, list[str]]] = {
+    "everybody's word for where people come from": (
+        put_door("proxies", "*"),
+        ["Deployment/gateway: gateway: FORWARDED_ALLOW_IPS believes everybody: name the networks of the proxies"],
+    ),
+    "a gateway that is killed while it drains": (
+        put_pods("gateway", "terminationGracePeriodSeconds", value=72),
+        ["Deployment/gateway: is killed after 72 s, and needs 72.5 to drain"],
+    ),
     "memory without limit": (
         put("social", "resources", "limits", "memory", value=None),
         [_OF_SOCIAL + "social: has no limits.memory"],
@@ -112,7 +120,7 @@ CASES: dict[str, tuple[Break, list[str]]] = {
     ),
     "killed, by its settings": (
         put_variable("gateway", "GATEWAY_DRAIN_TIMEOUT_S", "60"),
-        ["Deployment/gateway: is killed after 60 s, and needs 80 to drain"],
+        ["Deployment/gateway: is killed after 90 s, and needs 125 to drain"],
     ),
     "latest": (
         put("social", "image", value="ghcr.io/museed/social:latest"),

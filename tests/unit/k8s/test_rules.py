@@ -2,13 +2,15 @@
 
 import copy
 import re
+from pathlib import Path
 
 import pytest
 
 from deploy.k8s.check import faults_of
-from deploy.k8s.manifests import FOLDER, Document, parse, render
+from deploy.k8s.manifests import FOLDER, Document, of_kind, parse, render
 from deploy.k8s.rules.network import Edge, allowed_edges, real_edges
 from deploy.k8s.rules.pods import check_production, image_faults
+from tests.kustomizations import copied_manifests, overlay_with
 from tests.unit.k8s.breaks import (
     MAIL,
     argument,
@@ -94,6 +96,18 @@ def test_edges_of_the_mesh(production: list[Document]) -> None:
 )
 def test_name_of_an_image(image: str, told: list[str]) -> None:
     assert list(image_faults(image)) == told
+
+
+def test_restored_cluster_is_judged_as_any(tmp_path: Path) -> None:
+    tree = copied_manifests(tmp_path / "k8s")
+    documents = parse(render(overlay_with(tree, "production", ["../recovery"])))
+    assert faults_of(documents, is_for_production=True) == []
+    [cluster] = of_kind(documents, "Cluster")
+    archived = cluster["spec"]["plugins"][0]["parameters"]["serverName"]
+    [before] = cluster["spec"]["externalClusters"]
+    assert list(cluster["spec"]["bootstrap"]) == ["recovery"]
+    assert cluster["spec"]["bootstrap"]["recovery"]["source"] == before["name"]
+    assert archived != before["plugin"]["parameters"]["serverName"] == cluster["metadata"]["name"]
 
 
 def test_production_has_digests(production: list[Document]) -> None:

@@ -1,4 +1,4 @@
-"""Every command of README.md: kubectl knows it, what it names is in the manifests, and `museed` has these options."""
+"""Every command of README.md, and of a restore: kubectl and `museed` know it, and what it names is there."""
 
 import importlib
 import itertools
@@ -21,6 +21,7 @@ from deploy.local.cli import app
 
 _ROOT = FOLDER.parents[1]
 _README = (FOLDER / "README.md").read_text()
+_RUNBOOKS = (FOLDER / "RUNBOOKS.md").read_text()
 _BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _STEP = re.compile(r"^([0-9]+)\. ", re.MULTILINE)
 _KUBECTL = Path(sysconfig.get_path("scripts", vars={"base": sys.prefix})) / "kubectl"
@@ -30,7 +31,7 @@ _OURS = re.compile(r"ghcr\.io/museed/[a-z-]+:[^\s]+")
 
 def _commands() -> Iterator[str]:
     """Yield each command that stands in a block, those behind a pipe or in a substitution by themselves."""
-    for block in _BLOCK.findall(_README):
+    for block in _BLOCK.findall(_README + _RUNBOOKS):
         for line in filter(None, (line.strip() for line in block.splitlines())):
             for inner in re.findall(r"\$\(([^()]*)\)", line):
                 yield from (part.strip() for part in inner.split(" | "))
@@ -86,7 +87,18 @@ _VERBS = (
     "get",
     "delete",
     "label",
+    "scale",
 )
+
+
+_SERVING = ("Deployment", "StatefulSet")
+_KINDS = {
+    "job": "Job",
+    "cronjob": "CronJob",
+    "deployment": "Deployment",
+    "statefulset": "StatefulSet",
+    "service": "Service",
+}
 
 
 def _verb(command: str) -> str:
@@ -109,10 +121,9 @@ def test_kubectl_names_what_is_there(local: list[Document], command: str) -> Non
             assert parse((_ROOT / what).read_text())
         if option == "--kustomize":
             assert parse(render(_ROOT / what))
-    for kind, name in re.findall(r"\b(job|cronjob|deployment|service)/([a-z-]+)", command):
+    for kind, name in re.findall(r"\b(job|cronjob|deployment|statefulset|service)/([a-z-]+)", command):
         made = f"create job {name} " in " ".join(COMMANDS)
-        document = {"job": "Job", "cronjob": "CronJob", "deployment": "Deployment", "service": "Service"}[kind]
-        assert made or named(local, document, name) is not None
+        assert made or named(local, _KINDS[kind], name) is not None
     for name in re.findall(r"secret (?:generic )?(museed-[a-z-]+)", command):
         [secret] = [one for one in SECRETS if one.name == name]
         keys = set(re.findall(r"--from-literal=([a-z-]+)=", command))
@@ -122,10 +133,20 @@ def test_kubectl_names_what_is_there(local: list[Document], command: str) -> Non
 
 
 def test_deleted_jobs_are_those_that_cannot_be_changed(local: list[Document]) -> None:
-    [command] = [command for command in _of("kubectl") if _verb(command) == "delete"]
+    [command] = {command for command in _of("kubectl") if " delete job " in command}  # of a release, and of a restore
     words = shlex.split(command)
     deleted = words[words.index("job") + 1 : words.index("--ignore-not-found")]
     assert deleted == [one["metadata"]["name"] for one in local if one["kind"] == "Job"]
+
+
+def test_a_restore_stops_who_writes_and_empties_what_would_be_believed(local: list[Document]) -> None:
+    [scaled] = [command for command in _of("kubectl") if _verb(command) == "scale"]
+    stopped = {tuple(one.split("/")) for one in shlex.split(scaled) if "/" in one}
+    serving = {(one["kind"].lower(), one["metadata"]["name"]) for one in local if one["kind"] in _SERVING}
+    assert stopped == serving - {("statefulset", "postgres"), ("statefulset", "blobs")}
+    [emptied] = [command for command in _of("kubectl") if " delete pvc " in command]
+    claimed = {one["metadata"]["name"] for one in local if one.get("spec", {}).get("volumeClaimTemplates")}
+    assert set(emptied.rpartition("(")[2].removesuffix(')"').split(",")) == claimed - {"postgres", "blobs"}
 
 
 def test_forwarded_port_is_the_service_s(local: list[Document]) -> None:

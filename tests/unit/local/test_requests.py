@@ -81,6 +81,24 @@ async def test_next_supervisor_forgets_what_was_asked_of_the_last(state: State) 
     await Requests(state).serve(grant)
 
 
+async def test_who_asks_after_somebody_gave_up_is_not_forgotten(state: State) -> None:
+    granted = []
+
+    async def grant(choice: str) -> str:
+        granted.append(choice)
+        if choice == "x":  # its asker leaves, and another comes
+            (state / SWITCH.request).unlink()
+            state.write_json(SWITCH.request, {"request_id": "second", "choice": "y"})
+        return choice
+
+    state.write_json(SWITCH.request, {"request_id": "first", "choice": "x"})
+    for _ in range(3):
+        await Requests(state).serve(grant)
+    assert granted == ["x", "y"]
+    assert state.read_json(SWITCH.answer) == {"request_id": "second", "granted": "y"}
+    assert not (state / SWITCH.request).exists()
+
+
 def test_pin_remembers_what_to_start_for_every_encoder(state: State) -> None:
     assert Pin.read(state) is None
     Pin("a-1").remember("a-1", "musicnn-msd").remember("b-2", "/models/b").serving("b-2").write(state)

@@ -20,6 +20,8 @@ async def yes() -> bool:
 
 
 class FakeProcess:
+    log = Path("its.log")
+
     def __init__(self, spec: Spec, said: list[str], fault: StartError | None = None) -> None:
         self.spec, self._said, self._fault = spec, said, fault
 
@@ -35,21 +37,28 @@ class Scene:
     def __init__(self, state: State, *specs: Spec, fault: StartError | None = None) -> None:
         self.said: list[str] = []
         self.add_fault: Exception | None = None
+        # Whether it serves, look by look; then it does.
+        self.looks_of_stand_in: list[bool] = []
         self._state = state
-        running = cast(list[SupervisedProcess], [FakeProcess(spec, self.said, fault) for spec in specs])
-        self._restarts = Restarts(state, running, self._stand_in, self._add, self._drop)
+        self._running = cast(list[SupervisedProcess], [FakeProcess(spec, self.said, fault) for spec in specs])
+        self._restarts = Restarts(state, self._running, self._stand_in, self._add, self._drop)
 
     def _stand_in(self, spec: Spec) -> Spec:
-        return replace(spec, name=f"{spec.name}-stand-in")
+        return replace(spec, name=f"{spec.name}-stand-in", is_ready=self._is_serving, start_timeout_s=0.0)
+
+    async def _is_serving(self) -> bool:
+        return self.looks_of_stand_in.pop(0) if self.looks_of_stand_in else True
 
     async def _add(self, spec: Spec) -> SupervisedProcess:
         self.said.append(f"add {spec.name}")
         if self.add_fault is not None:
             raise self.add_fault
-        return cast(SupervisedProcess, FakeProcess(spec, self.said))
+        self._running.append(cast(SupervisedProcess, FakeProcess(spec, self.said)))
+        return self._running[-1]
 
     async def _drop(self, process: SupervisedProcess) -> None:
         self.said.append(f"drop {process.spec.name}")
+        self._running.remove(process)
 
     async def ask(self, part: str) -> dict[str, Any]:
         """Ask as the command does; returns the answer."""
@@ -109,7 +118,7 @@ async def test_others_are_left_alone_where_a_replica_does_not_come_back(state: S
 
     scene = Scene(state, spec("social", never), spec("social.2"), fault=StartError("its log says why"))
     assert (await scene.ask("social"))["code"] == "RESTART_FAILED"
-    assert scene.said == ["add social-stand-in", "restart social", "drop social-stand-in"]
+    assert scene.said == ["add social-stand-in", "restart social"]
 
 
 @pytest.mark.parametrize("part", ["postgres", "social", "x"])
@@ -148,6 +157,34 @@ async def test_a_service_that_does_not_come_back_is_told(state: State) -> None:
     scene = Scene(state, spec("social", never), fault=StartError("its log says why"))
     answer = await scene.ask("social")
     assert (answer["code"], answer["message"]) == ("RESTART_FAILED", "its log says why")
+
+
+async def test_the_stand_in_of_a_service_that_did_not_come_back_stays_until_it_does(state: State) -> None:
+    is_back = asyncio.Event()
+
+    async def back() -> bool:
+        return is_back.is_set()
+
+    scene = Scene(state, spec("social", back), fault=StartError("its log says why"))
+    assert (await scene.ask("social"))["code"] == "RESTART_FAILED"
+    assert scene.said == ["add social-stand-in", "restart social"]
+    (state / RESTART.answer).unlink()
+    assert (await scene.ask("social"))["code"] == "RESTART_FAILED"  # by the one that is there
+    assert scene.said == ["add social-stand-in", "restart social", "restart social"]
+    is_back.set()
+    async with asyncio.timeout(60):
+        while len(scene.said) < 4:
+            await asyncio.sleep(0.01)
+    assert scene.said[3] == "drop social-stand-in"
+
+
+async def test_nothing_is_ended_while_nobody_stands_in(state: State) -> None:
+    scene = Scene(state, spec("social"), spec("social.2"))
+    scene.looks_of_stand_in = [True, False]
+    answer = await scene.ask("social")
+    assert (answer["code"], "nothing was ended" in answer["message"]) == ("RESTART_FAILED", True)
+    assert scene.said[:2] == ["add social-stand-in", "restart social"]
+    assert "restart social.2" not in scene.said
 
 
 class Keeper:
