@@ -189,7 +189,10 @@ def _check_made(what: str, job: FinalJob, lists: dict[str, FinalList]) -> list[F
     if len(set(made.track_ids)) < len(made.track_ids):
         return [Finding(Kind.DOUBLED, f"{what} holds a track twice: {made.track_ids}")]
     asked = json.loads(job.request)
-    wanted = (asked["title"], False, 1, asked["recipe"]["length"])
+    recipe = asked["recipe"]
+    # A track that it begins with stands in it, too; an upload does not.
+    length = recipe["length"] + sum(1 for seed in recipe["seeds"] if recipe["include_seed"] and seed["track_id"])
+    wanted = (asked["title"], False, 1, length)
     if (found := (made.title, made.is_public, made.version, len(made.track_ids))) != wanted:
         return [Finding(Kind.LOST, f"{what} is {found}, was asked for as {wanted}")]
     return []

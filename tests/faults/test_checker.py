@@ -1,5 +1,6 @@
 """Every kind of broken promise is found in a history made up for it, and none in one that was kept."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,12 @@ from tests.faults.checker import Final, FinalJob, FinalList, check
 from tests.faults.findings import Kind
 from tests.faults.history import History, Operation, Outcome, read_history
 from tests.faults.library import FinalTrack
+
+
+def request(length: int, *seeds: str | None) -> str:
+    recipe = {"length": length, "include_seed": True, "seeds": [{"track_id": seed} for seed in seeds]}
+    return json.dumps({"title": "Made", "recipe": recipe})
+
 
 NEIGHBOURS = {"t1": ["t2", "t3"], "t2": ["t1", "t3"], "t3": ["t2", "t1"]}
 
@@ -68,7 +75,7 @@ def final() -> Final:
         comments={"u1": [("c1", "words")]},
         plays={"u1": ["h1"]},
         uploads={"u1": [("a1", "a.flac")]},
-        jobs={"u1": {"j1": FinalJob("SUCCEEDED", '{"title": "Made", "recipe": {"length": 1}}', "p2")}},
+        jobs={"u1": {"j1": FinalJob("SUCCEEDED", request(1, None), "p2")}},
         tracks={
             "t1": FinalTrack("1.flac", "One", "INDEXED", (1.0, 0.0)),
             "t2": FinalTrack("2.flac", "Two", "INDEXED", (0.9, 0.3)),
@@ -127,9 +134,11 @@ BROKEN: dict[str, tuple[Change, Kind]] = {
         Kind.DOUBLED,
     ),
     "short list of a job": (
-        lambda there: there.jobs["u1"].update(
-            j1=FinalJob("SUCCEEDED", '{"title": "Made", "recipe": {"length": 2}}', "p2")
-        ),
+        lambda there: there.jobs["u1"].update(j1=FinalJob("SUCCEEDED", request(2, None), "p2")),
+        Kind.LOST,
+    ),
+    "list of a job without its seed": (
+        lambda there: there.jobs["u1"].update(j1=FinalJob("SUCCEEDED", request(1, "t1"), "p2")),
         Kind.LOST,
     ),
     "list of a job called otherwise": (

@@ -21,7 +21,7 @@ def final() -> Final:
 
 def pages(**other: Any) -> Pages:
     page = {"title": "One", "is_public": True, "version": 2, "track_ids": ["t1"], "likes": 3}
-    lists = {"p1": {**page, "comments": [["c1", "words"]], **other}}
+    lists: dict[str, dict[str, Any] | None] = {"p1": {**page, "comments": [["c1", "words"]], **other}}
     return Pages(lists, {"j1": {"state": "SUCCEEDED", "playlistId": "p1"}})
 
 

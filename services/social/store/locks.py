@@ -39,7 +39,16 @@ class LaneLocks:
         """
         with telling_errors():
             async with self._turn:
-                yield await self._connected()
+                connection = await self._connected()
+                try:
+                    yield connection
+                except asyncpg.PostgresError:
+                    raise  # an answer: the transaction was rolled back, or the connection is closed
+                except BaseException:
+                    # Nobody knows whether its BEGIN or COMMIT came to be: every later transaction might be part of one
+                    # that never ends, with its locks.
+                    connection.terminate()
+                    raise
 
     async def acquire(self, lanes: Sequence[Lane]) -> list[Lane]:
         """Take lanes; return those that nobody had.

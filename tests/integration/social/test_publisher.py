@@ -6,10 +6,12 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from services.chassis.bus import SOCIAL_EVENTS, Bus, PublishAck
 from services.social.domain.ids import new_id
+from services.social.errors import DatabaseUnavailable
 from services.social.events import Event
 from services.social.publisher import Publisher
 from services.social.store import outbox
@@ -287,3 +289,28 @@ async def test_message_that_was_stored_before_counts_for_what_it_held_then(
     await sql.execute("UPDATE track_embeddings SET version = 4")
     await publish_all(database_url, bus, sql)
     assert await states(sql) == [("EMBEDDED", 4, 3)]
+
+
+async def test_connection_of_which_nobody_knows_whether_its_transaction_ended_is_not_used_again(
+    database_url: str, database: Database
+) -> None:
+    """A BEGIN that nobody answered in time: what is written later would be part of a transaction without an end."""
+    locks = LaneLocks(database_url)
+    with pytest.raises(DatabaseUnavailable):
+        async with locks.connection() as connection:
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+            await connection.execute("BEGIN")
+            raise TimeoutError
+    async with locks.connection() as connection, connection.transaction():
+        assert await connection.fetchval("SELECT pg_backend_pid()") != pid
+    await locks.close()
+
+
+async def test_connection_that_answered_with_an_error_keeps_its_lanes(database_url: str, database: Database) -> None:
+    locks, lane = LaneLocks(database_url), Lane(Kind.EVENT, 3)
+    assert await locks.acquire([lane]) == [lane]
+    with pytest.raises(asyncpg.UndefinedTableError):
+        async with locks.connection() as connection:
+            await connection.execute("SELECT FROM nowhere")
+    assert locks.holds(lane)
+    await locks.close()
