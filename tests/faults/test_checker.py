@@ -141,14 +141,8 @@ BROKEN: dict[str, tuple[Change, Kind]] = {
         lambda there: there.jobs["u1"].update(j1=FinalJob("SUCCEEDED", request(1, "t1"), "p2")),
         Kind.LOST,
     ),
-    "list of a job called otherwise": (
-        lambda there: there.lists["u1"].update(p2=FinalList("Mad", 1, ["t1"])),
-        Kind.LOST,
-    ),
-    "list of a job for everybody": (
-        lambda there: there.lists["u1"].update(p2=FinalList("Made", 1, ["t1"], is_public=True)),
-        Kind.LOST,
-    ),
+    "title of a job": (lambda there: there.lists["u1"].update(p2=FinalList("Mad", 1, ["t1"])), Kind.LOST),
+    "job for all": (lambda there: there.lists["u1"].update(p2=FinalList("Made", 1, ["t1"], 0, True)), Kind.LOST),
     "empty list of a job": (lambda there: there.lists["u1"].update(p2=FinalList("Made", 1, [])), Kind.LOST),
     "track twice in a list of a job": (
         lambda there: there.lists["u1"].update(p2=FinalList("Made", 1, ["t1", "t1"])),
