@@ -42,6 +42,7 @@ class World:
     Attributes:
         url: Where they find the gateway.
         tracks: Ids of the library; those that come later, too.
+        heard: Those that playlists can be asked for from: a track that nothing has heard yet is refused.
         history: What they note in.
         neighbours: What the index says of each track while nothing is broken.
         lacking: Kinds of operations that nobody was answered yet; after the last fault, of those since then.
@@ -50,6 +51,7 @@ class World:
 
     url: str
     tracks: list[str]
+    heard: list[str]
     history: History
     neighbours: dict[str, list[str]]
     people: list["Asker"] = field(default_factory=list)

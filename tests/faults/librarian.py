@@ -14,6 +14,7 @@ from deploy.local.files import Candidate, TrackFile, read
 from tests.e2e.conftest import tone, write_track
 from tests.faults import documents as ask_for
 from tests.faults.asking import Asker, World
+from tests.faults.library import HEARD
 
 # So many that an index of them all is looked through in a moment.
 _MOST_FILES = 80
@@ -36,7 +37,7 @@ class Librarian(Asker):
     """Registers one or two new files every second or two, and looks how far they are.
 
     Args:
-        world: Where; what is registered may be asked for by everybody at once, before anything has heard it.
+        world: Where; what is registered may be played and listed by everybody at once, before anything has heard it.
         name: Username of an admin.
         password: Its password.
         shelf: Where new files are put.
@@ -99,12 +100,15 @@ class Librarian(Asker):
         await self._ask("retag", {"path": path, "title": title}, ask)
 
     async def _read_track(self) -> None:
-        track_id = self._dice.choice(sorted(self._track_ids.values()))
+        known = sorted(self._track_ids.values())
+        track_id = self._dice.choice([one for one in known if one not in self._world.heard] or known)
 
         async def ask() -> dict[str, Any]:
             found = (await self._calls.query(ask_for.TRACK, id=track_id))["track"]
             if found is None:
                 return {"state": None}
+            if found["embeddingState"] in HEARD and track_id not in self._world.heard:
+                self._world.heard.append(track_id)
             return {"state": found["embeddingState"], "title": found["title"], "reason": found["failureReason"]}
 
         await self._ask("read_track", {"track_id": track_id}, ask, is_read=True)

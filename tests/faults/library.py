@@ -13,7 +13,7 @@ from tests.faults.history import Operation, Outcome
 NEIGHBOURS = 5
 # Between two cosines that were computed otherwise.
 _CLOSE = 2e-5
-_HEARD = ("EMBEDDED", "INDEXED")
+HEARD = ("EMBEDDED", "INDEXED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def _check_state(one: Operation, what: str, heard: set[str]) -> list[Finding]:
         return [Finding(Kind.LOST, f"{what}: is not found")]
     if state == "FAILED":
         return [Finding(Kind.LOST, f"{what}: cannot be heard: {one.result['reason']}")]
-    if state in _HEARD:
+    if state in HEARD:
         heard.add(track_id)
     elif track_id in heard:
         return [Finding(Kind.STALE, f"{what}: was heard, and is {state}")]

@@ -226,7 +226,7 @@ class Person(Reader):
         seed = (
             {"uploadId": self._dice.choice(list(self.digests))}
             if has_own_song
-            else {"trackId": self._dice.choice(self._world.tracks)}
+            else {"trackId": self._dice.choice(self._world.heard)}
         )
         input_ = {"seeds": [seed], "title": title, "length": 3, "visibility": "PRIVATE", "idempotencyKey": key}
 

@@ -90,7 +90,7 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
         history = History(folder / "history.jsonl")
         report.findings += judge_settings(await read_settings(mesh))
         since = await record_events(mesh)
-        world = World(mesh.people_url, [*tracks], history, neighbours)
+        world = World(mesh.people_url, [*tracks], [*tracks], history, neighbours)
         operator = mesh.state.secret("operator")
         dice = random.Random(f"{seed} librarian")
         librarian = Librarian(world, account.OPERATOR, operator, Shelf(root_id, shelf), dice)

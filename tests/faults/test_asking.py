@@ -18,7 +18,7 @@ from tests.faults.history import History, Outcome
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(asking, "HASTE_S", 0.1)
     history = History(tmp_path / "history.jsonl")
-    yield World("http://127.0.0.1:1", [], history, {})
+    yield World("http://127.0.0.1:1", [], [], history, {})
     history.close()
 
 
