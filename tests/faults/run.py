@@ -115,6 +115,8 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
             await asyncio.wait(living, timeout=2 * PATIENCE_S)
         history.close()
         report.findings += await come_to_rest(mesh)
+        # Whoever was started anew may have been started otherwise.
+        report.findings += judge_settings(await read_settings(mesh))
         final = await read_final(mesh)
         final.audio = await read_audio(mesh.ports.url, history.operations)
         final.neighbours = await read_neighbours(guest, final.tracks)
