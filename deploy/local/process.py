@@ -101,6 +101,8 @@ class SupervisedProcess:
                     delay_s = _FIRST_DELAY_S
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, _MAX_DELAY_S)
+                if self._stopping:
+                    return
             try:
                 await self.start()
             except (StartError, OSError) as error:  # tried again: the machine may have room later

@@ -79,6 +79,24 @@ async def test_child_that_came_back_too_slowly_is_started_yet_again(tmp_path: Pa
     await watching
 
 
+async def test_child_that_has_died_and_is_stopped_before_it_is_back_does_not_come_back(tmp_path: Path) -> None:
+    said: list[str] = []
+    process = SupervisedProcess(Spec("social", sleeper(), yes), tmp_path, said.append)
+    await process.start()
+    watching = asyncio.create_task(process.watch())
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    async with asyncio.timeout(60):
+        while not said:
+            await asyncio.sleep(0)
+    await process.stop()
+    await watching
+    is_back = process.pid is not None
+    await process._end(grace_s=20.0)
+    assert not is_back
+    assert len(said) == 1
+
+
 async def test_deaf_child_is_killed_after_the_grace(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     deaf = (
