@@ -127,7 +127,7 @@ class WorkConsumer:
                 await self._bus.jetstream.add_consumer(self._stream, self._config)
                 subscription = await self._bus.jetstream.pull_subscribe_bind(self._durable, stream=self._stream)
             except (nats.errors.Error, TimeoutError) as error:
-                if not self._is_waiting:  # each of the tasks tries once a second, for as long as it takes
+                if not self._is_waiting:  # each of the tasks tries twice a second, for as long as it takes
                     logger.info("consumer_waits", extra={"stream": self._stream, "error": repr(error)})
                 self._is_waiting = True
                 await self._pause(_RECOVERY_DELAY_S)
