@@ -83,7 +83,7 @@ class Restarts:
         return ", ".join(done)
 
     async def _service(self, processes: Sequence[SupervisedProcess]) -> None:
-        stand_in = await self._standing_in(processes[0].spec)
+        stand_in = await self.standing_in(processes[0].spec)
         try:
             await asyncio.sleep(_FOUND_S)
             for process in processes:
@@ -101,10 +101,14 @@ class Restarts:
             leaving = asyncio.create_task(self._leave_when_back(stand_in, processes))
             self._staying[stand_in.spec.name] = leaving
             raise
-        await self._leave(stand_in)
+        await self.leave(stand_in)
 
-    async def _standing_in(self, spec: Spec) -> SupervisedProcess:
-        """Start who stands in, or take the one that stayed since an earlier attempt failed."""
+    async def standing_in(self, spec: Spec) -> SupervisedProcess:
+        """Start who stands in for a process, or take the one that stayed since an earlier attempt failed.
+
+        Raises:
+            StartError: It does not start.
+        """
         wanted = self._stand_in(spec)
         if leaving := self._staying.pop(wanted.name, None):
             leaving.cancel()
@@ -115,9 +119,10 @@ class Restarts:
         for process in processes:
             while not await process.spec.is_ready():  # noqa: ASYNC110  # processes tell nobody
                 await asyncio.sleep(_INTERVAL_S)
-        await self._leave(stand_in)
+        await self.leave(stand_in)
 
-    async def _leave(self, stand_in: SupervisedProcess) -> None:
+    async def leave(self, stand_in: SupervisedProcess) -> None:
+        """End who stood in, and delete what it kept."""
         await self._drop(stand_in)
         await asyncio.to_thread(shutil.rmtree, self._state / STAND_IN_SNAPSHOTS, ignore_errors=True)
 

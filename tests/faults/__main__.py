@@ -102,6 +102,7 @@ def _row(report: Report) -> dict[str, Any]:
         "took_s": round(report.took_s),
         "longest_s": round(report.longest_s, 1),
         "places": report.places,
+        "overlapping": report.overlapping,
         "operations": report.operations,
         "kinds": report.kinds,
         "jobs": report.jobs,

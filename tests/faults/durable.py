@@ -1,30 +1,28 @@
 """Asks the servers of a running mesh whether what they acknowledge survives a power failure."""
 
-import json
-from pathlib import Path
-
 import asyncpg
+import httpx
 
 from tests.faults.findings import Finding, Kind
 from tests.faults.mesh import FaultyMesh
 
-WANTED = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "sync_interval": "always"}
+_POSTGRES = ("fsync", "synchronous_commit", "full_page_writes")
+WANTED = {**dict.fromkeys(_POSTGRES, "on"), "sync_always of NATS": "True"}
 
 
 async def read_settings(mesh: FaultyMesh) -> dict[str, str]:
-    """Return what PostgreSQL says of itself and what NATS was started with; settings of users or databases, too."""
+    """Return what PostgreSQL and NATS say of themselves; settings of users or databases, too."""
     connection = await asyncpg.connect(mesh.database.url(), timeout=30)
     try:
-        names = [name for name in WANTED if name != "sync_interval"]
-        found = {name: str(await connection.fetchval(f"SHOW {name}")) for name in names}
+        found = {name: str(await connection.fetchval(f"SHOW {name}")) for name in _POSTGRES}
         for row in await connection.fetch("SELECT unnest(setconfig) AS setting FROM pg_db_role_setting"):
             name, _, value = row["setting"].partition("=")
             found[f"{name} of somebody"] = value
     finally:
         await connection.close()
-    (config,) = [Path(text) for text in mesh.process("nats").spec.command if text.endswith("nats.json")]
-    found["sync_interval"] = str(json.loads(config.read_text())["jetstream"].get("sync_interval"))
-    return found
+    async with httpx.AsyncClient(timeout=30) as client:
+        told = (await client.get(f"{mesh.nats_monitor_url}/varz")).json()
+    return {**found, "sync_always of NATS": str(told["jetstream"]["config"].get("sync_always"))}
 
 
 def judge_settings(found: dict[str, str]) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 from collections.abc import AsyncIterator, Mapping
@@ -12,18 +13,22 @@ from pathlib import Path
 import psutil
 
 from deploy.local import process as local_process
+from deploy.local import requests
 from deploy.local.mesh import Announce, Mesh
 from deploy.local.ports import LOOPBACK
 from deploy.local.postgres import Postgres
-from deploy.local.process import Spec, SupervisedProcess
+from deploy.local.process import Spec, StartError, SupervisedProcess
 from deploy.local.settings import LocalSettings
 from deploy.local.state import State
+from tests.conftest import free_port
 from tests.faults.link import Address, Link
 from tests.faults.plan import EDGES, SERVICES
 
 _SOCKET = ".s.PGSQL.5432"
 # Children that die often are started again as quickly as those that die once.
 _LASTING_RUN_S = 1.0
+# So that there are some to tear, and to start from, in a run of two minutes.
+_SNAPSHOTS = {"RETRIEVER_SNAPSHOT_AFTER_CHANGES": "3", "RETRIEVER_SNAPSHOT_INTERVAL_S": "5"}
 
 
 def clock_library() -> Path | None:
@@ -76,6 +81,7 @@ class FaultyMesh(Mesh):
         )
         super().__init__(settings, state, announce)
         self.state = state
+        self._monitor_port = free_port()
         self.links = {f"{caller}-{called}": Link(self._server(called), dice) for caller, called in EDGES}
 
     @property
@@ -87,6 +93,11 @@ class FaultyMesh(Mesh):
     def nats_store(self) -> Path:
         """Where JetStream keeps its streams."""
         return self.state / "nats"
+
+    @property
+    def nats_monitor_url(self) -> str:
+        """Where NATS tells of itself."""
+        return f"http://{LOOPBACK}:{self._monitor_port}"
 
     @property
     def people_url(self) -> str:
@@ -113,6 +124,26 @@ class FaultyMesh(Mesh):
         """Have a service's clock jump to so many seconds from the right time."""
         write_clock(self.state / f"clock-{name}", offset_s)
 
+    @contextlib.asynccontextmanager
+    async def standing_in(self, name: str) -> AsyncIterator[None]:
+        """Have somebody stand in for a service meanwhile, as while it is restarted; nobody where that cannot start."""
+        stand_in = None
+        with contextlib.suppress(StartError):
+            stand_in = await self._restarts.standing_in(self.process(name).spec)
+        try:
+            yield
+        finally:
+            if stand_in is not None:
+                await self._restarts.leave(stand_in)
+
+    async def ask_for_restart(self, name: str) -> None:
+        """Ask for a service to be started again while somebody stands in for it, as `museed restart` does.
+
+        Raises:
+            ClientError: It was refused, or did not succeed.
+        """
+        await asyncio.to_thread(requests.ask, self.state, name, requests.RESTART)
+
     async def open_links(self) -> None:
         """Listen on every link; before `start`."""
         for (_, called), link in zip(EDGES, self.links.values(), strict=True):
@@ -129,6 +160,12 @@ class FaultyMesh(Mesh):
         for link in self.links.values():
             link.heal()
             await link.close()
+
+    def _write_nats_config(self) -> None:
+        super()._write_nats_config()
+        path = self.state / "nats.json"
+        config = {**json.loads(path.read_text()), "http": f"{LOOPBACK}:{self._monitor_port}"}
+        path.write_text(json.dumps(config))
 
     async def _launch(self, *specs: Spec) -> list[SupervisedProcess]:
         return await super()._launch(*(replace(spec, environment=self._environment(spec)) for spec in specs))
@@ -152,7 +189,7 @@ class FaultyMesh(Mesh):
                 setting, (_, port) = f"{caller}_{called}_ADDRESS".upper(), self._tcp(caller, called)
                 # The second address is of who stands in for it: nobody, as most of the time.
                 changed[setting] = f"ipv4:{LOOPBACK}:{port},{LOOPBACK}:{self.ports.stand_ins[called]}"
-        return {**changed, **self._clock(name)}
+        return {**changed, **_SNAPSHOTS, **self._clock(name)}
 
     def _clock(self, name: str) -> dict[str, str]:
         self.set_clock(name, 0)

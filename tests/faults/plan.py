@@ -7,6 +7,7 @@ from enum import StrEnum
 
 PROCESSES = ("postgres", "nats", "embedder", "social", "retriever", "gateway")
 SERVICES = ("embedder", "social", "retriever", "gateway")
+STOOD_IN_FOR = ("embedder", "social", "retriever")
 # Who calls whom; the last are what people's own connections go over.
 EDGES = (
     ("gateway", "social"),
@@ -30,16 +31,21 @@ class Kind(StrEnum):
     """What is done to the mesh.
 
     KILL a process with -9; PAUSE it with SIGSTOP for a while; RESTART it in order; BLACKOUT kills all at once.
+    KILL_CHILD kills a child that works for it; OVERSLEEP pauses it for longer than anything is leased to it, while
+    another one stands in for it; REPLACE starts it again as `museed restart` does.
     DELAY, THROTTLE, CUT, SILENCE a link for a while: answers late, slowly, with a reset, or not at all.
     RESET a link's connections; STRAND leaves them without an answer for ever, while new ones are served.
-    SLOW_READER takes what NATS sends to one service at a trickle.
+    SLOW_READER takes what NATS sends to one service at a trickle, and then loses what was held back.
     WIPE the store of NATS; TEAR files that lay unsynced when the power failed.
     FULL lets a process write to no file for a while; CLOCK jumps for one process, and back.
     """
 
     KILL = "kill"
+    KILL_CHILD = "kill child"
     PAUSE = "pause"
+    OVERSLEEP = "oversleep"
     RESTART = "restart"
+    REPLACE = "replace"
     BLACKOUT = "blackout"
     DELAY = "delay"
     THROTTLE = "throttle"
@@ -56,8 +62,12 @@ class Kind(StrEnum):
 
 TARGETS: dict[Kind, tuple[str, ...]] = {
     Kind.KILL: PROCESSES,
+    # A backend that dies has PostgreSQL recover; the embedder decodes in children.
+    Kind.KILL_CHILD: ("postgres", "embedder"),
     Kind.PAUSE: PROCESSES,
+    Kind.OVERSLEEP: STOOD_IN_FOR,
     Kind.RESTART: PROCESSES,
+    Kind.REPLACE: SERVICES,
     Kind.BLACKOUT: ("everything",),
     Kind.DELAY: LINKS,
     Kind.THROTTLE: LINKS,
@@ -74,16 +84,18 @@ TARGETS: dict[Kind, tuple[str, ...]] = {
 }
 # How often one of a kind comes, beside the others; at least one of each comes in a long plan.
 WEIGHTS: dict[Kind, int] = {Kind.KILL: 4, Kind.PAUSE: 3, Kind.SILENCE: 2, Kind.CUT: 2, Kind.STRAND: 2}
-# What lasts a while, and how long at the most; a tenth of them lasts three times as long.
-LASTS_S: dict[Kind, float] = {
-    Kind.PAUSE: 4.0,
-    Kind.DELAY: 3.0,
-    Kind.THROTTLE: 3.0,
-    Kind.CUT: 3.0,
-    Kind.SILENCE: 4.0,
-    Kind.SLOW_READER: 4.0,
-    Kind.FULL: 6.0,
-    Kind.CLOCK: 4.0,
+# What lasts a while, and from how long to how long; a tenth of what is short lasts three times as long.
+LASTS_S: dict[Kind, tuple[float, float]] = {
+    Kind.PAUSE: (0.2, 4.0),
+    # Messages are given to somebody else after 15 s, jobs too.
+    Kind.OVERSLEEP: (18.0, 35.0),
+    Kind.DELAY: (0.2, 3.0),
+    Kind.THROTTLE: (0.2, 3.0),
+    Kind.CUT: (0.2, 3.0),
+    Kind.SILENCE: (0.2, 4.0),
+    Kind.SLOW_READER: (0.2, 4.0),
+    Kind.FULL: (0.2, 6.0),
+    Kind.CLOCK: (0.2, 4.0),
 }
 _LONGEST_GAP_S = 4.0
 _HOURS_S = 3600.0
@@ -122,7 +134,7 @@ def plan(seed: int, count: int, kinds: Sequence[Kind] = tuple(Kind), pace: float
         seed: Decides everything.
         count: How many.
         kinds: Those that this machine can do.
-        pace: Multiplies every pause and duration.
+        pace: Multiplies every pause and duration, but for those that must outlast a lease.
     """
     dice = random.Random(seed)
     deck: list[Kind] = []
@@ -132,8 +144,8 @@ def plan(seed: int, count: int, kinds: Sequence[Kind] = tuple(Kind), pace: float
             deck = [kind for kind in kinds for _ in range(WEIGHTS.get(kind, 1))]
             dice.shuffle(deck)
         kind = deck.pop()
-        lasts_s = dice.uniform(0.2, LASTS_S.get(kind, 0.0)) if kind in LASTS_S else 0.0
-        if dice.random() < 0.1:
+        lasts_s = dice.uniform(*LASTS_S[kind]) if kind in LASTS_S else 0.0
+        if dice.random() < 0.1 and kind != Kind.OVERSLEEP:
             lasts_s *= 3
         faults.append(
             Fault(
@@ -141,7 +153,7 @@ def plan(seed: int, count: int, kinds: Sequence[Kind] = tuple(Kind), pace: float
                 kind,
                 dice.choice(TARGETS[kind]),
                 round(pace * dice.uniform(0.1, _LONGEST_GAP_S), 3),
-                round(pace * lasts_s, 3),
+                round(lasts_s if kind == Kind.OVERSLEEP else pace * lasts_s, 3),
                 round(_amount(kind, dice), 4),
             )
         )

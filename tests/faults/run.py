@@ -49,6 +49,8 @@ class Report:
     kinds: Counter[str] = field(default_factory=Counter)
     # Where each fault was inflicted.
     places: Counter[str] = field(default_factory=Counter)
+    # How many began while another lasted for the same process.
+    overlapping: int = 0
     events: int = 0
     findings: list[Finding] = field(default_factory=list)
     took_s: float = 0.0
@@ -136,6 +138,7 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
     report.operations = Counter(operation.outcome for operation in history.operations)
     report.kinds = Counter(one.kind for one in history.operations if one.outcome == Outcome.DONE)
     report.places = Counter(f"{fault.kind} {fault.target}" for fault in inflictor.done)
+    report.overlapping = inflictor.overlapping
     report.operations["repeated"] = sum(operation.tries - 1 for operation in history.operations)
     report.heard = Counter(code for operation in history.operations for code in operation.heard)
     report.jobs = Counter(
@@ -152,7 +155,8 @@ def summary(report: Report) -> str:
     faults = ", ".join(f"{count} {kind}" for kind, count in sorted(report.faults.items()))
     broken = ", ".join(f"{report.found(kind)} {kind}" for kind in Kind)
     lines = [
-        f"seed {report.seed}: {report.faults.total()} faults ({faults}) in {report.took_s:.0f} s",
+        f"seed {report.seed}: {report.faults.total()} faults ({faults}), {report.overlapping} overlapping, "
+        f"took {report.took_s:.0f} s",
         f"  {done} operations acknowledged, {report.operations['repeated']} repeated, "
         f"{report.operations[Outcome.GIVEN_UP]} given up, {report.operations[Outcome.REFUSED]} refused; "
         f"the longest took {report.longest_s:.0f} s",

@@ -17,7 +17,7 @@ async def run(seed: int, count: int, pace: float, folder: Path, music: Path) -> 
 
 
 async def test_nothing_is_lost_doubled_stale_or_endless(memory_folder: Path, tmp_path: Path) -> None:
-    await run(3486, 8, 0.5, memory_folder / "faults", tmp_path / "music")
+    await run(8668, 8, 0.5, memory_folder / "faults", tmp_path / "music")
 
 
 @pytest.mark.long

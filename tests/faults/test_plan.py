@@ -40,7 +40,13 @@ def test_pace_stretches_times_and_nothing_else() -> None:
     for slow, fast in zip(plan(3, 50), plan(3, 50, pace=0.5), strict=True):
         assert (fast.kind, fast.target, fast.amount) == (slow.kind, slow.target, slow.amount)
         assert fast.after_s == pytest.approx(slow.after_s / 2, abs=0.001)
-        assert fast.lasts_s == pytest.approx(slow.lasts_s / 2, abs=0.001)
+        lasts_s = slow.lasts_s if slow.kind == Kind.OVERSLEEP else slow.lasts_s / 2
+        assert fast.lasts_s == pytest.approx(lasts_s, abs=0.001)
+
+
+def test_who_oversleeps_outlasts_every_lease_and_no_patience() -> None:
+    lasting = [fault.lasts_s for fault in plan(1, 5_000, pace=0.1) if fault.kind == Kind.OVERSLEEP]
+    assert 18 <= min(lasting) < max(lasting) <= 35
 
 
 def test_fault_says_what_it_does() -> None:

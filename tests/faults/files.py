@@ -1,0 +1,58 @@
+"""What a crash of the machine does to files: the newest of them are there in part, or not at all."""
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+from tests.faults.mesh import FaultyMesh
+
+# Of a message that NATS was about to write.
+_TORN_BYTES = 200
+
+
+def wipe(mesh: FaultyMesh) -> None:
+    """Delete all that NATS keeps."""
+    shutil.rmtree(mesh.nats_store, ignore_errors=True)
+    mesh.nats_store.mkdir(mode=0o700, exist_ok=True)
+
+
+def tearable(mesh: FaultyMesh, name: str) -> list[Path]:
+    """Return the files of a process that a power failure may leave in part.
+
+    NATS syncs each message, so a torn one lies behind the last, and what it keeps to start faster may be torn. A
+    snapshot and an upload that is coming may be cut off anywhere.
+    """
+    match name:
+        case "nats":
+            found = [*mesh.nats_store.rglob("*.blk"), *mesh.nats_store.rglob("index.db")]
+        case "retriever":
+            found = list((mesh.state / "snapshots").rglob("*"))
+        case _:
+            found = list((mesh.state / "blobs" / "incoming").rglob("*"))
+    return sorted(path for path in found if _size(path))
+
+
+def tear(paths: list[Path], share: float, dice: random.Random) -> list[Path]:
+    """Tear some of these files, and at least one where there is any; returns those.
+
+    Args:
+        paths: As `tearable` says; their processes have ended.
+        share: How much of each stays, in [0, 1).
+        dice: Decides which.
+    """
+    torn = [path for path in paths if dice.random() < 0.5] or paths[:1]
+    for path in torn:
+        if path.suffix == ".blk":
+            with path.open("ab") as file:
+                file.write(path.read_bytes()[: max(1, int(share * _TORN_BYTES))])
+        else:
+            os.truncate(path, int(share * path.stat().st_size))
+    return torn
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except FileNotFoundError:  # moved to where it belongs
+        return 0
