@@ -10,7 +10,7 @@ from dataclasses import dataclass
 LEAST_AT_WORK = 4
 FIRST_AT_WORK = 16
 # However slow they were, so many may wait: a page that is opened asks for some things at once.
-LEAST_WAITING = 16
+LEAST_WAITING = 8
 # A loop that is late for as long as this has more to do than it can; one that is late once had something large to do.
 STANDING_S = 0.1
 # Of the time from one that leaves to the next; what is taken for it at first is what a small answer takes.
