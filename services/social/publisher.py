@@ -2,8 +2,8 @@
 
 A lane (kind and partition) belongs to the publisher that holds its advisory lock; it publishes all lanes of a kind that
 it has together, in a handful of statements however many they are. Rows of different keys are published side by side; a
-row is deleted after NATS confirmed it. A publisher that dies in between leaves the row, and the next
-one publishes it again under the same message id, which the stream then knows.
+row is deleted soon after NATS confirmed it, whatever others wait for. A publisher that dies in between leaves the row,
+and the next one publishes it again under the same message id, which the stream then knows.
 """
 
 import asyncio
@@ -32,6 +32,8 @@ _POLL_INTERVAL_S = 0.5
 # Of each lane at a time.
 _BATCH_SIZE = 64
 _GATHER_S = 0.01
+# Of what was confirmed, while others of its batch are not: those wait for up to 5 s.
+_FINISH_INTERVAL_S = 0.2
 # Confirmations waited for at a time, for each kind: a long ingest does not hold up people's events.
 _MOST_IN_FLIGHT = 128
 
@@ -127,20 +129,27 @@ class Publisher:
         by_key: defaultdict[str, list[OutboxRow]] = defaultdict(list)
         for row in rows:
             by_key[row.key].append(row)
+        confirmed, count = list[_Done](), 0
         async with asyncio.TaskGroup() as tasks:  # whatever one raises: the lanes are kept until all have ended
-            sent = {key: tasks.create_task(self._publish_key(kind, of_key, found)) for key, of_key in by_key.items()}
-        done = [one for task in sent.values() for one in task.result()]
-        if done:
-            await self._finish(kind, done)
-        refused |= {key for key, task in sent.items() if len(task.result()) < len(by_key[key])}
+            sent = {
+                key: tasks.create_task(self._publish_key(kind, of_key, found, confirmed))
+                for key, of_key in by_key.items()
+            }
+            left = set(sent.values())
+            while left:
+                _, left = await asyncio.wait(left, timeout=_FINISH_INTERVAL_S)
+                done, confirmed[:] = confirmed[:], []
+                if done:
+                    await self._finish(kind, done)
+                count += len(done)
+        refused |= {key for key, task in sent.items() if not task.result()}
         seen = Counter(row.lane for row in rows)
-        return [lane for lane in lanes if seen[lane] == _BATCH_SIZE], len(done)
+        return [lane for lane in lanes if seen[lane] == _BATCH_SIZE], count
 
     async def _publish_key(
-        self, kind: Kind, rows: Sequence[OutboxRow], found: dict[int, Message | None]
-    ) -> list[_Done]:
-        """Publish the rows of one key one after the other; stop at the first that is not confirmed."""
-        done: list[_Done] = []
+        self, kind: Kind, rows: Sequence[OutboxRow], found: dict[int, Message | None], done: list[_Done]
+    ) -> bool:
+        """Publish the rows of one key one after the other; stop at the first that is not confirmed, with False."""
         for row in rows:
             message = found[row.row_id]
             if message is None:
@@ -153,9 +162,9 @@ class Publisher:
                         ack = await self._bus.publish(message.subject, message.payload, row.event_id)
             except Unavailable as error:
                 logger.warning("publish_failed", extra={"subject": message.subject, "detail": error.message})
-                break
+                return False
             done.append(_Done(row, message, ack))
-        return done
+        return True
 
     async def _finish(self, kind: Kind, done: Sequence[_Done]) -> None:
         row_ids = [one.row.row_id for one in done]

@@ -15,6 +15,7 @@ from services.chassis.bus.connection import MESSAGE_ID_HEADER
 from services.chassis.bus.streams import stream_of
 from tests.faults.findings import Finding, Kind
 from tests.faults.mesh import FaultyMesh
+from tests.faults.plan import LONGEST_S
 
 # What is committed is noted by the database itself, in the same transaction; the outbox forgets what it has told.
 _RECORD = """
@@ -46,8 +47,8 @@ FROM promised_events AS promised ORDER BY id
 """
 
 
-# Between an event's confirmation and its leaving the outbox the store may be wiped; making a stream anew takes longer.
-_IN_FLIGHT = timedelta(seconds=1)
+# Between an event's confirmation and its leaving the outbox the store may be wiped, and the database be paused.
+_IN_FLIGHT = timedelta(seconds=1 + LONGEST_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +140,13 @@ def judge_events(
 
 
 def _due(name: str, stream: Stream, promised: Iterable[Promised]) -> list[Promised]:
-    """Return what a stream must hold: all that was still to be told when it was made, or came since."""
+    """Return what a stream must hold: all that was written since it was made, or was still to be told by then."""
     return [
         event
         for event in promised
-        if event.stream == name and event.left_at is not None and event.left_at > stream.made_at + _IN_FLIGHT
+        if event.stream == name
+        and event.left_at is not None
+        and (event.at > stream.made_at or event.left_at > stream.made_at + _IN_FLIGHT)
     ]
 
 

@@ -131,7 +131,8 @@ async def test_message_whose_publisher_died_before_deleting_it_is_stored_once(
     await until(lambda: _count(bus, 3))
     task.cancel()
     await asyncio.wait({task})
-    assert await sql.fetchval("SELECT count(*) FROM outbox") == 5
+    left = [row["payload"].decode() for row in await sql.fetch("SELECT payload FROM outbox ORDER BY id")]
+    assert left[-3:] == ["text 2", "text 3", "text 4"]
     async with publishing(database_url, bus):
         await until(lambda: is_drained(sql))
     assert await published(bus) == [f"text {number}" for number in range(5)]
@@ -187,6 +188,27 @@ async def test_refused_message_holds_up_its_own_key_only(
 
         await until(are_others_out, timeout_s=60)
     assert set(await published(bus)) == {f"text {number}" for number in range(20)}
+
+
+async def test_what_is_confirmed_leaves_while_another_message_waits_for_its_confirmation(
+    database: Database, database_url: str, bus: Bus, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish, goes_on = bus.publish, asyncio.Event()
+
+    async def slow(subject: str, payload: bytes, event_id: str) -> PublishAck:
+        if payload == b"waits":
+            await goes_on.wait()
+        return await publish(subject, payload, event_id)
+
+    monkeypatch.setattr(bus, "publish", slow)
+    await write(database, "first", "waits", key="slow")
+    await write(database, "other", key="quick")
+    async with publishing(database_url, bus):
+        await until(lambda: sql.fetchval("SELECT count(*) = 1 FROM outbox"))
+        assert await sql.fetchval("SELECT convert_from(payload, 'UTF8') FROM outbox") == "waits"
+        goes_on.set()
+        await until(lambda: is_drained(sql))
+    assert set(await published(bus)) == {"first", "other", "waits"}
 
 
 async def test_more_refused_messages_than_a_batch_holds_do_not_hold_up_their_lane(
