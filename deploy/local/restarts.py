@@ -124,7 +124,9 @@ class Restarts:
     async def leave(self, stand_in: SupervisedProcess) -> None:
         """End who stood in, and delete what it kept."""
         await self._drop(stand_in)
-        await asyncio.to_thread(shutil.rmtree, self._state / STAND_IN_SNAPSHOTS, ignore_errors=True)
+        kept = self._state / STAND_IN_SNAPSHOTS
+        if stand_in.spec.environment.get("RETRIEVER_SNAPSHOT_FOLDER") == str(kept):
+            await asyncio.to_thread(shutil.rmtree, kept, ignore_errors=True)
 
     async def _gateway(self, process: SupervisedProcess) -> None:
         if process.spec.environment["GATEWAY_WORKERS"] == "1":  # nobody keeps its port meanwhile

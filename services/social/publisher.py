@@ -130,18 +130,24 @@ class Publisher:
         for row in rows:
             by_key[row.key].append(row)
         confirmed, count = list[_Done](), 0
-        async with asyncio.TaskGroup() as tasks:  # whatever one raises: the lanes are kept until all have ended
+        trouble: DomainError | None = None
+        async with asyncio.TaskGroup() as tasks:  # whatever goes wrong: the lanes are kept until all have ended
             sent = {
                 key: tasks.create_task(self._publish_key(kind, of_key, found, confirmed))
                 for key, of_key in by_key.items()
             }
             left = set(sent.values())
-            while left:
+            while left and trouble is None:
                 _, left = await asyncio.wait(left, timeout=_FINISH_INTERVAL_S)
                 done, confirmed[:] = confirmed[:], []
-                if done:
+                try:
                     await self._finish(kind, done)
+                except DomainError as error:  # what it was to finish comes again
+                    trouble = error
+                raise_if_cancelled()
                 count += len(done)
+        if trouble is not None:
+            raise trouble
         refused |= {key for key, task in sent.items() if not task.result()}
         seen = Counter(row.lane for row in rows)
         return [lane for lane in lanes if seen[lane] == _BATCH_SIZE], count
@@ -168,6 +174,8 @@ class Publisher:
 
     async def _finish(self, kind: Kind, done: Sequence[_Done]) -> None:
         row_ids = [one.row.row_id for one in done]
+        if not row_ids:
+            return
         if kind is Kind.EVENT:
             async with self._locks.connection() as connection:
                 await outbox.delete(connection, row_ids)

@@ -15,7 +15,6 @@ from services.chassis.bus.connection import MESSAGE_ID_HEADER
 from services.chassis.bus.streams import stream_of
 from tests.faults.findings import Finding, Kind
 from tests.faults.mesh import FaultyMesh
-from tests.faults.plan import LONGEST_S
 
 # What is committed is noted by the database itself, in the same transaction; the outbox forgets what it has told.
 _RECORD = """
@@ -47,8 +46,9 @@ FROM promised_events AS promised ORDER BY id
 """
 
 
-# Between an event's confirmation and its leaving the outbox the store may be wiped, and the database be paused.
-_IN_FLIGHT = timedelta(seconds=1 + LONGEST_S)
+# Between an event's confirmation and its leaving the outbox the store may be wiped, while its publisher oversleeps and
+# the database is away.
+_IN_FLIGHT = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,15 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream as it is in the end; what was told before it was made is gone with the store that was wiped."""
+    """A stream as it is in the end; what was told before is gone with the store that was wiped.
 
+    Attributes:
+        wiped_at: When the server before was dead: nothing that was written since then was told to it.
+        made_at: When the stream was made anew.
+        messages: What it holds.
+    """
+
+    wiped_at: datetime
     made_at: datetime
     messages: list[Told]
 
@@ -96,12 +103,20 @@ async def record_events(mesh: FaultyMesh) -> datetime:
         await connection.close()
 
 
-async def check_events(mesh: FaultyMesh, since: datetime) -> tuple[list[Finding], int]:
-    """Return what was promised and not told, told twice, or told and not promised; and how many had to be there."""
+async def check_events(
+    mesh: FaultyMesh, since: datetime, wiped_at: datetime | None = None
+) -> tuple[list[Finding], int]:
+    """Return what was promised and not told, told twice, or told and not promised; and how many had to be there.
+
+    Args:
+        mesh: At rest.
+        since: When noting began.
+        wiped_at: When NATS was dead whose store was wiped last; None where none was.
+    """
     # What is promised meanwhile may be told already, and need not be.
     promised = [event for event in await _promised(mesh) if event.left_at is not None]
     async with social_bus(mesh) as bus:
-        streams = {name: await _read(bus, name) for name in (SOCIAL_EVENTS, PEOPLE_EVENTS)}
+        streams = {name: await _read(bus, name, wiped_at or since) for name in (SOCIAL_EVENTS, PEOPLE_EVENTS)}
     committed = {event.event_id for event in await _promised(mesh)}
     due = sum(len(_due(name, stream, promised)) for name, stream in streams.items())
     return judge_events(promised, streams, since, committed), due
@@ -140,13 +155,13 @@ def judge_events(
 
 
 def _due(name: str, stream: Stream, promised: Iterable[Promised]) -> list[Promised]:
-    """Return what a stream must hold: all that was written since it was made, or was still to be told by then."""
+    """Return what a stream must hold: all that was written since a wipe, or was still to be told long after it."""
     return [
         event
         for event in promised
         if event.stream == name
         and event.left_at is not None
-        and (event.at > stream.made_at or event.left_at > stream.made_at + _IN_FLIGHT)
+        and (event.at > stream.wiped_at or event.left_at > stream.made_at + _IN_FLIGHT)
     ]
 
 
@@ -184,7 +199,7 @@ async def social_bus(mesh: FaultyMesh) -> AsyncIterator[Bus]:
         await bus.close()
 
 
-async def _read(bus: Bus, name: str) -> Stream:
+async def _read(bus: Bus, name: str, wiped_at: datetime) -> Stream:
     info = await bus.jetstream.stream_info(name)
     assert info.created is not None
     messages = []
@@ -192,4 +207,4 @@ async def _read(bus: Bus, name: str) -> Stream:
         with contextlib.suppress(nats.js.errors.NotFoundError):
             message: Any = await bus.jetstream.get_msg(name, sequence)
             messages.append(Told(message.headers[MESSAGE_ID_HEADER], message.time.astimezone(UTC)))
-    return Stream(info.created, messages)
+    return Stream(wiped_at, info.created, messages)

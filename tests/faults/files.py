@@ -17,11 +17,16 @@ def wipe(mesh: FaultyMesh) -> None:
     mesh.nats_store.mkdir(mode=0o700, exist_ok=True)
 
 
-def tearable(mesh: FaultyMesh, name: str) -> list[Path]:
+def tearable(mesh: FaultyMesh, name: str, since: float = 0.0) -> list[Path]:
     """Return the files of a process that a power failure may leave in part.
 
     NATS syncs each message, so a torn one lies behind the last, and what it keeps to start faster may be torn. A
     snapshot and an upload that is coming may be cut off anywhere.
+
+    Args:
+        mesh: Whose.
+        name: The process.
+        since: Unix time; of uploads only those that came later, since earlier deaths leave what nobody reads.
     """
     match name:
         case "nats":
@@ -29,7 +34,8 @@ def tearable(mesh: FaultyMesh, name: str) -> list[Path]:
         case "retriever":
             found = list((mesh.state / "snapshots").rglob("*"))
         case _:
-            found = list((mesh.state / "blobs" / "incoming").rglob("*"))
+            coming = (mesh.state / "blobs" / "incoming").rglob("*")
+            found = [path for path in coming if _written_at(path) > since]
     return sorted(path for path in found if _size(path))
 
 
@@ -49,6 +55,13 @@ def tear(paths: list[Path], share: float, dice: random.Random) -> list[Path]:
         else:
             os.truncate(path, int(share * path.stat().st_size))
     return torn
+
+
+def _written_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # moved to where it belongs
+        return 0.0
 
 
 def _size(path: Path) -> int:

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import psutil
 
@@ -19,6 +20,8 @@ from tests.faults.plan import PROCESSES, Fault, Kind
 
 _DEATH_S = 20.0
 _RESTART_S = 60.0
+# A stand-in comes, the service goes and comes.
+_REPLACED_S = 180.0
 # How long a fault waits for what it needs: a child, an upload that is coming, a snapshot.
 _OCCASION_S = 20.0
 _LOOK_INTERVAL_S = 0.005
@@ -32,8 +35,10 @@ class Inflictor:
         seed: Decides what a fault leaves open, as which file is torn.
 
     Attributes:
-        done: What was done, in the order of the ends. What found no occasion is noted as the kill that it was.
-        overlapping: How many began while another one lasted for the same process, or for a link of it.
+        done: What was done, in the order of the ends, each as what it came to: see `_do`.
+        missed: Those that found nothing to be done to, as a process that was away anyhow, or were refused.
+        overlapping: How many began while another one lasted or waited for the same process, or for a link of it.
+        wiped_at: When NATS was dead before its store was wiped last; None where it never was.
     """
 
     def __init__(self, mesh: FaultyMesh, seed: int) -> None:
@@ -42,8 +47,11 @@ class Inflictor:
         self._restarting = {name: asyncio.Lock() for name in PROCESSES}
         self._replacing = asyncio.Lock()
         self._under_way: list[Fault] = []
+        self._asleep: set[psutil.Process] = set()
         self.done: list[Fault] = []
+        self.missed: list[Fault] = []
         self.overlapping = 0
+        self.wiped_at: datetime | None = None
 
     async def run(self, faults: Sequence[Fault], announce: Callable[[Fault], None] = lambda _: None) -> None:
         """Inflict all faults of a plan, each at its time, and return when all are healed."""
@@ -61,10 +69,13 @@ class Inflictor:
         self.overlapping += any(_victims(fault) & _victims(other) for other in self._under_way)
         self._under_way.append(fault)
         try:
-            is_done = await self._do(fault)
+            came_to = await self._do(fault)
         finally:
             self._under_way.remove(fault)
-        self.done.append(fault if is_done else replace(fault, kind=Kind.KILL))
+        if came_to is None:
+            self.missed.append(fault)
+        else:
+            self.done.append(replace(fault, kind=came_to))
 
     def heal(self) -> None:
         """Take back whatever is still broken."""
@@ -73,112 +84,142 @@ class Inflictor:
         for name in PROCESSES:
             self._signal(self._mesh.whole(name), signal.SIGCONT)
 
-    async def _do(self, fault: Fault) -> bool:
-        """Do it; say whether it was what the plan says."""
+    async def _do(self, fault: Fault) -> Kind | None:
+        """Do it, and return what it came to: another kind where it was cut short, None where it was nothing."""
+        name, is_done = fault.target, True
         match fault.kind:
             case Kind.KILL:
-                self._kill(fault.target)
+                is_done = self._kill(name)
             case Kind.KILL_CHILD:
                 return await self._kill_child(fault)
             case Kind.BLACKOUT:
-                for name in PROCESSES:
-                    self._kill(name, with_children=True)
+                for each in self._mesh.names:
+                    self._kill(each, with_children=True)
             case Kind.RESTART:
-                await self._restart(fault.target)
+                is_done = await self._restart(name)
             case Kind.REPLACE:
-                await self._replace(fault.target)
+                is_done = await self._replace(name)
             case Kind.PAUSE:
-                await self._pause(fault)
+                is_done = bool(await self._pause(fault))
             case Kind.OVERSLEEP:
-                await self._oversleep(fault)
+                return await self._oversleep(fault)
             case Kind.WIPE:
-                self._kill_and_wait(fault.target)
+                self._kill_and_wait(name)
+                self.wiped_at = datetime.now(UTC)
                 wipe(self._mesh)
             case Kind.TEAR:
                 return await self._tear(fault)
             case Kind.FULL:
-                await self._fill(fault)
+                is_done = await self._fill(fault)
             case Kind.CLOCK:
-                self._mesh.set_clock(fault.target, fault.amount)
+                self._mesh.set_clock(name, fault.amount)
                 await asyncio.sleep(fault.lasts_s)
-                self._mesh.set_clock(fault.target, 0)
+                self._mesh.set_clock(name, 0)
             case _:
-                await self._break_link(fault, self._mesh.links[fault.target])
-        return True
+                await self._break_link(fault, self._mesh.links[name])
+        return fault.kind if is_done else None
 
-    def _kill(self, name: str, *, with_children: bool = False) -> None:
-        self._signal(self._mesh.whole(name)[: None if with_children else 1], signal.SIGKILL)
+    def _kill(self, name: str, *, with_children: bool = False) -> bool:
+        killed = self._mesh.whole(name)[: None if with_children else 1]
+        self._signal(killed, signal.SIGKILL)
+        return bool(killed)
 
-    def _kill_and_wait(self, name: str) -> None:
+    def _kill_and_wait(self, name: str) -> bool:
         """Kill a process, and return before its supervisor, which this very thread runs, starts it again."""
         processes = self._mesh.whole(name)
         self._kill(name, with_children=True)
         deadline = time.monotonic() + _DEATH_S
         while any(_lives(process) for process in processes) and time.monotonic() < deadline:
             time.sleep(_LOOK_INTERVAL_S)
+        return bool(processes)
 
-    async def _kill_child(self, fault: Fault) -> bool:
-        if not await _comes(lambda: bool(self._mesh.whole(fault.target)[1:])):
-            self._kill(fault.target)
-            return False
-        child = self._dice(fault).choice(self._mesh.whole(fault.target)[1:])
-        self._signal([child], signal.SIGKILL)
-        return True
-
-    async def _restart(self, name: str) -> None:
-        async with self._restarting[name]:
-            process = self._mesh.process(name)
-            if process.pid is not None:
-                # It may be killed, or its link be silent, while it starts: then its supervisor goes on trying.
-                with contextlib.suppress(StartError, TimeoutError):
-                    await asyncio.wait_for(process.restart(), _RESTART_S)
-
-    async def _replace(self, name: str) -> None:
-        # Who asks while another waits is refused; so is who asks for what cannot start just now.
-        async with self._replacing, self._restarting[name]:
-            with contextlib.suppress(ClientError):
-                await self._mesh.ask_for_restart(name)
-
-    async def _pause(self, fault: Fault) -> None:
-        paused = self._mesh.whole(fault.target)
-        self._signal(paused, signal.SIGSTOP)
-        await asyncio.sleep(fault.lasts_s)
-        self._signal(paused, signal.SIGCONT)
-
-    async def _oversleep(self, fault: Fault) -> None:
-        """Pause a process until others have taken what it held, and let it find out."""
-        async with self._restarting[fault.target], self._mesh.standing_in(fault.target):
-            await self._pause(fault)
-
-    async def _tear(self, fault: Fault) -> bool:
-        """Kill a process while it has files that may be torn, and tear some of them."""
+    async def _kill_child(self, fault: Fault) -> Kind | None:
+        children: list[psutil.Process] = []
 
         def has_come() -> bool:
-            if not tearable(self._mesh, fault.target):
+            children[:] = [child for child in self._mesh.whole(fault.target)[1:] if _lives(child)]
+            return bool(children)
+
+        if not await _comes(has_come):
+            return Kind.KILL if self._kill(fault.target) else None
+        self._signal([self._dice(fault).choice(children)], signal.SIGKILL)
+        return fault.kind
+
+    async def _restart(self, name: str) -> bool:
+        async with self._restarting[name]:
+            process = self._mesh.process(name)
+            if process.pid is None:
                 return False
-            stopped = self._mesh.whole(fault.target)
+            # It may be killed, or its link be silent, while it starts: then its supervisor goes on trying.
+            with contextlib.suppress(StartError, TimeoutError):
+                await asyncio.wait_for(process.restart(), _RESTART_S)
+            return True
+
+    async def _replace(self, name: str) -> bool:
+        # Who asks while another waits is refused; so is who asks for what cannot start just now.
+        async with self._replacing, self._restarting[name]:
+            with contextlib.suppress(ClientError, TimeoutError):
+                await asyncio.wait_for(self._mesh.ask_for_restart(name), _REPLACED_S)
+                return True
+        return False
+
+    async def _pause(self, fault: Fault) -> list[psutil.Process]:
+        paused = [process for process in self._mesh.whole(fault.target) if process not in self._asleep]
+        self._signal(paused, signal.SIGSTOP)
+        await asyncio.sleep(fault.lasts_s)
+        self._signal([process for process in paused if process not in self._asleep], signal.SIGCONT)
+        return paused
+
+    async def _oversleep(self, fault: Fault) -> Kind | None:
+        """Pause a process until others have taken what it held, and let it find out; a pause where that ends before."""
+        name = fault.target
+        async with self._restarting[name], self._mesh.standing_in(name) as does_stand_in:
+            sleeping = self._mesh.whole(name)
+            self._asleep |= {*sleeping}
+            self._signal(sleeping, signal.SIGSTOP)
+            try:
+                await asyncio.sleep(fault.lasts_s)
+                has_overslept = bool(sleeping) and _is_stopped(sleeping[0])
+            finally:
+                self._asleep -= {*sleeping}
+                self._signal(sleeping, signal.SIGCONT)
+        if does_stand_in and has_overslept:
+            return fault.kind
+        return Kind.PAUSE if sleeping else None
+
+    async def _tear(self, fault: Fault) -> Kind | None:
+        """Kill a process while it has files that may be torn, and tear some of them."""
+        name, since = fault.target, time.time()
+
+        def has_come() -> bool:
+            if not tearable(self._mesh, name, since):
+                return False
+            stopped = self._mesh.whole(name)
             self._signal(stopped, signal.SIGSTOP)
-            if found := bool(tearable(self._mesh, fault.target)):
+            if found := bool(stopped and tearable(self._mesh, name, since)):
                 return found
             self._signal(stopped, signal.SIGCONT)
             return False
 
         await _comes(has_come)
-        self._kill_and_wait(fault.target)
-        return bool(tear(tearable(self._mesh, fault.target), fault.amount, self._dice(fault)))
+        is_killed = self._kill_and_wait(name)
+        if tear(tearable(self._mesh, name, since), fault.amount, self._dice(fault)):
+            return fault.kind
+        return Kind.KILL if is_killed else None
 
-    async def _fill(self, fault: Fault) -> None:
+    async def _fill(self, fault: Fault) -> bool:
         """Have every write to a file fail, as on a full disk, for the processes that run now."""
-        before = {}
+        filled = {}
         for process in self._mesh.whole(fault.target):
             with contextlib.suppress(psutil.Error):
-                before[process] = _, hard = process.rlimit(psutil.RLIMIT_FSIZE)
-                process.rlimit(psutil.RLIMIT_FSIZE, (0, hard))
+                _, filled[process] = process.rlimit(psutil.RLIMIT_FSIZE)
+                process.rlimit(psutil.RLIMIT_FSIZE, (0, filled[process]))
         await asyncio.sleep(fault.lasts_s)
-        for process, limits in before.items():
+        for process, hard in filled.items():
             # A child that decodes may have set a lower bound for itself meanwhile.
             with contextlib.suppress(psutil.Error, ValueError):
-                process.rlimit(psutil.RLIMIT_FSIZE, limits)
+                process.rlimit(psutil.RLIMIT_FSIZE, (hard, hard))
+        return bool(filled)
 
     async def _break_link(self, fault: Fault, link: Link) -> None:
         match fault.kind:
@@ -220,6 +261,13 @@ async def _comes(is_there: Callable[[], bool]) -> bool:
 
 def _victims(fault: Fault) -> set[str]:
     return set(PROCESSES) if fault.kind == Kind.BLACKOUT else set(fault.target.split("-"))
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_STOPPED)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _lives(process: psutil.Process) -> bool:

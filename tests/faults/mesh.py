@@ -6,7 +6,7 @@ import json
 import os
 import random
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -66,6 +66,10 @@ def write_clock(file: Path, offset_s: float) -> None:
     file.write_text(f"{offset_s:+.0f}")
 
 
+def _ports(value: int | dict[str, int]) -> set[int]:
+    return {value} if isinstance(value, int) else set(value.values())
+
+
 class FaultyMesh(Mesh):
     """A mesh whose processes find each other over links, and read their clocks from files.
 
@@ -81,7 +85,9 @@ class FaultyMesh(Mesh):
         )
         super().__init__(settings, state, announce)
         self.state = state
-        self._monitor_port = free_port()
+        # Not one of those that are taken only when their processes start.
+        taken = {port for value in asdict(self.ports).values() for port in _ports(value)}
+        self._monitor_port = next(port for port in iter(free_port, None) if port not in taken)
         self.links = {f"{caller}-{called}": Link(self._server(called), dice) for caller, called in EDGES}
 
     @property
@@ -108,6 +114,11 @@ class FaultyMesh(Mesh):
         """Return one of the processes."""
         return next(process for process in self._running if process.spec.name == name)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of all processes, those included that stand in for others."""
+        return [process.spec.name for process in self._running]
+
     def whole(self, name: str) -> list[psutil.Process]:
         """Return a process and its children, as far as they are there now."""
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -125,13 +136,13 @@ class FaultyMesh(Mesh):
         write_clock(self.state / f"clock-{name}", offset_s)
 
     @contextlib.asynccontextmanager
-    async def standing_in(self, name: str) -> AsyncIterator[None]:
-        """Have somebody stand in for a service meanwhile, as while it is restarted; nobody where that cannot start."""
+    async def standing_in(self, name: str) -> AsyncIterator[bool]:
+        """Have somebody stand in for a service meanwhile, as while it is restarted; False where nobody can start."""
         stand_in = None
-        with contextlib.suppress(StartError):
+        with contextlib.suppress(StartError, OSError):
             stand_in = await self._restarts.standing_in(self.process(name).spec)
         try:
-            yield
+            yield stand_in is not None
         finally:
             if stand_in is not None:
                 await self._restarts.leave(stand_in)
@@ -192,7 +203,8 @@ class FaultyMesh(Mesh):
         return {**changed, **_SNAPSHOTS, **self._clock(name)}
 
     def _clock(self, name: str) -> dict[str, str]:
-        self.set_clock(name, 0)
+        if not (self.state / f"clock-{name}").exists():  # it may be off just now, also for who stands in
+            self.set_clock(name, 0)
         return clock_environment(self.state / f"clock-{name}")
 
     def _server(self, called: str) -> Address:

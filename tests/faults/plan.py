@@ -97,9 +97,6 @@ LASTS_S: dict[Kind, tuple[float, float]] = {
     Kind.FULL: (0.2, 6.0),
     Kind.CLOCK: (0.2, 4.0),
 }
-_LONGER = 3
-# Of faults that keep anybody from the database.
-LONGEST_S = _LONGER * max(longest for kind, (_, longest) in LASTS_S.items() if kind not in (Kind.OVERSLEEP, Kind.FULL))
 _LONGEST_GAP_S = 4.0
 _HOURS_S = 3600.0
 
@@ -149,7 +146,7 @@ def plan(seed: int, count: int, kinds: Sequence[Kind] = tuple(Kind), pace: float
         kind = deck.pop()
         lasts_s = dice.uniform(*LASTS_S[kind]) if kind in LASTS_S else 0.0
         if dice.random() < 0.1 and kind != Kind.OVERSLEEP:
-            lasts_s *= _LONGER
+            lasts_s *= 3
         faults.append(
             Fault(
                 number,

@@ -49,7 +49,9 @@ class Report:
     kinds: Counter[str] = field(default_factory=Counter)
     # Where each fault was inflicted.
     places: Counter[str] = field(default_factory=Counter)
-    # How many began while another lasted for the same process.
+    # How many found nothing to be done to, or were refused.
+    missed: int = 0
+    # How many began while another lasted for the same process, or for a link of it.
     overlapping: int = 0
     events: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -124,7 +126,7 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
         final.neighbours = await read_neighbours(guest, final.tracks)
         pages = await read_pages(mesh.ports.url, history.operations, final)
         await guest.close()
-        found, report.events = await check_events(mesh, since)
+        found, report.events = await check_events(mesh, since, inflictor.wiped_at)
         report.findings += found
     do_clocks_jump = any(fault.kind == FaultKind.CLOCK for fault in faults)
     report.findings += check_pages(pages, final)
@@ -138,6 +140,7 @@ async def run_seed(seed: int, faults: list[Fault], folder: Path, library: Path, 
     report.operations = Counter(operation.outcome for operation in history.operations)
     report.kinds = Counter(one.kind for one in history.operations if one.outcome == Outcome.DONE)
     report.places = Counter(f"{fault.kind} {fault.target}" for fault in inflictor.done)
+    report.missed = len(inflictor.missed)
     report.overlapping = inflictor.overlapping
     report.operations["repeated"] = sum(operation.tries - 1 for operation in history.operations)
     report.heard = Counter(code for operation in history.operations for code in operation.heard)
@@ -155,7 +158,8 @@ def summary(report: Report) -> str:
     faults = ", ".join(f"{count} {kind}" for kind, count in sorted(report.faults.items()))
     broken = ", ".join(f"{report.found(kind)} {kind}" for kind in Kind)
     lines = [
-        f"seed {report.seed}: {report.faults.total()} faults ({faults}), {report.overlapping} overlapping, "
+        f"seed {report.seed}: {report.faults.total()} faults ({faults}), {report.missed} missed, "
+        f"{report.overlapping} overlapping, "
         f"took {report.took_s:.0f} s",
         f"  {done} operations acknowledged, {report.operations['repeated']} repeated, "
         f"{report.operations[Outcome.GIVEN_UP]} given up, {report.operations[Outcome.REFUSED]} refused; "

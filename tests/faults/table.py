@@ -28,11 +28,12 @@ def render_summary(rows: Sequence[Mapping[str, Any]]) -> str:
         broken.update(row["broken"])
         jobs.update(row["jobs"])
     took_s, longest_s = sum(row["took_s"] for row in rows), max((row["longest_s"] for row in rows), default=0)
-    events, overlapping = sum(row["events"] for row in rows), sum(row["overlapping"] for row in rows)
+    events, overlapping, missed = (sum(row[name] for row in rows) for name in ("events", "overlapping", "missed"))
     reads = sum(count for kind, count in kinds.items() if is_read(kind))
     lines = [
         f"{len(rows)} seeds, {places.total()} faults in {took_s / 60:.0f} minutes, "
-        f"{overlapping} of which began while another lasted for the same process: "
+        f"{overlapping} of which began while another lasted for the same process or a link of it "
+        f"({missed} more found nothing to be done to): "
         f"{operations[Outcome.DONE] - reads:,} changes acknowledged, {reads:,} reads judged, "
         f"{operations['repeated']:,} questions asked again, {operations[Outcome.GIVEN_UP]:,} given up, "
         f"{jobs.total():,} jobs, {events:,} events; nobody waited longer than {longest_s:.0f} s.",

@@ -21,8 +21,8 @@ PROMISED = [Promised(f"e{number}", "k1", PEOPLE_EVENTS, at(number), at(number + 
 
 
 def judge(*told: tuple[str, float], made_s: float = -1.0, later: str = "") -> list[Kind]:
-    stream = Stream(at(made_s), [Told(event_id, at(seconds)) for event_id, seconds in told])
-    streams = {PEOPLE_EVENTS: stream, SOCIAL_EVENTS: Stream(at(0), [])}
+    stream = Stream(at(made_s - 0.1), at(made_s), [Told(event_id, at(seconds)) for event_id, seconds in told])
+    streams = {PEOPLE_EVENTS: stream, SOCIAL_EVENTS: Stream(at(0), at(0), [])}
     committed = {later, *(event.event_id for event in PROMISED)}
     return [finding.kind for finding in judge_events(PROMISED, streams, BEGAN, committed)]
 
@@ -51,16 +51,23 @@ def test_each_broken_promise_is_found(told: list[tuple[str, float]], kind: Kind)
 def test_what_a_wiped_stream_may_have_held_is_not_missed_and_what_was_written_later_is() -> None:
     assert judge(("e3", 3), made_s=2.4) == []
     assert judge(("e2", 3), made_s=2.4) == [Kind.LOST]
-    paused = [replace(event, left_at=at(14)) for event in PROMISED]
-    stream = {PEOPLE_EVENTS: Stream(at(2.4), [Told("e3", at(3))])}
+    paused = [replace(event, left_at=at(61)) for event in PROMISED]
+    stream = {PEOPLE_EVENTS: Stream(at(2.3), at(2.4), [Told("e3", at(3))])}
     assert judge_events(paused, stream, BEGAN, {"e3"}) == []
 
 
 def test_what_waited_while_a_stream_was_wiped_is_missed() -> None:
-    late = replace(PROMISED[0], left_at=at(19))
-    stream = {PEOPLE_EVENTS: Stream(at(5), [])}
+    late = replace(PROMISED[0], left_at=at(66))
+    stream = {PEOPLE_EVENTS: Stream(at(4), at(5), [])}
     assert judge_events(PROMISED, stream, BEGAN, set()) == []
     assert [finding.kind for finding in judge_events([late, *PROMISED[1:]], stream, BEGAN, set())] == [Kind.LOST]
+
+
+def test_what_was_written_while_the_wiped_server_was_dead_is_missed() -> None:
+    stream = {PEOPLE_EVENTS: Stream(at(1.5), at(5), [Told("e2", at(6))])}
+    (finding,) = judge_events(PROMISED, stream, BEGAN, {"e2"})
+    assert finding.kind == Kind.LOST
+    assert "e3" in finding.text
 
 
 def test_what_is_told_again_after_the_window_of_duplicates_is_known_by_its_id() -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +14,7 @@ from typing import Any, cast
 import psutil
 import pytest
 
+from clients.python.errors import ClientError
 from tests.faults import inflict
 from tests.faults.files import tear, tearable
 from tests.faults.inflict import Inflictor
@@ -32,6 +34,8 @@ class Mesh:
         self.nats_store = folder / "nats"
         self.links: dict[str, Any] = {}
         self.running: dict[str, psutil.Popen] = {}
+        self.has_stand_in = True
+        self.is_refused = False
 
     def start(self, name: str, code: str) -> psutil.Process:
         self.running[name] = psutil.Popen([sys.executable, "-c", code])
@@ -42,6 +46,14 @@ class Mesh:
             top = self.running[name]
             return [top, *top.children(recursive=True)]
         return []
+
+    @contextlib.asynccontextmanager
+    async def standing_in(self, name: str) -> AsyncIterator[bool]:
+        yield self.has_stand_in
+
+    async def ask_for_restart(self, name: str) -> None:
+        if self.is_refused:
+            raise ClientError("nothing was ended", "RESTART_FAILED")
 
 
 @pytest.fixture
@@ -102,6 +114,9 @@ async def test_what_finds_no_occasion_is_noted_as_the_kill_that_it_was(mesh: Mes
 async def test_upload_that_is_coming_is_torn_after_its_process_died(mesh: Mesh) -> None:
     coming = mesh.state / "blobs" / "incoming" / "upload"
     coming.parent.mkdir(parents=True)
+    left = coming.with_name("of an earlier death")
+    left.write_bytes(bytes(1_000))
+    os.utime(left, (1.0, 1.0))
     process = mesh.start("gateway", _ALONE)
 
     async def send() -> None:
@@ -111,7 +126,7 @@ async def test_upload_that_is_coming_is_torn_after_its_process_died(mesh: Mesh) 
     by = inflictor(mesh)
     await asyncio.gather(by.inflict(fault(Kind.TEAR, "gateway", amount=0.25)), send())
     assert [one.kind for one in by.done] == [Kind.TEAR]
-    assert coming.stat().st_size == 250
+    assert (coming.stat().st_size, left.stat().st_size) == (250, 1_000)
     assert is_dead(process)
 
 
@@ -132,6 +147,38 @@ async def test_pause_ends_and_faults_of_one_process_overlap(mesh: Mesh) -> None:
     await by.inflict(fault(Kind.PAUSE, "social"))
     assert by.overlapping == 1
     process.send_signal(signal.SIGKILL)
+
+
+async def test_who_is_woken_or_killed_before_its_time_has_not_overslept(mesh: Mesh) -> None:
+    process = mesh.start("social", _ALONE)
+    by = inflictor(mesh)
+    sleeping = asyncio.create_task(by.inflict(fault(Kind.OVERSLEEP, "social", lasts_s=0.6)))
+    await asyncio.sleep(0.1)
+    await by.inflict(fault(Kind.PAUSE, "social", lasts_s=0.1))  # its end wakes nobody who oversleeps
+    assert process.status() == psutil.STATUS_STOPPED
+    await sleeping
+    assert process.status() != psutil.STATUS_STOPPED
+    mesh.has_stand_in = False
+    await by.inflict(fault(Kind.OVERSLEEP, "social", lasts_s=0.1))
+    mesh.has_stand_in = True
+    sleeping = asyncio.create_task(by.inflict(fault(Kind.OVERSLEEP, "social", lasts_s=0.6)))
+    await asyncio.sleep(0.1)
+    await by.inflict(fault(Kind.KILL, "social"))
+    process.wait()
+    await sleeping
+    assert [one.kind for one in by.done] == [Kind.OVERSLEEP, Kind.PAUSE, Kind.KILL, Kind.PAUSE]
+    assert [one.kind for one in by.missed] == [Kind.PAUSE]
+
+
+async def test_what_was_refused_or_found_nobody_is_not_counted(mesh: Mesh) -> None:
+    by = inflictor(mesh)
+    await by.inflict(fault(Kind.REPLACE, "social"))
+    mesh.is_refused = True
+    await by.inflict(fault(Kind.REPLACE, "social"))
+    for kind in (Kind.KILL, Kind.PAUSE, Kind.OVERSLEEP, Kind.FULL, Kind.KILL_CHILD):
+        await by.inflict(fault(kind, "retriever"))
+    assert [one.kind for one in by.done] == [Kind.REPLACE]
+    assert len(by.missed) == 6
 
 
 def test_torn_message_lies_behind_the_last_one(tmp_path: Path) -> None:

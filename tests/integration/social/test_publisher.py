@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import asyncpg
 import pytest
@@ -15,7 +15,7 @@ from services.social.errors import DatabaseUnavailable
 from services.social.events import Event
 from services.social.publisher import Publisher
 from services.social.store import outbox
-from services.social.store.database import Database
+from services.social.store.database import Connection, Database
 from services.social.store.locks import LaneLocks
 from services.social.store.outbox import Kind, Lane
 from services.social.workers.background import Nudge
@@ -209,6 +209,31 @@ async def test_what_is_confirmed_leaves_while_another_message_waits_for_its_conf
         goes_on.set()
         await until(lambda: is_drained(sql))
     assert set(await published(bus)) == {"first", "other", "waits"}
+
+
+async def test_database_that_is_away_when_rows_are_to_leave_is_told_with_its_reason_and_all_leave_later(
+    database: Database,
+    database_url: str,
+    bus: Bus,
+    sql: Sql,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    delete, failures = outbox.delete, [DatabaseUnavailable("it is paused")]
+
+    async def failing(connection: Connection, row_ids: Sequence[int]) -> None:
+        if failures:
+            raise failures.pop()
+        await delete(connection, row_ids)
+
+    monkeypatch.setattr(outbox, "delete", failing)
+    await write(database, "first", "second")
+    await write(database, "other", key="other")
+    async with publishing(database_url, bus):
+        await until(lambda: is_drained(sql))
+    told = [record for record in caplog.records if record.getMessage() == "drain_failed"]
+    assert [(record.levelname, vars(record)["reason"]) for record in told] == [("WARNING", "DATABASE_UNAVAILABLE")]
+    assert sorted(await published(bus)) == ["first", "other", "second"]
 
 
 async def test_more_refused_messages_than_a_batch_holds_do_not_hold_up_their_lane(
