@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from services.gateway.admission import Admission, Bounds
+from services.gateway.admission import LEAST_WAITING, Admission, Bounds
 from services.gateway.metrics import GatewayCollector
 from services.gateway.sockets import OpenSockets
 
@@ -19,7 +19,7 @@ async def test_a_scrape_says_what_is_at_work_what_waits_and_every_reason_from_th
     assert refused == {"overloaded": 0, "full": 0, "waited": 0}
     while admission.ask() is not None:
         pass
-    assert (told("requests_at_work"), told("requests_at_work_limit"), told("requests_waiting")) == (2, 2, 16)
+    assert (told("requests_at_work"), told("requests_at_work_limit"), told("requests_waiting")) == (2, 2, LEAST_WAITING)
     assert (told("connections"), told("sockets")) == (3, 0)
     assert told("refused_requests_total", reason="full") == 1
     assert told("refused_requests_total", reason="connections") == 0
