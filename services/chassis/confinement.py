@@ -108,13 +108,26 @@ def reach_nothing() -> None:
     # So many words of it does a kernel of that version know: files, connections, signals.
     words = [rights[-1], *([_LANDLOCK_TCP] if version >= 4 else []), *([_LANDLOCK_SCOPES] if version >= 6 else [])]
     rules = _landlock(libc, _LANDLOCK_CREATE_RULESET, struct.pack(f"={len(words)}Q", *words), 8 * len(words), 0)
-    for folder in {sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64"}:
+    for folder in _readable():
         with contextlib.suppress(FileNotFoundError):
             place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
             _landlock(libc, _LANDLOCK_ADD_RULE, rules, 1, struct.pack("=Qi", _LANDLOCK_READ, place), 0)
             os.close(place)
     _landlock(libc, _LANDLOCK_RESTRICT_SELF, rules, 0)
     os.close(rules)
+
+
+def _readable() -> set[str]:
+    """Return the folders of Python and its libraries, and those where files lie that are only linked there."""
+    modules = [module for name, module in list(sys.modules.items()) if "." not in name and hasattr(module, "__path__")]
+    files = [file for module in modules if (file := getattr(module, "__file__", None)) is not None]
+    libraries = {
+        os.path.dirname(place)
+        for file in files
+        if "site-packages" in file.split(os.sep)
+        for place in (file, os.path.realpath(file))
+    }
+    return {sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", *libraries}
 
 
 def landlock_version() -> int:

@@ -56,6 +56,21 @@ def test_a_child_reaches_nothing(tmp_path: Path) -> None:
     }
 
 
+def test_a_library_that_is_linked_to_its_place_goes_on_to_be_read(tmp_path: Path) -> None:
+    kept, places = tmp_path / "cache" / "linked", tmp_path / "site-packages"
+    for name, text in {"__init__.py": "", "later.py": "FOUND = 'later'"}.items():
+        (kept / name).parent.mkdir(parents=True, exist_ok=True)
+        (kept / name).write_text(text, encoding="ascii")
+        (places / "linked" / name).parent.mkdir(parents=True, exist_ok=True)
+        (places / "linked" / name).symlink_to(kept / name)
+    code = (
+        f"import os, sys; sys.path.append({str(places)!r}); import linked; from services.chassis import confinement; "
+        "confinement.enter(os.getppid(), 0, 64); from linked import later; print(later.FOUND)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("later\n", "")
+
+
 def test_a_kernel_without_it_leaves_the_other_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confinement, "landlock_version", lambda: 0)
     before = Path(__file__).read_text(encoding="utf-8")
