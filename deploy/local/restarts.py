@@ -55,7 +55,7 @@ class Restarts:
         self._add = add
         self._drop = drop
         self._requests = Requests(state, RESTART)
-        # By name: those whose service did not come back; they go when it has.
+        # By name: who stays until a service that did not come back has; they go then.
         self._staying: dict[str, asyncio.Task[None]] = {}
 
     async def follow(self) -> None:
@@ -98,8 +98,8 @@ class Restarts:
                         raise
                 await asyncio.sleep(_FOUND_S)
         except StartError:
-            leaving = asyncio.create_task(self._leave_when_back(stand_in, processes))
-            self._staying[stand_in.spec.name] = leaving
+            staying = asyncio.create_task(self._stay_until_back(stand_in, processes))
+            self._staying[stand_in.spec.name] = staying
             raise
         await self.leave(stand_in)
 
@@ -110,14 +110,16 @@ class Restarts:
             StartError: It does not start.
         """
         wanted = self._stand_in(spec)
-        if leaving := self._staying.pop(wanted.name, None):
-            leaving.cancel()
+        if staying := self._staying.pop(wanted.name, None):
+            await asyncio.wait([staying])  # who is already leaving does so first
         found = next((one for one in self._running if one.spec.name == wanted.name), None)
         return found or await self._add(wanted)
 
-    async def _leave_when_back(self, stand_in: SupervisedProcess, processes: Sequence[SupervisedProcess]) -> None:
+    async def _stay_until_back(self, stand_in: SupervisedProcess, processes: Sequence[SupervisedProcess]) -> None:
         for process in processes:
-            while not await process.spec.is_ready():  # noqa: ASYNC110  # processes tell nobody
+            while not await process.spec.is_ready():
+                if stand_in.spec.name not in self._staying:  # asked to stand in once more
+                    return
                 await asyncio.sleep(_INTERVAL_S)
         await self.leave(stand_in)
 

@@ -37,6 +37,7 @@ class Scene:
     def __init__(self, state: State, *specs: Spec, fault: StartError | None = None) -> None:
         self.said: list[str] = []
         self.add_fault: Exception | None = None
+        self.drop_s = 0.0
         # Whether it serves, look by look; then it does.
         self.looks_of_stand_in: list[bool] = []
         self._state = state
@@ -58,7 +59,10 @@ class Scene:
 
     async def _drop(self, process: SupervisedProcess) -> None:
         self.said.append(f"drop {process.spec.name}")
+        await asyncio.sleep(self.drop_s)
         self._running.remove(process)
+        if self.drop_s:
+            self.said.append(f"{process.spec.name} left")
 
     async def ask(self, part: str) -> dict[str, Any]:
         """Ask as the command does; returns the answer."""
@@ -176,6 +180,25 @@ async def test_the_stand_in_of_a_service_that_did_not_come_back_stays_until_it_d
         while len(scene.said) < 4:
             await asyncio.sleep(0.01)
     assert scene.said[3] == "drop social-stand-in"
+
+
+async def test_a_stand_in_that_is_leaving_is_none_for_the_next_restart(state: State) -> None:
+    is_back = asyncio.Event()
+
+    async def back() -> bool:
+        return is_back.is_set()
+
+    scene = Scene(state, spec("social", back), fault=StartError("its log says why"))
+    assert (await scene.ask("social"))["code"] == "RESTART_FAILED"
+    scene.drop_s = 0.5
+    is_back.set()
+    async with asyncio.timeout(60):
+        while scene.said[-1] != "drop social-stand-in":
+            await asyncio.sleep(0.01)
+    (state / RESTART.answer).unlink()
+    assert "granted" in await scene.ask("social")
+    left = "social-stand-in left"
+    assert scene.said[3:] == [left, "add social-stand-in", "restart social", "drop social-stand-in", left]
 
 
 async def test_nothing_is_ended_while_nobody_stands_in(state: State) -> None:
