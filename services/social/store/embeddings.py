@@ -1,7 +1,7 @@
 """Rows of what models hear, and of how far each track is on its way to the index.
 
-Everybody locks in the same order: the sound's row of embedding_work, then rows of track_embeddings by track. So a
-result and a registration of the same sound wait for each other, and neither overlooks the other.
+Everybody locks in the same order: rows of tracks, the sound's row of embedding_work, then rows of track_embeddings by
+track. So a result and a registration of the same sound wait for each other, and neither overlooks the other.
 """
 
 from collections.abc import Sequence

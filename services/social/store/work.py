@@ -45,6 +45,8 @@ WHERE (encoder_id, audio_hash) IN (
 )
 RETURNING encoder_id, audio_hash, event_id, losses
 """
+# As registrations do, before the sound: whoever comes second sees what the first has written.
+LOCK_TRACK = "SELECT FROM tracks WHERE track_id = $1 FOR SHARE"
 # Not where another file was registered since, which has not been looked at: that is passed on to like any other.
 FAIL_TRACK = """
 UPDATE track_embeddings SET state = 'FAILED', failure_reason = $4, failure_message = $5, changed_at = now()
@@ -226,6 +228,7 @@ async def store_absence(
     another file by now than `file_hash`, which is what was asked for, work is promised for that one. Empty where it is
     not known.
     """
+    await connection.execute(LOCK_TRACK, track_id)
     if await embeddings.is_promised_anew(connection, encoder_id, audio_hash, work_id):
         return
     await connection.execute(FAIL_TRACK, encoder_id, audio_hash, track_id, reason, message, file_hash)

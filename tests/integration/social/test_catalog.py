@@ -317,6 +317,25 @@ async def test_file_that_was_registered_anew_is_asked_for_where_the_one_before_i
     await ingest.until_work(3)
 
 
+async def test_file_that_was_not_found_while_it_was_registered_anew_is_asked_for(ingest: Ingest, sql: Sql) -> None:
+    async def are_waiting(count: int) -> bool:
+        return bool(await sql.fetchval("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted") == count)
+
+    (created,) = await ingest.register(registration("a"))
+    (work,) = await ingest.until_work(1)
+    new_tags = registration("a", file_hash=sha("file a with new tags"), title="Otherwise")
+    async with sql.transaction():
+        await sql.execute("SELECT FROM track_embeddings FOR UPDATE")
+        registering = asyncio.create_task(ingest.register(new_tags))
+        await until(lambda: are_waiting(1))  # it has seen that nothing went wrong so far
+        await ingest.fail(created.track_id, "a", "MEDIA_CHANGED", "another file", work.file_hash)
+        await until(lambda: are_waiting(2))
+    await registering
+    again = (await ingest.until_work(2))[1]
+    assert (again.track_id, again.file_hash) == (created.track_id, sha("file a with new tags"))
+    assert (await ingest.social.track(created.track_id)).embedding_state == PENDING
+
+
 async def test_late_failure_does_not_undo_an_embedding(ingest: Ingest) -> None:
     (track_id,) = await ingest.embedded("song")
     await ingest.fail(track_id, "song", "AUDIO_CORRUPT", "too late")
