@@ -45,6 +45,11 @@ CREATE TABLE IF NOT EXISTS migrations (
 )
 """
 TRY_LOCK = "SELECT pg_try_advisory_lock($1)"
+# Of what a database knows nothing, it was made with: trigrams go by LC_CTYPE, lower() by the provider's locale.
+SELECT_LETTERS = """
+SELECT datctype, datctype NOT IN ('C', 'POSIX') AND lower(U&'\\0416') = U&'\\0436' AS are_known
+FROM pg_database WHERE datname = current_database()
+"""
 SELECT_LEDGER = "SELECT number, sha256 FROM migrations"
 INSERT_LEDGER = "INSERT INTO migrations (number, name, sha256) VALUES ($1, $2, $3)"
 
@@ -53,7 +58,7 @@ IS_INVALID = "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass
 
 
 class MigrationError(SystemExit):
-    """The migrations and the database do not fit together; the text says which file."""
+    """The migrations and the database do not fit together; the text says which file, or what to make it with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ async def migrate(url: str, migrations: list[Migration]) -> int:
         How many files were applied.
 
     Raises:
-        MigrationError: A file that was applied has been edited since.
+        MigrationError: A file that was applied has been edited since, or an empty database knows no letters but a to z.
         asyncpg.PostgresError: A file failed; nothing of it stays.
     """
     while True:
@@ -112,6 +117,9 @@ async def migrate(url: str, migrations: list[Migration]) -> int:
 
 
 async def _apply_missing(connection: "asyncpg.Connection[asyncpg.Record]", migrations: list[Migration]) -> int:
+    # Who lacks nothing waits for nobody: an older release starts while a newer one migrates for hours.
+    if not missing_of(migrations, await ledger(connection)):
+        return 0
     # Polled: waiting inside of pg_advisory_lock holds a snapshot that CREATE INDEX CONCURRENTLY waits for.
     is_told = False
     while not await connection.fetchval(TRY_LOCK, _LOCK_KEY):
@@ -119,15 +127,45 @@ async def _apply_missing(connection: "asyncpg.Connection[asyncpg.Record]", migra
             logger.info("another_process_migrates")
             is_told = True
         await asyncio.sleep(_POLL_INTERVAL_S)
+    applied = await ledger(connection)
+    if not applied:
+        await _check_letters(connection)
     await connection.execute(CREATE_LEDGER)
-    applied = {row["number"]: row["sha256"] for row in await connection.fetch(SELECT_LEDGER)}
-    for migration in migrations:
-        if applied.get(migration.number, migration.sha256) != migration.sha256:
-            raise MigrationError(f"{migration.name} was edited after it had been applied to this database")
-    missing = [migration for migration in migrations if migration.number not in applied]
+    missing = missing_of(migrations, applied)
     for migration in missing:
         await _apply(connection, migration)
     return len(missing)
+
+
+async def ledger(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[int, bytes]:
+    """Return the digests of the migrations that a database has, by number."""
+    try:
+        return {row["number"]: row["sha256"] for row in await connection.fetch(SELECT_LEDGER)}
+    except asyncpg.UndefinedTableError:
+        return {}
+
+
+def missing_of(migrations: list[Migration], applied: dict[int, bytes]) -> list[Migration]:
+    """Return those that were not applied.
+
+    Raises:
+        MigrationError: One that was has been edited since.
+    """
+    for migration in migrations:
+        if applied.get(migration.number, migration.sha256) != migration.sha256:
+            raise MigrationError(f"{migration.name} was edited after it had been applied to this database")
+    return [migration for migration in migrations if migration.number not in applied]
+
+
+async def _check_letters(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Refuse a database in which nobody finds a name that is not written with a to z; made so, it stays so."""
+    row = await connection.fetchrow(SELECT_LETTERS)
+    assert row is not None
+    if not row["are_known"]:
+        raise MigrationError(
+            f"the database knows no letters but a to z (LC_CTYPE {row['datctype']}), so names would not be found: make"
+            " it with initdb --locale-provider=builtin --builtin-locale=C.UTF-8 --lc-ctype=C.UTF-8"
+        )
 
 
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:

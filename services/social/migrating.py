@@ -4,18 +4,14 @@ import argparse
 import asyncio
 import logging
 
-import asyncpg
-
 from services.chassis.settings import load, settings_config
 from services.chassis.telemetry import configure_logging
-from services.social.migrate import LOST, Migration, connect, migrate, read_migrations
+from services.social.migrate import LOST, Migration, connect, ledger, migrate, missing_of, read_migrations
 from services.social.settings.database import DatabaseSettings
 
 logger = logging.getLogger(__name__)
 
 _WAIT_S = 2.0
-
-SELECT_APPLIED = "SELECT number FROM migrations"
 
 
 class MigrationSettings(DatabaseSettings):
@@ -27,15 +23,16 @@ class MigrationSettings(DatabaseSettings):
 
 
 async def lacking(url: str, migrations: list[Migration]) -> list[str]:
-    """Return the names of the migrations that the database does not have; waits for a server that is not there."""
+    """Return the names of the migrations that a database does not have; waits for a server that is not there.
+
+    Raises:
+        MigrationError: One that it has was edited since.
+    """
     connection = await connect(url)
     try:
-        applied = {row["number"] for row in await connection.fetch(SELECT_APPLIED)}
-    except asyncpg.UndefinedTableError:
-        applied = set()
+        return [migration.name for migration in missing_of(migrations, await ledger(connection))]
     finally:
         await connection.close()
-    return [migration.name for migration in migrations if migration.number not in applied]
 
 
 async def wait_for_schema(url: str, migrations: list[Migration], interval_s: float = _WAIT_S) -> None:

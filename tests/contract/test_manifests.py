@@ -2,8 +2,10 @@
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+import yaml
 
 from deploy.k8s.check import RULES, RULES_OF_A_MESH, faults_of
 from deploy.k8s.manifests import FOLDER, Document, of_kind, parse, pods_of, render
@@ -81,3 +83,15 @@ def test_shipped_encoder_is_the_one_that_is_served_first(rendered: dict[str, lis
     assert config["data"] == {"encoder-id": encoder_id}
     [scaled] = of_kind(documents, "ScaledObject")
     assert scaled["spec"]["triggers"][0]["metadata"]["consumer"] == f"embedder-{encoder_id}"
+
+
+def test_databases_are_made_with_the_letters_of_all_languages(rendered: dict[str, list[Document]]) -> None:
+    letters = {"localeProvider": "builtin", "builtinLocale": "C.UTF-8", "localeCType": "C.UTF-8"}
+    [cluster] = of_kind(rendered["production"], "Cluster")
+    assert cluster["spec"]["bootstrap"]["initdb"].items() >= letters.items()
+    [postgres] = [one for pods in pods_of(rendered["local"]) for one in pods.containers if one["name"] == "postgres"]
+    [local] = [one["value"] for one in postgres["env"] if one["name"] == "POSTGRES_INITDB_ARGS"]
+    composed = yaml.safe_load(Path("compose.yaml").read_text())["services"]["postgres"]["environment"]
+    wanted = {"--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--lc-ctype=C.UTF-8"}
+    assert set(local.split()) >= wanted
+    assert set(composed["POSTGRES_INITDB_ARGS"].split()) >= wanted

@@ -9,6 +9,8 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
+from deploy.local.postgres import Postgres
+from services.social.domain.ids import new_id
 from services.social.migrate import Migration, MigrationError, migrate, read_migrations
 from services.social.migrating import lacking, wait_for_schema
 from tests.integration.social.conftest import Sql, until
@@ -57,6 +59,36 @@ async def test_edited_file_is_refused(database_url: str) -> None:
     with pytest.raises(MigrationError) as refusal:
         await migrate(database_url, edited)
     assert f"{migrations[-1].name} was edited" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "locale", ["LOCALE_PROVIDER libc LOCALE 'C'", "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LC_CTYPE 'C'"]
+)
+async def test_database_that_knows_no_letters_is_refused_while_it_is_empty(
+    postgres: Postgres, sql: Sql, locale: str
+) -> None:
+    name = f"test_{new_id()}"
+    await sql.execute(f'CREATE DATABASE "{name}" TEMPLATE template0 ENCODING UTF8 {locale}')
+    try:
+        with pytest.raises(MigrationError, match=r"knows no letters but a to z \(LC_CTYPE C\).*--lc-ctype=C.UTF-8"):
+            await migrate(postgres.url(name), read_migrations())
+        assert await lacking(postgres.url(name), read_migrations()[:1]) == [read_migrations()[0].name]
+    finally:
+        await sql.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def test_older_release_starts_while_a_newer_one_migrates(database_url: str, sql: Sql) -> None:
+    older = [Migration(1, "0001_table.sql", "CREATE TABLE things (a int)")]
+    newer = [*older, Migration(2, "0002_wider.sql", "ALTER TABLE things ADD COLUMN b int")]
+    await migrate(database_url, older)
+    async with sql.transaction():
+        await sql.execute("LOCK TABLE things IN ACCESS SHARE MODE")
+        migrating = asyncio.create_task(migrate(database_url, newer))
+        await until(lambda: sql.fetchval("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"))
+        async with asyncio.timeout(60):
+            assert await migrate(database_url, older) == 0
+        assert not migrating.done()
+    assert await migrating == 1
 
 
 async def test_failing_file_leaves_nothing_behind(database_url: str, sql: Sql) -> None:
