@@ -1,37 +1,20 @@
-"""When somebody is to be told of what, by words that a runbook explains; a test holds the two together."""
+"""When somebody is to be told of what, by words that a runbook explains; a test holds the two together.
 
-from dataclasses import dataclass
+What stands here our processes tell; what others tell stands in `cluster_alerts`.
+"""
 
 from deploy.k8s.nats_config import FILE_STORE_GIB
+from deploy.observability.alert import PAGE, TICKET, Alert
+from deploy.observability.cluster_alerts import CLUSTER, POSTGRES
 from deploy.observability.objectives import ANSWERED, QUICK, burns
 from deploy.observability.queries import ALERT_WINDOW, largest, news, quantile, rate
 
-PAGE, TICKET = "page", "ticket"
 _OURS = 'service=~"gateway|social|embedder|retriever"'
 _FAILED = 'code=~"INTERNAL|UNKNOWN|DEADLINE_EXCEEDED|UNAVAILABLE"'
 # Four fifths of what a server of NATS keeps.
 _MOST_STREAM_BYTES = FILE_STORE_GIB * 1024**3 * 4 // 5
 # What waits for long by nature: a switch waits for a whole library.
 _SHORT_JOBS = 'kind!="ENCODER_SWITCH"'
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """What is wrong, since when, and how much that matters.
-
-    Attributes:
-        name: Heading of its paragraph in the runbook.
-        expression: Holds while it is wrong.
-        lasting: For how long it must have held.
-        severity: "page": now, also at night; "ticket": on the next day.
-        says: In one sentence.
-    """
-
-    name: str
-    expression: str
-    lasting: str
-    severity: str
-    says: str
 
 
 _GATEWAY = (
@@ -201,22 +184,7 @@ _QUEUES = (
         "Messages of {{ $labels.service }} to {{ $labels.stream }} are not confirmed.",
     ),
 )
-# Told by PostgreSQL's pods: CloudNativePG's own queries, and those of its Barman Cloud plugin.
 _DATABASE = (
-    Alert(
-        "LogIsNotArchived",
-        "cnpg_pg_stat_archiver_last_failed_time > cnpg_pg_stat_archiver_last_archived_time",
-        "10m",
-        PAGE,
-        "PostgreSQL's write-ahead log does not reach the bucket of the backups, and stays on its disk.",
-    ),
-    Alert(
-        "BackupIsOld",
-        "time() - max(barman_cloud_cloudnative_pg_io_last_available_backup_timestamp) > 129600",
-        "15m",
-        TICKET,
-        "The last backup of PostgreSQL is {{ $value | humanizeDuration }} old.",
-    ),
     Alert(
         "DatabaseAway",
         "min(museed_social_figures_age_seconds) > 120",
@@ -311,7 +279,8 @@ ALERTS = {
     "gateway": _GATEWAY,
     "processes": _EVERYBODY,
     "queues": _QUEUES,
-    "database": _DATABASE,
+    "database": POSTGRES + _DATABASE,
+    "cluster": CLUSTER,
     "retriever": _RETRIEVER,
     "embedder": _EMBEDDER,
 }

@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from deploy.observability.alerts import ALERTS, Alert
+from deploy.observability.alert import Alert
+from deploy.observability.alerts import ALERTS
 from deploy.observability.boards import BOARDS
 from deploy.observability.objectives import OBJECTIVES, WINDOWS, bad_share, series
 from deploy.observability.panels import grafana

@@ -25,11 +25,24 @@ from services.social.store.database import Database
 
 SERVICES = ("gateway", "social", "embedder", "retriever")
 # Seconds since the epoch, -1 or 0 for never: the default queries of CloudNativePG 1.28, its Barman Cloud plugin 0.11.
-OF_POSTGRES = (
-    "cnpg_pg_stat_archiver_last_failed_time",
-    "cnpg_pg_stat_archiver_last_archived_time",
-    "barman_cloud_cloudnative_pg_io_last_available_backup_timestamp",
-)
+_VOLUME, _STATEFUL, _DEPLOYED = ({name} for name in ("persistentvolumeclaim", "statefulset", "deployment"))
+# What others tell, with the labels that are theirs: CloudNativePG and its plugin, kubelets, kube-state-metrics.
+OF_OTHERS: dict[str, frozenset[str]] = {
+    name: frozenset(labels)
+    for name, labels in {
+        "cnpg_pg_stat_archiver_last_failed_time": set[str](),
+        "cnpg_pg_stat_archiver_last_archived_time": set[str](),
+        "cnpg_pg_replication_streaming_replicas": set[str](),
+        "barman_cloud_cloudnative_pg_io_last_available_backup_timestamp": set[str](),
+        "kubelet_volume_stats_available_bytes": _VOLUME,
+        "kubelet_volume_stats_capacity_bytes": _VOLUME,
+        "kube_statefulset_replicas": _STATEFUL,
+        "kube_statefulset_status_replicas_ready": _STATEFUL,
+        "kube_deployment_spec_replicas": _DEPLOYED,
+        "kube_deployment_status_replicas_available": _DEPLOYED,
+        "kube_job_failed": {"job_name", "condition"},
+    }.items()
+}
 _ENDINGS = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",)}
 
 

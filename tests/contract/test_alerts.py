@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from deploy.observability.alerts import ALERTS, Alert
+from deploy.observability.alert import Alert
+from deploy.observability.alerts import ALERTS
 from services.chassis import blobs
 from services.chassis.errors import Unavailable
 from services.retriever import metrics as retriever_metrics
@@ -134,6 +135,11 @@ WRONG: dict[str, Callable[[Watched, int], None]] = {
     "BusDoesNotConfirm": often(lambda one: one.services["social"].bus.published("SOCIAL_EVENTS", "unconfirmed"), 1),
     "LogIsNotArchived": not_archived,
     "BackupIsOld": once(lambda watched: setattr(watched, "saved_at", watched.at - 36 * 3600 - 1)),
+    "DatabaseIsNotWatched": once(lambda watched: watched.gone.add("postgres")),
+    "DatabaseLacksCopies": once(lambda watched: setattr(watched, "copies", 1.0)),
+    "PodsAreMissing": once(lambda watched: watched.ready.update(nats=2.0)),
+    "VolumeFills": once(lambda watched: watched.left.update({"museed-postgres-1-wal": 0.14})),
+    "JobFailed": once(lambda watched: setattr(watched, "failed_jobs", 1.0)),
     "DatabaseAway": no_figures,
     "PoolIsUsedUp": once(used_up),
     "PoolIsWaitedFor": often(lambda one: one.social.waited("requests", 0.9)),
@@ -160,6 +166,9 @@ NAMES = {
     "OutboxWaits": {"kind": "event"},
     "JobsWait": {"kind": "GENERATION", "state": "EMBEDDING"},
     "JobsFail": {"kind": "HEARING", "reason": "INTERNAL"},
+    "PodsAreMissing": {"statefulset": "nats"},
+    "VolumeFills": {"persistentvolumeclaim": "museed-postgres-1-wal"},
+    "JobFailed": {"job_name": "ingest-1"},
     "IndexRefusesMessages": {"encoder_id": "enc", "reason": "MALFORMED"},
     "DecodersDie": {"pod": "embedder-0", "reason": "DECODER_LOST"},
 }
@@ -195,6 +204,15 @@ def test_alert_fires_by_its_fault_and_not_before(alert: Alert, tmp_path: Path, c
     assert found, alert.says
     for key in found:
         assert dict(key).items() >= NAMES.get(alert.name, {}).items()
+
+
+@pytest.mark.parametrize("missing", ["nats", "gateway"])
+def test_pods_of_each_kind_are_missed(tmp_path: Path, clock: SimpleNamespace, missing: str) -> None:
+    (alert,) = (one for one in ALL if one.name == "PodsAreMissing")
+    with mesh(tmp_path) as counting:
+        clock.watched = watched = Watched(counting, asked(alert))
+        [found] = first_fired(watched, alert, once(lambda one: one.ready.update({missing: 1.0})), 80)
+    assert missing in dict(found).values()
 
 
 @pytest.mark.parametrize("missing", ["never asked", "not asked since"])

@@ -21,7 +21,7 @@ from services.gateway.settings import GatewaySettings
 from services.retriever.settings import RetrieverSettings
 from services.social.domain.jobs import Kind
 from services.social.settings import SocialSettings
-from tests.contract.exports import OF_POSTGRES, SERVICES, bounds, registries, samples
+from tests.contract.exports import OF_OTHERS, SERVICES, bounds, registries, samples
 from tests.contract.promql import Selector, selectors
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +67,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Col
 def wrong_with(selector: Selector, exported: dict[str, CollectorRegistry]) -> list[str]:
     known = RECORDED | {
         "up": frozenset(),
-        **dict.fromkeys(OF_POSTGRES, frozenset[str]()),
+        **OF_OTHERS,
         **{name: one for each in exported.values() for name, one in samples(each).items()},
     }
     if selector.metric not in known:
@@ -139,7 +139,8 @@ def test_component_has_every_dashboard() -> None:
 def test_services_are_named_in_the_component_as_in_the_queries() -> None:
     (endpoint,) = yaml.safe_load((write.COMPONENT / "pods.yaml").read_text())["spec"]["podMetricsEndpoints"]
     assert endpoint["relabelings"] == [
-        {"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"], "targetLabel": "service"}
+        {"sourceLabels": ["__meta_kubernetes_pod_phase"], "regex": "Running", "action": "keep"},
+        {"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"], "targetLabel": "service"},
     ]
 
 

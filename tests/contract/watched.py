@@ -8,10 +8,10 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
 from prometheus_client.registry import Collector
 
 from deploy.observability import write
-from deploy.observability.alerts import Alert
+from deploy.observability.alert import Alert
 from deploy.observability.objectives import OBJECTIVES, WINDOWS, bad_share, series
 from services.social.metrics import Figures, Waiting
-from tests.contract.exports import OF_POSTGRES, SERVICES, Mesh
+from tests.contract.exports import SERVICES, Mesh
 from tests.contract.samples import Samples, Vector
 
 RECORDED = {series(objective, window): bad_share(objective, window) for objective in OBJECTIVES for window in WINDOWS}
@@ -47,6 +47,11 @@ class Watched:
         self.tracks_more = 0.0  # in a second retriever
         # Of PostgreSQL, as CloudNativePG tells it; its replicas archive nothing.
         self.archived_at = self.failed_at = self.saved_at = BEGAN_AT
+        self.copies = 2.0
+        # Of the cluster: pods of NATS and of the gateway, the share of a volume that is left, Jobs that failed.
+        self.ready = {"nats": 3.0, "gateway": 2.0}
+        self.left = {"museed-postgres-1-wal": 0.5, "museed-music": 0.01}
+        self.failed_jobs = 0.0
         self._wanted = wanted
 
     def step(self, happens: Callable[["Watched", int], None], number: int) -> None:
@@ -69,11 +74,31 @@ class Watched:
             for name, labels, value in self._told("retriever")
         ]
         self.samples.take(self.at, {"service": "retriever", "pod": "retriever-1"}, second)
-        self.samples.take(self.at, {"service": "postgres", "pod": "museed-postgres-1"}, self._told_by_postgres())
+        postgres = {"service": "postgres", "pod": "museed-postgres-1"}
+        if "postgres" in self.gone:
+            self.samples.forget(self.at, postgres)
+        else:
+            self.samples.take(self.at, postgres, self._told_by_postgres())
+        self.samples.take(self.at, {"namespace": "museed"}, self._told_by_cluster())
 
     def _told_by_postgres(self) -> list[tuple[str, dict[str, str], float]]:
-        times = (self.failed_at, self.archived_at, self.saved_at)
-        return [(name, {}, at) for name, at in zip(OF_POSTGRES, times, strict=True)]
+        return [
+            ("cnpg_pg_stat_archiver_last_failed_time", {}, self.failed_at),
+            ("cnpg_pg_stat_archiver_last_archived_time", {}, self.archived_at),
+            ("cnpg_pg_replication_streaming_replicas", {}, self.copies),
+            ("barman_cloud_cloudnative_pg_io_last_available_backup_timestamp", {}, self.saved_at),
+        ]
+
+    def _told_by_cluster(self) -> Iterator[tuple[str, dict[str, str], float]]:
+        yield "kube_statefulset_replicas", {"statefulset": "nats"}, 3.0
+        yield "kube_statefulset_status_replicas_ready", {"statefulset": "nats"}, self.ready["nats"]
+        yield "kube_deployment_spec_replicas", {"deployment": "gateway"}, 2.0
+        yield "kube_deployment_status_replicas_available", {"deployment": "gateway"}, self.ready["gateway"]
+        for claim, share in self.left.items():
+            yield "kubelet_volume_stats_available_bytes", {"persistentvolumeclaim": claim}, share * 20e9
+            yield "kubelet_volume_stats_capacity_bytes", {"persistentvolumeclaim": claim}, 20e9
+        for condition, number in (("true", self.failed_jobs), ("false", 1.0 - self.failed_jobs)):
+            yield "kube_job_failed", {"job_name": "ingest-1", "condition": condition}, number
 
     def _told(self, service: str) -> Iterator[tuple[str, dict[str, str], float]]:
         for collector in collectors(self.mesh.services[service].registry, self._wanted):

@@ -33,6 +33,7 @@ _COMMANDS = {"ghcr.io/museed/museed": "deploy.local.cli", **{f"ghcr.io/museed/{n
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 _ASK_S = 5.0
 _CERTIFICATES = "/etc/museed/tls"
+_EXAMPLE_PAGE = Path(__file__).parents[2] / "examples" / "web"
 
 
 class Rehearsal:
@@ -81,6 +82,8 @@ class Rehearsal:
         if text.startswith(f"{_CERTIFICATES}/"):
             [secret] = [volume["secret"] for volume in self.pods[owner].spec["volumes"] if volume["name"] == "tls"]
             return f"{self.certificates(secret['secretName'])}{text.removeprefix(_CERTIFICATES)}"
+        if text == "/app/web":
+            return str(_EXAMPLE_PAGE)
         for path in ("/music", "/var/lib/museed", "/var/cache/museed", "/tmp"):
             if text == path or text.startswith(f"{path}/"):
                 place = self.folder / ("music" if path == "/music" else owner + path.replace("/", "-"))
@@ -241,6 +244,9 @@ def test_from_secrets_to_the_first_playlist(rehearsal: Rehearsal) -> None:
     playlist = {"name": "playlist", "args": ["playlist", "--seed", "/music/artist-0/0.flac", "--length", "3"]}
     made = rehearsal.run("ingest", {**containers["ingest"], **playlist})
     assert [title for title in ("Piece 0-1", "Piece 1-0", "Piece 1-1") if title not in made] == []
+    door = rehearsal.ports["gateway", rehearsal.pods["gateway"].ports()["http"]]
+    with urllib.request.urlopen(f"http://127.0.0.1:{door}/", timeout=_ASK_S) as page:
+        assert page.read() == (_EXAMPLE_PAGE / "index.html").read_bytes()
     metrics = {name: rehearsal.metrics(name) for name in _SERVICES}
     told = {name: "museed_tls_certificate_left_seconds" in text for name, text in metrics.items()}
     assert told == dict.fromkeys(_SERVICES, rehearsal.has_tls)

@@ -11,7 +11,7 @@ import httpx
 from deploy.local.span_trees import SpanRow
 from deploy.observability.alerts import ALERTS
 from deploy.observability.boards import BOARDS
-from tests.contract.exports import OF_POSTGRES, SERVICES
+from tests.contract.exports import OF_OTHERS, SERVICES
 from tests.contract.promql import selectors
 from tests.e2e.conftest import ERROR_FIELDS, RunningMesh, tone, write_track
 from tests.e2e.spans import Spans, leads
@@ -127,8 +127,8 @@ def test_every_metric_that_is_asked_for_is_told_by_a_real_process(mesh: RunningM
     asked_for = {selector.metric for expression in expressions for selector in selectors(expression)} - {"up"}
     asked_for = {name for name in asked_for if not name.startswith("museed:")}
     missing = {name for name in asked_for if not families & {name, re.sub(r"_(bucket|sum|count)$", "", name)}}
-    # Told by PostgreSQL's pods in a cluster, and by processes that have certificates: see test_manifests.py.
-    assert missing == {*OF_POSTGRES, "museed_tls_certificate_left_seconds"}
+    # Told by others in a cluster, and by processes that have certificates: see test_manifests.py.
+    assert missing == {*OF_OTHERS, "museed_tls_certificate_left_seconds"}
     for service in SERVICES:
         assert "museed_event_loop_lag_seconds" in told[service]
         assert any(name.startswith(f"museed_{service}_") for name in told[service])

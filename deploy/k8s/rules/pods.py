@@ -14,6 +14,7 @@ _TAG = re.compile(r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 # Of a call in flight that just made it, and of the process's own end.
 _MARGIN_S = 5
+_SHIPPED_MODEL = "museed-mini"
 # Until nodes, proxies and callers have heard that a pod ends.
 _LEAST_NOTICE_S = 5
 
@@ -120,14 +121,30 @@ def image_faults(image: str) -> Iterator[str]:
 
 
 def check_production(documents: Sequence[Document]) -> list[str]:
-    """Return images that are named by a tag alone, and volumes that are folders of a node: none go into production."""
+    """Return what must not go into production.
+
+    That are images that are named by a tag alone, volumes that are folders of a node, and embedders that are counted by
+    the work of another model.
+    """
     images = {one["image"] for pods in pods_of(documents) for one in pods.all_containers}
     images |= {one["image"] for catalog in of_kind(documents, "ImageCatalog") for one in catalog["spec"]["images"]}
     faults = [f"{image} has no digest" for image in sorted(images) if not _DIGEST.search(image)]
     for volume in of_kind(documents, "PersistentVolume"):
         if "hostPath" in volume["spec"]:
             faults.append(f"{title(volume)}: hostPath {volume['spec']['hostPath'].get('path')}")
-    return faults
+    return faults + list(_scaling_faults(documents))
+
+
+def _scaling_faults(documents: Sequence[Document]) -> Iterator[str]:
+    """KEDA takes the stream's last sequence for the lag of a consumer that does not exist: it only grows."""
+    [embedder] = [one for pods in pods_of(documents) for one in pods.containers if one["name"] == "embedder"] or [{}]
+    model = value_of(variables(embedder).get("EMBEDDER_ENCODER"), documents)
+    if model in (None, _SHIPPED_MODEL):
+        return
+    for scaled in of_kind(documents, "ScaledObject"):
+        consumers = [one["metadata"]["consumer"] for one in scaled["spec"]["triggers"]]
+        if any(one.startswith(f"embedder-{_SHIPPED_MODEL}-") for one in consumers):
+            yield f"{title(scaled)}: {consumers[0]} is none of {model}: write the id of its encoder into museed-encoder"
 
 
 def _serving_faults(pods: Pods, documents: Sequence[Document]) -> Iterator[str]:

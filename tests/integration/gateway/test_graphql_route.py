@@ -315,11 +315,17 @@ async def test_ready_means_that_everything_is_there(own_gateway: Gateway) -> Non
         "bus": "away",
         "gateway": "serving",
     }
+    assert (await gateway.http.get("/readyz?exclude=retriever")).status_code == 503
+    assert (await gateway.http.get("/readyz?exclude=retriever&exclude=bus&exclude=x")).status_code == 200
     gateway.health.bus = Connected()  # type: ignore[assignment]  # all that is asked of it
     assert (await gateway.http.get("/readyz")).json()["status"] == "ready"
     await gateway.behind.retriever_server.set_serving(False)
     assert (await gateway.http.get("/readyz")).json()["parts"]["retriever"] == "away"
     await gateway.behind.retriever_server.set_serving(True)
+    assert (await gateway.http.get("/readyz")).status_code == 200
+    await gateway.behind.social_server.set_serving(False)
+    assert (await gateway.http.get("/readyz?exclude=retriever&exclude=bus")).status_code == 503
+    await gateway.behind.social_server.set_serving(True)
     assert (await gateway.http.get("/readyz")).status_code == 200
     gateway.health.is_draining = True
     assert (await gateway.http.get("/readyz")).status_code == 503

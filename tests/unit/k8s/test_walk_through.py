@@ -140,13 +140,32 @@ def test_deleted_jobs_are_those_that_cannot_be_changed(local: list[Document]) ->
 
 
 def test_a_restore_stops_who_writes_and_empties_what_would_be_believed(local: list[Document]) -> None:
-    [scaled] = [command for command in _of("kubectl") if _verb(command) == "scale"]
+    [scaled] = {command for command in _of("kubectl") if " --replicas=0 " in command}  # also where TLS begins or ends
     stopped = {tuple(one.split("/")) for one in shlex.split(scaled) if "/" in one}
     serving = {(one["kind"].lower(), one["metadata"]["name"]) for one in local if one["kind"] in _SERVING}
     assert stopped == serving - {("statefulset", "postgres"), ("statefulset", "blobs")}
-    [emptied] = [command for command in _of("kubectl") if " delete pvc " in command]
+    [emptied] = [command for command in _of("kubectl") if " delete pvc --selector " in command]
     claimed = {one["metadata"]["name"] for one in local if one.get("spec", {}).get("volumeClaimTemplates")}
     assert set(emptied.rpartition("(")[2].removesuffix(')"').split(",")) == claimed - {"postgres", "blobs"}
+
+
+def test_what_an_autoscaler_left_at_none_comes_back_as_many_as_the_manifests_say() -> None:
+    plain = parse(render(FOLDER / "overlays" / "production"))
+    [command] = {one for one in _of("kubectl") if _verb(one) == "scale" and " --replicas=0 " not in one}
+    words = shlex.split(command)
+    kinds = {"deployment": "Deployment", "statefulset": "StatefulSet"}
+    left_to_autoscalers = [word.split("/") for word in words if "/" in word]
+    assert left_to_autoscalers == [["deployment", "gateway"], ["deployment", "embedder"], ["statefulset", "retriever"]]
+    found = [named(plain, kinds[kind], name) for kind, name in left_to_autoscalers]
+    assert {f"--replicas={one['spec']['replicas']}" for one in found if one} == {words[4]}
+
+
+def test_claims_of_an_instance_are_those_that_the_operator_makes() -> None:
+    cluster = named(parse(render(FOLDER / "overlays" / "production")), "Cluster", "museed-postgres")
+    assert cluster is not None
+    assert "walStorage" in cluster["spec"]  # else there is one claim
+    [emptied] = [shlex.split(command) for command in _of("kubectl") if " delete pvc --wait=false " in command]
+    assert emptied[-2:] == ["museed-postgres-N", "museed-postgres-N-wal"]
 
 
 def test_forwarded_port_is_the_service_s(local: list[Document]) -> None:
