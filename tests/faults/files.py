@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults.mesh import FaultyMesh
@@ -30,12 +31,11 @@ def tearable(mesh: FaultyMesh, name: str, since: float = 0.0) -> list[Path]:
     """
     match name:
         case "nats":
-            found = [*mesh.nats_store.rglob("*.blk"), *mesh.nats_store.rglob("index.db")]
+            found = [path for path in _below(mesh.nats_store) if path.suffix == ".blk" or path.name == "index.db"]
         case "retriever":
-            found = list((mesh.state / "snapshots").rglob("*"))
+            found = list(_below(mesh.state / "snapshots"))
         case _:
-            coming = (mesh.state / "blobs" / "incoming").rglob("*")
-            found = [path for path in coming if _written_at(path) > since]
+            found = [path for path in _below(mesh.state / "blobs" / "incoming") if _written_at(path) > since]
     return sorted(path for path in found if _size(path))
 
 
@@ -55,6 +55,12 @@ def tear(paths: list[Path], share: float, dice: random.Random) -> list[Path]:
         else:
             os.truncate(path, int(share * path.stat().st_size))
     return torn
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Files of a folder whose owner is at work: what goes meanwhile is passed over."""
+    for parent, _, names in os.walk(folder):
+        yield from (Path(parent) / name for name in names)
 
 
 def _written_at(path: Path) -> float:

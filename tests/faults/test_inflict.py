@@ -199,3 +199,25 @@ def test_torn_message_lies_behind_the_last_one(tmp_path: Path) -> None:
         torn |= {*found}
     assert torn == {block, index}
     assert tear([], 0.5, random.Random(1)) == []
+
+
+@pytest.mark.parametrize(
+    ("process", "folder"), [("nats", "."), ("retriever", "snapshots"), ("gateway", "blobs/incoming")]
+)
+def test_folder_that_goes_while_it_is_looked_through_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, process: str, folder: str
+) -> None:
+    mesh = cast("FaultyMesh", SimpleNamespace(nats_store=tmp_path, state=tmp_path))
+    going, staying = tmp_path / folder / "a", tmp_path / folder / "b" / "1.blk"
+    going.mkdir(parents=True)
+    staying.parent.mkdir()
+    staying.write_bytes(b"m" * 500)
+    scan = os.scandir
+
+    def scandir(path: str) -> Any:
+        if Path(path) == going:
+            raise FileNotFoundError(path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert tearable(mesh, process) == [staying]
