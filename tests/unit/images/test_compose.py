@@ -117,7 +117,8 @@ def test_image_is_the_one_that_its_dockerfile_makes(name: str) -> None:
 
 
 def test_every_image_that_is_run_can_be_built_here() -> None:
-    built = {service["image"] for service in SERVICES.values() if "build" in service}
+    # What has a profile `docker compose build` passes over.
+    built = {service["image"] for service in SERVICES.values() if "build" in service and "profiles" not in service}
     assert {service["image"] for service in SERVICES.values() if REGISTRY in service["image"]} == built
 
 
