@@ -8,6 +8,7 @@ and the next one publishes it again under the same message id, which the stream 
 
 import asyncio
 import logging
+import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ _BATCH_SIZE = 64
 _GATHER_S = 0.01
 # Of what was confirmed, while others of its batch are not: those wait for up to 5 s.
 _FINISH_INTERVAL_S = 0.2
+# Half of the time in which NATS knows a message again: who slept longer leaves rows to whoever has the lanes by then.
+_STALE_AFTER_S = 60.0
 # Confirmations waited for at a time, for each kind: a long ingest does not hold up people's events.
 _MOST_IN_FLIGHT = 128
 
@@ -124,6 +127,7 @@ class Publisher:
             if kind is Kind.VECTOR and created_at != await vector_log.known_stream(connection, VECTORS):
                 # The reconciler has not seen this stream yet: what is marked now would count for the lost one.
                 return [], 0
+            read_at = time.monotonic()
             rows = await outbox.read_batch(connection, lanes, _BATCH_SIZE, refused)
             found = await _compose(connection, kind, rows)
         by_key: defaultdict[str, list[OutboxRow]] = defaultdict(list)
@@ -133,7 +137,7 @@ class Publisher:
         trouble: DomainError | None = None
         async with asyncio.TaskGroup() as tasks:  # whatever goes wrong: the lanes are kept until all have ended
             sent = {
-                key: tasks.create_task(self._publish_key(kind, of_key, found, confirmed))
+                key: tasks.create_task(self._publish_key(kind, of_key, found, read_at, confirmed))
                 for key, of_key in by_key.items()
             }
             left = set(sent.values())
@@ -153,7 +157,12 @@ class Publisher:
         return [lane for lane in lanes if seen[lane] == _BATCH_SIZE], count
 
     async def _publish_key(
-        self, kind: Kind, rows: Sequence[OutboxRow], found: dict[int, Message | None], done: list[_Done]
+        self,
+        kind: Kind,
+        rows: Sequence[OutboxRow],
+        found: dict[int, Message | None],
+        read_at: float,
+        done: list[_Done],
     ) -> bool:
         """Publish the rows of one key one after the other; stop at the first that is not confirmed, with False."""
         for row in rows:
@@ -164,6 +173,8 @@ class Publisher:
             telemetry.begin_request(row.request_id or None)
             try:
                 async with self._room[kind]:
+                    if time.monotonic() - read_at > _STALE_AFTER_S:
+                        return False
                     with tracing.within_header(row.trace_parent):
                         ack = await self._bus.publish(message.subject, message.payload, row.event_id)
             except Unavailable as error:

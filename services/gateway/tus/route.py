@@ -1,6 +1,7 @@
 """Uploads that go on where they were interrupted: POST /uploads begins one, HEAD, PATCH and DELETE /uploads/{id}."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable
 
@@ -136,12 +137,17 @@ class TusUploads:
     async def _end(self, request: Request) -> Response:
         upload = await self._find(request, await self._admit(request))
         if upload.recorded_as:
-            await self._parts.upstream.uploads.DeleteUpload(
-                uploads_pb2.DeleteUploadRequest(upload_id=upload.recorded_as),
-                timeout=self._parts.settings.upstream_timeout_s,
-            )
+            await self._delete(upload.recorded_as)
         await self._partial.forget(upload)
+        if not upload.recorded_as:  # but it may just have been, by a request whose bytes were the last
+            with contextlib.suppress(NotFound):
+                await self._delete(upload.upload_id)
         return Response(status_code=204)
+
+    async def _delete(self, upload_id: str) -> None:
+        await self._parts.upstream.uploads.DeleteUpload(
+            uploads_pb2.DeleteUploadRequest(upload_id=upload_id), timeout=self._parts.settings.upstream_timeout_s
+        )
 
     async def _admit(self, request: Request) -> auth.Viewer:
         protocol.check_version(request.headers)
@@ -226,12 +232,20 @@ class TusUploads:
             found = await self._partial.find(upload.user_id, upload.upload_id)
             if found is not None and found.recorded_as:  # by another request, which was quicker
                 return found
-            raise NotFound("the upload was deleted", reason="UPLOAD_NOT_FOUND", field="uploadId") from error
+            raise _deleted() from error
+        if await self._partial.find(upload.user_id, upload.upload_id) is None:
+            with contextlib.suppress(NotFound):
+                await self._delete(recorded.upload_id)
+            raise _deleted()
         return await self._partial.record(upload, recorded.upload_id)
 
     def _check_session(self) -> None:
         if auth.require_viewer().session_id in self._parts.authenticator.revocations:
             raise Unauthenticated("the session has ended, log in again", reason="SESSION_REVOKED")
+
+
+def _deleted() -> NotFound:
+    return NotFound("the upload was deleted", reason="UPLOAD_NOT_FOUND", field="uploadId")
 
 
 def _state(upload: PartialUpload) -> dict[str, str]:

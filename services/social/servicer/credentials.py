@@ -172,8 +172,10 @@ class CredentialServicer(sessions_pb2_grpc.CredentialServiceServicer):
         now = self._clock()
         async with self._database.transaction() as connection:
             await accounts.lock_anybody(connection, person.user_id)
+            person = await accounts.find_person(connection, person.user_id)
             used = await mail.use_token(connection, token_hash, (Purpose.RESET,), now)
-            if used is None:
+            # A link may have gone to the address that was theirs a moment before.
+            if used is None or person is None or person.is_deleted or folded(used[1]) != folded(person.email):
                 raise MailTokenRefused
             await self._set_password(connection, person.user_id, password_hash, Ending.PASSWORD_RESET, now)
             # The link came by mail, so the address is theirs.

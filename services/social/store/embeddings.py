@@ -31,6 +31,7 @@ SELECT $1, track_id, root_id, audio_hash, 'PENDING' FROM tracks WHERE track_id =
 ON CONFLICT (encoder_id, track_id) DO UPDATE SET
     audio_hash = excluded.audio_hash, state = 'PENDING', version = track_embeddings.version + 1,
     failure_reason = '', failure_message = '', changed_at = now()
+RETURNING track_id, coalesce(old.state = 'EMBEDDED', false) AS is_on_its_way
 """
 SETTLE_EMBEDDED = """
 UPDATE track_embeddings AS progress SET state = 'EMBEDDED', changed_at = now()
@@ -146,14 +147,15 @@ async def want(connection: Connection, encoder_id: EncoderId, track_ids: Sequenc
     if not track_ids:
         return
     sounds = await connection.fetch(LOCK_SOUNDS, encoder_id, track_ids)
-    await connection.execute(WANT, encoder_id, track_ids)
+    wanted = await connection.fetch(WANT, encoder_id, track_ids)
     await connection.execute(SETTLE_EMBEDDED, encoder_id, track_ids)
     await connection.execute(SETTLE_FAILED, encoder_id, track_ids)
     hashes = [row["audio_hash"] for row in sounds]
     settled = {row["event_id"] for row in await connection.fetch(DELETE_SETTLED_WORK, encoder_id, hashes)}
     fresh = [row["event_id"] for row in sounds if row["is_new"] and row["event_id"] not in settled]
     await outbox.add_work(connection, fresh)
-    await outbox.add_vectors(connection, encoder_id, track_ids)
+    on_their_way = [TrackId(row["track_id"]) for row in wanted if row["is_on_its_way"]]
+    await outbox.add_vectors(connection, encoder_id, track_ids, on_their_way)
 
 
 async def unsettled(connection: Connection, encoder_id: EncoderId, track_ids: Sequence[TrackId]) -> list[TrackId]:

@@ -15,11 +15,14 @@ def _of(table: str, column: str, more: str = "") -> str:
 
 
 def _on_own(table: str, more: str = "") -> str:
-    """Delete rows on playlists of the person $1, at most $2: else deleting a popular list would take too long."""
+    """Delete rows on playlists of the person $1, at most $2: else deleting a popular list would take too long.
+
+    Lists are held, so that who deletes one meanwhile does not count off what is counted off here.
+    """
     return f"""
         DELETE FROM {table} WHERE ctid = ANY (ARRAY(
             SELECT x.ctid FROM playlists AS p JOIN {table} AS x USING (playlist_id)
-            WHERE p.owner_id = $1 {more} LIMIT $2
+            WHERE p.owner_id = $1 {more} LIMIT $2 FOR KEY SHARE OF p
         ))
     """
 
@@ -29,6 +32,21 @@ def _given(table: str, kind: str, at: str, more: str = "") -> str:
     return f"""
         WITH gone AS ({_on_own(table, more)} RETURNING user_id, {at})
         INSERT INTO signals (kind, actor_id, amount, at) SELECT '{kind}', user_id, -1, {at} FROM gone
+    """
+
+
+def _own(table: str, kind: str) -> str:
+    """Delete what the person $1 gave to playlists, at most $2, and count it off for their owners; lists are held."""
+    return f"""
+        WITH held AS (
+            SELECT x.playlist_id FROM {table} AS x JOIN playlists AS p USING (playlist_id)
+            WHERE x.user_id = $1 LIMIT $2 FOR KEY SHARE OF p
+        ), gone AS (
+            DELETE FROM {table} WHERE user_id = $1 AND playlist_id = ANY (ARRAY(SELECT playlist_id FROM held))
+            RETURNING playlist_id, at
+        )
+        INSERT INTO signals (kind, playlist_id, user_id, amount, at)
+        SELECT '{kind}', playlist_id, p.owner_id, -1, gone.at FROM gone JOIN playlists AS p USING (playlist_id)
     """
 
 
@@ -55,22 +73,8 @@ STEPS: dict[str, str] = {
     "activities": _of("activities", "actor_id"),
     "user_blocks": _of("user_blocks", "blocker_id"),
     "user_blocks by others": _of("user_blocks", "blocked_id"),
-    "likes": """
-        WITH gone AS (
-            DELETE FROM likes WHERE ctid = ANY (ARRAY(SELECT ctid FROM likes WHERE user_id = $1 LIMIT $2))
-            RETURNING playlist_id, at
-        )
-        INSERT INTO signals (kind, playlist_id, user_id, amount, at)
-        SELECT 'like', playlist_id, p.owner_id, -1, gone.at FROM gone JOIN playlists AS p USING (playlist_id)
-    """,
-    "saves": """
-        WITH gone AS (
-            DELETE FROM saves WHERE ctid = ANY (ARRAY(SELECT ctid FROM saves WHERE user_id = $1 LIMIT $2))
-            RETURNING playlist_id, at
-        )
-        INSERT INTO signals (kind, playlist_id, user_id, amount, at)
-        SELECT 'save', playlist_id, p.owner_id, -1, gone.at FROM gone JOIN playlists AS p USING (playlist_id)
-    """,
+    "likes": _own("likes", "like"),
+    "saves": _own("saves", "save"),
     "follows": """
         WITH gone AS (
             DELETE FROM follows WHERE ctid = ANY (ARRAY(SELECT ctid FROM follows WHERE follower_id = $1 LIMIT $2))

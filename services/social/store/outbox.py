@@ -16,13 +16,15 @@ INSERT INTO outbox (kind, key, event_id, subject, payload, request_id, trace_par
 VALUES ('event', $1, $2, $3, $4, $5, $6)
 """
 
-# Only what the log carries or should carry: the vector of an embedded track, or a tombstone over an older vector.
+# Only what the log carries or should carry: the vector of an embedded track, or a tombstone over an older vector, also
+# over one that is being published in this moment and not noted as such.
 INSERT_VECTORS = """
 INSERT INTO outbox (kind, key, event_id, encoder_id, version, request_id, trace_parent)
 SELECT 'vector', track_id::text, uuidv7(), encoder_id, version, $3, $4
 FROM track_embeddings
 WHERE encoder_id = $1 AND track_id = ANY ($2::uuid[])
-    AND (state = 'EMBEDDED' OR (state IN ('PENDING', 'FAILED') AND published_version IS NOT NULL))
+    AND (state = 'EMBEDDED' OR state IN ('PENDING', 'FAILED') AND (
+        published_version IS NOT NULL OR track_id = ANY ($5::uuid[])))
 ORDER BY track_id
 """
 
@@ -114,9 +116,22 @@ async def add(connection: Connection, *events: Event) -> None:
         )
 
 
-async def add_vectors(connection: Connection, encoder_id: EncoderId, track_ids: Sequence[TrackId]) -> None:
-    """Promise to publish the state of tracks, in the transaction that changed their rows of track_embeddings."""
-    await connection.execute(INSERT_VECTORS, encoder_id, track_ids, request_id(), tracing.parent_header())
+async def add_vectors(
+    connection: Connection,
+    encoder_id: EncoderId,
+    track_ids: Sequence[TrackId],
+    on_their_way: Sequence[TrackId] = (),
+) -> None:
+    """Promise to publish the state of tracks, in the transaction that changed their rows of track_embeddings.
+
+    Args:
+        connection: Inside of that transaction.
+        encoder_id: Whose state of them.
+        track_ids: The tracks.
+        on_their_way: Those whose vectors were promised before, and may be published by now without a note of it.
+    """
+    header = tracing.parent_header()
+    await connection.execute(INSERT_VECTORS, encoder_id, track_ids, request_id(), header, on_their_way)
 
 
 async def add_work(connection: Connection, event_ids: Sequence[str]) -> None:

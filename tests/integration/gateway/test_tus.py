@@ -14,11 +14,13 @@ import httpx
 import pytest
 from obstore.store import MemoryStore
 
+from museed.social.v1 import catalog_pb2
 from services.chassis.blobs import BlobStore, open_blob_store
 from services.chassis.bus import Bus
-from services.chassis.errors import ResourceExhausted, Unavailable
+from services.chassis.errors import NotFound, ResourceExhausted, Unavailable
 from services.gateway.tus.partial_uploads import PartialUploads
 from services.gateway.tus.route import TusUploads
+from services.gateway.upload_intake import UploadIntake
 from tests.conftest import NatsServer
 from tests.integration.gateway.conftest import Gateway, serving_gateway
 from tests.integration.gateway.test_process import running
@@ -208,12 +210,47 @@ async def test_ended_upload_is_gone_and_a_recorded_one_deleted_at_social(gateway
         assert response.status_code == (204 if method == "DELETE" else 404)
     assert files(gateway, "partial") == []
     assert (await tell(gateway, url)).status_code == 404
-    assert "DeleteUpload" not in gateway.social.calls
     done = await begin(gateway)
     await send(gateway, done, 0, SONG)
     ended = await gateway.http.delete(done, headers={**gateway.bearer(), **VERSION})
     assert ended.status_code == 204
     assert gateway.social.requests["DeleteUpload"].upload_id == done.rpartition("/")[2]
+
+
+@pytest.mark.parametrize("is_recorded_first", [True, False])
+async def test_upload_that_is_ended_while_it_is_recorded_is_deleted_at_social(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, is_recorded_first: bool
+) -> None:
+    """Its owner ends it between its last byte and its record, or while its record is on its way."""
+    url = await begin(gateway)
+    take = UploadIntake.take
+
+    async def end() -> None:
+        assert (await gateway.http.delete(url, headers={**gateway.bearer(), **VERSION})).status_code == 204
+
+    async def taking(self: UploadIntake, *arguments: Any) -> catalog_pb2.Upload:
+        if is_recorded_first:
+            recorded = await take(self, *arguments)
+            await end()
+            return recorded
+        gateway.social.faults["DeleteUpload"] = NotFound("no such upload", reason="UPLOAD_NOT_FOUND")
+        chunks, *others = arguments
+        held = [chunk async for chunk in chunks]
+        await end()
+        del gateway.social.faults["DeleteUpload"]
+        del gateway.social.requests["DeleteUpload"]
+        return await take(self, async_iter(held), *others)
+
+    monkeypatch.setattr(UploadIntake, "take", taking)
+    refused(await send(gateway, url, 0, SONG), 404, "UPLOAD_NOT_FOUND")
+
+    assert gateway.social.requests["DeleteUpload"].upload_id == url.rpartition("/")[2]
+    assert files(gateway, "partial") == []
+
+
+async def async_iter(chunks: list[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
 
 
 async def test_method_may_be_told_in_a_header(gateway: Gateway) -> None:

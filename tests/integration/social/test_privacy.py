@@ -286,7 +286,7 @@ async def test_leaving_wants_the_password_and_another_admin(social: Client, sql:
 
 
 async def test_of_two_admins_who_leave_at_once_one_stays(database: Database, sql: Sql) -> None:
-    people = [UserId(await _person(sql, name)) for name in ("ann", "bob")]
+    people = [UserId(await add_person(sql, name)) for name in ("ann", "bob")]
     for _ in range(10):
         await sql.execute("UPDATE users SET role = 'admin', deleted_at = NULL")
 
@@ -305,7 +305,7 @@ async def test_of_two_admins_who_leave_at_once_one_stays(database: Database, sql
 
 async def test_deletion_goes_on_where_it_stopped(database: Database, sql: Sql) -> None:
     """Batches of one: each statement ends, whatever is left of it."""
-    ann, bob = [await _person(sql, name) for name in ("ann", "bob")]
+    ann, bob = [await add_person(sql, name) for name in ("ann", "bob")]
     await furnish(sql, ann, bob)
     untouched = await rows_of(sql, bob)
     for statement in leaving.STEPS.values():
@@ -325,7 +325,7 @@ async def test_deletion_goes_on_where_it_stopped(database: Database, sql: Sql) -
     assert differ == about_ann | on_anns_list | told_ann
 
 
-async def _person(sql: Sql, name: str) -> str:
+async def add_person(sql: Sql, name: str) -> str:
     user_id = new_id()
     await sql.execute(
         "INSERT INTO users (user_id, username, username_key, nickname, email, email_key, role, password_hash, "
@@ -401,7 +401,7 @@ async def test_export_is_not_ready_before_it_is_written(social: Client, sql: Sql
 async def test_bytes_that_another_thing_lies_by_stay(database: Database, sql: Sql, tmp_path: Path) -> None:
     blobs = open_blob_store(f"file://{tmp_path / 'blobs'}")
     digest = await blobs.put(b"the same")
-    ann = await _person(sql, "ann")
+    ann = await add_person(sql, "ann")
     for expires_at in (NOW, NOW + timedelta(days=1)):
         await sql.execute("INSERT INTO data_exports VALUES (uuidv7(), $1, uuidv7(), $2, 8, $3, $3)",
                           ann, digest, expires_at)  # fmt: skip
@@ -428,7 +428,7 @@ async def test_a_guess_at_the_password_of_an_account_is_counted(social: Client, 
 
 
 async def test_deletion_that_was_given_up_begins_again_once(database: Database, sql: Sql) -> None:
-    ann, _ = [await _person(sql, name) for name in ("ann", "bob")]
+    ann, _ = [await add_person(sql, name) for name in ("ann", "bob")]
     statement = "SELECT count(*) FROM jobs WHERE user_id = $1 AND kind = 'ACCOUNT_DELETION' AND finished_at IS NULL"
     await sql.execute("UPDATE users SET deleted_at = $2 WHERE user_id = $1", ann, NOW)
     await sql.execute(

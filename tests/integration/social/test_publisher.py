@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Sequence
 import asyncpg
 import pytest
 
-from services.chassis.bus import SOCIAL_EVENTS, Bus, PublishAck
-from services.social.domain.ids import new_id
+from services.chassis.bus import SOCIAL_EVENTS, VECTORS, Bus, PublishAck, vector_subject
+from services.social.domain.ids import EncoderId, TrackId, new_id
 from services.social.errors import DatabaseUnavailable
 from services.social.events import Event
 from services.social.publisher import Publisher
-from services.social.store import outbox
+from services.social.store import embeddings, outbox
 from services.social.store.database import Connection, Database
 from services.social.store.locks import LaneLocks
 from services.social.store.outbox import Kind, Lane
@@ -171,6 +171,22 @@ async def test_lost_connection_loses_the_lanes_and_the_next_look_takes_them_agai
     await locks.release([lane])
     assert await locks.acquire([lane])
     await locks.close()
+
+
+async def test_what_was_read_too_long_ago_is_left_to_others(
+    database: Database, database_url: str, bus: Bus, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then NATS may not know again what somebody else has published meanwhile."""
+    await write(database, "text")
+    monkeypatch.setattr("services.social.publisher._STALE_AFTER_S", -1.0)
+    async with publishing(database_url, bus):
+        await asyncio.sleep(1.0)
+    assert (await published(bus), await is_drained(sql)) == ([], False)
+
+    monkeypatch.undo()
+    async with publishing(database_url, bus):
+        await until(lambda: is_drained(sql))
+    assert await published(bus) == ["text"]
 
 
 async def test_refused_message_holds_up_its_own_key_only(
@@ -336,6 +352,45 @@ async def test_message_that_was_stored_before_counts_for_what_it_held_then(
     await sql.execute("UPDATE track_embeddings SET version = 4")
     await publish_all(database_url, bus, sql)
     assert await states(sql) == [("EMBEDDED", 4, 3)]
+
+
+class ReplacingBus(InterferingBus):
+    """A bus during whose first call the file of every track becomes one that no encoder can hear."""
+
+    def __init__(self, bus: Bus, database: Database) -> None:
+        super().__init__(bus, database)
+        self._has_replaced = False
+
+    async def publish(self, subject: str, payload: bytes, event_id: str) -> PublishAck:
+        ack = await self._bus.publish(subject, payload, event_id)
+        if not self._has_replaced:
+            self._has_replaced = True
+            async with self._database.transaction() as connection:
+                found = await connection.fetch("UPDATE tracks SET audio_hash = sha256('noise') RETURNING track_id")
+                await embeddings.want(connection, EncoderId(ENCODER_ID), [TrackId(row["track_id"]) for row in found])
+        return ack
+
+
+async def test_vector_that_is_published_while_its_track_is_replaced_does_not_stay(
+    mesh: Mesh, social: Client, database: Database, database_url: str, sql: Sql
+) -> None:
+    """The first vector of a track: nothing is noted of it yet when its file becomes another one."""
+    await make_library(mesh, social, count=1)
+    await mesh.stack.aclose()
+    await sql.execute(
+        "DELETE FROM outbox"
+    )  # work that nobody needs any more, which a busy machine has not published yet
+    bus = await mesh.bus("social")
+    await sql.execute("UPDATE track_embeddings SET state = 'EMBEDDED', published_version = NULL, sequence = NULL")
+    await sql.execute(
+        "INSERT INTO embedding_failures (encoder_id, audio_hash, reason, message) "
+        "VALUES ($1, sha256('noise'), 'AUDIO_CORRUPT', 'noise')", ENCODER_ID,
+    )  # fmt: skip
+    await sql.execute(PROMISE_AGAIN)
+    await publish_all(database_url, ReplacingBus(bus, database), sql)
+    assert await states(sql) == [("FAILED", 3, 3)]
+    track_id = await sql.fetchval("SELECT track_id::text FROM tracks")
+    assert not (await bus.jetstream.get_last_msg(VECTORS, vector_subject(ENCODER_ID, track_id))).data
 
 
 async def test_connection_of_which_nobody_knows_whether_its_transaction_ended_is_not_used_again(

@@ -38,7 +38,9 @@ class AccountDeletion:
             await progress.succeed(connection)
 
     async def _exhaust(self, statement: str, user_id: UserId) -> None:
-        taken = 1
-        while taken:
+        # Rows that others change in that moment are passed over by a batch, and seen by the next one.
+        empty = 0
+        while empty < 2:
             async with self._database.transaction() as connection:
                 taken = await leaving.take(connection, statement, user_id, self._batch_size)
+            empty = 0 if taken else empty + 1

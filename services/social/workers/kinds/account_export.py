@@ -12,7 +12,7 @@ from services.social.domain.ids import UserId
 from services.social.domain.jobs import Counted, Job, JobState
 from services.social.domain.privacy import EXPORT_LIFE
 from services.social.errors.privacy import NoBlobStore
-from services.social.store import privacy
+from services.social.store import accounts, privacy
 from services.social.store.database import Database
 from services.social.workers.kinds.progress import Progress
 
@@ -48,6 +48,7 @@ class AccountExport:
             await self._write(path, job.user_id, progress)
             digest, size = await self._blobs.put_stream(_chunks(path), _LARGEST_BYTES)
         async with self._database.transaction() as connection:
+            await accounts.lock_anybody(connection, job.user_id)
             expires_at = self._clock() + EXPORT_LIFE
             await privacy.write_export(connection, job.job_id, job.user_id, digest, size, expires_at)
             await progress.succeed(connection)
