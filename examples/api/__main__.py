@@ -1,8 +1,9 @@
-"""Writes API.md: `python -m examples.api` runs every example against a mesh of its own; `--texts` keeps the answers.
+"""Writes API.md: `python -m examples.api` runs every example against a mesh of its own.
 
 The mesh is that of `museed up`, with the library of `museed demo`, in a folder that is deleted afterwards.
 """
 
+import argparse
 import asyncio
 import json
 import sys
@@ -67,7 +68,11 @@ async def _on_a_mesh() -> dict[str, Answer]:
 
 def main(arguments: list[str]) -> int:
     """Write the page, after a new recording unless `--texts` is given; returns the exit status."""
-    if "--texts" not in arguments:
+    parser = argparse.ArgumentParser(prog="python -m examples.api", description=__doc__)
+    parser.add_argument(
+        "--texts", action="store_true", help="keep the answers of the last recording, and start no mesh"
+    )
+    if not parser.parse_args(arguments).texts:
         answers = asyncio.run(_on_a_mesh())
         ANSWERS.write_text(json.dumps(answers, indent=1, ensure_ascii=False) + "\n", "utf-8")
     PAGE.write_text(render(read_guide(), read_answers()), "utf-8")

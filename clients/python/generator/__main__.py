@@ -1,9 +1,10 @@
-"""Writes the client: `python -m clients.python.generator`; with `--check` only says whether it is fresh.
+"""Writes the client: `python -m clients.python.generator`.
 
 `operations.py` is made of the committed schema and of `documents/*.graphql`; `trusted.json` is the manifest of these
 documents for a gateway that runs no others.
 """
 
+import argparse
 import hashlib
 import json
 import subprocess
@@ -89,13 +90,16 @@ def _formatted(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the files, or with `--check` only compare; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m clients.python.generator", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say whether it is fresh")
+    is_checked = parser.parse_args(arguments).check
     sources = {path.name: path.read_text() for path in HERE.glob("documents/*.graphql")}
     try:
         fresh = generate(SCHEMA.read_text(), sources)
     except (GeneratorError, GraphQLError) as error:
         print(error, file=sys.stderr)
         return 1
-    if "--check" not in arguments:
+    if not is_checked:
         for path, text in fresh.items():
             path.write_text(text)
         return 0
