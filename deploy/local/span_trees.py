@@ -52,8 +52,8 @@ class SpanRow:
 
     @property
     def where(self) -> str:
-        """The process, as far as that is told."""
-        return self.process or self.service
+        """The process, where it is told by a name: OpenTelemetry makes up an id of one that has none."""
+        return self.process if self.process.startswith(self.service) else self.service
 
 
 @dataclass(slots=True)

@@ -66,7 +66,13 @@ class State:
 
     def _secrets(self) -> dict[str, str]:
         path = self.folder / "secrets.json"
-        found: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        try:
+            found: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        except ValueError as error:
+            raise StateError(
+                f"{path} is damaged ({error}): put back a copy of it, or begin with another state folder and "
+                "`museed restore` a backup there"
+            ) from None
         missing = [name for name in _SECRET_NAMES if name not in found]
         if missing:
             found |= {name: secrets.token_urlsafe(32) for name in missing}

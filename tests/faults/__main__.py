@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import math
 import shutil
 import signal
 import sys
@@ -24,11 +25,11 @@ _DONE = Path(".museed/faults/done.jsonl")
 def main() -> int:
     """Run, and return 1 where a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--seed", type=int, help="run this one alone, whether it was run before or not")
-    parser.add_argument("--first", type=int, default=1, help="seed to begin with")
-    parser.add_argument("--seeds", type=int, help="stop after so many; without it, when interrupted")
-    parser.add_argument("--faults", type=int, default=40, help="faults of a seed (40)")
-    parser.add_argument("--pace", type=float, default=1.0, help="multiplies every pause and duration")
+    parser.add_argument("--seed", type=_natural, help="run this one alone, whether it was run before or not")
+    parser.add_argument("--first", type=_natural, default=1, help="seed to begin with")
+    parser.add_argument("--seeds", type=_natural, help="stop after so many; without it, when interrupted")
+    parser.add_argument("--faults", type=_natural, default=40, help="faults of a seed (40)")
+    parser.add_argument("--pace", type=_positive, default=1.0, help="multiplies every pause and duration")
     parser.add_argument("--done", type=Path, default=_DONE, help=f"remembers what was run ({_DONE})")
     parser.add_argument("--plan", action="store_true", help="print the plan of --seed, or which faults --seeds hold")
     parser.add_argument("--table", action="store_true", help="print what came of the seeds that were run")
@@ -38,7 +39,7 @@ def main() -> int:
         print(render_plans({seed: plan_of(seed, given.faults, given.pace) for seed in seeds}))
         return 0
     if given.plan:
-        print(*plan_of(given.seed or given.first, given.faults, given.pace), sep="\n")
+        print(*plan_of(given.first if given.seed is None else given.seed, given.faults, given.pace), sep="\n")
         return 0
     if given.table:
         return _print_table(_rows(given.done))
@@ -53,6 +54,19 @@ def main() -> int:
     finally:
         shutil.rmtree(library, ignore_errors=True)
     return _print_table(_rows(given.done))
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
 
 
 def _end_in_order() -> None:

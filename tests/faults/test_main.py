@@ -118,3 +118,22 @@ def test_table_of_plans_says_where_each_kind_comes(
     out = capsys.readouterr().out
     assert out.startswith("13 seeds, 520 faults\n\n| fault | times | where |\n|---|---|---|\n| blackout |")
     assert "| wipe |" in out
+
+
+def test_plan_of_seed_0_is_its_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    for seed in ("0", "1"):
+        monkeypatch.setattr(sys, "argv", ["faults", "--plan", "--seed", seed])
+        assert faults.main() == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] != told[1]
+
+
+@pytest.mark.parametrize("given", [("--seed", "-1"), ("--faults", "-3"), ("--pace", "0"), ("--pace", "nan")])
+def test_numbers_that_make_no_plan_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["faults", "--plan", *given])
+    with pytest.raises(SystemExit):
+        faults.main()
+    assert given[0] in capsys.readouterr().err

@@ -32,7 +32,10 @@ def _service_faults(documents: Sequence[Document]) -> Iterator[str]:
     """Yield Services whose ports are none of their pods'."""
     everybody = list(pods_of(documents))
     for service in of_kind(documents, "Service"):
-        name, selector = service["metadata"]["name"], service["spec"]["selector"]
+        name, selector = service["metadata"]["name"], service["spec"].get("selector")
+        if not selector:
+            yield f"Service/{name} selects no pods"
+            continue
         chosen = [pods for pods in everybody if selector.items() <= pods.labels.items()]
         if len(chosen) != 1:
             yield f"Service/{name} selects {len(chosen)} kinds of pods"

@@ -20,7 +20,7 @@ _MAY_BE_ENTERED: dict[tuple[str, str], frozenset[int]] = {
 }
 _WAYS = {"Ingress": ("ingress", "from", _MAY_ENTER), "Egress": ("egress", "to", _MAY_BE_ENTERED)}
 _RIGHTS = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
-_EVERYBODY = ("0.0.0.0/0", "::/0")
+_DOOR = "gateway"
 
 
 def check_borders(documents: Sequence[Document]) -> list[str]:
@@ -36,18 +36,38 @@ def check_borders(documents: Sequence[Document]) -> list[str]:
         kind, addresses = one["spec"].get("type", "ClusterIP"), one["spec"].get("externalIPs")
         if kind != "ClusterIP" or addresses:
             faults.append(f"{title(one)}: type is {kind}, externalIPs {addresses or []}: seen from outside")
+    for one in of_kind(documents, "Ingress", "HTTPRoute"):
+        faults += [f"{title(one)}: leads to {name}" for name in sorted(set(_backends(one["spec"])) - {_DOOR})]
+    faults += [
+        f"{title(one)}: says where a Service is, by hand" for one in of_kind(documents, "EndpointSlice", "Endpoints")
+    ]
     return faults + [f"{title(one)}: gives rights to the API" for one in of_kind(documents, *_RIGHTS)]
+
+
+def _backends(spec: dict[str, Any]) -> Iterator[str]:
+    """Yield the names of what a door leads to."""
+    if "defaultBackend" in spec:
+        yield _name_of(spec["defaultBackend"])
+    for rule in spec.get("rules", []):
+        yield from (one["name"] for one in rule.get("backendRefs", []))
+        yield from (_name_of(one["backend"]) for one in rule.get("http", {}).get("paths", []))
+
+
+def _name_of(backend: dict[str, Any]) -> str:
+    return str((backend.get("service") or backend.get("resource") or {}).get("name"))
 
 
 def _rule_faults(policy: Document) -> Iterator[str]:
     for way, (field, peers, known) in _WAYS.items():
         for rule in policy["spec"].get(field, []) if way in types_of(policy) else []:
-            ports = {one.get("port", 0) for one in rule.get("ports", [])} or {0}
+            given = {one.get("port", 0) for one in rule.get("ports", [])} or {0}
+            ports = {port for port in given if isinstance(port, int)}
+            yield from (f"{field} port {port} is a name, and not a number" for port in sorted(given - ports))
             if way == "Ingress" and not rule.get(peers):
                 yield f"{field} {sorted(ports)} from everybody"
             for peer in rule.get(peers, []):
-                if peer.get("ipBlock", {}).get("cidr") in _EVERYBODY and way == "Ingress":
-                    yield f"{field} {sorted(ports)} from {peer['ipBlock']['cidr']}"
+                if "ipBlock" in peer and way == "Ingress":
+                    yield f"{field} {sorted(ports)} from {peer['ipBlock'].get('cidr')}"
                 if "namespaceSelector" in peer:
                     yield from _peer_faults(field, peer["namespaceSelector"], ports, known)
             yield from (

@@ -164,6 +164,15 @@ def add_peers(name: str, way: str, **rule: Any) -> Break:
     return change
 
 
+def add_document(version: str, kind: str, name: str, **content: Any) -> Break:
+    """Return what adds a document."""
+
+    def change(documents: list[Document]) -> None:
+        documents.append({"apiVersion": version, "kind": kind, "metadata": {"name": name}, **content})
+
+    return change
+
+
 def privileged_pod(documents: list[Document]) -> None:
     image = f"docker.io/library/busybox@sha256:{'a' * 64}"
     container = {"name": "sh", "image": image, "securityContext": {"privileged": True}}

@@ -5,6 +5,7 @@ from services.embedder.choice import MINI_FOLDER
 from tests.unit.k8s.breaks import (
     MAIL,
     Break,
+    add_document,
     add_peers,
     another_consumer,
     argument,
@@ -358,6 +359,51 @@ CASES: dict[str, tuple[Break, list[str]]] = {
     "in from every address": (
         add_peers("social", "ingress", **{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 7401}]}),
         ["NetworkPolicy/social: ingress [7401] from 0.0.0.0/0"],
+    ),
+    "in from half of all addresses": (
+        add_peers("social", "ingress", **{"from": [{"ipBlock": {"cidr": "0.0.0.0/1"}}], "ports": [{"port": 7401}]}),
+        ["NetworkPolicy/social: ingress [7401] from 0.0.0.0/1"],
+    ),
+    "in by a port's name, from everywhere": (
+        add_peers(
+            "social", "ingress", **{"from": [{"namespaceSelector": {}}], "ports": [{"port": "grpc"}, {"port": 1}]}
+        ),
+        [
+            "NetworkPolicy/social: ingress [1] of every namespace",
+            "NetworkPolicy/social: ingress port grpc is a name, and not a number",
+        ],
+    ),
+    "a door to NATS": (
+        add_document(
+            "networking.k8s.io/v1",
+            "Ingress",
+            "monitor",
+            spec={"defaultBackend": {"service": {"name": "nats", "port": {"number": 8222}}}},
+        ),
+        ["Ingress/monitor: leads to nats"],
+    ),
+    "a route to NATS": (
+        add_document(
+            "gateway.networking.k8s.io/v1",
+            "HTTPRoute",
+            "monitor",
+            spec={"parentRefs": [{"name": "door"}], "rules": [{"backendRefs": [{"name": "nats", "port": 8222}]}]},
+        ),
+        ["HTTPRoute/monitor: leads to nats"],
+    ),
+    "a Service whose pods are chosen by hand": (
+        add_document(
+            "discovery.k8s.io/v1",
+            "EndpointSlice",
+            "social-1",
+            addressType="IPv4",
+            endpoints=[{"addresses": ["1.2.3.4"]}],
+        ),
+        ["EndpointSlice/social-1: says where a Service is, by hand"],
+    ),
+    "a Service without pods": (
+        add_document("v1", "Service", "other", spec={"type": "ExternalName", "externalName": "example.org"}),
+        ["Service/other selects no pods", "Service/other: type is ExternalName, externalIPs []: seen from outside"],
     ),
     "in from every namespace": (
         add_peers("social", "ingress", **{"from": [{"namespaceSelector": {}}], "ports": [{"port": 7401}]}),

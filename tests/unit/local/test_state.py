@@ -44,3 +44,10 @@ def test_leftovers_are_ended_and_strangers_left_alone(tmp_path: Path) -> None:
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_torn_secrets_are_told_with_what_to_do(tmp_path: Path) -> None:
+    state = State.open(tmp_path / "state")
+    (state / "secrets.json").write_text("{")
+    with pytest.raises(StateError, match=r"secrets\.json is damaged.*museed restore"):
+        state.secret("postgres")
