@@ -14,6 +14,7 @@ Usage: python -m benchmarks.load [--replicas 2] [--seconds 10] [--people 300] [-
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -222,19 +223,35 @@ def ceiling(loads: ProcessPoolExecutor, world: World, seconds: float) -> float:
         return loads.submit(in_turn, replace(alone, port=echo.port), 1, _CALLERS, seconds).result().total.sent / seconds
 
 
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
+def _times(text: str) -> list[float]:
+    return [_positive(one) for one in text.split(",")]
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--replicas", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=10, help="of each rate")
-    parser.add_argument("--people", type=int, default=300)
-    parser.add_argument("--tracks", type=int, default=2000)
+    parser.add_argument("--replicas", type=_natural, default=2)
+    parser.add_argument("--seconds", type=_positive, default=10, help="of each rate")
+    parser.add_argument("--people", type=_natural, default=300)
+    parser.add_argument("--tracks", type=_natural, default=2000)
     parser.add_argument("--feeds", type=int, default=40, help="that are open meanwhile")
-    parser.add_argument("--uploads", type=int, default=100, help="different files")
-    parser.add_argument("--times", default="0.5,1,2,3,5", help="multiples of the peak")
+    parser.add_argument("--uploads", type=_natural, default=100, help="different files")
+    parser.add_argument("--times", type=_times, default="0.5,1,2,3,5", help="multiples of the peak")
     parser.add_argument("--no-restart", action="store_true")
     chosen = parser.parse_args()
-    times = [float(text) for text in chosen.times.split(",")]
     with (
         tempfile.TemporaryDirectory(prefix="museed-load-") as text,
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as loads,
@@ -246,7 +263,7 @@ def main() -> None:
             with following(world.url, world.people[: chosen.feeds]) as followers:
                 parts = Parts(mesh.folder, mesh.process.pid)
                 bench = Bench(mesh, world, parts, followers, loads, chosen.seconds)
-                _run(bench, times, with_restart=not chosen.no_restart)
+                _run(bench, chosen.times, with_restart=not chosen.no_restart)
 
 
 def _run(bench: Bench, times: Sequence[float], *, with_restart: bool) -> None:

@@ -8,12 +8,13 @@ from deploy.k8s.manifests import Document, RenderError, parse, pods_of, render
 from deploy.k8s.rules.addresses import check_addresses
 from deploy.k8s.rules.api import check_api
 from deploy.k8s.rules.borders import check_borders, check_there
+from deploy.k8s.rules.database import check_database
 from deploy.k8s.rules.environment import SERVICES, check_connections, check_environment, service_of
 from deploy.k8s.rules.network import check_network
-from deploy.k8s.rules.pods import check_pods, check_production
+from deploy.k8s.rules.pods import check_pods, check_production, is_unreleased
 from deploy.k8s.rules.secrets import check_secrets
 
-RULES = (check_there, check_api, check_pods, check_environment, check_secrets, check_borders)
+RULES = (check_there, check_api, check_pods, check_environment, check_secrets, check_borders, check_database)
 # Of services beside each other; what runs none of them, such as bulk work, has no edges.
 RULES_OF_A_MESH = (check_connections, check_addresses, check_network)
 
@@ -39,7 +40,10 @@ def main() -> None:
     found = False
     for folder in arguments.folders:
         try:
-            faults = faults_of(parse(render(folder)), is_for_production=not arguments.tags)
+            documents = parse(render(folder))
+            faults = faults_of(documents, is_for_production=not arguments.tags)
+            if is_unreleased(documents):
+                print(f"{folder}: note: digests are zeros, nothing was released yet (deploy/images)")
         except RenderError as error:
             faults = [str(error)]
         for fault in faults:

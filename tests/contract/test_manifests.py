@@ -57,7 +57,7 @@ def test_rendering_has_no_fault(rendered: dict[str, list[Document]], overlay: st
 
 
 def test_each_rule_is_used() -> None:
-    assert len(RULES) == 6
+    assert len(RULES) == 7
     assert len(RULES_OF_A_MESH) == 3
 
 

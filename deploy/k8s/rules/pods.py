@@ -10,6 +10,7 @@ from deploy.k8s.manifests import Document, Pods, of_kind, pods_of, title, value_
 from services.chassis.server import Server
 
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+_NO_DIGEST = f"@sha256:{'0' * 64}"
 _TAG = re.compile(r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 # Of a call in flight that just made it, and of the process's own end.
@@ -64,8 +65,15 @@ def _rights(pods: Pods) -> Iterator[str]:
     for name in ("hostNetwork", "hostPID", "hostIPC"):
         if spec.get(name):
             yield f"{_told(name, spec[name])}: shares its node's"
+    if spec.get("shareProcessNamespace"):
+        yield "shareProcessNamespace is true: its containers see each other's"
+    if str(spec.get("priorityClassName", "")).startswith("system-"):
+        yield f"{_told('priorityClassName', spec['priorityClassName'])}: drives the cluster's own pods out"
     if context.get("sysctls"):
         yield f"{_told('securityContext.sysctls', context['sysctls'])}: changes its node's kernel"
+
+
+_VOLUMES = {"emptyDir", "configMap", "secret", "projected", "persistentVolumeClaim"}
 
 
 def _volume_faults(volume: dict[str, Any]) -> Iterator[str]:
@@ -73,6 +81,8 @@ def _volume_faults(volume: dict[str, Any]) -> Iterator[str]:
         yield "an emptyDir without sizeLimit fills the node"
     if "hostPath" in volume:
         yield f"hostPath {volume['hostPath'].get('path')}"
+    elif kinds := volume.keys() - {"name"} - _VOLUMES:
+        yield f"{', '.join(sorted(kinds))}: comes by no claim"
     for source in volume.get("projected", {}).get("sources", []):
         if "serviceAccountToken" in source:
             yield "a token of its service account"
@@ -130,9 +140,14 @@ def check_production(documents: Sequence[Document]) -> list[str]:
     images |= {one["image"] for catalog in of_kind(documents, "ImageCatalog") for one in catalog["spec"]["images"]}
     faults = [f"{image} has no digest" for image in sorted(images) if not _DIGEST.search(image)]
     for volume in of_kind(documents, "PersistentVolume"):
-        if "hostPath" in volume["spec"]:
-            faults.append(f"{title(volume)}: hostPath {volume['spec']['hostPath'].get('path')}")
+        for kind in sorted({"hostPath", "local"} & volume["spec"].keys()):
+            faults.append(f"{title(volume)}: {kind} {volume['spec'][kind].get('path')}")
     return faults + list(_scaling_faults(documents))
+
+
+def is_unreleased(documents: Sequence[Document]) -> bool:
+    """Say whether an image has the digest that stands where no release was made yet."""
+    return any(_NO_DIGEST in one["image"] for pods in pods_of(documents) for one in pods.all_containers)
 
 
 def _scaling_faults(documents: Sequence[Document]) -> Iterator[str]:
@@ -162,6 +177,9 @@ def _serving_faults(pods: Pods, documents: Sequence[Document]) -> Iterator[str]:
     chosen = [one for one in budgets if one["spec"]["selector"]["matchLabels"].items() <= pods.labels.items()]
     if not chosen and pods.owner["spec"].get("replicas") != 1:
         yield "has no PodDisruptionBudget"
+    for budget in chosen:
+        if budget["spec"].get("maxUnavailable") in (0, "0%", "100%"):
+            yield f"{title(budget)}: {_told('maxUnavailable', budget['spec']['maxUnavailable'])}: none or all may go"
     if pods.name in DRAINS:
         yield from _drain_faults(pods, documents)
 

@@ -81,6 +81,17 @@ def put_spec(kind: str, name: str, **fields: Any) -> Break:
     return change
 
 
+def put_database(parameters: dict[str, str], **settings: Any) -> Break:
+    """Return what changes settings of PostgreSQL."""
+
+    def change(documents: list[Document]) -> None:
+        given = document_of(documents, "Cluster", "museed-postgres")["spec"]["postgresql"]
+        given["parameters"].update(parameters)
+        given.update(settings)
+
+    return change
+
+
 def put_ingress_port(name: str, port: int) -> Break:
     def change(documents: list[Document]) -> None:
         document_of(documents, "NetworkPolicy", name)["spec"]["ingress"][0]["ports"][0]["port"] = port

@@ -1,12 +1,10 @@
-"""Faults of a rendering by name: what breaks it, and what is told of it then."""
+"""Faults of a rendering by name: what breaks it, and what is told of it then; borders stand in a file of their own."""
 
 from services.embedder.artifact import open_artifact
 from services.embedder.choice import MINI_FOLDER
 from tests.unit.k8s.breaks import (
     MAIL,
     Break,
-    add_document,
-    add_peers,
     another_consumer,
     argument,
     binding,
@@ -30,13 +28,14 @@ from tests.unit.k8s.breaks import (
     tag_of_postgres,
     twice,
     typo_of_crd,
-    undenied,
     unknown_kind,
 )
+from tests.unit.k8s.broken_borders import BORDERS
 
 _OF_SOCIAL = "Deployment/social: "
 _ZEROS = f"@sha256:{'0' * 64}"
 CASES: dict[str, tuple[Break, list[str]]] = {
+    **BORDERS,
     "everybody's word for where people come from": (
         put_door("proxies", "*"),
         ["Deployment/gateway: gateway: FORWARDED_ALLOW_IPS believes everybody: name the networks of the proxies"],
@@ -343,105 +342,6 @@ CASES: dict[str, tuple[Break, list[str]]] = {
     "a namespace that lets everything run": (
         open_namespace,
         ["Namespace/museed: pod-security.kubernetes.io/enforce is privileged, not restricted"],
-    ),
-    "a Service to the outside": (
-        put_spec("Service", "gateway", type="LoadBalancer"),
-        ["Service/gateway: type is LoadBalancer, externalIPs []: seen from outside"],
-    ),
-    "in from everybody": (
-        add_peers("social", "ingress", ports=[{"port": 7401}]),
-        ["NetworkPolicy/social: ingress [7401] from everybody"],
-    ),
-    "in from everybody, by an empty list": (
-        add_peers("social", "ingress", **{"from": [], "ports": [{"port": 7401}]}),
-        ["NetworkPolicy/social: ingress [7401] from everybody"],
-    ),
-    "in from every address": (
-        add_peers("social", "ingress", **{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 7401}]}),
-        ["NetworkPolicy/social: ingress [7401] from 0.0.0.0/0"],
-    ),
-    "in from half of all addresses": (
-        add_peers("social", "ingress", **{"from": [{"ipBlock": {"cidr": "0.0.0.0/1"}}], "ports": [{"port": 7401}]}),
-        ["NetworkPolicy/social: ingress [7401] from 0.0.0.0/1"],
-    ),
-    "in by a port's name, from everywhere": (
-        add_peers(
-            "social", "ingress", **{"from": [{"namespaceSelector": {}}], "ports": [{"port": "grpc"}, {"port": 1}]}
-        ),
-        [
-            "NetworkPolicy/social: ingress [1] of every namespace",
-            "NetworkPolicy/social: ingress port grpc is a name, and not a number",
-        ],
-    ),
-    "a door to NATS": (
-        add_document(
-            "networking.k8s.io/v1",
-            "Ingress",
-            "monitor",
-            spec={"defaultBackend": {"service": {"name": "nats", "port": {"number": 8222}}}},
-        ),
-        ["Ingress/monitor: leads to nats"],
-    ),
-    "a route to NATS": (
-        add_document(
-            "gateway.networking.k8s.io/v1",
-            "HTTPRoute",
-            "monitor",
-            spec={"parentRefs": [{"name": "door"}], "rules": [{"backendRefs": [{"name": "nats", "port": 8222}]}]},
-        ),
-        ["HTTPRoute/monitor: leads to nats"],
-    ),
-    "a Service whose pods are chosen by hand": (
-        add_document(
-            "discovery.k8s.io/v1",
-            "EndpointSlice",
-            "social-1",
-            addressType="IPv4",
-            endpoints=[{"addresses": ["1.2.3.4"]}],
-        ),
-        ["EndpointSlice/social-1: says where a Service is, by hand"],
-    ),
-    "a Service without pods": (
-        add_document("v1", "Service", "other", spec={"type": "ExternalName", "externalName": "example.org"}),
-        ["Service/other selects no pods", "Service/other: type is ExternalName, externalIPs []: seen from outside"],
-    ),
-    "in from every namespace": (
-        add_peers("social", "ingress", **{"from": [{"namespaceSelector": {}}], "ports": [{"port": 7401}]}),
-        ["NetworkPolicy/social: ingress [7401] of every namespace"],
-    ),
-    "in from a known namespace by another port": (
-        add_peers(
-            "social",
-            "ingress",
-            **{
-                "from": [{"namespaceSelector": {"matchLabels": {"museed.dev/observes": "true"}}}],
-                "ports": [{"port": 7401}],
-            },
-        ),
-        ["NetworkPolicy/social: ingress [7401] of museed.dev/observes=true"],
-    ),
-    "out to everywhere": (
-        add_peers("nats", "egress", to=[{"ipBlock": {"cidr": "0.0.0.0/0"}}], ports=[{"port": 443}]),
-        ["nats may reach ports [443] anywhere, and needs []"],
-    ),
-    "out by every port": (
-        add_peers("nats", "egress"),
-        ["nats may reach ports [0] anywhere, and needs []"],
-    ),
-    "a range of ports": (
-        add_peers(
-            "social",
-            "ingress",
-            **{
-                "from": [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "ingest"}}}],
-                "ports": [{"port": 1, "endPort": 65535}],
-            },
-        ),
-        ["NetworkPolicy/social: ingress ports 1 to 65535"],
-    ),
-    "no denial, and no policy of its own": (
-        undenied,
-        ["operator cannot reach social:7401", "operator: no NetworkPolicy is about its Ingress"],
     ),
     "a kind without a schema": (
         unknown_kind,

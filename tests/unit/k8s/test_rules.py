@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from deploy.k8s.check import faults_of
-from deploy.k8s.manifests import FOLDER, Document, of_kind, parse, render
+from deploy.k8s.manifests import FOLDER, Document, of_kind, parse, pods_of, render
 from deploy.k8s.rules.network import Edge, allowed_edges, real_edges
-from deploy.k8s.rules.pods import check_production, image_faults
+from deploy.k8s.rules.pods import check_production, image_faults, is_unreleased
 from tests.kustomizations import copied_manifests, overlay_with
 from tests.unit.k8s.breaks import (
     MAIL,
@@ -44,6 +44,15 @@ def test_no_secret_is_repeated(production: list[Document]) -> None:
     found = faults_of(documents, is_for_production=True)
     assert [fault for fault in found if "pa55" in fault] == []
     assert len([fault for fault in found if fault.endswith("stands in the manifest")]) == 5
+
+
+def test_what_was_never_released_is_told(production: list[Document]) -> None:
+    documents = copy.deepcopy(production)
+    assert is_unreleased(documents)
+    for pods in pods_of(documents):
+        for container in pods.all_containers:
+            container["image"] = container["image"].replace("0" * 64, "a" * 64)
+    assert not is_unreleased(documents)
 
 
 def test_nothing_is_no_mesh() -> None:
