@@ -73,6 +73,7 @@ def _rights(pods: Pods) -> Iterator[str]:
         yield f"{_told('securityContext.sysctls', context['sysctls'])}: changes its node's kernel"
 
 
+# What a pod may mount: its own, or by a claim.
 _VOLUMES = {"emptyDir", "configMap", "secret", "projected", "persistentVolumeClaim"}
 
 
@@ -152,7 +153,8 @@ def is_unreleased(documents: Sequence[Document]) -> bool:
 
 def _scaling_faults(documents: Sequence[Document]) -> Iterator[str]:
     """KEDA takes the stream's last sequence for the lag of a consumer that does not exist: it only grows."""
-    [embedder] = [one for pods in pods_of(documents) for one in pods.containers if one["name"] == "embedder"] or [{}]
+    containers = (one for pods in pods_of(documents) for one in pods.containers)
+    embedder = next((one for one in containers if one["name"] == "embedder"), {})
     model = value_of(variables(embedder).get("EMBEDDER_ENCODER"), documents)
     if model in (None, _SHIPPED_MODEL):
         return

@@ -43,11 +43,11 @@ VALUES ($1, $2, $3, $3, $4, $5, $6, $7)
 INSERT_REFRESH_TOKEN = """
 INSERT INTO refresh_tokens (token_hash, session_id, created_at, expires_at) VALUES ($1, $2, $3, $4)
 """
-# Both rows are locked: of two who show the same token, the second sees that it was used.
 # Before any of its tokens: who comes with two of one session does not wait for who comes with the other.
 LOCK_SESSION_OF_TOKEN = """
 SELECT FROM sessions WHERE session_id = (SELECT session_id FROM refresh_tokens WHERE token_hash = $1) FOR UPDATE
 """
+# Both rows are locked: of two who show the same token, the second sees that it was used.
 LOCK_REFRESH_TOKEN = """
 SELECT token.session_id, session.user_id, token.expires_at, token.used_at, session.revoked_at
 FROM refresh_tokens AS token JOIN sessions AS session USING (session_id)

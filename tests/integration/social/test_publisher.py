@@ -309,6 +309,14 @@ async def publish_all(url: str, bus: object, sql: Sql) -> None:
     await asyncio.wait({task})
 
 
+async def stopped_with_a_track(mesh: Mesh, social: Client, sql: Sql) -> Bus:
+    """Leave a library of one track that nobody publishes any more; returns social's connection to NATS."""
+    await make_library(mesh, social, count=1)
+    await mesh.stack.aclose()
+    await sql.execute("DELETE FROM outbox")  # work that nobody needs, which a busy machine has not published yet
+    return await mesh.bus("social")
+
+
 PROMISE_AGAIN = """
 INSERT INTO outbox (kind, key, event_id, encoder_id, version)
 SELECT 'vector', track_id::text, uuidv7(), encoder_id, version FROM track_embeddings
@@ -318,12 +326,7 @@ SELECT 'vector', track_id::text, uuidv7(), encoder_id, version FROM track_embedd
 async def test_track_that_changes_while_it_is_published_is_not_indexed_yet(
     mesh: Mesh, social: Client, database: Database, database_url: str, sql: Sql
 ) -> None:
-    await make_library(mesh, social, count=1)
-    await mesh.stack.aclose()
-    await sql.execute(
-        "DELETE FROM outbox"
-    )  # work that nobody needs any more, which a busy machine has not published yet
-    bus = await mesh.bus("social")
+    bus = await stopped_with_a_track(mesh, social, sql)
     assert await states(sql) == [("INDEXED", 2, 2)]
     await sql.execute("UPDATE track_embeddings SET state = 'EMBEDDED', version = 3")
     await sql.execute(PROMISE_AGAIN)
@@ -338,12 +341,7 @@ async def test_message_that_was_stored_before_counts_for_what_it_held_then(
     mesh: Mesh, social: Client, database: Database, database_url: str, sql: Sql
 ) -> None:
     """A publisher dies after NATS stored version 3; by when its row is published again, the track is at version 4."""
-    await make_library(mesh, social, count=1)
-    await mesh.stack.aclose()
-    await sql.execute(
-        "DELETE FROM outbox"
-    )  # work that nobody needs any more, which a busy machine has not published yet
-    bus = await mesh.bus("social")
+    bus = await stopped_with_a_track(mesh, social, sql)
     await sql.execute("UPDATE track_embeddings SET state = 'EMBEDDED', version = 3")
     await sql.execute(PROMISE_AGAIN)
     row = await sql.fetchrow("SELECT key, event_id FROM outbox")
@@ -375,12 +373,7 @@ async def test_vector_that_is_published_while_its_track_is_replaced_does_not_sta
     mesh: Mesh, social: Client, database: Database, database_url: str, sql: Sql
 ) -> None:
     """The first vector of a track: nothing is noted of it yet when its file becomes another one."""
-    await make_library(mesh, social, count=1)
-    await mesh.stack.aclose()
-    await sql.execute(
-        "DELETE FROM outbox"
-    )  # work that nobody needs any more, which a busy machine has not published yet
-    bus = await mesh.bus("social")
+    bus = await stopped_with_a_track(mesh, social, sql)
     await sql.execute("UPDATE track_embeddings SET state = 'EMBEDDED', published_version = NULL, sequence = NULL")
     await sql.execute(
         "INSERT INTO embedding_failures (encoder_id, audio_hash, reason, message) "
